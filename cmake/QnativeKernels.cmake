@@ -1,0 +1,44 @@
+# qnative_add_kernels(<target> [EMULATE_AVX512])
+# The torch-free kernel library: csrc/kernels/*.cpp and csrc/kernels/<family>/*.cpp. The file name is the ISA, and only
+# files of that name get its flags. EMULATE_AVX512 builds the avx512_vnni files for an AVX2 machine, with SIMDe standing
+# in for the intrinsics, so that every machine can test them.
+set(QNATIVE_ISA_FLAGS_avx2 -mavx2 -mfma -mf16c)
+set(QNATIVE_ISA_FLAGS_avx512_vnni
+  -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512cd -mavx512vnni -mavx512vbmi
+  -mprefer-vector-width=512)
+
+function(qnative_add_kernels target)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "EMULATE_AVX512" "" "")
+  file(GLOB sources CONFIGURE_DEPENDS
+    ${PROJECT_SOURCE_DIR}/csrc/kernels/*.cpp ${PROJECT_SOURCE_DIR}/csrc/kernels/*/*.cpp)
+  # -ffp-contract=off: gcc would fuse mul and add on its own, and ISAs would then differ in the last bit.
+  set(common_flags -ffp-contract=off -fno-math-errno -fno-exceptions -fno-rtti)
+  set(isa_objects)
+  foreach(isa avx2 avx512_vnni)
+    set(isa_sources ${sources})
+    list(FILTER isa_sources INCLUDE REGEX "/${isa}\\.cpp$")
+    list(FILTER sources EXCLUDE REGEX "/${isa}\\.cpp$")
+    if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64" OR NOT isa_sources)
+      continue()
+    endif()
+    set(flags ${QNATIVE_ISA_FLAGS_${isa}})
+    if(arg_EMULATE_AVX512)
+      set(flags ${QNATIVE_ISA_FLAGS_avx2})
+    endif()
+    add_library(${target}_${isa} OBJECT ${isa_sources})
+    target_compile_options(${target}_${isa} PRIVATE ${common_flags} ${flags})
+    list(APPEND isa_objects ${target}_${isa})
+  endforeach()
+  add_library(${target} STATIC ${sources})
+  target_compile_options(${target} PRIVATE ${common_flags})
+  target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR}/csrc/kernels)
+  foreach(objects ${isa_objects})
+    target_include_directories(${objects} PRIVATE ${PROJECT_SOURCE_DIR}/csrc/kernels)
+    target_sources(${target} PRIVATE $<TARGET_OBJECTS:${objects}>)
+  endforeach()
+  if(arg_EMULATE_AVX512)
+    foreach(objects ${target} ${isa_objects})
+      target_compile_definitions(${objects} PRIVATE QNATIVE_EMULATE_AVX512)
+    endforeach()
+  endif()
+endfunction()

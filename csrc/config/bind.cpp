@@ -1,0 +1,1 @@
+#include "qnative/config.h"

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "isa.h"
+#include "requantize.h"
+
+// Matrix product of uint8 rows with packed int8 weights, exact in int32, and convolution as such a
+// product:
+//
+//   acc[i][n] = start[n] + sum_{s < segments} sum_{k < segment_size} x[row(i) + segment_offset[s] +
+//   k] * w[n][s][k] row(i)    = row_offset ? row_offset[i] : i * x_stride r         =
+//   fma(float(acc), multiplier[n], bias[n]) y[i][n]   = requantize(r), or r clamped to [float_lo,
+//   float_hi] for float output
+//
+// A linear layer has one segment. A convolution over NHWC input has one segment a kernel row, since
+// KW * C bytes of a kernel row are contiguous, and rows that overlap: no im2col.
+namespace qnative::gemm {
+
+struct Args {
+  const uint8_t* x;               // readable up to 3 bytes past the end of every segment
+  const int32_t* row_offset;      // [m] or null
+  int64_t x_stride;               // used when row_offset is null
+  const int64_t* segment_offset;  // [segments]
+  int64_t segments;
+  int64_t segment_size;     // bytes
+  const int8_t* weight;     // panels as packed by pack(); any alignment
+  const int32_t* start;     // [round_up(n, 16)], usually -x_zero_point * column sum
+  const float* multiplier;  // [round_up(n, 16)]
+  const float* bias;        // [round_up(n, 16)]
+  int64_t n;
+  void* y;           // uint8_t, or float when float_output
+  int64_t y_stride;  // elements between rows of y
+  bool float_output;
+  Requantize requantize;  // for uint8 output
+  float float_lo;         // for float output; -inf and inf when there is no clamp
+  float float_hi;
+};
+
+// Computes rows [m_begin, m_end) and columns [n_begin, min(n_end, n)); n_begin is a multiple of 16.
+// scratch: scratch_size(args) bytes, 64-byte aligned, private to the call.
+using Fn = void(const Args& args, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end,
+                std::byte* scratch);
+
+std::span<const Kernel<Fn>> kernels();
+
+int64_t scratch_size(const Args& args);
+
+// Packed weight, one layout for every ISA: panels
+// [ceil(n/16)][segments][ceil(segment_size/4)][16][4], zero padded, then the column sums sum_{s,k}
+// w[n][s][k] as int32 [round_up(n, 16)].
+int64_t panels_size(int64_t n, int64_t segments, int64_t segment_size);  // bytes, multiple of 64
+int64_t packed_size(int64_t n, int64_t segments, int64_t segment_size);  // panels and column sums
+
+// weight: contiguous [n][segments][segment_size]; packed: packed_size() bytes.
+void pack(const int8_t* weight, int64_t n, int64_t segments, int64_t segment_size, int8_t* packed);
+void unpack(const int8_t* packed, int64_t n, int64_t segments, int64_t segment_size,
+            int8_t* weight);
+
+}  // namespace qnative::gemm

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "isa.h"
+#include "requantize.h"
+
+// Between float32 and 8 bits. Any alignment.
+namespace qnative::quantize {
+
+// y[i] = requantize(x[i] * inverse_scale), but NaN becomes the zero point (clamped to [lo, hi]);
+// infinities saturate.
+using QuantizeFn = void(const float* x, uint8_t* y, int64_t n, float inverse_scale,
+                        const Requantize& q);
+// y[i] = float((x[i] ^ flip) - zero_point) * scale
+using DequantizeFn = void(const uint8_t* x, float* y, int64_t n, float scale, int32_t zero_point,
+                          uint8_t flip);
+// The same with one scale and zero point an element, for the last axis of a tensor: arrays of n.
+using QuantizeEachFn = void(const float* x, uint8_t* y, int64_t n, const float* inverse_scale,
+                            const int32_t* zero_point, int32_t lo, int32_t hi, uint8_t flip);
+using DequantizeEachFn = void(const uint8_t* x, float* y, int64_t n, const float* scale,
+                              const int32_t* zero_point, uint8_t flip);
+// Smallest and largest of x[0..n), n >= 1. A NaN in x makes both NaN.
+using MinMaxFn = void(const float* x, int64_t n, float* min, float* max);
+
+std::span<const Kernel<QuantizeFn>> quantize_kernels();
+std::span<const Kernel<DequantizeFn>> dequantize_kernels();
+std::span<const Kernel<QuantizeEachFn>> quantize_each_kernels();
+std::span<const Kernel<DequantizeEachFn>> dequantize_each_kernels();
+std::span<const Kernel<MinMaxFn>> min_max_kernels();
+
+}  // namespace qnative::quantize

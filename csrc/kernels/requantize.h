@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+// The one definition of how a real number becomes an 8-bit one. Every ISA gives these bits.
+//
+// Kernels work on uint8. An int8 tensor is the uint8 tensor with 128 added to every value and to
+// its zero point, which is the same byte with its top bit flipped: `flip` is 0x80 for int8 output
+// and 0 for uint8 output, and `zero_point`, `lo`, `hi` are those of the uint8 tensor.
+namespace qnative {
+
+struct Requantize {
+  int32_t zero_point;  // 0..255
+  int32_t lo;          // 0..255, relu and clamp are bounds
+  int32_t hi;          // lo..255
+  uint8_t flip;        // 0x80 for int8 output
+};
+
+namespace {
+
+// y = clamp(rne(r) + zero_point, lo, hi) ^ flip, rne = round half to even.
+// r is clamped as a float first: it may lie outside of int32. As `r < hi ? r : hi` (minps) does,
+// NaN becomes hi.
+[[maybe_unused]] inline uint8_t requantize(float r, const Requantize& q) {
+  const float hi = static_cast<float>(q.hi - q.zero_point);
+  const float lo = static_cast<float>(q.lo - q.zero_point);
+  r = r < hi ? r : hi;
+  r = r > lo ? r : lo;
+  return static_cast<uint8_t>(static_cast<int32_t>(std::nearbyint(r)) + q.zero_point) ^ q.flip;
+}
+
+}  // namespace
+}  // namespace qnative

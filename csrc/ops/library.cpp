@@ -1,0 +1,94 @@
+#include <torch/library.h>
+
+// Every op of qnative, by family: the table of contents. CPU and Meta implementations are
+// registered at the end of the file of the family. include/qnative/ops.h has one documented C++
+// function for each.
+//
+// x_scale, x_zero_point: real value = (x - x_zero_point) * x_scale. x is uint8 or int8. y_dtype:
+// uint8 or int8, and float32 where the op says so (y_scale and y_zero_point are then ignored).
+// activation: "none", "relu", "relu6", "clamp" (activation_args = [min, max]); hardtanh is "clamp".
+TORCH_LIBRARY(qnative, m) {
+  m.set_python_module("qnative");
+  const std::vector<at::Tag> tags = {at::Tag::pt2_compliant_tag};
+
+  // quantize
+  m.def(
+      "quantize_per_tensor(Tensor x, float scale, int zero_point, ScalarType dtype, *, int? "
+      "quant_min=None, int? quant_max=None) -> Tensor",
+      tags);
+  m.def("dequantize_per_tensor(Tensor x, float scale, int zero_point) -> Tensor", tags);
+  m.def(
+      "quantize_per_channel(Tensor x, Tensor scale, Tensor zero_point, int axis, ScalarType dtype, "
+      "*, int? quant_min=None, int? quant_max=None) -> Tensor",
+      tags);
+  m.def("dequantize_per_channel(Tensor x, Tensor scale, Tensor? zero_point, int axis) -> Tensor",
+        tags);
+  m.def(
+      "choose_qparams(Tensor x, ScalarType dtype, *, int? quant_min=None, int? quant_max=None, "
+      "float eps=1.1920928955078125e-07, bool symmetric=False) -> (Tensor scale, Tensor "
+      "zero_point)",
+      tags);
+
+  // linear
+  m.def(
+      "linear(Tensor x, float x_scale, int x_zero_point, Tensor weight, Tensor weight_scale, "
+      "Tensor? bias, SymInt[] weight_shape, float y_scale, int y_zero_point, ScalarType y_dtype, "
+      "str activation=\"none\", float[] activation_args=[]) -> Tensor",
+      tags);
+  m.def("linear_pack(Tensor weight) -> Tensor", tags);
+  m.def("linear_unpack(Tensor weight, SymInt[] weight_shape) -> Tensor", tags);
+
+  // conv
+  m.def(
+      "conv2d(Tensor x, float x_scale, int x_zero_point, Tensor weight, Tensor weight_scale, "
+      "Tensor? bias, SymInt[] weight_shape, SymInt[] stride, SymInt[] padding, SymInt[] dilation, "
+      "SymInt groups, float y_scale, int y_zero_point, ScalarType y_dtype, str "
+      "activation=\"none\", float[] activation_args=[]) -> Tensor",
+      tags);
+  m.def(
+      "conv2d.padding(Tensor x, float x_scale, int x_zero_point, Tensor weight, Tensor "
+      "weight_scale, Tensor? bias, SymInt[] weight_shape, SymInt[] stride, str padding, SymInt[] "
+      "dilation, SymInt groups, float y_scale, int y_zero_point, ScalarType y_dtype, str "
+      "activation=\"none\", float[] activation_args=[]) -> Tensor",
+      tags);
+  m.def("conv2d_pack(Tensor weight, SymInt groups) -> Tensor", tags);
+  m.def("conv2d_unpack(Tensor weight, SymInt[] weight_shape, SymInt groups) -> Tensor", tags);
+
+  // binary
+  m.def(
+      "add(Tensor a, float a_scale, int a_zero_point, Tensor b, float b_scale, int b_zero_point, "
+      "float y_scale, int y_zero_point, ScalarType y_dtype, str activation=\"none\", float[] "
+      "activation_args=[], *, float alpha=1.0) -> Tensor",
+      tags);
+  m.def(
+      "mul(Tensor a, float a_scale, int a_zero_point, Tensor b, float b_scale, int b_zero_point, "
+      "float y_scale, int y_zero_point, ScalarType y_dtype, str activation=\"none\", float[] "
+      "activation_args=[]) -> Tensor",
+      tags);
+  m.def(
+      "cat(Tensor[] tensors, float[] scales, int[] zero_points, int dim, float y_scale, int "
+      "y_zero_point, ScalarType y_dtype) -> Tensor",
+      tags);
+
+  // unary: y = table[x - min of x's dtype], any function of one 8-bit value
+  m.def("lookup(Tensor x, Tensor table) -> Tensor", tags);
+
+  // pool
+  m.def(
+      "max_pool2d(Tensor x, SymInt[] kernel_size, SymInt[] stride=[], SymInt[] padding=[0], "
+      "SymInt[] dilation=[1], bool ceil_mode=False) -> Tensor",
+      tags);
+  m.def(
+      "avg_pool2d(Tensor x, float x_scale, int x_zero_point, SymInt[] kernel_size, SymInt[] "
+      "stride, SymInt[] padding, bool ceil_mode, bool count_include_pad, int? divisor_override, "
+      "float y_scale, int y_zero_point, ScalarType y_dtype) -> Tensor",
+      tags);
+  m.def(
+      "adaptive_avg_pool2d(Tensor x, float x_scale, int x_zero_point, SymInt[] output_size, float "
+      "y_scale, int y_zero_point, ScalarType y_dtype) -> Tensor",
+      tags);
+  m.def(
+      "mean(Tensor x, float x_scale, int x_zero_point, int[]? dim, bool keepdim, float y_scale, "
+      "int y_zero_point, ScalarType y_dtype) -> Tensor",
+      tags);
+}
