@@ -50,7 +50,7 @@ class ImplicitGemm {
   void run() {
     const int64_t gathered = gathers_ ? strip_rows_ * w_.out_w * args_.x_stride + kSlack : 0;
     const int64_t strip = is_direct_ ? 0 : strip_bytes(strip_rows_) + kSlack;
-    const int64_t kernel = gemm::scratch_size(args_);
+    const int64_t kernel = gemm::scratch_size(args_, strip_rows_ * w_.out_w);
     const int64_t table = uniform_stride() ? 0 : strip_rows_ * w_.out_w;
     const int64_t task_bytes = Scratch::bytes<uint8_t>(gathered) + Scratch::bytes<uint8_t>(strip) +
                                Scratch::bytes<std::byte>(kernel);
