@@ -28,8 +28,13 @@ Int out_size(const char* op, const char* name, const Int& x, int64_t padding, in
 ConvArgs conv_args(const char* op, at::IntArrayRef weight_shape, at::IntArrayRef stride,
                    at::IntArrayRef padding, at::IntArrayRef dilation, int64_t groups) {
   return make_args(op, weight_shape, stride, dilation, groups, [&](const ConvArgs&) {
-    const Pair<int64_t> pair = expand_pair(op, "padding", padding, 0);
-    return ConvPadding{pair.h, pair.h, pair.w, pair.w};
+    if (padding.size() != 4) {
+      const Pair<int64_t> pair = expand_pair(op, "padding", padding, 0);
+      return ConvPadding{pair.h, pair.h, pair.w, pair.w};
+    }
+    const Pair<int64_t> h = expand_pair(op, "padding", padding.slice(0, 2), 0);
+    const Pair<int64_t> w = expand_pair(op, "padding", padding.slice(2, 2), 0);
+    return ConvPadding{h.h, h.w, w.h, w.w};
   });
 }
 
