@@ -14,7 +14,9 @@
 namespace qnative::gemm {
 namespace {
 
-using TileFn = void(const Args& args, const int16_t* x, int64_t m, int64_t n, int64_t columns);
+// x: widened rows. w: the panel of the columns, or the widened panel.
+using TileFn = void(const Args& args, const int16_t* x, const int8_t* w, int64_t m, int64_t n,
+                    int64_t columns);
 
 // Rows [m, m + rows) of x as int16, each group of four in the order 0, 2, 1, 3.
 void widen_rows(const Args& args, int64_t m, int64_t rows, int16_t* wide) {
@@ -48,15 +50,33 @@ void widen_rows(const Args& args, int64_t m, int64_t rows, int16_t* wide) {
   }
 }
 
+[[gnu::always_inline]] inline __m256i load_bytes(const int8_t* from) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+}
+
+// The weights of k = (0, 2) and of k = (1, 3) of eight columns.
+[[gnu::always_inline]] inline __m256i even_k(__m256i w) {
+  return _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8);
+}
+[[gnu::always_inline]] inline __m256i odd_k(__m256i w) { return _mm256_srai_epi16(w, 8); }
+
+// Does once what every tile does otherwise: pays from kWidenPanelRows rows on.
+void widen_panel(const int8_t* w, int64_t size, int8_t* wide) {
+  for (int64_t at = 0; at < size; at += kStepBytes) {
+    const __m256i low = load_bytes(w + at), high = load_bytes(w + at + 32);
+    __m256i* to = reinterpret_cast<__m256i*>(wide + 2 * at);
+    _mm256_storeu_si256(to, even_k(low));
+    _mm256_storeu_si256(to + 1, even_k(high));
+    _mm256_storeu_si256(to + 2, odd_k(low));
+    _mm256_storeu_si256(to + 3, odd_k(high));
+  }
+}
+
 // As assembly, because g++ 12 spills an array of accumulators that intrinsics update.
 [[gnu::always_inline]] inline void multiply_add(__m256i& acc, __m256i x, __m256i w) {
   __m256i products;
   asm("vpmaddwd %2, %1, %0" : "=x"(products) : "x"(x), "x"(w));
   asm("vpaddd %1, %0, %0" : "+x"(acc) : "x"(products));
-}
-
-[[gnu::always_inline]] inline __m256i load_bytes(const int8_t* from) {
-  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
 }
 
 struct Columns {
@@ -108,11 +128,11 @@ struct Columns {
   }
 }
 
-template <int kRows>
-void tile(const Args& args, const int16_t* x, int64_t m, int64_t n, int64_t columns) {
+template <int kRows, bool kWidePanel>
+void tile(const Args& args, const int16_t* x, const int8_t* w, int64_t m, int64_t n,
+          int64_t columns) {
   const int64_t size = row_size(args);
   const int64_t stride = wide_row_stride(args);
-  const int8_t* w = args.weight + n / kPanelColumns * panel_size(args.segments, args.segment_size);
   __m256i acc[kRows][2];
   unroll<kRows>([&](auto i) __attribute__((always_inline)) {
     for (int j = 0; j < 2; ++j) {
@@ -130,12 +150,17 @@ void tile(const Args& args, const int16_t* x, int64_t m, int64_t n, int64_t colu
                           });
                         };
   for (int64_t k = 0; k < size; k += kGroup) {
-    step(_mm256_srai_epi16(_mm256_slli_epi16(load_bytes(w), 8), 8),
-         _mm256_srai_epi16(_mm256_slli_epi16(load_bytes(w + 32), 8), 8), x + k);
-    // Loaded again: there is no register left to keep the bytes in.
-    asm("" ::: "memory");
-    step(_mm256_srai_epi16(load_bytes(w), 8), _mm256_srai_epi16(load_bytes(w + 32), 8), x + k + 2);
-    w += kStepBytes;
+    if constexpr (kWidePanel) {
+      step(load_bytes(w), load_bytes(w + 32), x + k);
+      step(load_bytes(w + 64), load_bytes(w + 96), x + k + 2);
+      w += 2 * kStepBytes;
+    } else {
+      step(even_k(load_bytes(w)), even_k(load_bytes(w + 32)), x + k);
+      // Loaded again: there is no register left to keep the bytes in.
+      asm("" ::: "memory");
+      step(odd_k(load_bytes(w)), odd_k(load_bytes(w + 32)), x + k + 2);
+      w += kStepBytes;
+    }
   }
   const Columns c = {
       {_mm256_loadu_ps(args.multiplier + n), _mm256_loadu_ps(args.multiplier + n + 8)},
@@ -150,28 +175,39 @@ void tile(const Args& args, const int16_t* x, int64_t m, int64_t n, int64_t colu
   });
 }
 
-constexpr TileFn* kTiles[] = {tile<1>, tile<2>, tile<3>, tile<4>, tile<5>, tile<6>};
-constexpr int64_t kMaxRows = 6;
+constexpr TileFn* kTiles[][2] = {
+    {tile<1, false>, tile<1, true>}, {tile<2, false>, tile<2, true>},
+    {tile<3, false>, tile<3, true>}, {tile<4, false>, tile<4, true>},
+    {tile<5, false>, tile<5, true>}, {tile<6, false>, tile<6, true>},
+};
 
 }  // namespace
 
 Fn avx2;
 void avx2(const Args& args, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end,
           std::byte* scratch) {
-  int16_t* const wide = reinterpret_cast<int16_t*>(scratch);
   const int64_t stride = wide_row_stride(args);
   const int64_t block_rows = wide_block_rows(args);
+  const int64_t panel = panel_size(args.segments, args.segment_size);
   n_end = n_end < args.n ? n_end : args.n;
   for (int64_t m = m_begin; m < m_end; m += block_rows) {
     const int64_t rows = m_end - m < block_rows ? m_end - m : block_rows;
-    widen_rows(args, m, rows, wide);
-    const Blocks blocks(rows, kMaxRows);
+    int16_t* const x = reinterpret_cast<int16_t*>(scratch);
+    int8_t* const wide_panel = reinterpret_cast<int8_t*>(x + rows * stride);
+    const bool widens_panel = rows >= kWidenPanelRows;
+    const Blocks blocks(rows, kWideTileRows);
+    widen_rows(args, m, rows, x);
     for (int64_t n = n_begin; n < n_end; n += kPanelColumns) {
       const int64_t columns = n_end - n < kPanelColumns ? n_end - n : kPanelColumns;
+      const int8_t* w = args.weight + n / kPanelColumns * panel;
+      if (widens_panel) {
+        widen_panel(w, panel, wide_panel);
+        w = wide_panel;
+      }
       int64_t i = 0;
       for (int64_t block = 0; block < blocks.count; ++block) {
         const int64_t height = block < blocks.larger ? blocks.size + 1 : blocks.size;
-        kTiles[height - 1](args, wide + i * stride, m + i, n, columns);
+        kTiles[height - 1][widens_panel](args, x + i * stride, w, m + i, n, columns);
         i += height;
       }
     }
