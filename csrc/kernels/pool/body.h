@@ -1,6 +1,6 @@
 #pragma once
 
-#include "pool/pool.h"
+#include "pool.h"
 #include "simd/requantize.h"
 
 namespace qnative::pool {
