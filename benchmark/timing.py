@@ -1,6 +1,7 @@
-"""Latencies of competitors that a busy machine slows down alike: every round runs each of them once."""
+"""Latencies of competitors that a busy machine slows down alike: every round runs each of them."""
 
 import contextlib
+import math
 import os
 import statistics
 import time
@@ -10,6 +11,7 @@ import torch
 from tqdm import tqdm
 
 WARMUP_RUNS = 5
+SHORTEST_MEASUREMENT_MS = 0.2
 
 
 @contextlib.contextmanager
@@ -26,29 +28,39 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def measure(function: Callable[[], object], calls: int) -> float:
+    """Milliseconds of one of `calls` calls in a row."""
+    start = time.perf_counter()
+    for _ in range(calls):
+        function()
+    return (time.perf_counter() - start) * 1e3 / calls
+
+
 def interleaved(
-    functions: dict[str, Callable[[], object]], rounds: int, calls: int = 1, title: str = ""
+    functions: dict[str, Callable[[], object]], rounds: int, title: str = ""
 ) -> dict[str, list[float]]:
-    """Milliseconds of one call, `rounds` measurements for each name; a measurement averages `calls` calls."""
-    for function in functions.values():
+    """Name -> milliseconds of a call in each round; short calls are averaged within the round.
+
+    title: of the progress bar; none without it.
+    """
+    calls = {}
+    for name, function in functions.items():
         for _ in range(WARMUP_RUNS):
             function()
+        calls[name] = math.ceil(SHORTEST_MEASUREMENT_MS / measure(function, 1))
     latencies = {name: [] for name in functions}
     for _ in tqdm(range(rounds), desc=title, leave=False, disable=not title):
         for name, function in functions.items():
             function()  # its own data back into the caches that the others filled
-            start = time.perf_counter()
-            for _ in range(calls):
-                function()
-            latencies[name].append((time.perf_counter() - start) * 1e3 / calls)
+            latencies[name].append(measure(function, calls[name]))
     return latencies
 
 
 def summary(latencies: list[float]) -> dict[str, float]:
-    """Milliseconds. The low decile is what a machine shared with others would show if it were quiet."""
+    """The low decile is what a machine shared with others would show if it were quiet."""
     ordered = sorted(latencies)
     return {
-        "median_ms": round(statistics.median(ordered), 4),
-        "low_decile_ms": round(ordered[len(ordered) // 10], 4),
-        "fastest_ms": round(ordered[0], 4),
+        "median_ms": statistics.median(ordered),
+        "low_decile_ms": ordered[len(ordered) // 10],
+        "fastest_ms": ordered[0],
     }

@@ -52,7 +52,10 @@ def class_names() -> list[str]:
 def load_photos() -> dict[str, np.ndarray]:
     """Name -> [height, width, 3] uint8 RGB, by name."""
     samples = load_sample_images()
-    photos = {Path(name).stem: image for name, image in zip(samples.filenames, samples.images, strict=True)}
+    photos = {
+        Path(name).stem: image
+        for name, image in zip(samples.filenames, samples.images, strict=True)
+    }
     folder = Path(skimage.data.__file__).parent
     for name in SCIKIT_IMAGE_PHOTOS:
         image = imread(folder / name)
