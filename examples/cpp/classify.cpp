@@ -1,6 +1,7 @@
 // Runs a TorchScript image classifier on a photo and prints the five likeliest classes. Linking
 // qnative is all that a quantized model needs: its ops register themselves when the library is
 // loaded.
+#include <ATen/Parallel.h>
 #include <torch/script.h>
 
 #include <algorithm>
