@@ -23,8 +23,9 @@ function(qnative_add_kernels target)
     endif()
     set(flags ${QNATIVE_ISA_FLAGS_${isa}})
     if(arg_EMULATE_AVX512)
-      # SIMDe passes 64-byte vectors without AVX-512; both warnings are about nothing else.
-      set(flags ${QNATIVE_ISA_FLAGS_avx2} -Wno-psabi -Wno-ignored-attributes)
+      # SIMDe passes 64-byte vectors without AVX-512; both warnings are about nothing else. It adds
+      # lanes as signed integers, and they wrap.
+      set(flags ${QNATIVE_ISA_FLAGS_avx2} -Wno-psabi -Wno-ignored-attributes -fwrapv)
     endif()
     add_library(${target}_${isa} OBJECT ${isa_sources})
     target_compile_options(${target}_${isa} PRIVATE ${common_flags} ${flags})
@@ -41,5 +42,9 @@ function(qnative_add_kernels target)
     foreach(objects ${target} ${isa_objects})
       target_compile_definitions(${objects} PRIVATE QNATIVE_EMULATE_AVX512)
     endforeach()
+    if(TARGET ${target}_avx512_vnni)
+      # One intrinsic is dozens of instructions here: minutes of compilation at -O3.
+      target_compile_options(${target}_avx512_vnni PRIVATE -O1)
+    endif()
   endif()
 endfunction()

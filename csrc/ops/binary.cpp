@@ -31,13 +31,6 @@ void check_binary(const char* op, const Operand& a, const Operand& b, at::Device
   check_qparams(op, "b_", b.scale, b.zero_point, b.tensor.scalar_type());
 }
 
-float finite_multiplier(const char* op, double value) {
-  const float multiplier = static_cast<float>(value);
-  TORCH_CHECK(std::isfinite(multiplier), "qnative::", op,
-              ": the ratio of scales overflows float32, got ", value);
-  return multiplier;
-}
-
 // n bytes `stride` apart, as contiguous bytes: x itself or `copy`.
 const uint8_t* contiguous_bytes(const uint8_t* x, int64_t stride, int64_t n, uint8_t* copy) {
   if (stride == 1) return x;

@@ -196,7 +196,7 @@ at::Tensor conv2d_meta(const at::Tensor& x, double x_scale, int64_t x_zero_point
                        const at::Tensor& weight, const at::Tensor& weight_scale,
                        const std::optional<at::Tensor>& bias, c10::SymIntArrayRef weight_shape,
                        c10::SymIntArrayRef stride, c10::SymIntArrayRef padding,
-                       c10::SymIntArrayRef dilation, const c10::SymInt& groups, double y_scale,
+                       c10::SymIntArrayRef dilation, c10::SymInt groups, double y_scale,
                        int64_t y_zero_point, at::ScalarType y_dtype, std::string_view activation,
                        at::ArrayRef<double> activation_args) {
   make_output("conv2d", y_scale, y_zero_point, y_dtype, activation, activation_args,
@@ -212,7 +212,7 @@ at::Tensor conv2d_padding_meta(const at::Tensor& x, double x_scale, int64_t x_ze
                                const std::optional<at::Tensor>& bias,
                                c10::SymIntArrayRef weight_shape, c10::SymIntArrayRef stride,
                                std::string_view padding, c10::SymIntArrayRef dilation,
-                               const c10::SymInt& groups, double y_scale, int64_t y_zero_point,
+                               c10::SymInt groups, double y_scale, int64_t y_zero_point,
                                at::ScalarType y_dtype, std::string_view activation,
                                at::ArrayRef<double> activation_args) {
   make_output("conv2d", y_scale, y_zero_point, y_dtype, activation, activation_args,

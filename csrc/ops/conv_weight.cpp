@@ -11,7 +11,7 @@
 namespace qnative::ops {
 namespace {
 
-at::Tensor pack_meta(const at::Tensor& weight, const c10::SymInt& groups) {
+at::Tensor pack_meta(const at::Tensor& weight, c10::SymInt groups) {
   check_unpacked("conv2d_pack", weight, "[O, C / groups, KH, KW]", 4, at::kMeta);
   const WeightLayout layout =
       conv_weight("conv2d_pack", concrete(weight.sym_sizes()), groups.guard_int(__FILE__, __LINE__))
@@ -20,7 +20,7 @@ at::Tensor pack_meta(const at::Tensor& weight, const c10::SymInt& groups) {
 }
 
 at::Tensor unpack_meta(const at::Tensor& weight, c10::SymIntArrayRef weight_shape,
-                       const c10::SymInt& groups) {
+                       c10::SymInt groups) {
   const at::DimVector shape = concrete(weight_shape);
   const ConvWeight conv = conv_weight("conv2d_unpack", shape, groups.guard_int(__FILE__, __LINE__));
   check_packed("conv2d_unpack", weight, conv.layout(), at::kMeta);

@@ -46,6 +46,13 @@ Output make_output(const char* op, double y_scale, int64_t y_zero_point, at::Sca
   return {y_scale, y_zero_point, y_dtype, bounds};
 }
 
+float finite_multiplier(const char* op, double value) {
+  const auto multiplier = static_cast<float>(value);
+  TORCH_CHECK(std::isfinite(multiplier), "qnative::", op,
+              ": the ratio of the scales overflows float32, got ", value);
+  return multiplier;
+}
+
 Requantize make_requantize(const Output& y) {
   return {.zero_point = unsigned_zero_point(y.zero_point, y.dtype),
           .lo = quantized_bound(y.activation.min, y),

@@ -25,6 +25,9 @@ Output make_output(const char* op, double y_scale, int64_t y_zero_point, at::Sca
                    std::string_view activation = "none", at::ArrayRef<double> activation_args = {},
                    FloatOutput float_output = FloatOutput::kRefused);
 
+// A ratio of scales as float32; an error when it overflows.
+float finite_multiplier(const char* op, double value);
+
 // The range of an 8-bit output, narrowed by its activation.
 Requantize make_requantize(const Output& y);
 

@@ -67,38 +67,43 @@ template <int kRows, int kVectors>
   });
 }
 
-template <int kRows, int kVectors>
-[[gnu::always_inline]] inline void store_float(const Args& args,
-                                               const __m512i (&acc)[kRows][kVectors], int64_t m,
-                                               int64_t n, int64_t columns) {
+// acc: [rows][vectors]. Apart from the tiles, because the memory traffic of float output hides the
+// detour through the stack, and forty unrolled copies would be most of the code.
+[[gnu::noinline]] void store_float(const Args& args, const __m512i* acc, int64_t rows,
+                                   int64_t vectors, int64_t m, int64_t n, int64_t columns) {
   const __m512 lo = _mm512_set1_ps(args.float_lo);
   const __m512 hi = _mm512_set1_ps(args.float_hi);
-  float* y = static_cast<float*>(args.y) + m * args.y_stride + n;
-  unroll<kRows>([&](auto i) __attribute__((always_inline)) {
-    unroll<kVectors>([&](auto j) __attribute__((always_inline)) {
-      __m512 r = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i][j]),
+  for (int64_t i = 0; i < rows; ++i) {
+    float* y = static_cast<float*>(args.y) + (m + i) * args.y_stride + n;
+    for (int64_t j = 0; j < vectors; ++j) {
+      __m512 r = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i * vectors + j]),
                                  _mm512_loadu_ps(args.multiplier + n + 16 * j),
                                  _mm512_loadu_ps(args.bias + n + 16 * j));
       // The second operand is what min and max give for NaN.
       r = _mm512_min_ps(hi, _mm512_max_ps(lo, r));
-      if (columns >= 16 * (j + 1)) {
+      const int64_t left = columns - 16 * j;
+      if (left >= 16) {
         _mm512_storeu_ps(y + 16 * j, r);
       } else {
-        _mm512_mask_storeu_ps(y + 16 * j, (1U << (columns - 16 * j)) - 1, r);
+        _mm512_mask_storeu_ps(y + 16 * j, static_cast<__mmask16>((1U << left) - 1), r);
       }
-    });
-    y += args.y_stride;
-  });
+    }
+  }
 }
 
 template <int kRows, int kVectors>
 [[gnu::always_inline]] inline void store(const Args& args, const __m512i (&acc)[kRows][kVectors],
                                          int64_t m, int64_t n, int64_t columns) {
-  if (args.float_output) {
-    store_float(args, acc, m, n, columns);
-  } else {
+  if (!args.float_output) {
     store_requantized(args, acc, m, n, columns);
+    return;
   }
+  __m512i copy[kRows * kVectors];
+  unroll<kRows>([&](auto i) __attribute__((always_inline)) {
+    unroll<kVectors>([&](auto j)
+                         __attribute__((always_inline)) { copy[i * kVectors + j] = acc[i][j]; });
+  });
+  store_float(args, copy, kRows, kVectors, m, n, columns);
 }
 
 [[gnu::always_inline]] inline __m512i broadcast_group(const uint8_t* x) {

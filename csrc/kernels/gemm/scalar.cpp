@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "gemm.h"
 #include "layout.h"

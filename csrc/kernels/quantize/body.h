@@ -6,13 +6,19 @@
 namespace qnative::quantize {
 namespace {
 
+// x * scale, 0 where that is NaN. A branch that is never taken costs less than two operations on
+// every vector.
+template <class V>
+typename V::Floats scaled(typename V::Floats x, typename V::Floats scale) {
+  const typename V::Floats r = V::mul(x, scale);
+  return V::has_nan(r) ? V::nan_to_zero(r) : r;
+}
+
 template <class V>
 void run_quantize(const float* x, uint8_t* y, int64_t n, float inverse_scale, const Requantize& q) {
   const typename V::Floats scale = V::floats(inverse_scale);
   const VectorRequantize<V> requantize(q);
-  const auto f = [&](typename V::Floats v) {
-    return V::collect(requantize(V::nan_to_zero(V::mul(v, scale))));
-  };
+  const auto f = [&](typename V::Floats v) { return V::collect(requantize(scaled<V>(v, scale))); };
   int64_t i = 0;
   for (; i + V::kBytes <= n; i += V::kBytes) V::store(y + i, f(V::load(x + i)));
   if (i < n) V::store(y + i, f(V::load(x + i, n - i)), n - i);
@@ -39,7 +45,7 @@ void run_quantize_each(const float* x, uint8_t* y, int64_t n, const float* inver
   const typename V::Floats most = V::floats(512.0f);
   const typename V::Bytes los = V::bytes(lo), his = V::bytes(hi), flips = V::bytes(flip);
   const auto f = [&](typename V::Floats v, typename V::Floats scale, typename V::Ints zero) {
-    const typename V::Floats r = V::min(V::nan_to_zero(V::mul(v, scale)), most);
+    const typename V::Floats r = V::min(scaled<V>(v, scale), most);
     const typename V::Bytes b = V::collect(V::pack(V::add(V::round(r), zero), 0));
     return V::exclusive_or(V::max_unsigned(V::min_unsigned(b, his), los), flips);
   };
