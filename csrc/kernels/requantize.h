@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 
 // The one definition of how a real number becomes an 8-bit one. Every ISA gives these bits.
@@ -27,7 +26,10 @@ namespace {
   const float lo = static_cast<float>(q.lo - q.zero_point);
   r = r < hi ? r : hi;
   r = r > lo ? r : lo;
-  return static_cast<uint8_t>(static_cast<int32_t>(std::nearbyint(r)) + q.zero_point) ^ q.flip;
+  // 1.5 * 2^23: the sum has no fraction bits, so that the addition rounds, half to even.
+  constexpr float kRound = 12582912.0f;
+  r = (r + kRound) - kRound;
+  return static_cast<uint8_t>(static_cast<int32_t>(r) + q.zero_point) ^ q.flip;
 }
 
 }  // namespace

@@ -2,18 +2,20 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 
 #include "isa.h"
 #include "requantize.h"
 
-// Matrix product of uint8 rows with packed int8 weights, exact in int32, and convolution as such a
-// product:
+// Matrix product of uint8 rows with packed int8 weights, exact in int32 (modulo 2^32), and
+// convolution as such a product:
 //
-//   acc[i][n] = start[n] + sum_{s < segments} sum_{k < segment_size} x[row(i) + segment_offset[s] +
-//   k] * w[n][s][k] row(i)    = row_offset ? row_offset[i] : i * x_stride r         =
-//   fma(float(acc), multiplier[n], bias[n]) y[i][n]   = requantize(r), or r clamped to [float_lo,
-//   float_hi] for float output
+//   acc[i][n] = start[n] + sum_{s < segments} sum_{k < segment_size}
+//                            x[row(i) + segment_offset[s] + k] * w[n][s][k]
+//   row(i)    = row_offset ? row_offset[i] : i * x_stride
+//   r         = fma(float(acc), multiplier[n], bias[n])
+//   y[i][n]   = requantize(r), or for float output r clamped to [float_lo, float_hi], NaN kept
 //
 // A linear layer has one segment. A convolution over NHWC input has one segment a kernel row, since
 // KW * C bytes of a kernel row are contiguous, and rows that overlap: no im2col.
@@ -21,9 +23,9 @@ namespace qnative::gemm {
 
 struct Args {
   const uint8_t* x;               // readable up to 3 bytes past the end of every segment
-  const int32_t* row_offset;      // [m] or null
+  const int32_t* row_offset;      // [m] or null; may be negative
   int64_t x_stride;               // used when row_offset is null
-  const int64_t* segment_offset;  // [segments]
+  const int64_t* segment_offset;  // [segments]; may be negative
   int64_t segments;
   int64_t segment_size;     // bytes
   const int8_t* weight;     // panels as packed by pack(); any alignment
@@ -40,13 +42,15 @@ struct Args {
 };
 
 // Computes rows [m_begin, m_end) and columns [n_begin, min(n_end, n)); n_begin is a multiple of 16.
-// scratch: scratch_size(args) bytes, 64-byte aligned, private to the call.
+// Nothing else of y is written. scratch: scratch_size(args, rows) bytes with rows >= m_end -
+// m_begin, 64-byte aligned, private to the call.
 using Fn = void(const Args& args, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end,
                 std::byte* scratch);
 
 std::span<const Kernel<Fn>> kernels();
 
-int64_t scratch_size(const Args& args);
+// Bytes; bounded (a few hundred KB, or six rows) however large `rows` is.
+int64_t scratch_size(const Args& args, int64_t rows = std::numeric_limits<int64_t>::max());
 
 // Packed weight, one layout for every ISA: panels
 // [ceil(n/16)][segments][ceil(segment_size/4)][16][4], zero padded, then the column sums sum_{s,k}

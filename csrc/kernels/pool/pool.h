@@ -6,21 +6,24 @@
 #include "isa.h"
 #include "requantize.h"
 
-// One output pixel of a pooling window over NHWC data: windows, padding and ceil_mode are the
-// caller's business.
+// Pooling windows over NHWC data, of a run of output pixels: which windows there are, padding and
+// ceil_mode are the caller's business.
 namespace qnative::pool {
 
 struct Window {
-  const uint8_t* x;                  // first pixel of the window
+  const uint8_t* x;                  // first pixel of the first window
   int64_t row_stride, pixel_stride;  // bytes between window rows and between pixels of a row
   int64_t rows, columns;             // both >= 1; rows * columns < 2^23
   int64_t channels;                  // contiguous in every pixel
+  int64_t outputs = 1;               // windows of this size, with their first pixels
+  int64_t output_stride = 0;         // so many bytes apart
 };
 
-// y[c] = max over the window of x[c] ^ flip, then ^ flip (flip 0x80 for int8).
+// y[o * channels + c] = max over window o of x[c] ^ flip, then ^ flip (flip 0x80 for int8).
+// y does not overlap x.
 using MaxFn = void(const Window& window, uint8_t flip, uint8_t* y);
-// y[c] = requantize(float(sum over the window of ((x[c] ^ x_flip) - x_zero_point)) * multiplier);
-// the sum is exact in int32.
+// y[o * channels + c] = requantize(float(sum) * multiplier), sum over window o of
+// (x[c] ^ x_flip) - x_zero_point, exact in int32. y does not overlap x.
 using MeanFn = void(const Window& window, uint8_t x_flip, int32_t x_zero_point, float multiplier,
                     const Requantize& q, uint8_t* y);
 

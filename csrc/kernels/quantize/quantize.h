@@ -9,8 +9,8 @@
 // Between float32 and 8 bits. Any alignment.
 namespace qnative::quantize {
 
-// y[i] = requantize(x[i] * inverse_scale), but NaN becomes the zero point (clamped to [lo, hi]);
-// infinities saturate.
+// y[i] = requantize(r), r = x[i] * inverse_scale, or 0 where that is NaN: NaN becomes the zero
+// point (clamped to [lo, hi]); infinities saturate.
 using QuantizeFn = void(const float* x, uint8_t* y, int64_t n, float inverse_scale,
                         const Requantize& q);
 // y[i] = float((x[i] ^ flip) - zero_point) * scale
@@ -21,7 +21,7 @@ using QuantizeEachFn = void(const float* x, uint8_t* y, int64_t n, const float* 
                             const int32_t* zero_point, int32_t lo, int32_t hi, uint8_t flip);
 using DequantizeEachFn = void(const uint8_t* x, float* y, int64_t n, const float* scale,
                               const int32_t* zero_point, uint8_t flip);
-// Smallest and largest of x[0..n), n >= 1. A NaN in x makes both NaN.
+// Smallest and largest of x[0..n), n >= 1; a zero is +0. A NaN in x makes both NaN.
 using MinMaxFn = void(const float* x, int64_t n, float* min, float* max);
 
 std::span<const Kernel<QuantizeFn>> quantize_kernels();

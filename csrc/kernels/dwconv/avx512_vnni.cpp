@@ -1,0 +1,172 @@
+#include "body.h"
+#include "simd/intrinsics_avx512.h"
+#include "simd/unroll.h"
+
+// A bundle is four rows, and vpdpbusd multiplies four taps of sixteen channels.
+namespace qnative::dwconv {
+namespace {
+
+class Avx512Vnni {
+ public:
+  using Vector = __m512i;
+  static constexpr int64_t kHeight = 4;
+
+  static void arrange(const Args& a, const Plan& p, const int8_t* packed, uint8_t* to);
+  static void interleave(const Source (&rows)[kHeight], uint8_t flip, uint8_t* to, int64_t count);
+  static void pad(uint8_t value, uint8_t* to, int64_t count) {
+    const Vector v = _mm512_set1_epi8(static_cast<char>(value));
+    for (int64_t i = 0; i < count; ++i) _mm512_store_si512(to + i * kCell, v);
+  }
+  static Vector load(const void* from) { return _mm512_load_si512(from); }
+  static Vector start(const int32_t* from) { return _mm512_loadu_si512(from); }
+  [[gnu::always_inline]] static void multiply_add(Vector& acc, Vector x, Vector w) {
+    dpbusd(acc, x, w);
+  }
+
+  explicit Avx512Vnni(const Args& a)
+      : hi_(_mm512_set1_ps(static_cast<float>(a.requantize.hi - a.requantize.zero_point))),
+        zero_point_(_mm512_set1_epi16(static_cast<int16_t>(a.requantize.zero_point))),
+        lo_(_mm512_set1_epi8(static_cast<char>(a.requantize.lo))),
+        flip_(_mm512_set1_epi8(static_cast<char>(a.requantize.flip))),
+        float_lo_(_mm512_set1_ps(a.float_lo)),
+        float_hi_(_mm512_set1_ps(a.float_hi)),
+        y_(a.y),
+        float_output_(a.float_output) {}
+
+  // at[i]: the element of y where acc[i] goes.
+  template <int kCount>
+  void output(const Channels& c, const Vector (&acc)[kCount], const int64_t (&at)[kCount]) const;
+
+ private:
+  // Columns 4 * i to 4 * i + 3 of a row of the packed kernel; zeros outside of it.
+  static Vector packed_row(const Args& a, const int8_t* packed, int64_t kh, int64_t i) {
+    if (kh < 0 || kh >= a.kernel_h) return _mm512_setzero_si512();
+    return _mm512_loadu_si512(packed + (kh * ceil_div(a.kernel_w, 4) + i) * kCell);
+  }
+  [[gnu::always_inline]] static __m512 real(Vector acc, const Channels& c) {
+    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc), _mm512_loadu_ps(c.multiplier),
+                           _mm512_loadu_ps(c.bias));
+  }
+  template <int kCount>
+  void output_float(const Channels& c, const Vector (&acc)[kCount],
+                    const int64_t (&at)[kCount]) const;
+
+  __m512 hi_;
+  __m512i zero_point_, lo_, flip_;
+  __m512 float_lo_, float_hi_;
+  void* y_;
+  bool float_output_;
+};
+
+// In each 32-bit lane, the 4 x 4 bytes of `rows` transposed.
+[[gnu::always_inline]] inline void transpose(__m512i (&rows)[4]) {
+  constexpr __mmask64 kOddBytes = 0xaaaaaaaaaaaaaaaa;
+  constexpr __mmask32 kOddWords = 0xaaaaaaaa;
+  __m512i even[2], odd[2];
+  for (int i = 0; i < 2; ++i) {
+    const __m512i a = rows[2 * i], b = rows[2 * i + 1];
+    even[i] = _mm512_mask_blend_epi8(kOddBytes, a, _mm512_slli_epi32(b, 8));
+    odd[i] = _mm512_mask_blend_epi8(kOddBytes, _mm512_srli_epi32(a, 8), b);
+  }
+  rows[0] = _mm512_mask_blend_epi16(kOddWords, even[0], _mm512_slli_epi32(even[1], 16));
+  rows[1] = _mm512_mask_blend_epi16(kOddWords, odd[0], _mm512_slli_epi32(odd[1], 16));
+  rows[2] = _mm512_mask_blend_epi16(kOddWords, _mm512_srli_epi32(even[0], 16), even[1]);
+  rows[3] = _mm512_mask_blend_epi16(kOddWords, _mm512_srli_epi32(odd[0], 16), odd[1]);
+}
+
+void Avx512Vnni::arrange(const Args& a, const Plan& p, const int8_t* packed, uint8_t* to) {
+  for (int64_t kw = 0; kw < a.kernel_w; kw += 4) {
+    for (int64_t shift = 0; shift < p.shifts; ++shift) {
+      for (int64_t i = 0; i < p.bundles; ++i) {
+        Vector taps[4];
+        for (int64_t j = 0; j < 4; ++j) taps[j] = packed_row(a, packed, 4 * i + j - shift, kw / 4);
+        transpose(taps);
+        for (int64_t j = 0; j < smaller(4, a.kernel_w - kw); ++j) {
+          const int64_t index = ((kw + j) * p.shifts + shift) * p.bundles + i;
+          _mm512_store_si512(to + index * kCell, taps[j]);
+        }
+      }
+    }
+  }
+}
+
+void Avx512Vnni::interleave(const Source (&rows)[kHeight], uint8_t flip, uint8_t* to,
+                            int64_t count) {
+  const auto load16 = [](const uint8_t* from) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+  };
+  alignas(64) uint8_t order[64];
+  for (int i = 0; i < 64; ++i) order[i] = static_cast<uint8_t>(i % 4 * 16 + i / 4);
+  const Vector transposed = _mm512_load_si512(order);
+  const Vector flips = _mm512_set1_epi8(static_cast<char>(flip));
+  Source r[kHeight] = {rows[0], rows[1], rows[2], rows[3]};
+  for (int64_t i = 0; i < count; ++i) {
+    Vector x = _mm512_castsi128_si512(load16(r[0].from));
+    x = _mm512_inserti32x4(x, load16(r[1].from), 1);
+    x = _mm512_inserti32x4(x, load16(r[2].from), 2);
+    x = _mm512_inserti32x4(x, load16(r[3].from), 3);
+    x = _mm512_permutexvar_epi8(transposed, x);
+    _mm512_store_si512(to, _mm512_xor_si512(x, flips));
+    to += kCell;
+    for (Source& row : r) row.from += row.stride;
+  }
+}
+
+template <int kCount>
+[[gnu::always_inline]] inline void Avx512Vnni::output_float(const Channels& c,
+                                                            const Vector (&acc)[kCount],
+                                                            const int64_t (&at)[kCount]) const {
+  const auto lanes = static_cast<__mmask16>((1 << c.count) - 1);
+  unroll<kCount>([&](auto i) __attribute__((always_inline)) {
+    float* y = static_cast<float*>(y_) + at[i];
+    // The second operand is what min and max give for NaN.
+    const __m512 r = _mm512_min_ps(float_hi_, _mm512_max_ps(float_lo_, real(acc[i], c)));
+    if (c.count == kUnit) {
+      _mm512_storeu_ps(y, r);
+    } else {
+      _mm512_mask_storeu_ps(y, lanes, r);
+    }
+  });
+}
+
+// Saturation does the lower clamp: what is below -32768 (and INT_MIN, which cvtps gives below
+// int32) ends as 0 after the zero point is added.
+template <int kCount>
+[[gnu::always_inline]] inline void Avx512Vnni::output(const Channels& c,
+                                                      const Vector (&acc)[kCount],
+                                                      const int64_t (&at)[kCount]) const {
+  if (float_output_) return output_float(c, acc, at);
+  Vector v[kCount];
+  unroll<kCount>([&](auto i) __attribute__((always_inline)) {
+    v[i] = _mm512_cvtps_epi32(_mm512_min_ps(real(acc[i], c), hi_));
+  });
+  const Vector front = _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1 % kCount]), zero_point_);
+  const Vector back =
+      kCount <= 2
+          ? front
+          : _mm512_adds_epi16(_mm512_packs_epi32(v[2 % kCount], v[3 % kCount]), zero_point_);
+  Vector bytes = _mm512_max_epu8(_mm512_packus_epi16(front, back), lo_);
+  // Lane i has channels 4 * i to 4 * i + 3 of the four outputs.
+  bytes = _mm512_permutexvar_epi32(
+      _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15),
+      _mm512_xor_si512(bytes, flip_));
+  const auto lanes = static_cast<__mmask16>((1 << c.count) - 1);
+  unroll<kCount>([&](auto i) __attribute__((always_inline)) {
+    uint8_t* y = static_cast<uint8_t*>(y_) + at[i];
+    const __m128i one = _mm512_extracti32x4_epi32(bytes, i);
+    if (c.count == kUnit) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(y), one);
+    } else {
+      _mm_mask_storeu_epi8(y, lanes, one);
+    }
+  });
+}
+
+}  // namespace
+
+Fn avx512_vnni;
+void avx512_vnni(const Args& args, int64_t row_begin, int64_t row_end, std::byte* scratch) {
+  run<Avx512Vnni>(args, row_begin, row_end, scratch);
+}
+
+}  // namespace qnative::dwconv

@@ -1,0 +1,283 @@
+#pragma once
+
+#include <string.h>
+
+#include "plan.h"
+#include "simd/unroll.h"
+
+// The loops, for every ISA. An ISA file gives a class V:
+//
+//   V::Vector, V::kHeight    registers that hold kParts-th parts of a cell; rows of a bundle
+//   V::arrange(...)          weights of a unit, from the packed layout to [kParts][KW][shifts]
+//                            [bundles][channels of a vector][kHeight]: shift s has row
+//                            kHeight * i + j - s of the kernel, or zeros, in place j of bundle i
+//   V::interleave(...)       columns of a bundle from kHeight rows
+//   V::pad(...)              columns of a bundle that lie outside of the image
+//   V::load(from), V::start(from), V::multiply_add(acc, x, w)
+//   V(args).output(...)      from int32 to y
+namespace qnative::dwconv {
+namespace {
+
+// Where a row of a bundle comes from: 16 bytes are read at from + i * stride for column i.
+struct Source {
+  const uint8_t* from;
+  int64_t stride;
+};
+
+// The channels of one vector, and how many of them exist.
+struct Channels {
+  const int32_t* start;
+  const float* multiplier;
+  const float* bias;
+  int64_t count;
+};
+
+// One strip of one or two output rows, for a part of a unit.
+struct Strip {
+  const Args* args;
+  const uint8_t* ring;       // of the unit, at the part's channels
+  int64_t slots, slot_size;  // size in bytes
+  int64_t first;             // bundle, of those since the first output row
+  const uint8_t* weight;
+  Channels channels;
+  int64_t at;       // element of y where the first output goes
+  int64_t columns;  // outputs
+};
+
+template <class V>
+constexpr int64_t kParts = kCell / static_cast<int64_t>(sizeof(typename V::Vector));
+
+// kRows x kColumns outputs from output column `column` of the strip. from[i]: slot i of the ring,
+// counted from the first bundle of the first row.
+template <class V, int kKernel, int kStride, int kRows, int kColumns>
+[[gnu::always_inline]] inline void tile(const V& v, const Strip& s,
+                                        const uint8_t* const (&from)[kMaxFixedSlots],
+                                        int64_t column) {
+  constexpr int kBundles = fixed_bundles(kKernel, kStride, V::kHeight);
+  constexpr int kShifts = kStride == 1 ? 2 : 1;
+  constexpr int kSlots = (kBundles - 1) * V::kHeight / 2 + (kStride == 2 ? kRows : 1);
+  using Vector = typename V::Vector;
+  Vector acc[kRows * kColumns];
+  int64_t at[kRows * kColumns];
+  unroll<kRows * kColumns>([&](auto i) __attribute__((always_inline)) {
+    constexpr int kRow = i / kColumns, kColumn = i % kColumns;
+    acc[i] = V::start(s.channels.start);
+    at[i] = s.at + (kRow * s.args->out_w + column + kColumn) * s.args->channels;
+  });
+  unroll<kKernel>([&](auto kw) __attribute__((always_inline)) {
+    Vector x[kColumns * kSlots];
+    unroll<kColumns * kSlots>([&](auto i) __attribute__((always_inline)) {
+      constexpr int kColumn = i / kSlots;
+      x[i] = V::load(from[i % kSlots] + ((column + kColumn) * kStride + kw) * kCell);
+    });
+    unroll<kBundles * kRows>([&](auto i) __attribute__((always_inline)) {
+      constexpr int kRow = i % kRows, kBundle = i / kRows;
+      constexpr int kShift = kStride == 1 ? kRow : 0;
+      constexpr int kSlot = kBundle * V::kHeight / 2 + (kStride == 2 ? kRow : 0);
+      constexpr int kWeight = (kw * kShifts + kShift) * kBundles + kBundle;
+      const Vector w = V::load(s.weight + kWeight * sizeof(Vector));
+      unroll<kColumns>([&](auto j) __attribute__((always_inline)) {
+        V::multiply_add(acc[kRow * kColumns + j], x[j * kSlots + kSlot], w);
+      });
+    });
+  });
+  v.output(s.channels, acc, at);
+}
+
+// Not inlined, so that all registers are for the tiles.
+template <class V, int kKernel, int kStride, int kRows>
+[[gnu::noinline]] void fixed(const V& v, const Strip& s) {
+  const uint8_t* from[kMaxFixedSlots] = {};
+  for (int64_t i = 0; i < s.slots; ++i) {
+    from[i] = s.ring + (s.first + i) % s.slots * s.slot_size;
+  }
+  int64_t column = 0;
+  for (; column + 2 <= s.columns; column += 2)
+    tile<V, kKernel, kStride, kRows, 2>(v, s, from, column);
+  if (column < s.columns) tile<V, kKernel, kStride, kRows, 1>(v, s, from, column);
+}
+
+template <class V, int kColumns>
+[[gnu::always_inline]] inline void generic_tile(const V& v, const Strip& s, int64_t column) {
+  const Args& a = *s.args;
+  const int64_t step = a.stride_w * kCell;
+  typename V::Vector acc[kColumns];
+  int64_t at[kColumns];
+  unroll<kColumns>([&](auto j) __attribute__((always_inline)) {
+    acc[j] = V::start(s.channels.start);
+    at[j] = s.at + (column + j) * a.channels;
+  });
+  const uint8_t* w = s.weight;
+  for (int64_t kw = 0; kw < a.kernel_w; ++kw) {
+    const uint8_t* x = s.ring + column * step + kw * a.dilation_w * kCell;
+    for (int64_t i = 0; i < s.slots; ++i) {
+      const typename V::Vector taps = V::load(w);
+      unroll<kColumns>([&](auto j) __attribute__((always_inline)) {
+        V::multiply_add(acc[j], V::load(x + j * step), taps);
+      });
+      x += s.slot_size;
+      w += sizeof(typename V::Vector);
+    }
+  }
+  v.output(s.channels, acc, at);
+}
+
+template <class V>
+[[gnu::noinline]] void generic(const V& v, const Strip& s) {
+  int64_t column = 0;
+  for (; column + 4 <= s.columns; column += 4) generic_tile<V, 4>(v, s, column);
+  for (; column < s.columns; ++column) generic_tile<V, 1>(v, s, column);
+}
+
+// The input columns of a strip: `before` and `after` of them lie outside of the image.
+struct Columns {
+  int64_t first;  // may be negative
+  int64_t before, inside, after;
+};
+
+inline Columns input_columns(const Args& a, int64_t out_begin, int64_t out_columns) {
+  Columns c;
+  c.first = out_begin * a.stride_w - a.pad_left;
+  const int64_t count = (out_columns - 1) * a.stride_w + (a.kernel_w - 1) * a.dilation_w + 1;
+  c.before = smaller(larger(-c.first, 0), count);
+  c.inside = larger(smaller(c.first + count, a.width) - (c.first + c.before), 0);
+  c.after = count - c.before - c.inside;
+  return c;
+}
+
+// One call.
+template <class V>
+struct Call {
+  const Args* args;
+  Plan plan;
+  V vectors;
+  uint8_t* scratch;
+};
+
+// Where 16 bytes would reach past the end of x, the row is copied to `copy` first.
+inline Source row_source(const Args& a, int64_t row, const Columns& columns, int64_t channel,
+                         const uint8_t* padding, uint8_t* copy) {
+  if (row < 0 || row >= a.height || columns.inside == 0) return {padding, 0};
+  const int64_t begin = (row * a.width + columns.first + columns.before) * a.channels + channel;
+  const int64_t last = begin + (columns.inside - 1) * a.channels;
+  if (last + kUnit <= a.height * a.width * a.channels) return {a.x + begin, a.channels};
+  const int64_t size = smaller(kUnit, a.channels - channel);
+  for (int64_t i = 0; i < columns.inside; ++i) {
+    memcpy(copy + i * kUnit, a.x + begin + i * a.channels, size);
+  }
+  return {copy, kUnit};
+}
+
+// Fills a slot from the first `count` of kHeight rows, `step` rows apart.
+template <class V>
+void fill(const Call<V>& call, const Columns& columns, int64_t channel, int64_t row, int64_t step,
+          int64_t count, uint8_t* slot) {
+  const Args& a = *call.args;
+  const uint8_t* padding = call.scratch + padding_offset(call.plan);
+  uint8_t* copies = call.scratch + copies_offset(call.plan);
+  Source rows[V::kHeight];
+  for (int64_t i = 0; i < V::kHeight; ++i) {
+    uint8_t* copy = copies + i * call.plan.columns * kUnit;
+    rows[i] = i < count ? row_source(a, row + i * step, columns, channel, padding, copy)
+                        : Source{padding, 0};
+  }
+  V::pad(a.pad_value, slot, columns.before);
+  slot += columns.before * kCell;
+  V::interleave(rows, a.x_flip, slot, columns.inside);
+  V::pad(a.pad_value, slot + columns.inside * kCell, columns.after);
+}
+
+// Output rows [row, row + 2) of fixed kernels, or one row, of one unit, whose bundles are in place.
+template <class V, int kKernel, int kStride>
+void compute(const Call<V>& call, Strip s, int64_t channel, bool two) {
+  const Args& a = *call.args;
+  constexpr int64_t kChannels = kUnit / kParts<V>;
+  const int64_t end = smaller(channel + kUnit, a.channels);
+  for (; channel < end; channel += kChannels) {
+    s.channels = {a.start + channel, a.multiplier + channel, a.bias + channel,
+                  smaller(kChannels, a.channels - channel)};
+    if constexpr (kKernel == 0) {
+      generic(call.vectors, s);
+    } else if (two) {
+      fixed<V, kKernel, kStride, 2>(call.vectors, s);
+    } else {
+      fixed<V, kKernel, kStride, 1>(call.vectors, s);
+    }
+    s.ring += sizeof(typename V::Vector);
+    s.weight += call.plan.weight_size / kParts<V>;
+    s.at += kChannels;
+  }
+}
+
+// Rows [row_begin, row_end) of a strip of units [unit_begin, unit_end). Kernel 0 is the generic
+// one.
+template <class V, int kKernel, int kStride>
+void run_strip(const Call<V>& call, int64_t unit_begin, int64_t unit_end, int64_t row_begin,
+               int64_t row_end, int64_t out_begin, int64_t out_columns) {
+  const Args& a = *call.args;
+  const Plan& p = call.plan;
+  const Columns columns = input_columns(a, out_begin, out_columns);
+  const int64_t slot_size = p.columns * kCell;
+  int64_t filled = 0;
+  for (int64_t row = row_begin; row < row_end; row += kKernel != 0 ? 2 : 1) {
+    const bool two = kKernel != 0 && row + 1 < row_end;
+    const int64_t first = kKernel != 0 ? (row - row_begin) * kStride / 2 : 0;
+    const int64_t end = first + p.slots - (kStride == 2 && !two ? 1 : 0);
+    for (int64_t u = unit_begin; u < unit_end; ++u) {
+      const int64_t channel = u * kUnit;
+      uint8_t* ring = call.scratch + ring_offset(p) + (u - unit_begin) * p.ring_size;
+      for (int64_t i = kKernel != 0 ? filled : 0; i < end; ++i) {
+        uint8_t* slot = ring + i % p.slots * slot_size;
+        if constexpr (kKernel != 0) {
+          fill<V>(call, columns, channel, row_begin * kStride - a.pad_top + i * 2, 1, V::kHeight,
+                  slot);
+        } else {
+          const int64_t tap = i * V::kHeight;
+          fill<V>(call, columns, channel, row * a.stride_h - a.pad_top + tap * a.dilation_h,
+                  a.dilation_h, a.kernel_h - tap, slot);
+        }
+      }
+      const Strip strip = {.args = &a,
+                           .ring = ring,
+                           .slots = p.slots,
+                           .slot_size = slot_size,
+                           .first = first,
+                           .weight = call.scratch + (u - unit_begin) * p.weight_size,
+                           .channels = {},
+                           .at = (row * a.out_w + out_begin) * a.channels + channel,
+                           .columns = out_columns};
+      compute<V, kKernel, kStride>(call, strip, channel, two);
+    }
+    filled = end;
+  }
+}
+
+template <class V, int kKernel, int kStride>
+void run_with(const Args& a, int64_t row_begin, int64_t row_end, std::byte* scratch) {
+  const Call<V> call = {&a, make_plan(a, V::kHeight), V(a), reinterpret_cast<uint8_t*>(scratch)};
+  const Plan& p = call.plan;
+  memset(call.scratch + padding_offset(p), a.pad_value ^ a.x_flip, kUnit);
+  const int64_t packed_size = a.kernel_h * ceil_div(a.kernel_w, 4) * kCell;
+  for (int64_t unit = 0; unit < p.units; unit += p.group) {
+    const int64_t unit_end = smaller(unit + p.group, p.units);
+    for (int64_t u = unit; u < unit_end; ++u) {
+      V::arrange(a, p, a.weight + u * packed_size, call.scratch + (u - unit) * p.weight_size);
+    }
+    for (int64_t column = 0; column < a.out_w; column += p.strip) {
+      run_strip<V, kKernel, kStride>(call, unit, unit_end, row_begin, row_end, column,
+                                     smaller(p.strip, a.out_w - column));
+    }
+  }
+}
+
+template <class V>
+void run(const Args& a, int64_t row_begin, int64_t row_end, std::byte* scratch) {
+  if (!is_fixed(a)) return run_with<V, 0, 1>(a, row_begin, row_end, scratch);
+  if (a.kernel_h == 3 && a.stride_h == 1) return run_with<V, 3, 1>(a, row_begin, row_end, scratch);
+  if (a.kernel_h == 3) return run_with<V, 3, 2>(a, row_begin, row_end, scratch);
+  if (a.stride_h == 1) return run_with<V, 5, 1>(a, row_begin, row_end, scratch);
+  return run_with<V, 5, 2>(a, row_begin, row_end, scratch);
+}
+
+}  // namespace
+}  // namespace qnative::dwconv

@@ -1,0 +1,244 @@
+#include "gemm.h"
+#include "layout.h"
+#include "simd/intrinsics_avx512.h"
+#include "simd/unroll.h"
+
+namespace qnative::gemm {
+namespace {
+
+// A tile: 16 * kVectors columns of kRows rows, of which `columns` columns are stored.
+using TileFn = void(const Args& args, int64_t m, int64_t n, int64_t columns);
+
+[[gnu::always_inline]] inline __m512i to_int32(__m512i acc, __m512 multiplier, __m512 bias,
+                                               __m512 hi) {
+  const __m512 r = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc), multiplier, bias);
+  return _mm512_cvtps_epi32(_mm512_min_ps(r, hi));
+}
+
+// 16 * kVectors int32 to bytes in order. Saturation does the lower clamp: what is below -32768 (and
+// INT_MIN, which cvtps gives below int32) ends as 0 after the zero point is added.
+template <int kVectors>
+[[gnu::always_inline]] inline __m512i to_bytes(const __m512i (&v)[kVectors], const Requantize& q) {
+  constexpr int kLast = kVectors - 1;
+  const __m512i zero_point = _mm512_set1_epi16(static_cast<int16_t>(q.zero_point));
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m512i low = _mm512_packs_epi32(v[0], v[kLast < 1 ? kLast : 1]);
+  const __m512i high = kVectors <= 2 ? low : _mm512_packs_epi32(v[kLast < 2 ? kLast : 2], v[kLast]);
+  __m512i bytes =
+      _mm512_packus_epi16(_mm512_adds_epi16(low, zero_point), _mm512_adds_epi16(high, zero_point));
+  bytes = _mm512_permutexvar_epi32(order, bytes);
+  bytes = _mm512_max_epu8(bytes, _mm512_set1_epi8(static_cast<int8_t>(q.lo)));
+  return _mm512_xor_si512(bytes, _mm512_set1_epi8(static_cast<int8_t>(q.flip)));
+}
+
+// Masked stores are several times slower than plain ones: only for the last columns.
+template <int kVectors>
+[[gnu::always_inline]] inline void store_bytes(uint8_t* y, __m512i bytes, int64_t columns) {
+  if (columns < 16 * kVectors) {
+    _mm512_mask_storeu_epi8(y, (uint64_t{1} << columns) - 1, bytes);
+    return;
+  }
+  if constexpr (kVectors == 4) {
+    _mm512_storeu_si512(y, bytes);
+  } else if constexpr (kVectors >= 2) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(y), _mm512_castsi512_si256(bytes));
+  }
+  if constexpr (kVectors % 2 == 1) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(y + 16 * (kVectors - 1)),
+                     _mm512_extracti32x4_epi32(bytes, kVectors - 1));
+  }
+}
+
+template <int kRows, int kVectors>
+[[gnu::always_inline]] inline void store_requantized(const Args& args,
+                                                     const __m512i (&acc)[kRows][kVectors],
+                                                     int64_t m, int64_t n, int64_t columns) {
+  const Requantize& q = args.requantize;
+  const __m512 hi = _mm512_set1_ps(static_cast<float>(q.hi - q.zero_point));
+  uint8_t* y = static_cast<uint8_t*>(args.y) + m * args.y_stride + n;
+  unroll<kRows>([&](auto i) __attribute__((always_inline)) {
+    __m512i v[kVectors];
+    unroll<kVectors>([&](auto j) __attribute__((always_inline)) {
+      v[j] = to_int32(acc[i][j], _mm512_loadu_ps(args.multiplier + n + 16 * j),
+                      _mm512_loadu_ps(args.bias + n + 16 * j), hi);
+    });
+    store_bytes<kVectors>(y, to_bytes<kVectors>(v, q), columns);
+    y += args.y_stride;
+  });
+}
+
+// acc: [rows][vectors]. Apart from the tiles, because the memory traffic of float output hides the
+// detour through the stack, and forty unrolled copies would be most of the code.
+[[gnu::noinline]] void store_float(const Args& args, const __m512i* acc, int64_t rows,
+                                   int64_t vectors, int64_t m, int64_t n, int64_t columns) {
+  const __m512 lo = _mm512_set1_ps(args.float_lo);
+  const __m512 hi = _mm512_set1_ps(args.float_hi);
+  for (int64_t i = 0; i < rows; ++i) {
+    float* y = static_cast<float*>(args.y) + (m + i) * args.y_stride + n;
+    for (int64_t j = 0; j < vectors; ++j) {
+      __m512 r = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i * vectors + j]),
+                                 _mm512_loadu_ps(args.multiplier + n + 16 * j),
+                                 _mm512_loadu_ps(args.bias + n + 16 * j));
+      // The second operand is what min and max give for NaN.
+      r = _mm512_min_ps(hi, _mm512_max_ps(lo, r));
+      const int64_t left = columns - 16 * j;
+      if (left >= 16) {
+        _mm512_storeu_ps(y + 16 * j, r);
+      } else {
+        _mm512_mask_storeu_ps(y + 16 * j, static_cast<__mmask16>((1U << left) - 1), r);
+      }
+    }
+  }
+}
+
+template <int kRows, int kVectors>
+[[gnu::always_inline]] inline void store(const Args& args, const __m512i (&acc)[kRows][kVectors],
+                                         int64_t m, int64_t n, int64_t columns) {
+  if (!args.float_output) {
+    store_requantized(args, acc, m, n, columns);
+    return;
+  }
+  __m512i copy[kRows * kVectors];
+  unroll<kRows>([&](auto i) __attribute__((always_inline)) {
+    unroll<kVectors>([&](auto j)
+                         __attribute__((always_inline)) { copy[i * kVectors + j] = acc[i][j]; });
+  });
+  store_float(args, copy, kRows, kVectors, m, n, columns);
+}
+
+[[gnu::always_inline]] inline __m512i broadcast_group(const uint8_t* x) {
+  int32_t group;
+  memcpy(&group, x, sizeof(group));
+  return _mm512_set1_epi32(group);
+}
+
+template <int kRows, int kVectors>
+void tile(const Args& args, int64_t m, int64_t n, int64_t columns) {
+  const int64_t panel = panel_size(args.segments, args.segment_size);
+  const int8_t* w = args.weight + n / kPanelColumns * panel;
+  const uint8_t* row[kRows];
+  __m512i acc[kRows][kVectors];
+  unroll<kRows>([&](auto i) __attribute__((always_inline)) {
+    row[i] = x_row(args, m + i);
+    unroll<kVectors>([&](auto j) __attribute__((always_inline)) {
+      acc[i][j] = _mm512_loadu_si512(args.start + n + 16 * j);
+    });
+  });
+  for (int64_t s = 0; s < args.segments; ++s) {
+    const int64_t end = args.segment_offset[s] + args.segment_size;
+    for (int64_t k = args.segment_offset[s]; k < end; k += kGroup) {
+      __m512i b[kVectors];
+      unroll<kVectors>(
+          [&](auto j) __attribute__((always_inline)) { b[j] = _mm512_loadu_si512(w + panel * j); });
+      w += kStepBytes;
+      unroll<kRows>([&](auto i) __attribute__((always_inline)) {
+        const __m512i a = broadcast_group(row[i] + k);
+        unroll<kVectors>([&](auto j)
+                             __attribute__((always_inline)) { dpbusd(acc[i][j], a, b[j]); });
+      });
+    }
+  }
+  store(args, acc, m, n, columns);
+}
+
+// One row is bound by reading the weights once: they are memory operands, and kSteps steps of k
+// with accumulators of their own hide the latency of vpdpbusd.
+template <int kVectors>
+void row_tile(const Args& args, int64_t m, int64_t n, int64_t columns) {
+  constexpr int kSteps = kVectors == 1 ? 8 : kVectors == 2 ? 4 : 2;
+  const int64_t panel = panel_size(args.segments, args.segment_size);
+  const int8_t* w = args.weight + n / kPanelColumns * panel;
+  __m512i acc[kSteps][kVectors];
+  unroll<kVectors>([&](auto j) __attribute__((always_inline)) {
+    acc[0][j] = _mm512_loadu_si512(args.start + n + 16 * j);
+    unroll<kSteps - 1>(
+        [&](auto u) __attribute__((always_inline)) { acc[u + 1][j] = _mm512_setzero_si512(); });
+  });
+  for (int64_t s = 0; s < args.segments; ++s) {
+    const uint8_t* x = x_row(args, m) + args.segment_offset[s];
+    const int64_t groups = ceil_div(args.segment_size, kGroup);
+    int64_t g = 0;
+    for (; g + kSteps <= groups; g += kSteps) {
+      unroll<kSteps>([&](auto u) __attribute__((always_inline)) {
+        const __m512i a = broadcast_group(x + kGroup * (g + u));
+        unroll<kVectors>([&](auto j) __attribute__((always_inline)) {
+          dpbusd_load(acc[u][j], a, w + panel * j + kStepBytes * u);
+        });
+      });
+      w += kSteps * kStepBytes;
+    }
+    for (; g < groups; ++g) {
+      const __m512i a = broadcast_group(x + kGroup * g);
+      unroll<kVectors>(
+          [&](auto j) __attribute__((always_inline)) { dpbusd_load(acc[0][j], a, w + panel * j); });
+      w += kStepBytes;
+    }
+  }
+  __m512i sum[1][kVectors];
+  unroll<kVectors>([&](auto j) __attribute__((always_inline)) {
+    sum[0][j] = acc[0][j];
+    unroll<kSteps - 1>([&](auto u) __attribute__((always_inline)) {
+      sum[0][j] = _mm512_add_epi32(sum[0][j], acc[u + 1][j]);
+    });
+  });
+  store(args, sum, m, n, columns);
+}
+
+// The tiles of kVectors vectors: [rows - 1].
+template <int kVectors, int... kRows>
+TileFn* select_tile(int64_t rows, std::integer_sequence<int, kRows...>) {
+  static constexpr TileFn* kTiles[] = {row_tile<kVectors>, tile<kRows + 2, kVectors>...};
+  return kTiles[rows - 1];
+}
+
+template <int kMaxRows, int kVectors>
+void sweep(const Args& args, int64_t m_begin, int64_t m_end, int64_t max_rows, int64_t n,
+           int64_t columns) {
+  constexpr std::make_integer_sequence<int, kMaxRows - 1> kRowCounts;
+  const Blocks blocks(m_end - m_begin, max_rows);
+  TileFn* const larger =
+      select_tile<kVectors>(blocks.larger > 0 ? blocks.size + 1 : blocks.size, kRowCounts);
+  TileFn* const smaller = select_tile<kVectors>(blocks.size, kRowCounts);
+  int64_t m = m_begin;
+  for (int64_t block = 0; block < blocks.count; ++block) {
+    const bool is_larger = block < blocks.larger;
+    (is_larger ? larger : smaller)(args, m, n, columns);
+    m += is_larger ? blocks.size + 1 : blocks.size;
+  }
+}
+
+}  // namespace
+
+Fn avx512_vnni;
+void avx512_vnni(const Args& args, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end,
+                 std::byte*) {
+  // Rows of x that stay in the L2 cache beside a panel of 64 columns.
+  constexpr int64_t kBlockBytes = 384 * 1024;
+  const int64_t k = row_size(args);
+  const int64_t fitting = kBlockBytes / (k > 0 ? k : 1);
+  const int64_t block_rows = fitting > 48 ? fitting : 48;
+  // A short k leaves more of the time to the epilogue, where five rows do better than six.
+  const int64_t max_rows = k <= 128 ? 5 : 6;
+  n_end = n_end < args.n ? n_end : args.n;
+  for (int64_t m = m_begin; m < m_end; m += block_rows) {
+    const int64_t m_next = m + block_rows < m_end ? m + block_rows : m_end;
+    for (int64_t n = n_begin; n < n_end; n += 64) {
+      const int64_t columns = n_end - n < 64 ? n_end - n : 64;
+      switch (ceil_div(columns, 16)) {
+        case 1:
+          sweep<16, 1>(args, m, m_next, 16, n, columns);
+          break;
+        case 2:
+          sweep<12, 2>(args, m, m_next, 12, n, columns);
+          break;
+        case 3:
+          sweep<8, 3>(args, m, m_next, 8, n, columns);
+          break;
+        default:
+          sweep<6, 4>(args, m, m_next, max_rows, n, columns);
+      }
+    }
+  }
+}
+
+}  // namespace qnative::gemm

@@ -1,0 +1,53 @@
+#pragma once
+
+#include "gemm.h"
+
+// What the files of this family share: the packed layout in numbers, and the blocking of rows.
+namespace qnative::gemm {
+namespace {
+
+constexpr int64_t kPanelColumns = 16;
+constexpr int64_t kGroup = 4;  // consecutive k of one column, a 32-bit lane
+constexpr int64_t kStepBytes = kPanelColumns * kGroup;
+
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+
+// Bytes of one panel: 16 columns of every segment.
+inline int64_t panel_size(int64_t segments, int64_t segment_size) {
+  return segments * ceil_div(segment_size, kGroup) * kStepBytes;
+}
+
+// Bytes of x that one row multiplies, with every segment padded to groups of four.
+inline int64_t row_size(const Args& args) {
+  return args.segments * round_up(args.segment_size, kGroup);
+}
+
+inline const uint8_t* x_row(const Args& args, int64_t i) {
+  return args.x + (args.row_offset != nullptr ? args.row_offset[i] : i * args.x_stride);
+}
+
+// `rows` rows in ceil(rows / max_rows) blocks that differ by one row at most: blocks() of them, the
+// first `larger` have size + 1 rows. A last block of one or two rows would waste most of a tile.
+struct Blocks {
+  Blocks(int64_t rows, int64_t max_rows)
+      : count(ceil_div(rows, max_rows)), size(rows / count), larger(rows % count) {}
+  int64_t count, size, larger;
+};
+
+// avx2.cpp copies a block of rows into scratch as int16. The block stays in the L2 cache, and six
+// rows, the height of its tile, are the least. Odd strides in units of 64 bytes keep the rows of a
+// tile out of one set of the L1 cache.
+constexpr int64_t kWideRowAlignment = 64 / sizeof(int16_t);
+inline int64_t wide_row_stride(const Args& args) {
+  const int64_t lines = ceil_div(row_size(args), kWideRowAlignment);
+  return (lines | 1) * kWideRowAlignment;
+}
+inline int64_t wide_block_rows(const Args& args) {
+  constexpr int64_t kTileRows = 6, kBlockElements = 96 * 1024;
+  const int64_t tiles = kBlockElements / (wide_row_stride(args) * kTileRows);
+  return kTileRows * (tiles > 1 ? tiles : 1);
+}
+
+}  // namespace
+}  // namespace qnative::gemm

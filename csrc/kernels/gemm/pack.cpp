@@ -1,0 +1,53 @@
+#include <cstring>
+
+#include "gemm.h"
+#include "layout.h"
+
+namespace qnative::gemm {
+namespace {
+
+// The byte of w[n][s][k] in the panels.
+int64_t packed_index(int64_t n, int64_t s, int64_t k, int64_t segments, int64_t segment_size) {
+  return n / kPanelColumns * panel_size(segments, segment_size) +
+         (s * ceil_div(segment_size, kGroup) + k / kGroup) * kStepBytes +
+         n % kPanelColumns * kGroup + k % kGroup;
+}
+
+}  // namespace
+
+int64_t panels_size(int64_t n, int64_t segments, int64_t segment_size) {
+  return ceil_div(n, kPanelColumns) * panel_size(segments, segment_size);
+}
+
+int64_t packed_size(int64_t n, int64_t segments, int64_t segment_size) {
+  return panels_size(n, segments, segment_size) +
+         round_up(n, kPanelColumns) * static_cast<int64_t>(sizeof(int32_t));
+}
+
+void pack(const int8_t* weight, int64_t n, int64_t segments, int64_t segment_size, int8_t* packed) {
+  memset(packed, 0, packed_size(n, segments, segment_size));
+  int8_t* sums = packed + panels_size(n, segments, segment_size);
+  for (int64_t column = 0; column < n; ++column) {
+    uint32_t sum = 0;
+    for (int64_t s = 0; s < segments; ++s) {
+      for (int64_t k = 0; k < segment_size; ++k) {
+        packed[packed_index(column, s, k, segments, segment_size)] = *weight;
+        sum += static_cast<uint32_t>(int32_t{*weight++});
+      }
+    }
+    memcpy(sums + column * sizeof(sum), &sum, sizeof(sum));
+  }
+}
+
+void unpack(const int8_t* packed, int64_t n, int64_t segments, int64_t segment_size,
+            int8_t* weight) {
+  for (int64_t column = 0; column < n; ++column) {
+    for (int64_t s = 0; s < segments; ++s) {
+      for (int64_t k = 0; k < segment_size; ++k) {
+        *weight++ = packed[packed_index(column, s, k, segments, segment_size)];
+      }
+    }
+  }
+}
+
+}  // namespace qnative::gemm

@@ -1,0 +1,15 @@
+#include "pool/body.h"
+#include "simd/avx512.h"
+
+namespace qnative::pool {
+
+void max_avx512_vnni(const Window& window, uint8_t flip, uint8_t* y) {
+  run_max<Avx512>(window, flip, y);
+}
+
+void mean_avx512_vnni(const Window& window, uint8_t x_flip, int32_t x_zero_point, float multiplier,
+                      const Requantize& q, uint8_t* y) {
+  run_mean<Avx512>(window, x_flip, x_zero_point, multiplier, q, y);
+}
+
+}  // namespace qnative::pool

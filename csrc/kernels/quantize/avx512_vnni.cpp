@@ -1,0 +1,30 @@
+#include "quantize/body.h"
+#include "simd/avx512.h"
+
+namespace qnative::quantize {
+
+void quantize_avx512_vnni(const float* x, uint8_t* y, int64_t n, float inverse_scale,
+                          const Requantize& q) {
+  run_quantize<Avx512>(x, y, n, inverse_scale, q);
+}
+
+void dequantize_avx512_vnni(const uint8_t* x, float* y, int64_t n, float scale, int32_t zero_point,
+                            uint8_t flip) {
+  run_dequantize<Avx512>(x, y, n, scale, zero_point, flip);
+}
+
+void quantize_each_avx512_vnni(const float* x, uint8_t* y, int64_t n, const float* inverse_scale,
+                               const int32_t* zero_point, int32_t lo, int32_t hi, uint8_t flip) {
+  run_quantize_each<Avx512>(x, y, n, inverse_scale, zero_point, lo, hi, flip);
+}
+
+void dequantize_each_avx512_vnni(const uint8_t* x, float* y, int64_t n, const float* scale,
+                                 const int32_t* zero_point, uint8_t flip) {
+  run_dequantize_each<Avx512>(x, y, n, scale, zero_point, flip);
+}
+
+void min_max_avx512_vnni(const float* x, int64_t n, float* min, float* max) {
+  run_min_max<Avx512>(x, n, min, max);
+}
+
+}  // namespace qnative::quantize

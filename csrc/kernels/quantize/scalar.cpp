@@ -1,0 +1,53 @@
+#include <limits>
+
+#include "quantize/quantize.h"
+
+namespace qnative::quantize {
+namespace {
+
+uint8_t quantize_one(float x, float inverse_scale, const Requantize& q) {
+  const float r = x * inverse_scale;
+  return requantize(r == r ? r : 0.0f, q);
+}
+
+}  // namespace
+
+void quantize_scalar(const float* x, uint8_t* y, int64_t n, float inverse_scale,
+                     const Requantize& q) {
+  for (int64_t i = 0; i < n; ++i) y[i] = quantize_one(x[i], inverse_scale, q);
+}
+
+void dequantize_scalar(const uint8_t* x, float* y, int64_t n, float scale, int32_t zero_point,
+                       uint8_t flip) {
+  for (int64_t i = 0; i < n; ++i) y[i] = static_cast<float>((x[i] ^ flip) - zero_point) * scale;
+}
+
+void quantize_each_scalar(const float* x, uint8_t* y, int64_t n, const float* inverse_scale,
+                          const int32_t* zero_point, int32_t lo, int32_t hi, uint8_t flip) {
+  for (int64_t i = 0; i < n; ++i) {
+    y[i] = quantize_one(x[i], inverse_scale[i], Requantize{zero_point[i], lo, hi, flip});
+  }
+}
+
+void dequantize_each_scalar(const uint8_t* x, float* y, int64_t n, const float* scale,
+                            const int32_t* zero_point, uint8_t flip) {
+  for (int64_t i = 0; i < n; ++i) {
+    y[i] = static_cast<float>((x[i] ^ flip) - zero_point[i]) * scale[i];
+  }
+}
+
+void min_max_scalar(const float* x, int64_t n, float* min, float* max) {
+  float low = x[0], high = x[0];
+  bool ordered = true;
+  for (int64_t i = 0; i < n; ++i) {
+    ordered &= x[i] == x[i];
+    low = x[i] < low ? x[i] : low;
+    high = x[i] > high ? x[i] : high;
+  }
+  // -0 + 0 is +0.
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  *min = ordered ? low + 0.0f : kNan;
+  *max = ordered ? high + 0.0f : kNan;
+}
+
+}  // namespace qnative::quantize

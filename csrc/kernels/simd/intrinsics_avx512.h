@@ -1,0 +1,192 @@
+#pragma once
+
+// The AVX-512 intrinsics, and vpdpbusd. With QNATIVE_EMULATE_AVX512 the same names are SIMDe's over
+// AVX2, so that a machine without AVX-512 tests the same source files.
+//
+//   dpbusd(acc, u8, s8)          acc[i] += sum_{j<4} u8[4i+j] * s8[4i+j], int32 lanes, exact
+//   dpbusd_load(acc, u8, from)   the same with the 64 bytes at `from` (any alignment) as s8
+
+#include <stdint.h>
+#include <string.h>
+
+#if !defined(QNATIVE_EMULATE_AVX512)
+
+// g++ 12 takes the undefined vectors of its own intrinsics for a mistake of ours.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#include <immintrin.h>
+#pragma GCC diagnostic pop
+
+namespace qnative {
+namespace {
+
+// As assembly, because g++ 12 spills an array of accumulators that the intrinsic updates.
+[[maybe_unused, gnu::always_inline]] inline void dpbusd(__m512i& acc, __m512i u8, __m512i s8) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(u8), "v"(s8));
+}
+
+[[maybe_unused, gnu::always_inline]] inline void dpbusd(__m256i& acc, __m256i u8, __m256i s8) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(u8), "v"(s8));
+}
+
+[[maybe_unused, gnu::always_inline]] inline void dpbusd_load(__m512i& acc, __m512i u8,
+                                                             const void* from) {
+  struct [[gnu::may_alias]] Bytes {
+    char data[64];
+  };
+  asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(u8), "m"(*static_cast<const Bytes*>(from)));
+}
+
+}  // namespace
+}  // namespace qnative
+
+#else
+
+#define SIMDE_ENABLE_NATIVE_ALIASES
+#include <simde/x86/avx2.h>
+#include <simde/x86/avx512.h>
+#include <simde/x86/f16c.h>
+#include <simde/x86/fma.h>
+
+namespace qnative {
+namespace {
+
+[[maybe_unused]] inline void dpbusd(__m256i& acc, __m256i u8, __m256i s8) {
+  const __m256i even = _mm256_madd_epi16(_mm256_and_si256(u8, _mm256_set1_epi16(0xff)),
+                                         _mm256_srai_epi16(_mm256_slli_epi16(s8, 8), 8));
+  const __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(u8, 8), _mm256_srai_epi16(s8, 8));
+  acc = _mm256_add_epi32(acc, _mm256_add_epi32(even, odd));
+}
+
+[[maybe_unused]] inline void dpbusd(__m512i& acc, __m512i u8, __m512i s8) {
+  __m256i half[2][3];
+  memcpy(half[0], &acc, 32);
+  memcpy(half[1], reinterpret_cast<const char*>(&acc) + 32, 32);
+  for (int i = 0; i < 2; ++i) {
+    memcpy(&half[i][1], reinterpret_cast<const char*>(&u8) + 32 * i, 32);
+    memcpy(&half[i][2], reinterpret_cast<const char*>(&s8) + 32 * i, 32);
+    dpbusd(half[i][0], half[i][1], half[i][2]);
+    memcpy(reinterpret_cast<char*>(&acc) + 32 * i, &half[i][0], 32);
+  }
+}
+
+[[maybe_unused]] inline void dpbusd_load(__m512i& acc, __m512i u8, const void* from) {
+  __m512i s8;
+  memcpy(&s8, from, 64);
+  dpbusd(acc, u8, s8);
+}
+
+// What SIMDe 0.7.4 lacks, lane by lane. Vectors are arrays of T here.
+template <class T, class V>
+struct Lanes {
+  static constexpr int kCount = sizeof(V) / sizeof(T);
+  T lane[kCount];
+  Lanes() : lane{} {}
+  explicit Lanes(const V& v) { memcpy(lane, &v, sizeof(V)); }
+  operator V() const {
+    V v;
+    memcpy(&v, lane, sizeof(V));
+    return v;
+  }
+};
+
+template <class To, class From, class ToV, class FromV, class Convert>
+inline ToV convert_lanes(const FromV& from, Convert convert) {
+  const Lanes<From, FromV> in(from);
+  Lanes<To, ToV> out;
+  for (int i = 0; i < in.kCount && i < out.kCount; ++i) out.lane[i] = convert(in.lane[i]);
+  return out;
+}
+
+[[maybe_unused]] inline __m512i emulated_cvtps_epi32(__m512 a) {
+  return convert_lanes<int32_t, float, __m512i>(
+      a, [](float v) { return _mm_cvtss_si32(_mm_set_ss(v)); });
+}
+[[maybe_unused]] inline __m512 emulated_cvtepi32_ps(__m512i a) {
+  return convert_lanes<float, int32_t, __m512>(a, [](int32_t v) { return static_cast<float>(v); });
+}
+[[maybe_unused]] inline __m512i emulated_cvtepu8_epi32(__m128i a) {
+  return convert_lanes<int32_t, uint8_t, __m512i>(a, [](uint8_t v) { return int32_t{v}; });
+}
+[[maybe_unused]] inline __m512i emulated_cvtepi8_epi32(__m128i a) {
+  return convert_lanes<int32_t, int8_t, __m512i>(a, [](int8_t v) { return int32_t{v}; });
+}
+[[maybe_unused]] inline __m512i emulated_cvtepu8_epi16(__m256i a) {
+  return convert_lanes<int16_t, uint8_t, __m512i>(a, [](uint8_t v) { return int16_t{v}; });
+}
+[[maybe_unused]] inline __m128i emulated_cvtepi32_epi8(__m512i a) {
+  return convert_lanes<int8_t, int32_t, __m128i>(a, [](int32_t v) { return (int8_t)v; });
+}
+[[maybe_unused]] inline __m128i emulated_cvtusepi32_epi8(__m512i a) {
+  return convert_lanes<uint8_t, uint32_t, __m128i>(
+      a, [](uint32_t v) { return (uint8_t)(v < 255 ? v : 255); });
+}
+
+template <class T, class V, class From>
+inline V masked_load(uint64_t mask, const From* from) {
+  Lanes<T, V> out;
+  for (int i = 0; i < out.kCount; ++i) {
+    if (mask >> i & 1)
+      memcpy(&out.lane[i], reinterpret_cast<const char*>(from) + i * sizeof(T), sizeof(T));
+  }
+  return out;
+}
+
+template <class T, class V, class To>
+inline void masked_store(To* to, uint64_t mask, const V& v) {
+  const Lanes<T, V> in(v);
+  for (int i = 0; i < in.kCount; ++i) {
+    if (mask >> i & 1) memcpy(reinterpret_cast<char*>(to) + i * sizeof(T), &in.lane[i], sizeof(T));
+  }
+}
+
+[[maybe_unused]] inline int32_t emulated_reduce_add_epi32(__m512i a) {
+  const Lanes<uint32_t, __m512i> in(a);
+  uint32_t sum = 0;
+  for (uint32_t v : in.lane) sum += v;
+  return static_cast<int32_t>(sum);
+}
+
+}  // namespace
+}  // namespace qnative
+
+#undef _mm512_cvtps_epi32
+#undef _mm512_cvtepi32_ps
+#undef _mm512_cvtepu8_epi32
+#undef _mm512_cvtepi8_epi32
+#undef _mm512_cvtepu8_epi16
+#undef _mm512_cvtepi32_epi8
+#undef _mm512_cvtusepi32_epi8
+#undef _mm512_reduce_add_epi32
+#define _mm512_cvtps_epi32(a) qnative::emulated_cvtps_epi32(a)
+#define _mm512_cvtepi32_ps(a) qnative::emulated_cvtepi32_ps(a)
+#define _mm512_cvtepu8_epi32(a) qnative::emulated_cvtepu8_epi32(a)
+#define _mm512_cvtepi8_epi32(a) qnative::emulated_cvtepi8_epi32(a)
+#define _mm512_cvtepu8_epi16(a) qnative::emulated_cvtepu8_epi16(a)
+#define _mm512_cvtepi32_epi8(a) qnative::emulated_cvtepi32_epi8(a)
+#define _mm512_cvtusepi32_epi8(a) qnative::emulated_cvtusepi32_epi8(a)
+#define _mm512_reduce_add_epi32(a) qnative::emulated_reduce_add_epi32(a)
+
+#undef _mm_maskz_loadu_epi8
+#undef _mm256_maskz_loadu_epi8
+#undef _mm512_maskz_loadu_epi8
+#undef _mm512_maskz_loadu_epi32
+#undef _mm512_maskz_loadu_ps
+#undef _mm_mask_storeu_epi8
+#undef _mm256_mask_storeu_epi8
+#undef _mm512_mask_storeu_epi8
+#undef _mm512_mask_storeu_epi32
+#undef _mm512_mask_storeu_ps
+#define _mm_maskz_loadu_epi8(k, p) qnative::masked_load<int8_t, __m128i>(k, p)
+#define _mm256_maskz_loadu_epi8(k, p) qnative::masked_load<int8_t, __m256i>(k, p)
+#define _mm512_maskz_loadu_epi8(k, p) qnative::masked_load<int8_t, __m512i>(k, p)
+#define _mm512_maskz_loadu_epi32(k, p) qnative::masked_load<int32_t, __m512i>(k, p)
+#define _mm512_maskz_loadu_ps(k, p) qnative::masked_load<float, __m512>(k, p)
+#define _mm_mask_storeu_epi8(p, k, v) qnative::masked_store<int8_t>(p, k, v)
+#define _mm256_mask_storeu_epi8(p, k, v) qnative::masked_store<int8_t>(p, k, v)
+#define _mm512_mask_storeu_epi8(p, k, v) qnative::masked_store<int8_t>(p, k, v)
+#define _mm512_mask_storeu_epi32(p, k, v) qnative::masked_store<int32_t>(p, k, v)
+#define _mm512_mask_storeu_ps(p, k, v) qnative::masked_store<float>(p, k, v)
+
+#endif

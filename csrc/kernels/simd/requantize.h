@@ -1,0 +1,31 @@
+#pragma once
+
+// requantize.h over vectors. Include after the vector types.
+
+#include "requantize.h"
+
+namespace qnative {
+namespace {
+
+template <class V>
+struct VectorRequantize {
+  typename V::Floats hi;
+  typename V::Bytes lo, flip;
+  int zero_point;
+
+  explicit VectorRequantize(const Requantize& q)
+      : hi(V::floats(static_cast<float>(q.hi - q.zero_point))),
+        lo(V::bytes(q.lo)),
+        flip(V::bytes(q.flip)),
+        zero_point(q.zero_point) {}
+
+  // Only the upper bound must come before the conversion: what lies below int32 becomes INT32_MIN,
+  // which saturates to the right side.
+  typename V::Bytes operator()(typename V::Floats r) const {
+    const typename V::Bytes y = V::pack(V::round(V::min(r, hi)), zero_point);
+    return V::exclusive_or(V::max_unsigned(y, lo), flip);
+  }
+};
+
+}  // namespace
+}  // namespace qnative

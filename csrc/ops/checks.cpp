@@ -1,0 +1,128 @@
+#include "checks.h"
+
+#include <cmath>
+
+namespace qnative::ops {
+namespace {
+
+constexpr int64_t kMaxExtent = std::numeric_limits<int32_t>::max();
+
+template <class Int>
+void check_vector(const char* op, const char* name, const at::Tensor& tensor, const Int& n,
+                  at::DeviceType device) {
+  check_tensor(op, name, tensor, device);
+  check_dtype(op, name, tensor, at::kFloat);
+  const at::ArrayRef<Int> sizes = at::symint::sizes<Int>(tensor);
+  TORCH_CHECK(sizes.size() == 1 && sizes[0] == n, "qnative::", op, ": ", name, " must have shape [",
+              n, "] (one value an output channel), got ", sizes);
+}
+
+}  // namespace
+
+void check_tensor(const char* op, const char* name, const at::Tensor& tensor,
+                  at::DeviceType device) {
+  TORCH_CHECK(tensor.defined(), "qnative::", op, ": ", name, " must be a tensor, got none");
+  TORCH_CHECK(tensor.device().type() == device, "qnative::", op, ": ", name, " must be on ", device,
+              ", got ", tensor.device());
+  TORCH_CHECK(tensor.layout() == at::kStrided, "qnative::", op, ": ", name,
+              " must be a strided tensor, got ", tensor.layout());
+}
+
+void check_dtype(const char* op, const char* name, const at::Tensor& tensor, at::ScalarType dtype) {
+  TORCH_CHECK(tensor.scalar_type() == dtype, "qnative::", op, ": ", name, " must be ", dtype,
+              ", got ", tensor.scalar_type());
+}
+
+void check_8bit(const char* op, const char* name, const at::Tensor& tensor, at::DeviceType device) {
+  check_tensor(op, name, tensor, device);
+  TORCH_CHECK(is_8bit(tensor.scalar_type()), "qnative::", op, ": ", name,
+              " must be Byte or Char, got ", tensor.scalar_type());
+}
+
+void check_scale(const char* op, const char* prefix, double scale) {
+  // Denormals are refused as well, because their inverses overflow. NaN fails both comparisons.
+  TORCH_CHECK(
+      scale >= std::numeric_limits<float>::min() && scale <= std::numeric_limits<float>::max(),
+      "qnative::", op, ": ", prefix, "scale must be a positive normal float32, got ", scale);
+}
+
+void check_zero_point(const char* op, const char* prefix, int64_t zero_point,
+                      at::ScalarType dtype) {
+  const Range range = range_of(dtype);
+  TORCH_CHECK(zero_point >= range.min && zero_point <= range.max, "qnative::", op, ": ", prefix,
+              "zero_point must be in [", range.min, ", ", range.max, "] for ", dtype, ", got ",
+              zero_point);
+}
+
+void check_qparams(const char* op, const char* prefix, double scale, int64_t zero_point,
+                   at::ScalarType dtype) {
+  check_scale(op, prefix, scale);
+  check_zero_point(op, prefix, zero_point, dtype);
+}
+
+void check_output(const char* op, double y_scale, int64_t y_zero_point, at::ScalarType y_dtype,
+                  FloatOutput float_output) {
+  if (float_output == FloatOutput::kAllowed && y_dtype == at::kFloat) return;
+  TORCH_CHECK(is_8bit(y_dtype), "qnative::", op, ": y_dtype must be Byte",
+              float_output == FloatOutput::kAllowed ? ", Char or Float" : " or Char", ", got ",
+              y_dtype);
+  check_qparams(op, "y_", y_scale, y_zero_point, y_dtype);
+}
+
+template <class Int>
+void check_channels(const char* op, const at::Tensor& weight_scale,
+                    const std::optional<at::Tensor>& bias, const Int& n, at::DeviceType device) {
+  check_vector(op, "weight_scale", weight_scale, n, device);
+  if (bias) check_vector(op, "bias", *bias, n, device);
+}
+
+Activation parse_activation(const char* op, std::string_view activation,
+                            at::ArrayRef<double> activation_args) {
+  const bool is_clamp = activation == "clamp";
+  const bool is_relu6 = activation == "relu6";
+  const bool is_relu = activation == "relu";
+  TORCH_CHECK(is_clamp || is_relu6 || is_relu || activation == "none", "qnative::", op,
+              ": activation must be one of none, relu, relu6, clamp, got '", activation, "'");
+  const size_t wanted = is_clamp ? 2 : 0;
+  TORCH_CHECK(activation_args.size() == wanted, "qnative::", op, ": activation '", activation,
+              "' takes ", wanted, " activation_args, got ", activation_args.size());
+  if (is_relu) return {.min = 0};
+  if (is_relu6) return {.min = 0, .max = 6};
+  if (!is_clamp) return {};
+  TORCH_CHECK(activation_args[0] <= activation_args[1], "qnative::", op,
+              ": activation_args of clamp must be [min, max] with min <= max, got ",
+              activation_args);
+  return {.min = activation_args[0], .max = activation_args[1]};
+}
+
+template <class Int>
+Pair<Int> expand_pair(const char* op, const char* name, at::ArrayRef<Int> values, int64_t least) {
+  TORCH_CHECK(values.size() == 1 || values.size() == 2, "qnative::", op, ": ", name,
+              " must have 1 or 2 values, got ", values);
+  for (const Int& value : values) {
+    TORCH_CHECK(value >= least && value <= kMaxExtent, "qnative::", op, ": ", name, " must be in [",
+                least, ", 2^31), got ", values);
+  }
+  return {values.front(), values.back()};
+}
+
+template <class Int>
+void check_image(const char* op, at::ArrayRef<Int> sizes) {
+  TORCH_CHECK(sizes.size() == 3 || sizes.size() == 4, "qnative::", op,
+              ": x must be [N, C, H, W] or [C, H, W], got ", sizes);
+  for (const Int& size : sizes.slice(sizes.size() - 3)) {
+    TORCH_CHECK(size > 0 && size <= kMaxExtent, "qnative::", op,
+                ": channels, height and width of x must be in [1, 2^31), got ", sizes);
+  }
+}
+
+#define QNATIVE_INSTANTIATE(Int)                                                                 \
+  template void check_channels(const char*, const at::Tensor&, const std::optional<at::Tensor>&, \
+                               const Int&, at::DeviceType);                                      \
+  template Pair<Int> expand_pair(const char*, const char*, at::ArrayRef<Int>, int64_t);          \
+  template void check_image(const char*, at::ArrayRef<Int>);
+QNATIVE_INSTANTIATE(int64_t)
+QNATIVE_INSTANTIATE(c10::SymInt)
+#undef QNATIVE_INSTANTIATE
+
+}  // namespace qnative::ops

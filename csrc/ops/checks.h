@@ -1,0 +1,72 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string_view>
+
+// Checks at the entry of the ops, shared by their CPU and Meta functions. `op` is the name after
+// qnative::, for messages. Int is int64_t in CPU functions and c10::SymInt in Meta functions.
+namespace qnative::ops {
+
+inline bool is_8bit(at::ScalarType dtype) { return dtype == at::kByte || dtype == at::kChar; }
+
+struct Range {
+  int64_t min, max;
+};
+inline Range range_of(at::ScalarType dtype) {
+  return dtype == at::kByte ? Range{0, 255} : Range{-128, 127};
+}
+
+// The top bit of an int8 byte, flipped, makes it the byte of the uint8 tensor whose zero point is
+// larger by 128.
+inline uint8_t flip_of(at::ScalarType dtype) { return dtype == at::kChar ? 0x80 : 0; }
+inline int32_t unsigned_zero_point(int64_t zero_point, at::ScalarType dtype) {
+  return static_cast<int32_t>(zero_point) + flip_of(dtype);
+}
+
+// Defined, strided and on the device.
+void check_tensor(const char* op, const char* name, const at::Tensor& tensor,
+                  at::DeviceType device);
+void check_dtype(const char* op, const char* name, const at::Tensor& tensor, at::ScalarType dtype);
+void check_8bit(const char* op, const char* name, const at::Tensor& tensor, at::DeviceType device);
+
+// `prefix` is what stands before "scale" and "zero_point" in the names of the arguments.
+void check_scale(const char* op, const char* prefix, double scale);
+void check_zero_point(const char* op, const char* prefix, int64_t zero_point, at::ScalarType dtype);
+void check_qparams(const char* op, const char* prefix, double scale, int64_t zero_point,
+                   at::ScalarType dtype);
+
+// y_dtype, y_scale and y_zero_point, of which float32 output ignores the last two.
+enum class FloatOutput : bool { kRefused, kAllowed };
+void check_output(const char* op, double y_scale, int64_t y_zero_point, at::ScalarType y_dtype,
+                  FloatOutput float_output = FloatOutput::kRefused);
+
+// float32 [n] scale and, perhaps, bias of output channels.
+template <class Int>
+void check_channels(const char* op, const at::Tensor& weight_scale,
+                    const std::optional<at::Tensor>& bias, const Int& n, at::DeviceType device);
+
+// Bounds that an activation sets on real numbers, infinite where it sets none.
+struct Activation {
+  double min = -std::numeric_limits<double>::infinity();
+  double max = std::numeric_limits<double>::infinity();
+};
+Activation parse_activation(const char* op, std::string_view activation,
+                            at::ArrayRef<double> activation_args);
+
+// An argument of "one value or two": height and width. Each is in [least, 2^31).
+template <class Int>
+struct Pair {
+  Int h, w;
+};
+template <class Int>
+Pair<Int> expand_pair(const char* op, const char* name, at::ArrayRef<Int> values, int64_t least);
+
+// [N, C, H, W] or [C, H, W], all but N positive and less than 2^31.
+template <class Int>
+void check_image(const char* op, at::ArrayRef<Int> sizes);
+
+}  // namespace qnative::ops

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+
+// Packed weights: what weight_shape says about the bytes of a packed tensor.
+namespace qnative::ops {
+
+// More products of a uint8 with an int8 could overflow int32: 65793 * 255 * 128 < 2^31.
+constexpr int64_t kMaxProducts = 65793;
+
+// `groups` parts packed by gemm::pack(n, segments, segment_size), one after the other.
+struct WeightLayout {
+  int64_t groups, n, segments, segment_size;
+
+  int64_t group_bytes() const;
+  int64_t panel_bytes() const;  // of one group; its column sums follow
+  int64_t padded_n() const { return (n + 15) / 16 * 16; }
+};
+
+// weight_shape of linear, {N, K}.
+WeightLayout linear_layout(const char* op, at::IntArrayRef weight_shape);
+
+// weight_shape of conv2d, {O, C / groups, KH, KW}.
+struct ConvWeight {
+  int64_t out_channels, group_channels, kernel_h, kernel_w, groups;
+  // One input channel for each output channel: the layout that dwconv reads.
+  bool is_depthwise() const { return groups > 1 && group_channels == 1; }
+  WeightLayout layout() const;
+};
+ConvWeight conv_weight(const char* op, at::IntArrayRef weight_shape, int64_t groups);
+
+// The int8 tensor of `layout`.
+void check_packed(const char* op, const at::Tensor& weight, const WeightLayout& layout,
+                  at::DeviceType device);
+
+// An int8 weight before packing, of `rank` dimensions.
+void check_unpacked(const char* op, const at::Tensor& weight, const char* form, int64_t rank,
+                    at::DeviceType device);
+
+// SymInt arguments that describe weights are numbers: a traced program has its weights.
+at::DimVector concrete(c10::SymIntArrayRef values);
+
+}  // namespace qnative::ops

@@ -1,0 +1,3 @@
+#pragma once
+
+#define QNATIVE_API __attribute__((visibility("default")))

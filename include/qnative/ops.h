@@ -1,0 +1,191 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <optional>
+#include <string_view>
+#include <tuple>
+
+#include "qnative/export.h"
+
+// The operators of qnative for C++ programs, one function for each schema of torch.ops.qnative.
+// They run on CPU tensors and skip the dispatcher: nothing is recorded by autograd or jit.trace.
+//
+// Words used below:
+//   8-bit    dtype uint8 or int8. The real value of q is (q - zero_point) * scale.
+//   scale    positive, finite and not denormal as a float32; zero_point: a value of the dtype.
+//   y_dtype  uint8 or int8. Where float32 is allowed too, y holds real numbers and y_scale and
+//            y_zero_point are ignored.
+//   activation, activation_args
+//            "none", "relu", "relu6", or "clamp" with {min, max} (hardtanh); min <= max.
+//
+// Arithmetic: real sums r are exact integers times one float32 multiplier (each function gives it),
+// and y = clamp(rne(r / y_scale) + y_zero_point, lo, hi) with rne = round half to even. [lo, hi] is
+// the range of y_dtype, or narrower: a bound v of the activation becomes
+// rne(float(v / y_scale)) + y_zero_point. As rounding is monotonic, that gives the bits of
+// clamping the real value before it is quantized.
+//
+// Errors: c10::Error with the name of the op, what was wanted and what came, before memory of any
+// tensor is touched. Tensors of zero elements are accepted wherever torch accepts them.
+namespace qnative::ops {
+
+// ---- quantize ------------------------------------------------------------------------------
+
+// y = clamp(rne(x * float(1 / scale)) + zero_point, quant_min, quant_max); NaN becomes the zero
+// point, infinities saturate. x: float32; float16, bfloat16 and float64 are converted to float32
+// first. dtype: uint8 or int8; quant_min, quant_max: by default the range of dtype. y has the shape
+// and, as in torch's unary operators, the strides of x.
+QNATIVE_API at::Tensor quantize_per_tensor(const at::Tensor& x, double scale, int64_t zero_point,
+                                           at::ScalarType dtype,
+                                           std::optional<int64_t> quant_min = std::nullopt,
+                                           std::optional<int64_t> quant_max = std::nullopt);
+
+// y = float(x - zero_point) * float(scale), float32. x: 8-bit.
+QNATIVE_API at::Tensor dequantize_per_tensor(const at::Tensor& x, double scale, int64_t zero_point);
+
+// As quantize_per_tensor with one scale and zero point for each index of dimension `axis`.
+// scale: float32 or float64 [x.size(axis)]; zero_point: int32 or int64 [x.size(axis)].
+QNATIVE_API at::Tensor quantize_per_channel(const at::Tensor& x, const at::Tensor& scale,
+                                            const at::Tensor& zero_point, int64_t axis,
+                                            at::ScalarType dtype,
+                                            std::optional<int64_t> quant_min = std::nullopt,
+                                            std::optional<int64_t> quant_max = std::nullopt);
+
+// As dequantize_per_tensor along `axis`. No zero_point means zeros.
+QNATIVE_API at::Tensor dequantize_per_channel(const at::Tensor& x, const at::Tensor& scale,
+                                              const std::optional<at::Tensor>& zero_point,
+                                              int64_t axis);
+
+// (scale float64 [1], zero_point int64 [1]) that cover the values of x and zero: the arithmetic of
+// torch.ops.quantized_decomposed.choose_qparams(_symmetric).tensor. x: float32, float16, bfloat16
+// or float64, at least one element, all finite. symmetric: zero point 0 (128 for uint8).
+QNATIVE_API std::tuple<at::Tensor, at::Tensor> choose_qparams(
+    const at::Tensor& x, at::ScalarType dtype, std::optional<int64_t> quant_min = std::nullopt,
+    std::optional<int64_t> quant_max = std::nullopt, double eps = 1.1920928955078125e-07,
+    bool symmetric = false);
+
+// ---- linear --------------------------------------------------------------------------------
+
+// y[..., n] = act(sum_k real(x[..., k]) * real(weight[n, k]) + bias[n])
+//
+// x: 8-bit [..., K], any strides; weight: from linear_pack; weight_scale: float32 [N], positive;
+// bias: float32 [N], real numbers; weight_shape: {N, K}, K <= 65793 (more could overflow int32).
+// y: [..., N], contiguous; y_dtype uint8, int8 or float32.
+//   acc = sum_k (x - x_zero_point) * weight, exact in int32
+//   8-bit:   r / y_scale = fma(float(acc), float(x_scale * weight_scale[n] / y_scale),
+//                              float(bias[n] / y_scale))
+//   float32: r = fma(float(acc), float(x_scale * weight_scale[n]), bias[n])
+QNATIVE_API at::Tensor linear(const at::Tensor& x, double x_scale, int64_t x_zero_point,
+                              const at::Tensor& weight, const at::Tensor& weight_scale,
+                              const std::optional<at::Tensor>& bias, at::IntArrayRef weight_shape,
+                              double y_scale, int64_t y_zero_point, at::ScalarType y_dtype,
+                              std::string_view activation = "none",
+                              at::ArrayRef<double> activation_args = {});
+
+// int8 [N, K] -> the layout of the kernels, int8 of one dimension, the same bytes on every machine.
+QNATIVE_API at::Tensor linear_pack(const at::Tensor& weight);
+
+// The inverse of linear_pack: int8 weight_shape.
+QNATIVE_API at::Tensor linear_unpack(const at::Tensor& weight, at::IntArrayRef weight_shape);
+
+// ---- conv ----------------------------------------------------------------------------------
+
+// torch.nn.functional.conv2d of real numbers, then the activation. Arithmetic as in linear; the
+// padding is x_zero_point, which is the real zero.
+//
+// x: 8-bit [N, C, H, W] or [C, H, W], any strides (channels_last is fastest); weight: from
+// conv2d_pack; weight_scale: float32 [O], positive; bias: float32 [O]; weight_shape: {O, C /
+// groups, KH, KW}; stride, padding, dilation: one value or two. y: channels_last.
+QNATIVE_API at::Tensor conv2d(const at::Tensor& x, double x_scale, int64_t x_zero_point,
+                              const at::Tensor& weight, const at::Tensor& weight_scale,
+                              const std::optional<at::Tensor>& bias, at::IntArrayRef weight_shape,
+                              at::IntArrayRef stride, at::IntArrayRef padding,
+                              at::IntArrayRef dilation, int64_t groups, double y_scale,
+                              int64_t y_zero_point, at::ScalarType y_dtype,
+                              std::string_view activation = "none",
+                              at::ArrayRef<double> activation_args = {});
+
+// padding: "valid", or "same" (stride 1; of an odd total the larger part is at the end, as in
+// torch).
+QNATIVE_API at::Tensor conv2d(const at::Tensor& x, double x_scale, int64_t x_zero_point,
+                              const at::Tensor& weight, const at::Tensor& weight_scale,
+                              const std::optional<at::Tensor>& bias, at::IntArrayRef weight_shape,
+                              at::IntArrayRef stride, std::string_view padding,
+                              at::IntArrayRef dilation, int64_t groups, double y_scale,
+                              int64_t y_zero_point, at::ScalarType y_dtype,
+                              std::string_view activation = "none",
+                              at::ArrayRef<double> activation_args = {});
+
+// int8 [O, C / groups, KH, KW] -> the layout of the kernels, int8 of one dimension.
+QNATIVE_API at::Tensor conv2d_pack(const at::Tensor& weight, int64_t groups);
+
+// The inverse of conv2d_pack: int8 weight_shape, contiguous.
+QNATIVE_API at::Tensor conv2d_unpack(const at::Tensor& weight, at::IntArrayRef weight_shape,
+                                     int64_t groups);
+
+// ---- binary --------------------------------------------------------------------------------
+
+// y = act(real(a) + alpha * real(b)); a and b: 8-bit, not necessarily of one dtype, broadcast as in
+// torch; the strides of y are those that torch.add gives. alpha: any finite number.
+//   r / y_scale = fma(float(a - a_zero_point), float(a_scale / y_scale),
+//                     float(b - b_zero_point) * float(alpha * b_scale / y_scale))
+QNATIVE_API at::Tensor add(const at::Tensor& a, double a_scale, int64_t a_zero_point,
+                           const at::Tensor& b, double b_scale, int64_t b_zero_point,
+                           double y_scale, int64_t y_zero_point, at::ScalarType y_dtype,
+                           std::string_view activation = "none",
+                           at::ArrayRef<double> activation_args = {}, double alpha = 1.0);
+
+// y = act(real(a) * real(b)), otherwise as add.
+//   r / y_scale = float((a - a_zero_point) * (b - b_zero_point)) * float(a_scale * b_scale /
+//   y_scale)
+QNATIVE_API at::Tensor mul(const at::Tensor& a, double a_scale, int64_t a_zero_point,
+                           const at::Tensor& b, double b_scale, int64_t b_zero_point,
+                           double y_scale, int64_t y_zero_point, at::ScalarType y_dtype,
+                           std::string_view activation = "none",
+                           at::ArrayRef<double> activation_args = {});
+
+// torch.cat of real numbers. tensors: 8-bit, one scale and zero point each. An input with the
+// scale, zero point and dtype of y is copied, others are requantized:
+//   r / y_scale = float(x - zero_point) * float(scale / y_scale)
+QNATIVE_API at::Tensor cat(at::TensorList tensors, at::ArrayRef<double> scales,
+                           at::IntArrayRef zero_points, int64_t dim, double y_scale,
+                           int64_t y_zero_point, at::ScalarType y_dtype);
+
+// ---- unary ---------------------------------------------------------------------------------
+
+// y = table[x - min], min = 0 for uint8 x and -128 for int8 x. x: 8-bit, any shape; table: 8-bit
+// [256]. y: dtype of table, strides as in torch's unary operators.
+QNATIVE_API at::Tensor lookup(const at::Tensor& x, const at::Tensor& table);
+
+// ---- pool ----------------------------------------------------------------------------------
+// x: 8-bit [N, C, H, W] or [C, H, W]; channels_last x gives channels_last y. kernel_size, stride,
+// padding, dilation: one value or two; an empty stride is kernel_size. Shapes as in torch.
+
+// Scale and zero point of y are those of x. Padding never wins.
+QNATIVE_API at::Tensor max_pool2d(const at::Tensor& x, at::IntArrayRef kernel_size,
+                                  at::IntArrayRef stride = {}, at::IntArrayRef padding = 0,
+                                  at::IntArrayRef dilation = 1, bool ceil_mode = false);
+
+//   r / y_scale = float(sum over the window of (x - x_zero_point)) *
+//                 float(x_scale / (divisor * y_scale))
+// divisor: as in torch, from the window, count_include_pad and divisor_override (not 0).
+QNATIVE_API at::Tensor avg_pool2d(const at::Tensor& x, double x_scale, int64_t x_zero_point,
+                                  at::IntArrayRef kernel_size, at::IntArrayRef stride,
+                                  at::IntArrayRef padding, bool ceil_mode, bool count_include_pad,
+                                  std::optional<int64_t> divisor_override, double y_scale,
+                                  int64_t y_zero_point, at::ScalarType y_dtype);
+
+// output_size: one value or two; arithmetic of avg_pool2d.
+QNATIVE_API at::Tensor adaptive_avg_pool2d(const at::Tensor& x, double x_scale,
+                                           int64_t x_zero_point, at::IntArrayRef output_size,
+                                           double y_scale, int64_t y_zero_point,
+                                           at::ScalarType y_dtype);
+
+// Mean over the dimensions `dim` (none or empty: all); arithmetic of avg_pool2d. x: 8-bit, any
+// shape; fewer than 2^23 elements are averaged into one. The mean of nothing (a zero-sized
+// dimension) is the zero point.
+QNATIVE_API at::Tensor mean(const at::Tensor& x, double x_scale, int64_t x_zero_point,
+                            at::OptionalIntArrayRef dim, bool keepdim, double y_scale,
+                            int64_t y_zero_point, at::ScalarType y_dtype);
+
+}  // namespace qnative::ops

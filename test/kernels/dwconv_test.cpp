@@ -1,0 +1,413 @@
+#include "dwconv/dwconv.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "common.h"
+#include "gemm/gemm.h"
+
+namespace qnative::dwconv {
+namespace {
+
+using test::Guarded;
+using test::PageGuarded;
+using test::Random;
+using test::same_bits;
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+
+struct Shape {
+  int64_t channels = 1, height = 1, width = 1;
+  int64_t kernel_h = 3, kernel_w = 3;
+  int64_t stride_h = 1, stride_w = 1;
+  int64_t dilation_h = 1, dilation_w = 1;
+  int64_t pad_top = 0, pad_bottom = 0, pad_left = 0, pad_right = 0;
+
+  int64_t out_h() const {
+    return out(height + pad_top + pad_bottom, kernel_h, stride_h, dilation_h);
+  }
+  int64_t out_w() const {
+    return out(width + pad_left + pad_right, kernel_w, stride_w, dilation_w);
+  }
+  int64_t x_size() const { return height * width * channels; }
+  int64_t y_size() const { return out_h() * out_w() * channels; }
+
+ private:
+  static int64_t out(int64_t size, int64_t kernel, int64_t stride, int64_t dilation) {
+    const int64_t room = size - (kernel - 1) * dilation - 1;
+    return room < 0 ? 0 : room / stride + 1;
+  }
+};
+
+std::string to_string(const Shape& s) {
+  std::ostringstream text;
+  text << "channels " << s.channels << " image " << s.height << "x" << s.width << " kernel "
+       << s.kernel_h << "x" << s.kernel_w << " stride " << s.stride_h << "x" << s.stride_w
+       << " dilation " << s.dilation_h << "x" << s.dilation_w << " padding " << s.pad_top << ","
+       << s.pad_bottom << "," << s.pad_left << "," << s.pad_right;
+  return text.str();
+}
+
+Shape square(int64_t channels, int64_t size, int64_t kernel, int64_t stride) {
+  const int64_t pad = kernel / 2;
+  return {.channels = channels,
+          .height = size,
+          .width = size,
+          .kernel_h = kernel,
+          .kernel_w = kernel,
+          .stride_h = stride,
+          .stride_w = stride,
+          .pad_top = pad,
+          .pad_bottom = pad,
+          .pad_left = pad,
+          .pad_right = pad};
+}
+
+// Everything that a call reads. The multipliers spread the sums of random data over 8 bits.
+struct Problem {
+  Problem(const Shape& s, uint64_t seed) : shape(s) {
+    Random random(seed);
+    const int64_t taps = s.kernel_h * s.kernel_w;
+    const int64_t padded = (s.channels + 15) / 16 * 16;
+    x = random.full_range<uint8_t>(s.x_size());
+    weight = random.full_range<int8_t>(s.channels * taps);
+    start = random.vector<int32_t>(padded, -20000, 20000);
+    const float scale = 1.0F / (60.0F * std::sqrt(static_cast<float>(taps)));
+    multiplier = random.vector<float>(padded, 0.1F * scale, scale);
+    bias.resize(padded);
+    for (float& b : bias) b = static_cast<float>(random.uniform(-10000, 10000)) / 256;
+  }
+
+  void pack_weight() {
+    packed.resize(gemm::packed_size(shape.channels, shape.kernel_h, shape.kernel_w));
+    gemm::pack(weight.data(), shape.channels, shape.kernel_h, shape.kernel_w, packed.data());
+  }
+
+  Args args(const uint8_t* x_data, void* y) const {
+    return {.x = x_data,
+            .height = shape.height,
+            .width = shape.width,
+            .channels = shape.channels,
+            .pad_value = pad_value,
+            .x_flip = x_flip,
+            .kernel_h = shape.kernel_h,
+            .kernel_w = shape.kernel_w,
+            .stride_h = shape.stride_h,
+            .stride_w = shape.stride_w,
+            .dilation_h = shape.dilation_h,
+            .dilation_w = shape.dilation_w,
+            .pad_top = shape.pad_top,
+            .pad_left = shape.pad_left,
+            .out_h = shape.out_h(),
+            .out_w = shape.out_w(),
+            .weight = packed.data(),
+            .start = start.data(),
+            .multiplier = multiplier.data(),
+            .bias = bias.data(),
+            .y = y,
+            .float_output = false,
+            .requantize = requantize,
+            .float_lo = float_lo,
+            .float_hi = float_hi};
+  }
+
+  Shape shape;
+  std::vector<uint8_t> x;
+  std::vector<int8_t> weight, packed;  // weight: [channels][kernel_h][kernel_w]
+  std::vector<int32_t> start;
+  std::vector<float> multiplier, bias;
+  uint8_t pad_value = 113, x_flip = 0;
+  Requantize requantize = {.zero_point = 100, .lo = 0, .hi = 255, .flip = 0};
+  float float_lo = -kInf, float_hi = kInf;
+};
+
+template <class T>
+void run(const Kernel<Fn>& kernel, const Problem& p, const uint8_t* x, T* y, int64_t row_begin,
+         int64_t row_end) {
+  Args args = p.args(x, y);
+  args.float_output = std::is_same_v<T, float>;
+  test::Scratch scratch(scratch_size(args));
+  kernel.run(args, row_begin, row_end, scratch.data());
+  EXPECT_TRUE(scratch.intact()) << name(kernel.isa) << " writes outside of its scratch";
+}
+
+template <class T>
+std::vector<T> scalar_output(const Problem& p) {
+  std::vector<T> y(p.shape.y_size());
+  run(kernels().back(), p, p.x.data(), y.data(), 0, p.shape.out_h());
+  return y;
+}
+
+// Every row of the table gives the bits of scalar, with x against an unreadable page.
+template <class T>
+void expect_equal(Problem p) {
+  SCOPED_TRACE(to_string(p.shape));
+  p.pack_weight();
+  const std::vector<T> expected = scalar_output<T>(p);
+  using Side = PageGuarded<uint8_t>::Side;
+  for (const Kernel<Fn>& kernel : test::runnable(kernels())) {
+    for (Side side : {Side::kBefore, Side::kAfter}) {
+      const PageGuarded<uint8_t> x(p.x, side);
+      Guarded<T> y(p.shape.y_size(), side == Side::kAfter ? 1 : 0);
+      run(kernel, p, x.data(), y.data(), 0, p.shape.out_h());
+      EXPECT_TRUE(same_bits(y.values(), std::span<const T>(expected))) << name(kernel.isa);
+      EXPECT_TRUE(y.intact()) << name(kernel.isa) << " writes outside of y";
+    }
+  }
+}
+
+// The same in int64 and double: the sum is exact, so r is rounded once, as fma rounds.
+float formula(const Problem& p, int64_t oh, int64_t ow, int64_t c) {
+  const Shape& s = p.shape;
+  int64_t acc = p.start[c];
+  for (int64_t kh = 0; kh < s.kernel_h; ++kh) {
+    for (int64_t kw = 0; kw < s.kernel_w; ++kw) {
+      const int64_t h = oh * s.stride_h + kh * s.dilation_h - s.pad_top;
+      const int64_t w = ow * s.stride_w + kw * s.dilation_w - s.pad_left;
+      const bool inside = h >= 0 && h < s.height && w >= 0 && w < s.width;
+      const int64_t x = inside ? p.x[(h * s.width + w) * s.channels + c] ^ p.x_flip : p.pad_value;
+      acc += x * p.weight[(c * s.kernel_h + kh) * s.kernel_w + kw];
+    }
+  }
+  return static_cast<float>(static_cast<double>(acc) * p.multiplier[c] + p.bias[c]);
+}
+
+uint8_t quantized(float r, const Requantize& q) {
+  const double rounded = std::nearbyint(static_cast<double>(r)) + q.zero_point;
+  return static_cast<uint8_t>(std::clamp<double>(rounded, q.lo, q.hi)) ^ q.flip;
+}
+
+void expect_formula(Problem p) {
+  SCOPED_TRACE(to_string(p.shape));
+  p.pack_weight();
+  const std::vector<uint8_t> bytes = scalar_output<uint8_t>(p);
+  const std::vector<float> floats = scalar_output<float>(p);
+  for (int64_t i = 0; i < p.shape.y_size(); ++i) {
+    const int64_t pixel = i / p.shape.channels;
+    const float r =
+        formula(p, pixel / p.shape.out_w(), pixel % p.shape.out_w(), i % p.shape.channels);
+    ASSERT_EQ(bytes[i], quantized(r, p.requantize)) << "element " << i;
+    ASSERT_EQ(floats[i], std::clamp(r, p.float_lo, p.float_hi)) << "element " << i;
+  }
+}
+
+constexpr int64_t kChannels[] = {1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11,  12,  13,  14,  15,
+                                 16, 17, 31, 32, 33, 48, 63, 64, 65, 96, 100, 127, 128, 129, 144};
+
+// Kernels x strides x dilations x images, padded at random by 0 to 3 on every side.
+std::vector<Shape> many_shapes(int64_t channels) {
+  constexpr int64_t kKernels[][2] = {{1, 1}, {3, 3}, {5, 5}, {3, 1},
+                                     {1, 5}, {7, 7}, {2, 2}, {4, 4}};
+  constexpr int64_t kImages[][2] = {{1, 1}, {1, 13}, {11, 1},  {3, 3},
+                                    {7, 7}, {8, 5},  {14, 14}, {17, 9}};
+  Random random(1);
+  std::vector<Shape> shapes;
+  for (const auto& kernel : kKernels) {
+    for (int64_t stride : {1, 2, 3}) {
+      for (int64_t dilation : {1, 2}) {
+        for (const auto& image : kImages) {
+          const std::vector<int64_t> pads = random.vector<int64_t>(4, 0, 3);
+          shapes.push_back({.channels = channels,
+                            .height = image[0],
+                            .width = image[1],
+                            .kernel_h = kernel[0],
+                            .kernel_w = kernel[1],
+                            .stride_h = stride,
+                            .stride_w = stride,
+                            .dilation_h = dilation,
+                            .dilation_w = dilation,
+                            .pad_top = pads[0],
+                            .pad_bottom = pads[1],
+                            .pad_left = pads[2],
+                            .pad_right = pads[3]});
+        }
+      }
+    }
+  }
+  return shapes;
+}
+
+TEST(Dwconv, ScalarIsTheFormula) {
+  for (const Shape& shape : many_shapes(3)) expect_formula(Problem(shape, 2));
+  Problem flipped(square(5, 6, 3, 1), 3);
+  flipped.x_flip = 0x80;
+  flipped.requantize = {.zero_point = 7, .lo = 7, .hi = 90, .flip = 0x80};
+  flipped.float_lo = -3.5F;
+  flipped.float_hi = 12.25F;
+  expect_formula(flipped);
+}
+
+TEST(Dwconv, EveryShape) {
+  for (const Shape& shape : many_shapes(21)) expect_equal<uint8_t>(Problem(shape, 4));
+}
+
+TEST(Dwconv, StridesAndDilationsThatDifferByAxis) {
+  for (int64_t kernel : {3, 5}) {
+    for (int64_t stride : {1, 2}) {
+      Shape shape = square(18, 12, kernel, stride);
+      shape.stride_w = 3 - stride;
+      expect_equal<uint8_t>(Problem(shape, 5));
+      shape.stride_w = stride;
+      shape.dilation_h = 2;
+      expect_equal<uint8_t>(Problem(shape, 6));
+      shape.dilation_h = 1;
+      shape.dilation_w = 3;
+      expect_equal<uint8_t>(Problem(shape, 7));
+    }
+  }
+}
+
+TEST(Dwconv, EveryNumberOfChannels) {
+  for (int64_t channels : kChannels) {
+    for (int64_t kernel : {2, 3, 5}) {
+      for (int64_t stride : {1, 2}) {
+        expect_equal<uint8_t>(Problem(square(channels, 7, kernel, stride), channels));
+      }
+    }
+  }
+}
+
+TEST(Dwconv, FloatOutput) {
+  for (int64_t channels : {1, 8, 13, 16, 27}) {
+    for (int64_t kernel : {3, 4, 5}) {
+      for (int64_t stride : {1, 2}) {
+        Problem p(square(channels, 9, kernel, stride), channels);
+        expect_equal<float>(p);
+        p.float_lo = -20.5F;
+        p.float_hi = 20.5F;
+        expect_equal<float>(p);
+      }
+    }
+  }
+}
+
+TEST(Dwconv, ManyStripsAndGroups) {
+  expect_equal<uint8_t>(Problem({.channels = 70, .height = 4, .width = 1500, .pad_left = 1}, 8));
+  expect_equal<uint8_t>(Problem(
+      {.channels = 20, .height = 3, .width = 2100, .stride_h = 2, .stride_w = 2, .pad_right = 2},
+      9));
+  expect_equal<uint8_t>(Problem({.channels = 17,
+                                 .height = 1,
+                                 .width = 2500,
+                                 .kernel_h = 1,
+                                 .kernel_w = 31,
+                                 .pad_left = 15,
+                                 .pad_right = 15},
+                                10));
+  expect_equal<uint8_t>(Problem({.channels = 17,
+                                 .height = 40,
+                                 .width = 150,
+                                 .kernel_h = 31,
+                                 .kernel_w = 31,
+                                 .pad_left = 15,
+                                 .pad_right = 15},
+                                11));
+  expect_equal<uint8_t>(Problem(square(1160, 7, 5, 1), 12));
+  expect_equal<uint8_t>(Problem(square(900, 8, 3, 2), 13));
+}
+
+TEST(Dwconv, RowsInPieces) {
+  for (int64_t kernel : {3, 4, 5}) {
+    for (int64_t stride : {1, 2}) {
+      Problem p(square(35, 15, kernel, stride), 14);
+      p.pack_weight();
+      const std::vector<uint8_t> expected = scalar_output<uint8_t>(p);
+      const int64_t rows = p.shape.out_h(), row_size = p.shape.out_w() * p.shape.channels;
+      for (const Kernel<Fn>& kernel_row : test::runnable(kernels())) {
+        for (int64_t piece : {1, 2, 3, 5}) {
+          for (int64_t begin = 0; begin < rows; begin += piece) {
+            const int64_t end = std::min(begin + piece, rows);
+            // Only the rows asked for may be written, so only they exist.
+            Guarded<uint8_t> y((end - begin) * row_size);
+            run(kernel_row, p, p.x.data(), y.data() - begin * row_size, begin, end);
+            const std::span<const uint8_t> wanted(expected.data() + begin * row_size,
+                                                  (end - begin) * row_size);
+            EXPECT_TRUE(same_bits(y.values(), wanted)) << name(kernel_row.isa);
+            EXPECT_TRUE(y.intact()) << name(kernel_row.isa);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(Dwconv, ZeroPointsFlipsAndClamps) {
+  constexpr Requantize kRequantizes[] = {{0, 0, 255, 0},      {255, 0, 255, 0}, {128, 0, 255, 0x80},
+                                         {5, 5, 255, 0x80},   {37, 40, 90, 0},  {200, 0, 0, 0},
+                                         {12, 255, 255, 0x80}};
+  for (const Requantize& requantize : kRequantizes) {
+    for (int kernel : {3, 5, 7}) {
+      for (uint8_t pad_value : {0, 255}) {
+        Problem p(square(20, 6, kernel, kernel == 5 ? 2 : 1), pad_value);
+        p.requantize = requantize;
+        p.pad_value = pad_value;
+        p.x_flip = requantize.flip;
+        expect_equal<uint8_t>(p);
+      }
+    }
+  }
+}
+
+// No intermediate sum may saturate.
+TEST(Dwconv, ExtremeOperands) {
+  for (int64_t kernel : {2, 3, 5, 7}) {
+    for (int64_t stride : {1, 2}) {
+      for (int x : {0, 255}) {
+        for (int weight : {-128, 127}) {
+          Problem p(square(18, 8, kernel, stride), 15);
+          std::fill(p.x.begin(), p.x.end(), static_cast<uint8_t>(x));
+          std::fill(p.weight.begin(), p.weight.end(), static_cast<int8_t>(weight));
+          std::fill(p.start.begin(), p.start.end(), 0);
+          p.pad_value = static_cast<uint8_t>(x);
+          expect_equal<float>(p);
+          const double sum = static_cast<double>(x) * weight * kernel * kernel;
+          p.pack_weight();
+          EXPECT_EQ(scalar_output<float>(p)[0],
+                    static_cast<float>(sum * p.multiplier[0] + p.bias[0]));
+        }
+      }
+    }
+  }
+}
+
+TEST(Dwconv, ValuesBeyondInt32AndNaN) {
+  constexpr float kMultipliers[] = {1e-30F, 1.0F, -1.0F, 1e6F, -1e6F, 3e38F, kInf, -kInf, kNaN};
+  constexpr int32_t kStarts[] = {std::numeric_limits<int32_t>::min(),
+                                 std::numeric_limits<int32_t>::max(), 1 << 24, -1};
+  for (int64_t kernel : {3, 5, 6}) {
+    for (int32_t start : kStarts) {
+      Problem p(square(std::size(kMultipliers), 4, kernel, 1), 16);
+      std::copy(std::begin(kMultipliers), std::end(kMultipliers), p.multiplier.begin());
+      std::fill(p.start.begin(), p.start.end(), start);
+      expect_equal<uint8_t>(p);
+      expect_equal<float>(p);
+      p.requantize.lo = 30;
+      p.requantize.hi = 200;
+      p.float_lo = 0;
+      p.float_hi = 6;
+      expect_equal<uint8_t>(p);
+      expect_equal<float>(p);
+    }
+  }
+}
+
+TEST(Dwconv, NothingToDo) {
+  expect_equal<uint8_t>(Problem({.channels = 0, .height = 4, .width = 4}, 17));
+  expect_equal<uint8_t>(Problem({.channels = 4, .height = 2, .width = 2}, 18));
+  expect_equal<uint8_t>(Problem({.channels = 4,
+                                 .height = 0,
+                                 .width = 0,
+                                 .pad_top = 2,
+                                 .pad_bottom = 2,
+                                 .pad_left = 3,
+                                 .pad_right = 3},
+                                19));
+}
+
+}  // namespace
+}  // namespace qnative::dwconv

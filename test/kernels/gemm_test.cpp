@@ -1,0 +1,423 @@
+#include "gemm/gemm.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <numeric>
+
+#include "common.h"
+
+namespace qnative::gemm {
+namespace {
+
+using test::Guarded;
+using test::PageGuarded;
+using test::Random;
+using test::Scratch;
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+int64_t round_up(int64_t a, int64_t b) { return (a + b - 1) / b * b; }
+
+struct Shape {
+  int64_t m, n, segments, segment_size;
+};
+
+std::ostream& operator<<(std::ostream& out, const Shape& s) {
+  return out << "m=" << s.m << " n=" << s.n << " segments=" << s.segments
+             << " segment_size=" << s.segment_size;
+}
+
+enum class Rows {
+  kDense,        // row_offset null, rows next to each other
+  kStrided,      // row_offset null, gaps between rows
+  kOverlapping,  // row_offset and segment_offset irregular, not sorted, negative
+};
+
+// A problem with the memory that it needs. x ends 3 bytes before an unreadable page.
+class Problem {
+ public:
+  Problem(const Shape& shape, Rows rows, uint64_t seed, float multiplier_scale = 1.0f)
+      : shape_(shape), random_(seed) {
+    make_rows(rows);
+    weight_ = random_.full_range<int8_t>(shape.n * shape.segments * shape.segment_size);
+    repack();
+    const int64_t padded = round_up(shape.n, 16);
+    start_ = random_.vector<int32_t>(padded, -100000, 100000);
+    // Such that the outputs spread over, and a little beyond, the 256 values.
+    const double deviation = 74.0 * 128.0 * std::sqrt(shape.segments * shape.segment_size + 1.0);
+    const float typical = static_cast<float>(90.0 / (deviation + 50000.0)) * multiplier_scale;
+    multiplier_ = random_.vector<float>(padded, 0.5f * typical, 1.5f * typical);
+    bias_ = random_.vector<float>(padded, -40.0f, 40.0f);
+    requantize_ = {.zero_point = random_.uniform(0, 255), .lo = 0, .hi = 255, .flip = 0};
+  }
+
+  void repack() {
+    packed_.assign(packed_size(shape_.n, shape_.segments, shape_.segment_size) + 1, 0);
+    pack(weight_.data(), shape_.n, shape_.segments, shape_.segment_size, packed_.data() + 1);
+  }
+
+  // The weights are 1 byte off alignment.
+  Args args(void* y, bool float_output) const {
+    return {.x = x_->data() - origin_,
+            .row_offset = row_offset_.empty() ? nullptr : row_offset_.data(),
+            .x_stride = x_stride_,
+            .segment_offset = segment_offset_.data(),
+            .segments = shape_.segments,
+            .segment_size = shape_.segment_size,
+            .weight = packed_.data() + 1,
+            .start = start_.data(),
+            .multiplier = multiplier_.data(),
+            .bias = bias_.data(),
+            .n = shape_.n,
+            .y = y,
+            .y_stride = shape_.n + 5,
+            .float_output = float_output,
+            .requantize = requantize_,
+            .float_lo = float_lo_,
+            .float_hi = float_hi_};
+  }
+
+  int64_t y_size() const { return shape_.m * (shape_.n + 5); }
+
+  int32_t accumulator(int64_t i, int64_t n) const {
+    int64_t acc = start_[n];
+    const int64_t row = row_offset_.empty() ? i * x_stride_ : row_offset_[i];
+    for (int64_t s = 0; s < shape_.segments; ++s) {
+      for (int64_t k = 0; k < shape_.segment_size; ++k) {
+        acc += int64_t{x_->data()[row + segment_offset_[s] + k - origin_]} *
+               weight_[(n * shape_.segments + s) * shape_.segment_size + k];
+      }
+    }
+    EXPECT_EQ(acc, static_cast<int32_t>(acc));
+    return static_cast<int32_t>(acc);
+  }
+
+  void fill_x(uint8_t value) { std::fill_n(x_->data(), x_->size(), value); }
+
+  Shape shape_;
+  Random random_;
+  std::unique_ptr<PageGuarded<uint8_t>> x_;
+  int64_t origin_ = 0;  // of the first byte of x_, as seen by the offsets
+  int64_t x_stride_ = 0;
+  std::vector<int32_t> row_offset_;
+  std::vector<int64_t> segment_offset_;
+  std::vector<int8_t> weight_, packed_;
+  std::vector<int32_t> start_;
+  std::vector<float> multiplier_, bias_;
+  Requantize requantize_;
+  float float_lo_ = -kInf, float_hi_ = kInf;
+
+ private:
+  void make_rows(Rows rows) {
+    const auto [m, n, segments, size] = shape_;
+    segment_offset_.resize(segments);
+    std::vector<int64_t> starts;  // of rows
+    if (rows == Rows::kOverlapping) {
+      for (int64_t& offset : segment_offset_) offset = random_.uniform<int64_t>(-50, 200);
+      for (int64_t i = 0; i < m; ++i) {
+        starts.push_back(random_.uniform<int64_t>(-100, 3 * m));
+        row_offset_.push_back(static_cast<int32_t>(starts.back()));
+      }
+    } else {
+      std::iota(segment_offset_.begin(), segment_offset_.end(), 0);
+      for (int64_t& offset : segment_offset_) offset *= size;
+      x_stride_ = segments * size + (rows == Rows::kStrided ? 13 : 0);
+      for (int64_t i = 0; i < m; ++i) starts.push_back(i * x_stride_);
+    }
+    const auto [first_row, last_row] = std::minmax_element(starts.begin(), starts.end());
+    const auto [first, last] = std::minmax_element(segment_offset_.begin(), segment_offset_.end());
+    origin_ = *first_row + *first;
+    const int64_t bytes = *last_row + *last + size - origin_;
+    x_ = std::make_unique<PageGuarded<uint8_t>>(random_.full_range<uint8_t>(bytes),
+                                                PageGuarded<uint8_t>::Side::kAfter, 3);
+  }
+};
+
+struct Range {
+  int64_t m_begin, m_end, n_begin, n_end;
+};
+
+template <class T>
+bool equal(T a, T b) {
+  return a == b || (a != a && b != b);  // a NaN's payload is not specified
+}
+
+// Runs `kernel` over `range` and compares with scalar; elements outside must stay poisoned.
+template <class T>
+void expect_equals_scalar(const Kernel<Fn>& kernel, const Problem& problem, const Range& range) {
+  Guarded<T> expected(problem.y_size()), actual(problem.y_size(), 3);
+  const Args scalar_args = problem.args(expected.data(), std::is_same_v<T, float>);
+  kernels().back().run(scalar_args, range.m_begin, range.m_end, range.n_begin, range.n_end,
+                       nullptr);
+  const Args args = problem.args(actual.data(), std::is_same_v<T, float>);
+  Scratch scratch(scratch_size(args, range.m_end - range.m_begin));
+  kernel.run(args, range.m_begin, range.m_end, range.n_begin, range.n_end, scratch.data());
+  for (int64_t i = 0; i < problem.y_size(); ++i) {
+    ASSERT_TRUE(equal(actual.data()[i], expected.data()[i]))
+        << name(kernel.isa) << " " << problem.shape_ << " row " << i / args.y_stride << " column "
+        << i % args.y_stride << ": " << +actual.data()[i] << ", scalar " << +expected.data()[i];
+  }
+  EXPECT_TRUE(actual.intact()) << name(kernel.isa) << " " << problem.shape_;
+  EXPECT_TRUE(scratch.intact()) << name(kernel.isa) << " " << problem.shape_;
+}
+
+void expect_equals_scalar(const Kernel<Fn>& kernel, const Problem& problem) {
+  const Range all = {0, problem.shape_.m, 0, problem.shape_.n};
+  expect_equals_scalar<uint8_t>(kernel, problem, all);
+  expect_equals_scalar<float>(kernel, problem, all);
+}
+
+class GemmTest : public testing::TestWithParam<Kernel<Fn>> {};
+
+INSTANTIATE_TEST_SUITE_P(Kernels, GemmTest, testing::ValuesIn(test::runnable(kernels())),
+                         [](const auto& info) { return name(info.param.isa); });
+
+const std::vector<int64_t> kM = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 16, 17, 31, 33, 49};
+const std::vector<int64_t> kN = {1,  2,  3,  4,  5,  6,   7,   8,   9,   10, 11,
+                                 12, 13, 14, 15, 16, 17,  31,  32,  33,  47, 48,
+                                 49, 63, 64, 65, 80, 100, 112, 127, 128, 129};
+const std::vector<int64_t> kSize = {1,  2,  3,  4,  5,  6,  7,  8,  9,   15,
+                                    16, 17, 27, 31, 32, 33, 64, 67, 255, 576};
+
+TEST_P(GemmTest, RowsByColumns) {
+  for (int64_t m : kM) {
+    for (int64_t n : kN) {
+      const Shape shape = {m, n, 1, 9 + (m + n) % 8};
+      expect_equals_scalar(GetParam(), Problem(shape, Rows::kStrided, m * 1000 + n));
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST_P(GemmTest, RowsBySize) {
+  for (int64_t m : kM) {
+    for (int64_t size : kSize) {
+      const Shape shape = {m, 1 + (m * 7 + size) % 70, 1, size};
+      expect_equals_scalar(GetParam(), Problem(shape, Rows::kDense, m * 1000 + size));
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST_P(GemmTest, SegmentsBySize) {
+  for (int64_t segments = 1; segments <= 9; ++segments) {
+    for (int64_t size : kSize) {
+      for (int64_t m : {1, 7, 14}) {
+        const Shape shape = {m, 1 + (segments * 31 + size * 3 + m) % 67, segments, size};
+        expect_equals_scalar(GetParam(),
+                             Problem(shape, Rows::kOverlapping, segments * 1000 + size));
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+TEST_P(GemmTest, RandomShapes) {
+  Random random(7);
+  for (int trial = 0; trial < 300; ++trial) {
+    const Shape shape = {random.uniform<int64_t>(1, 60), random.uniform<int64_t>(1, 140),
+                         random.uniform<int64_t>(1, 4), random.uniform<int64_t>(1, 80)};
+    expect_equals_scalar(GetParam(), Problem(shape, static_cast<Rows>(trial % 3), trial));
+    if (HasFatalFailure()) return;
+  }
+}
+
+// More rows than one cache block of any implementation holds.
+TEST_P(GemmTest, ManyRowsOfLargeK) {
+  for (const Shape& shape :
+       {Shape{131, 17, 1, 4096}, Shape{100, 33, 3, 1365}, Shape{4100, 16, 1, 96}}) {
+    expect_equals_scalar(GetParam(), Problem(shape, Rows::kDense, 11));
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST_P(GemmTest, PartialRangesWriteNothingElse) {
+  const Problem problem({50, 130, 2, 21}, Rows::kOverlapping, 3);
+  for (const auto& [m_begin, m_end] : {std::pair{0, 50}, {0, 1}, {7, 8}, {13, 37}, {49, 50}}) {
+    for (const auto& [n_begin, n_end] : {std::pair{0, 16},
+                                         {16, 17},
+                                         {16, 80},
+                                         {48, 111},
+                                         {64, 1000},
+                                         {112, 130},
+                                         {128, 130},
+                                         {0, 64}}) {
+      const Range range = {m_begin, m_end, n_begin, n_end};
+      expect_equals_scalar<uint8_t>(GetParam(), problem, range);
+      expect_equals_scalar<float>(GetParam(), problem, range);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST_P(GemmTest, EmptyRangesWriteNothing) {
+  const Problem problem({4, 20, 1, 8}, Rows::kDense, 3);
+  for (const Range& range : {Range{2, 2, 0, 20}, Range{0, 4, 16, 16}, Range{0, 4, 32, 48}}) {
+    Guarded<uint8_t> y(problem.y_size());
+    const Args args = problem.args(y.data(), false);
+    Scratch scratch(scratch_size(args));
+    GetParam().run(args, range.m_begin, range.m_end, range.n_begin, range.n_end, scratch.data());
+    for (uint8_t value : y.values()) EXPECT_EQ(value, y.kPoison);
+    EXPECT_TRUE(y.intact());
+  }
+}
+
+// No segments or no bytes in them: y is made of start alone.
+TEST_P(GemmTest, NothingToSum) {
+  expect_equals_scalar(GetParam(), Problem({9, 70, 1, 0}, Rows::kDense, 3));
+  expect_equals_scalar(GetParam(), Problem({9, 20, 3, 0}, Rows::kDense, 3));
+}
+
+// The largest products of either sign, and start at its own extremes.
+TEST_P(GemmTest, ExtremeOperandsNeverSaturate) {
+  for (const Shape& shape : {Shape{13, 65, 1, 576}, Shape{6, 33, 9, 255}, Shape{1, 64, 1, 60000}}) {
+    for (int weight : {-128, 127}) {
+      for (int zero_point : {0, 128, 255}) {
+        Problem problem(shape, Rows::kDense, 5);
+        problem.fill_x(255);
+        std::fill(problem.weight_.begin(), problem.weight_.end(), static_cast<int8_t>(weight));
+        problem.repack();
+        const int64_t sum = shape.segments * shape.segment_size * weight;
+        std::fill(problem.start_.begin(), problem.start_.end(),
+                  static_cast<int32_t>(-zero_point * sum));
+        std::fill(problem.multiplier_.begin(), problem.multiplier_.end(), 100.0f / (255.0f * sum));
+        ASSERT_EQ(problem.accumulator(0, 0), (255 - zero_point) * sum);
+        expect_equals_scalar(GetParam(), problem);
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+// Beyond int32 the sum is that of modular arithmetic, on every ISA.
+TEST_P(GemmTest, OverflowWraps) {
+  Problem problem({3, 20, 1, 66}, Rows::kDense, 5);
+  for (size_t i = 0; i < problem.start_.size(); ++i) {
+    problem.start_[i] = i % 2 ? std::numeric_limits<int32_t>::max() - int32_t(i)
+                              : std::numeric_limits<int32_t>::min() + int32_t(i);
+  }
+  expect_equals_scalar(GetParam(), problem);
+}
+
+TEST_P(GemmTest, EpilogueExtremes) {
+  constexpr float kMax = std::numeric_limits<float>::max();
+  constexpr float kTiny = std::numeric_limits<float>::denorm_min();
+  const std::vector<float> multipliers = {0.0f, -0.0f, kTiny,  -1e-3f, 1e-3f, 1.0f,  3e4f,
+                                          1e5f, 1e30f, -1e30f, kMax,   kInf,  -kInf, kNan};
+  const std::vector<float> biases = {0.0f,   -0.0f,  0.5f,     -0.5f,     1.5f,   -2.5f,
+                                     254.5f, 255.5f, 32767.0f, -32768.5f, 2.2e9f, -2.2e9f,
+                                     1e38f,  -1e38f, kInf,     -kInf,     kNan};
+  const int64_t n = static_cast<int64_t>(multipliers.size() * biases.size());
+  Problem problem({5, n, 1, 12}, Rows::kDense, 5);
+  for (int64_t i = 0; i < n; ++i) {
+    problem.multiplier_[i] = multipliers[i % multipliers.size()];
+    problem.bias_[i] = biases[i / multipliers.size()];
+    if (i % 5 == 0) {
+      // Exact zero sums, so that the bias alone decides.
+      std::fill_n(problem.weight_.begin() + i * 12, 12, int8_t{0});
+      problem.start_[i] = 0;
+    }
+  }
+  problem.repack();
+  for (int32_t zero_point : {0, 1, 127, 128, 254, 255}) {
+    for (const auto& [lo, hi] : {std::pair{0, 255}, {0, 0}, {255, 255}, {128, 255}, {3, 250}}) {
+      for (uint8_t flip : {0, 0x80}) {
+        problem.requantize_ = {.zero_point = zero_point, .lo = lo, .hi = hi, .flip = flip};
+        expect_equals_scalar<uint8_t>(GetParam(), problem, {0, 5, 0, n});
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+  for (const auto& [lo, hi] : {std::pair{-kInf, kInf}, {0.0f, kInf}, {0.0f, 6.0f}, {-1.5f, 1.5f}}) {
+    problem.float_lo_ = lo;
+    problem.float_hi_ = hi;
+    expect_equals_scalar<float>(GetParam(), problem, {0, 5, 0, n});
+    if (HasFatalFailure()) return;
+  }
+}
+
+// Scalar against the formula in int64 and double. The multipliers have 8 significant bits and the
+// biases few, so that double holds multiplier * acc + bias exactly and rounding it to float is the
+// one rounding of fma.
+TEST(GemmScalarTest, IsTheFormula) {
+  for (const Shape& shape : {Shape{5, 33, 1, 67}, Shape{7, 3, 3, 9}, Shape{1, 17, 9, 16}}) {
+    for (Rows rows : {Rows::kDense, Rows::kStrided, Rows::kOverlapping}) {
+      Problem problem(shape, rows, 17);
+      for (float& v : problem.multiplier_) v = problem.random_.uniform(128, 255) * 0x1p-17f;
+      for (float& v : problem.bias_) v = problem.random_.uniform(-4000, 4000) * 0x1p-5f;
+      problem.requantize_ = {.zero_point = 131, .lo = 7, .hi = 249, .flip = 0x80};
+      problem.float_lo_ = -70.0f;
+      problem.float_hi_ = 90.0f;
+      Guarded<uint8_t> y(problem.y_size());
+      Guarded<float> real(problem.y_size());
+      const Kernel<Fn>& scalar = kernels().back();
+      ASSERT_EQ(scalar.isa, Isa::kScalar);
+      scalar.run(problem.args(y.data(), false), 0, shape.m, 0, shape.n, nullptr);
+      scalar.run(problem.args(real.data(), true), 0, shape.m, 0, shape.n, nullptr);
+      for (int64_t i = 0; i < shape.m; ++i) {
+        for (int64_t n = 0; n < shape.n; ++n) {
+          const double acc = static_cast<float>(problem.accumulator(i, n));
+          const float r = static_cast<float>(acc * problem.multiplier_[n] + problem.bias_[n]);
+          const double level = std::nearbyint(static_cast<double>(r)) + 131;
+          const int64_t at = i * (shape.n + 5) + n;
+          EXPECT_EQ(y.data()[at], static_cast<int>(std::clamp(level, 7.0, 249.0)) ^ 0x80);
+          EXPECT_EQ(real.data()[at], std::clamp(r, -70.0f, 90.0f));
+        }
+      }
+    }
+  }
+}
+
+TEST(GemmPackTest, RoundTripLayoutAndSums) {
+  for (int64_t n : {1, 5, 15, 16, 17, 40}) {
+    for (int64_t segments : {1, 3}) {
+      for (int64_t size : {0, 1, 3, 4, 5, 21}) {
+        Random random(n * 100 + size);
+        const std::vector<int8_t> weight = random.full_range<int8_t>(n * segments * size);
+        const int64_t groups = (size + 3) / 4, panels = round_up(n, 16) / 16;
+        ASSERT_EQ(panels_size(n, segments, size), panels * segments * groups * 64);
+        ASSERT_EQ(packed_size(n, segments, size), panels_size(n, segments, size) + panels * 64);
+        Guarded<int8_t> packed(packed_size(n, segments, size), 1);
+        pack(weight.data(), n, segments, size, packed.data());
+        EXPECT_TRUE(packed.intact());
+        for (int64_t column = 0; column < panels * 16; ++column) {
+          int32_t sum = 0;
+          for (int64_t s = 0; s < segments; ++s) {
+            for (int64_t k = 0; k < groups * 4; ++k) {
+              const int expected =
+                  column < n && k < size ? weight[(column * segments + s) * size + k] : 0;
+              const int64_t at =
+                  (((column / 16 * segments + s) * groups + k / 4) * 16 + column % 16) * 4 + k % 4;
+              ASSERT_EQ(packed.data()[at], expected);
+              sum += expected;
+            }
+          }
+          int32_t stored;
+          memcpy(&stored, packed.data() + panels_size(n, segments, size) + 4 * column, 4);
+          EXPECT_EQ(stored, sum);
+        }
+        Guarded<int8_t> unpacked(weight.size());
+        unpack(packed.data(), n, segments, size, unpacked.data());
+        EXPECT_TRUE(test::same_bits<int8_t>(unpacked.values(), weight));
+        EXPECT_TRUE(unpacked.intact());
+      }
+    }
+  }
+}
+
+TEST(GemmScratchTest, IsBoundedAndGrowsWithRows) {
+  Problem problem({1, 16, 1, 768}, Rows::kDense, 1);
+  const Args args = problem.args(nullptr, false);
+  EXPECT_LT(scratch_size(args, 1), scratch_size(args, 2));
+  EXPECT_LE(scratch_size(args), 512 * 1024);
+  EXPECT_EQ(scratch_size(args, 1 << 30), scratch_size(args));
+  EXPECT_EQ(scratch_size(args, 0), 0);
+}
+
+}  // namespace
+}  // namespace qnative::gemm

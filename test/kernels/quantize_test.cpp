@@ -1,0 +1,258 @@
+#include "quantize/quantize.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/common.h"
+#include "kernels/lengths.h"
+
+namespace qnative::quantize {
+namespace {
+
+using test::Guarded;
+using test::PageGuarded;
+using test::Random;
+using test::runnable;
+using test::same_bits;
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+const Requantize kCases[] = {{0, 0, 255, 0},      {128, 0, 255, 0x80},  {255, 0, 255, 0},
+                             {128, 1, 255, 0x80}, {7, 7, 100, 0},       {200, 0, 127, 0},
+                             {3, 64, 64, 0},      {131, 131, 200, 0x80}};
+const float kInverseScales[] = {1.0f,    0.1f,  4.0f, 255.0f / 6, 1e-38f,   1e-42f,
+                                3.4e38f, 1e10f, 0.0f, kInfinity,  1.0f / 3, -2.0f};
+
+// Values of which the kernels could go wrong: ties, ends, what no int32 holds, what is no number.
+std::vector<float> values(Random& random, int64_t n) {
+  const float special[] = {0.0f,      -0.0f,      0.5f,   -0.5f,  1.5f,    2.5f,
+                           -1.5f,     127.5f,     -1e9f,  2.2e9f, 1e20f,   -1e20,
+                           kInfinity, -kInfinity, kNan,   -kNan,  1e-40,   -1e-45f,
+                           3e38f,     -3e38,      254.5f, 255.5f, -128.5f, 2147483648.0f};
+  std::vector<float> x(n);
+  for (float& v : x) {
+    switch (random.uniform(0, 3)) {
+      case 0:
+        v = special[random.uniform<size_t>(0, std::size(special) - 1)];
+        break;
+      case 1:
+        v = static_cast<float>(random.uniform(-600, 600)) / 2;
+        break;
+      default:
+        v = random.uniform(-300.0f, 300.0f);
+    }
+  }
+  return x;
+}
+
+uint8_t expected_quantize(float x, float inverse_scale, const Requantize& q) {
+  const float r = static_cast<float>(static_cast<double>(x) * inverse_scale);
+  const double y = std::isnan(r) ? q.zero_point : std::nearbyint(double{r}) + q.zero_point;
+  return static_cast<uint8_t>(std::clamp<double>(y, q.lo, q.hi)) ^ q.flip;
+}
+
+float expected_dequantize(uint8_t x, float scale, int32_t zero_point, uint8_t flip) {
+  return static_cast<float>(static_cast<double>((x ^ flip) - zero_point) * scale);
+}
+
+TEST(Quantize, EveryIsaGivesTheFormula) {
+  Random random(1);
+  for (const Requantize& q : kCases) {
+    for (float inverse_scale : kInverseScales) {
+      const auto x = values(random, 1003);
+      std::vector<uint8_t> expected;
+      for (float v : x) expected.push_back(expected_quantize(v, inverse_scale, q));
+      for (const auto& kernel : runnable(quantize_kernels())) {
+        Guarded<uint8_t> y(x.size(), 3);
+        kernel.run(x.data(), y.data(), y.size(), inverse_scale, q);
+        ASSERT_TRUE(same_bits<uint8_t>(y.values(), expected))
+            << name(kernel.isa) << ", inverse scale " << inverse_scale << ", zero point "
+            << q.zero_point;
+      }
+    }
+  }
+}
+
+TEST(Quantize, RoundsHalfToEvenAtEveryTie) {
+  std::vector<float> x;
+  for (int i = -600; i <= 600; ++i) {
+    const float tie = static_cast<float>(i) / 2;
+    x.insert(x.end(), {std::nextafter(tie, -kInfinity), tie, std::nextafter(tie, kInfinity)});
+  }
+  for (const Requantize& q : kCases) {
+    std::vector<uint8_t> expected;
+    for (float v : x) expected.push_back(expected_quantize(v, 1.0f, q));
+    for (const auto& kernel : runnable(quantize_kernels())) {
+      Guarded<uint8_t> y(x.size());
+      kernel.run(x.data(), y.data(), y.size(), 1.0f, q);
+      EXPECT_TRUE(same_bits<uint8_t>(y.values(), expected)) << name(kernel.isa);
+    }
+  }
+}
+
+TEST(Quantize, EveryLengthReadsAndWritesOnlyItsElements) {
+  Random random(2);
+  const Requantize q = kCases[1];
+  for (int64_t n : test::lengths()) {
+    const auto x = values(random, n);
+    std::vector<uint8_t> expected;
+    for (float v : x) expected.push_back(expected_quantize(v, 0.7f, q));
+    const PageGuarded<float> x_end(x, PageGuarded<float>::Side::kAfter);
+    for (const auto& kernel : runnable(quantize_kernels())) {
+      Guarded<uint8_t> y(n, n % 3);
+      kernel.run(x_end.data(), y.data(), n, 0.7f, q);
+      EXPECT_TRUE(same_bits<uint8_t>(y.values(), expected)) << name(kernel.isa) << ", n " << n;
+      EXPECT_TRUE(y.intact()) << name(kernel.isa) << ", n " << n;
+    }
+  }
+}
+
+TEST(QuantizeEach, EveryIsaAndLengthGivesTheFormula) {
+  Random random(3);
+  for (int64_t n : test::lengths()) {
+    const auto x = values(random, n);
+    auto scale = random.vector(n, 0.01f, 3.0f);
+    for (float& v : scale) {
+      if (random.uniform(0, 3) == 0) v = kInverseScales[random.uniform<size_t>(0, 11)];
+    }
+    const auto zero_point = random.vector<int32_t>(n, 0, 255);
+    const Requantize& bounds = kCases[n % std::size(kCases)];
+    std::vector<uint8_t> expected;
+    for (int64_t i = 0; i < n; ++i) {
+      expected.push_back(
+          expected_quantize(x[i], scale[i], {zero_point[i], bounds.lo, bounds.hi, bounds.flip}));
+    }
+    const PageGuarded<float> x_end(x, PageGuarded<float>::Side::kAfter);
+    const PageGuarded<float> scale_end(scale, PageGuarded<float>::Side::kAfter);
+    const PageGuarded<int32_t> zero_point_end(zero_point, PageGuarded<int32_t>::Side::kAfter);
+    for (const auto& kernel : runnable(quantize_each_kernels())) {
+      Guarded<uint8_t> y(n, n % 5);
+      kernel.run(x_end.data(), y.data(), n, scale_end.data(), zero_point_end.data(), bounds.lo,
+                 bounds.hi, bounds.flip);
+      EXPECT_TRUE(same_bits<uint8_t>(y.values(), expected)) << name(kernel.isa) << ", n " << n;
+      EXPECT_TRUE(y.intact()) << name(kernel.isa) << ", n " << n;
+    }
+  }
+}
+
+TEST(Dequantize, EveryIsaAndLengthGivesTheFormula) {
+  Random random(4);
+  for (int64_t n : test::lengths()) {
+    const auto x = random.full_range<uint8_t>(n);
+    const PageGuarded<uint8_t> x_end(x, PageGuarded<uint8_t>::Side::kAfter);
+    for (float scale : {1.0f, 0.02f, 1e-40f, 3e38f}) {
+      for (int32_t zero_point : {0, 77, 128, 255}) {
+        const uint8_t flip = zero_point == 128 ? 0x80 : 0;
+        std::vector<float> expected;
+        for (uint8_t v : x) expected.push_back(expected_dequantize(v, scale, zero_point, flip));
+        for (const auto& kernel : runnable(dequantize_kernels())) {
+          Guarded<float> y(n, n % 3);
+          kernel.run(x_end.data(), y.data(), n, scale, zero_point, flip);
+          EXPECT_TRUE(same_bits<float>(y.values(), expected)) << name(kernel.isa) << ", n " << n;
+          EXPECT_TRUE(y.intact()) << name(kernel.isa) << ", n " << n;
+        }
+      }
+    }
+  }
+}
+
+TEST(Dequantize, EveryValue) {
+  std::vector<uint8_t> x(256);
+  for (int i = 0; i < 256; ++i) x[i] = static_cast<uint8_t>(i);
+  for (int32_t zero_point = 0; zero_point < 256; ++zero_point) {
+    for (uint8_t flip : {0, 0x80}) {
+      std::vector<float> expected;
+      for (uint8_t v : x) expected.push_back(expected_dequantize(v, 0.3f, zero_point, flip));
+      for (const auto& kernel : runnable(dequantize_kernels())) {
+        Guarded<float> y(256);
+        kernel.run(x.data(), y.data(), 256, 0.3f, zero_point, flip);
+        ASSERT_TRUE(same_bits<float>(y.values(), expected)) << name(kernel.isa);
+      }
+    }
+  }
+}
+
+TEST(DequantizeEach, EveryIsaAndLengthGivesTheFormula) {
+  Random random(5);
+  for (int64_t n : test::lengths()) {
+    const auto x = random.full_range<uint8_t>(n);
+    const auto scale = random.vector(n, 1e-4f, 2.0f);
+    const auto zero_point = random.vector<int32_t>(n, 0, 255);
+    const uint8_t flip = n % 2 ? 0x80 : 0;
+    std::vector<float> expected;
+    for (int64_t i = 0; i < n; ++i) {
+      expected.push_back(expected_dequantize(x[i], scale[i], zero_point[i], flip));
+    }
+    const PageGuarded<uint8_t> x_end(x, PageGuarded<uint8_t>::Side::kAfter);
+    const PageGuarded<float> scale_end(scale, PageGuarded<float>::Side::kAfter);
+    const PageGuarded<int32_t> zero_point_end(zero_point, PageGuarded<int32_t>::Side::kAfter);
+    for (const auto& kernel : runnable(dequantize_each_kernels())) {
+      Guarded<float> y(n, n % 5);
+      kernel.run(x_end.data(), y.data(), n, scale_end.data(), zero_point_end.data(), flip);
+      EXPECT_TRUE(same_bits<float>(y.values(), expected)) << name(kernel.isa) << ", n " << n;
+      EXPECT_TRUE(y.intact()) << name(kernel.isa) << ", n " << n;
+    }
+  }
+}
+
+void expect_min_max(const std::vector<float>& x, float min, float max) {
+  const PageGuarded<float> x_end(x, PageGuarded<float>::Side::kAfter);
+  for (const auto& kernel : runnable(min_max_kernels())) {
+    float actual[2] = {};
+    kernel.run(x_end.data(), x_end.size(), &actual[0], &actual[1]);
+    const float expected[2] = {min, max};
+    EXPECT_TRUE(same_bits<float>(actual, expected)) << name(kernel.isa) << ", n " << x.size();
+  }
+}
+
+TEST(MinMax, FindsBothAtEveryPlace) {
+  Random random(6);
+  for (int64_t n : {1, 2, 7, 31, 32, 33, 64, 65, 130}) {
+    for (int64_t place = 0; place < n; ++place) {
+      auto x = random.vector(n, -1.0f, 1.0f);
+      x[place] = 5.0f;
+      x[(place + 1) % n] = -7.0f;
+      expect_min_max(x, -7.0f, n == 1 ? -7.0f : 5.0f);
+    }
+  }
+}
+
+TEST(MinMax, IsThatOfSortedValues) {
+  Random random(7);
+  for (int64_t n : test::lengths()) {
+    if (n == 0) continue;
+    auto x = values(random, n);
+    std::replace_if(x.begin(), x.end(), [](float v) { return std::isnan(v); }, 1.25f);
+    const auto [min, max] = std::minmax_element(x.begin(), x.end());
+    expect_min_max(x, *min + 0.0f, *max + 0.0f);
+  }
+}
+
+TEST(MinMax, ZerosArePositive) {
+  for (int64_t n : {1, 5, 64, 200}) {
+    std::vector<float> x(n, -0.0f);
+    expect_min_max(x, 0.0f, 0.0f);
+    x[n / 2] = 0.0f;
+    expect_min_max(x, 0.0f, 0.0f);
+  }
+}
+
+TEST(MinMax, NanAnywhereGivesNan) {
+  Random random(8);
+  for (int64_t n : {1, 2, 33, 64, 100, 257}) {
+    for (int64_t place = 0; place < n; ++place) {
+      auto x = random.vector(n, -1.0f, 1.0f);
+      x[place] = kNan;
+      for (const auto& kernel : runnable(min_max_kernels())) {
+        float min = 0, max = 0;
+        kernel.run(x.data(), n, &min, &max);
+        EXPECT_TRUE(std::isnan(min) && std::isnan(max))
+            << name(kernel.isa) << ", n " << n << ", NaN at " << place;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace qnative::quantize
