@@ -1,0 +1,36 @@
+#pragma once
+
+#include <vector>
+
+#include "qnative/config.h"
+
+// The families of operators from which backends are put together. Each function gives the configs
+// of one family, in upstream's order; all of them share the list `dtype_configs`.
+namespace qnative::families {
+
+using DTypeConfigs = BackendPatternConfig::DTypeConfigs;
+using Configs = std::vector<c10::intrusive_ptr<BackendPatternConfig>>;
+
+// Convolutions and transposed convolutions of 1, 2 and 3 dimensions: alone, with relu, with
+// BatchNorm, with both. As upstream does, it gives the fused modules with relu twice; the second
+// replaces the first in a BackendConfig.
+Configs conv(const DTypeConfigs& dtype_configs);
+Configs linear(const DTypeConfigs& dtype_configs);
+// add and mul, alone and with relu, and matmul.
+Configs binary(const DTypeConfigs& dtype_configs);
+Configs cat(const DTypeConfigs& dtype_configs);
+// Activations and normalizations with an observer of their own for the output.
+Configs default_ops(const DTypeConfigs& dtype_configs);
+// sigmoid, softmax, tanh and their like, each with a list of its own: copies of `dtype_configs`
+// with the fixed scale and zero point of the operator on quint8 input and output. Throws
+// c10::ValueError if those bound the scale already.
+Configs fixed_qparams(const DTypeConfigs& dtype_configs);
+// Operators whose output has the scale and zero point of the input: pooling, reshaping, relu.
+Configs share_qparams(const DTypeConfigs& dtype_configs);
+Configs tensor_info(const DTypeConfigs& dtype_configs);
+Configs batch_norm(const DTypeConfigs& dtype_configs);
+Configs layer_norm(const DTypeConfigs& dtype_configs);
+Configs rnn(const DTypeConfigs& dtype_configs);
+Configs embedding(const DTypeConfigs& dtype_configs);
+
+}  // namespace qnative::families

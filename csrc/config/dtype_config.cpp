@@ -1,0 +1,47 @@
+#include <tuple>
+
+#include "qnative/config.h"
+
+namespace qnative {
+namespace {
+
+// As in Python, 0 equals 0.0.
+bool equal(const std::optional<at::Scalar>& a, const std::optional<at::Scalar>& b) {
+  if (!a || !b) {
+    return !a && !b;
+  }
+  return a->isIntegral(true) && b->isIntegral(true) ? a->toLong() == b->toLong()
+                                                    : a->toDouble() == b->toDouble();
+}
+
+}  // namespace
+
+bool DTypeWithConstraints::operator==(const DTypeWithConstraints& other) const {
+  return dtype == other.dtype && equal(quant_min_lower_bound, other.quant_min_lower_bound) &&
+         equal(quant_max_upper_bound, other.quant_max_upper_bound) &&
+         equal(scale_min_lower_bound, other.scale_min_lower_bound) &&
+         equal(scale_max_upper_bound, other.scale_max_upper_bound) &&
+         scale_exact_match == other.scale_exact_match &&
+         zero_point_exact_match == other.zero_point_exact_match;
+}
+
+DTypeArg::DTypeArg(c10::intrusive_ptr<DTypeWithConstraints> constraints)
+    : constraints_(std::move(constraints)) {
+  TORCH_CHECK(constraints_, "qnative: DTypeConfig: the DTypeWithConstraints is null");
+}
+
+DTypeConfig::DTypeConfig(DTypeArg input_dtype, DTypeArg output_dtype, DTypeArg weight_dtype,
+                         std::optional<at::ScalarType> bias_dtype, std::optional<bool> is_dynamic)
+    : bias_dtype(bias_dtype),
+      is_dynamic(is_dynamic),
+      input_(input_dtype.constraints()),
+      output_(output_dtype.constraints()),
+      weight_(weight_dtype.constraints()) {}
+
+bool DTypeConfig::operator==(const DTypeConfig& other) const {
+  return std::tie(*input_, *output_, *weight_, bias_dtype, is_dynamic) ==
+         std::tie(*other.input_, *other.output_, *other.weight_, other.bias_dtype,
+                  other.is_dynamic);
+}
+
+}  // namespace qnative
