@@ -3,6 +3,7 @@
 Only speeds are compared, so inputs stay in 0..127, where no engine of torch saturates.
 """
 
+import contextlib
 import csv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -81,11 +82,11 @@ def linear(rows: int, in_features: int, out_features: int) -> Case:
         functions[name] = lambda w=engine_weight: torch.ops.quantized.linear_relu(
             quantized_x, w, Y_SCALE, Y_ZERO_POINT
         )
-    if torch.backends.mkldnn.is_available():
+    with contextlib.suppress(RuntimeError):  # oneDNN lacks some shapes on some CPUs
         w = torch.ops.onednn.qlinear_prepack(weight.int8.t().contiguous(), [rows, in_features])
-        functions["torch pointwise"] = lambda: torch.ops.onednn.qlinear_pointwise(
-            x, *X, w, weight.scale, weight.zero_point, weight.bias, *Y, "relu", [], ""
-        )
+        arguments = (x, *X, w, weight.scale, weight.zero_point, weight.bias, *Y, "relu", [], "")
+        torch.ops.onednn.qlinear_pointwise(*arguments)
+        functions["torch pointwise"] = lambda: torch.ops.onednn.qlinear_pointwise(*arguments)
     functions["fp32"] = lambda: F.relu(F.linear(float_x, weight.float, weight.bias))
     operations = 2 * rows * in_features * out_features
     return Case("linear", f"{rows}x{in_features}x{out_features}", operations, functions)
@@ -115,11 +116,12 @@ def conv2d(
         functions[name] = lambda w=engine_weight: torch.ops.quantized.conv2d_relu(
             quantized_x, w, Y_SCALE, Y_ZERO_POINT
         )
-    if torch.backends.mkldnn.is_available():
+    with contextlib.suppress(RuntimeError):  # oneDNN lacks some shapes on some CPUs
         w = torch.ops.onednn.qconv_prepack(weight.int8, weight.scale, *X, *geometry, x.shape)
-        functions["torch pointwise"] = lambda: torch.ops.onednn.qconv_pointwise(
-            x, *X, w, weight.scale, weight.zero_point, weight.bias, *geometry, *Y, "relu", [], None
-        )
+        arguments = (x, *X, w, weight.scale, weight.zero_point, weight.bias)
+        arguments += (*geometry, *Y, "relu", [], None)
+        torch.ops.onednn.qconv_pointwise(*arguments)
+        functions["torch pointwise"] = lambda: torch.ops.onednn.qconv_pointwise(*arguments)
     float_weight = weight.float.contiguous(memory_format=torch.channels_last)
     functions["fp32"] = lambda: F.relu(F.conv2d(float_x, float_weight, weight.bias, *geometry))
     output = functions["fp32"]()
