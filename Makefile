@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export QNATIVE_TORCH_DIR = $(shell $(PY) -c "import importlib.util as u, os; print(os.path.dirname(u.find_spec('torch').origin))")
 CMAKE = cmake -G Ninja -DQNATIVE_TORCH_DIR=$(QNATIVE_TORCH_DIR) -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(VENV)/bin/ninja
 
-.PHONY: help setup build test test-cpp test-python test-isa test-sanitized test-objects demo bench lint format clean
+.PHONY: help setup build test test-cpp test-python test-isa test-sanitized test-objects demo bench bench-models lint format clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -51,11 +51,14 @@ test-sanitized: setup  ## GoogleTest programs under ASan and UBSan
 	ASAN_OPTIONS=detect_leaks=0 ctest --test-dir build/sanitized --output-on-failure -j $(JOBS)
 
 demo: build  ## quantize EfficientNet-lite0, run it from C++, print the table; files in build/demo
-	$(PY) examples/efficientnet/demo.py --output build/demo
+	$(PY) -m examples.efficientnet.demo --output build/demo
 
 bench: build  ## kernels (Google Benchmark) and ops beside torch's engines
 	$(BUILD)/benchmark/benchmark_kernels
-	$(PY) benchmark/ops.py
+	$(PY) -m benchmark.ops
+
+bench-models: build  ## EfficientNet-lite0 beside onnxruntime and OpenVINO, where these are installed
+	$(PY) -m benchmark.models
 
 lint: setup  ## clang-format, clang-tidy, ruff
 	$(PY) cmake/lint.py

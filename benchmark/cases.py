@@ -1,0 +1,258 @@
+"""One op at one shape, run by qnative, by every int8 implementation that torch has, and in fp32.
+
+Only speeds are compared, so inputs stay in 0..127, where no engine of torch saturates.
+"""
+
+import contextlib
+import csv
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import qnative  # noqa: F401
+
+SHAPES = Path(__file__).parent / "shapes"
+ENGINES = ("onednn", "x86", "fbgemm")
+SCALE, ZERO_POINT = 0.05, 64
+Y_SCALE, Y_ZERO_POINT = 0.1, 32
+X, Y = (SCALE, ZERO_POINT), (Y_SCALE, Y_ZERO_POINT, torch.uint8)
+ops = torch.ops.qnative
+
+
+@dataclass(frozen=True)
+class Case:
+    """functions: "qnative", "torch ..." and "fp32" -> one run of it.
+
+    operations: multiplications and additions, or output elements for ops that have none.
+    """
+
+    op: str
+    name: str
+    operations: int
+    functions: dict[str, Callable[[], Tensor]]
+
+
+def random_input(*shape: int) -> Tensor:
+    x = torch.randint(0, 128, shape, dtype=torch.uint8)
+    return x.contiguous(memory_format=torch.channels_last) if len(shape) == 4 else x
+
+
+def quantized(x: Tensor, scale: float = SCALE, zero_point: int = ZERO_POINT) -> Tensor:
+    """The same bytes as a tensor of torch's quantized dtype."""
+    return torch._make_per_tensor_quantized_tensor(x, scale, zero_point)
+
+
+class Weight:
+    """One weight in each form the competitors want."""
+
+    def __init__(self, *shape: int):
+        self.int8 = torch.randint(-64, 64, shape, dtype=torch.int8)
+        self.scale = torch.rand(shape[0]) * 0.01 + 0.001
+        self.zero_point = torch.zeros(shape[0], dtype=torch.int64)
+        self.bias = torch.randn(shape[0])
+        self.shape = list(shape)
+        self.float = self.int8 * self.scale.reshape(-1, *[1] * (len(shape) - 1))
+        self.quantized = torch._make_per_channel_quantized_tensor(
+            self.int8, self.scale.double(), self.zero_point, 0
+        )
+
+    def pack(self, prepack: Callable, *args) -> Iterator[tuple[str, object]]:
+        """Engine, packed weight, for each engine of this build of torch."""
+        before = torch.backends.quantized.engine
+        for engine in ENGINES:
+            if engine in torch.backends.quantized.supported_engines:
+                torch.backends.quantized.engine = engine
+                yield f"torch {engine}", prepack(self.quantized, self.bias, *args)
+        torch.backends.quantized.engine = before
+
+
+def linear(rows: int, in_features: int, out_features: int) -> Case:
+    x, weight = random_input(rows, in_features), Weight(out_features, in_features)
+    packed, float_x, quantized_x = ops.linear_pack(weight.int8), x.float(), quantized(x)
+    functions = {
+        "qnative": lambda: ops.linear(
+            x, *X, packed, weight.scale, weight.bias, weight.shape, *Y, "relu"
+        )
+    }
+    for name, engine_weight in weight.pack(torch.ops.quantized.linear_prepack):
+        functions[name] = lambda w=engine_weight: torch.ops.quantized.linear_relu(
+            quantized_x, w, Y_SCALE, Y_ZERO_POINT
+        )
+    with contextlib.suppress(RuntimeError):  # oneDNN lacks some shapes on some CPUs
+        w = torch.ops.onednn.qlinear_prepack(weight.int8.t().contiguous(), [rows, in_features])
+        arguments = (x, *X, w, weight.scale, weight.zero_point, weight.bias, *Y, "relu", [], "")
+        torch.ops.onednn.qlinear_pointwise(*arguments)
+        functions["torch pointwise"] = lambda: torch.ops.onednn.qlinear_pointwise(*arguments)
+    functions["fp32"] = lambda: F.relu(F.linear(float_x, weight.float, weight.bias))
+    operations = 2 * rows * in_features * out_features
+    return Case("linear", f"{rows}x{in_features}x{out_features}", operations, functions)
+
+
+def conv2d(
+    batch: int,
+    channels: int,
+    height: int,
+    width: int,
+    out_channels: int,
+    kernel: int,
+    stride: int,
+    padding: int,
+    groups: int,
+) -> Case:
+    x = random_input(batch, channels, height, width)
+    weight = Weight(out_channels, channels // groups, kernel, kernel)
+    geometry = ([stride] * 2, [padding] * 2, [1] * 2, groups)
+    packed, float_x, quantized_x = ops.conv2d_pack(weight.int8, groups), x.float(), quantized(x)
+    functions = {
+        "qnative": lambda: ops.conv2d(
+            x, *X, packed, weight.scale, weight.bias, weight.shape, *geometry, *Y, "relu"
+        )
+    }
+    for name, engine_weight in weight.pack(torch.ops.quantized.conv2d_prepack, *geometry):
+        functions[name] = lambda w=engine_weight: torch.ops.quantized.conv2d_relu(
+            quantized_x, w, Y_SCALE, Y_ZERO_POINT
+        )
+    with contextlib.suppress(RuntimeError):  # oneDNN lacks some shapes on some CPUs
+        w = torch.ops.onednn.qconv_prepack(weight.int8, weight.scale, *X, *geometry, x.shape)
+        arguments = (x, *X, w, weight.scale, weight.zero_point, weight.bias)
+        arguments += (*geometry, *Y, "relu", [], None)
+        torch.ops.onednn.qconv_pointwise(*arguments)
+        functions["torch pointwise"] = lambda: torch.ops.onednn.qconv_pointwise(*arguments)
+    float_weight = weight.float.contiguous(memory_format=torch.channels_last)
+    functions["fp32"] = lambda: F.relu(F.conv2d(float_x, float_weight, weight.bias, *geometry))
+    output = functions["fp32"]()
+    return Case(
+        "conv2d",
+        f"{batch}x{channels}x{height}x{width} -> {out_channels} k{kernel} s{stride} g{groups}",
+        2 * output.numel() * channels // groups * kernel**2,
+        functions,
+    )
+
+
+def elementwise(op: str, batch: int, channels: int, height: int, width: int) -> Case:
+    x = random_input(batch, channels, height, width)
+    functions = ELEMENTWISE[op](x)
+    shape = f"{batch}x{channels}x{height}x{width}"
+    return Case(op, shape, functions["fp32"]().numel(), functions)
+
+
+def binary(op: str) -> Callable[[Tensor], dict[str, Callable]]:
+    def functions(a: Tensor) -> dict[str, Callable]:
+        b = random_input(*a.shape)
+        float_a, float_b, quantized_a, quantized_b = (
+            a.float(),
+            b.float(),
+            quantized(a),
+            quantized(b),
+        )
+        mine, theirs = getattr(ops, op), getattr(torch.ops.quantized, op)
+        return {
+            "qnative": lambda: mine(a, *X, b, *X, *Y),
+            "torch int8": lambda: theirs(quantized_a, quantized_b, Y_SCALE, Y_ZERO_POINT),
+            "fp32": lambda: getattr(torch, op)(float_a, float_b),
+        }
+
+    return functions
+
+
+def cat(x: Tensor) -> dict[str, Callable]:
+    other = random_input(*x.shape)
+    scales, zero_points = [SCALE, 2 * SCALE], [ZERO_POINT, 0]
+    quantized_pair = [quantized(x), quantized(other, 2 * SCALE, 0)]
+    float_pair = [x.float(), other.float()]
+    return {
+        "qnative": lambda: ops.cat([x, other], scales, zero_points, 1, *Y),
+        "torch int8": lambda: torch.ops.quantized.cat(quantized_pair, 1, Y_SCALE, Y_ZERO_POINT),
+        "fp32": lambda: torch.cat(float_pair, 1),
+    }
+
+
+def lookup(x: Tensor) -> dict[str, Callable]:
+    """As sigmoid: torch has a kernel for each function of one 8-bit tensor."""
+    table = torch.arange(256, dtype=torch.uint8)
+    quantized_x, float_x = quantized(x), x.float()
+    return {
+        "qnative": lambda: ops.lookup(x, table),
+        "torch int8": lambda: torch.sigmoid(quantized_x),
+        "fp32": lambda: torch.sigmoid(float_x),
+    }
+
+
+def quantize_per_tensor(x: Tensor) -> dict[str, Callable]:
+    """fp32 stands for what memory allows: it copies the input."""
+    float_x = x.float() * SCALE
+    return {
+        "qnative": lambda: ops.quantize_per_tensor(float_x, *X, torch.uint8),
+        "torch int8": lambda: torch.quantize_per_tensor(float_x, *X, torch.quint8),
+        "fp32": lambda: float_x.clone(),
+    }
+
+
+def dequantize_per_tensor(x: Tensor) -> dict[str, Callable]:
+    quantized_x, float_x = quantized(x), x.float()
+    return {
+        "qnative": lambda: ops.dequantize_per_tensor(x, *X),
+        "torch int8": lambda: quantized_x.dequantize(),
+        "fp32": lambda: float_x.clone(),
+    }
+
+
+def pool(mine: Callable, theirs: Callable) -> Callable[[Tensor], dict[str, Callable]]:
+    def functions(x: Tensor) -> dict[str, Callable]:
+        quantized_x, float_x = quantized(x), x.float()
+        return {
+            "qnative": lambda: mine(x),
+            "torch int8": lambda: theirs(quantized_x),
+            "fp32": lambda: theirs(float_x),
+        }
+
+    return functions
+
+
+ELEMENTWISE = {
+    "add": binary("add"),
+    "mul": binary("mul"),
+    "cat": cat,
+    "lookup": lookup,
+    "quantize_per_tensor": quantize_per_tensor,
+    "dequantize_per_tensor": dequantize_per_tensor,
+    "max_pool2d": pool(
+        lambda x: ops.max_pool2d(x, [3, 3], [2, 2], [1, 1]),
+        lambda x: F.max_pool2d(x, 3, 2, 1),
+    ),
+    "avg_pool2d": pool(
+        lambda x: ops.avg_pool2d(x, *X, [2, 2], [2, 2], [0, 0], False, True, None, *X, torch.uint8),
+        lambda x: F.avg_pool2d(x, 2, 2),
+    ),
+    "adaptive_avg_pool2d": pool(
+        lambda x: ops.adaptive_avg_pool2d(x, *X, [1, 1], *X, torch.uint8),
+        lambda x: F.adaptive_avg_pool2d(x, 1),
+    ),
+    "mean": pool(
+        lambda x: ops.mean(x, *X, [2, 3], False, *X, torch.uint8),
+        lambda x: x.mean([2, 3]),
+    ),
+}
+
+
+def rows(name: str) -> Iterator[dict[str, str]]:
+    """benchmark/shapes/<name>.csv without its column `network`, which is for readers."""
+    with open(SHAPES / f"{name}.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            del row["network"]
+            yield row
+
+
+def cases() -> Iterator[Callable[[], Case]]:
+    """Every row of the shape files; a case is made when it is called."""
+    for row in rows("linear"):
+        yield lambda row=row: linear(**{key: int(value) for key, value in row.items()})
+    for row in rows("conv2d"):
+        yield lambda row=row: conv2d(**{key: int(value) for key, value in row.items()})
+    for row in rows("elementwise"):
+        op = row.pop("op")
+        yield lambda op=op, row=row: elementwise(op, **{k: int(v) for k, v in row.items()})

@@ -1,0 +1,48 @@
+"""Builds examples/cpp against the installed qnative package and runs it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import qnative
+
+SOURCE = Path(__file__).resolve().parents[1] / "cpp"
+
+
+def build(folder: Path) -> Path:
+    """Configures and builds in `folder`; returns the program."""
+    tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    cmake = shutil.which("cmake", path=tools)
+    if cmake is None:
+        raise RuntimeError("cmake not found: pip install cmake")
+    configure = [cmake, "-S", SOURCE, "-B", folder]
+    configure += [f"-DCMAKE_PREFIX_PATH={Path(qnative.library_path()).parents[1]}"]
+    configure += [f"-DQNATIVE_TORCH_DIR={Path(torch.__file__).parent}"]
+    subprocess.run(configure, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([cmake, "--build", folder], check=True)
+    return folder / "classify"
+
+
+def run(program: Path, model: Path, photo: Path, *options: object) -> str:
+    """What the program prints; its error is a subprocess.CalledProcessError."""
+    command = [str(part) for part in (program, model, photo, *options)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def logits(program: Path, model: Path, photo: Path) -> Tensor:
+    """What the network returns there, [1, classes]."""
+    path = photo.with_suffix(".logits")
+    run(program, model, photo, "--logits", path)
+    return torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.float32)[None]
+
+
+def latency(program: Path, model: Path, photo: Path, threads: int, runs: int) -> float:
+    """Median milliseconds of `runs` runs. A pinned caller pins the program too."""
+    output = run(program, model, photo, "--threads", threads, "--benchmark", runs)
+    return float(re.search(r"median ([\d.]+) ms", output)[1])

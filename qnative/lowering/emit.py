@@ -1,0 +1,300 @@
+"""How one aten call becomes one qnative call. Weights are packed here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.fx import Graph, GraphModule, Node
+from torch.fx.node import map_arg
+
+from . import graph as ir
+from .activation import Bounds, fused_activation
+from .graph import QParams, Unsupported
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """An 8-bit value of the graph."""
+
+    node: Node
+    qparams: QParams
+
+    @property
+    def args(self) -> tuple[Node, float, int]:
+        return self.node, self.qparams.scale, self.qparams.zero_point
+
+
+@dataclass
+class Constants:
+    """Tensors that the lowered module gets as buffers, by name."""
+
+    graph: Graph
+    taken: set[str]
+    values: dict[str, torch.Tensor] = field(default_factory=dict)
+    packed: dict[Any, tuple[str, ...]] = field(default_factory=dict)
+
+    def add(self, name: str, value: torch.Tensor) -> str:
+        base, name, i = name, name, 0
+        while name in self.taken:
+            i += 1
+            name = f"{base}_{i}"
+        self.taken.add(name)
+        self.values[name] = value
+        return name
+
+    def get(self, name: str) -> Node:
+        return self.graph.get_attr(name)
+
+
+@dataclass
+class Site:
+    """An aten call about to be replaced.
+
+    x: its quantized tensor arguments by name, a list for a list argument. bounds: of the activation
+    fused into it. y: of its output; None ends in float32. pad: (left, right, top, bottom) of the
+    aten.pad fused into it.
+    """
+
+    module: GraphModule
+    constants: Constants
+    node: Node
+    args: dict[str, Any]
+    x: dict[str, Any]
+    bounds: Bounds
+    y: QParams | None
+    pad: tuple[int, int, int, int] = (0, 0, 0, 0)
+    float_bytes: int = 0
+    packed_bytes: int = 0
+
+    def call(self, op: Any, *args: Any, **kwargs: Any) -> Node:
+        return self.constants.graph.call_function(op, args, kwargs)
+
+    @property
+    def output(self) -> tuple[float, int, torch.dtype]:
+        """y_scale, y_zero_point, y_dtype"""
+        if self.y is None:
+            return 1.0, 0, torch.float32
+        return self.y.scale, self.y.zero_point, self.y.dtype
+
+    @property
+    def activation(self) -> tuple[Any, ...]:
+        """y_scale to activation_args; arguments that have their default are left out."""
+        name, values = fused_activation(self.bounds, self.y)
+        return (
+            self.output if name == "none" else (*self.output, name, *([values] if values else ()))
+        )
+
+    @property
+    def full_output(self) -> tuple[float, int, torch.dtype]:
+        """``output`` of an op that cannot clamp to less than its dtype holds."""
+        if self.y is not None and not self.y.full_range:
+            least, most = self.y.quant_min, self.y.quant_max
+            raise Unsupported(f"its output is limited to [{least}, {most}]")
+        return self.output
+
+    @property
+    def name(self) -> str:
+        return ir.module_path(self.node).replace(".", "_") or self.node.name
+
+
+def is_constant(node: Any) -> bool:
+    """A parameter or buffer, possibly quantized and dequantized."""
+    if not isinstance(node, Node):
+        return False
+    if node.op == "get_attr":
+        return True
+    passing = ir.QUANTIZE | ir.DEQUANTIZE | ir.QUANTIZE_CHANNEL | ir.DEQUANTIZE_CHANNEL
+    observed = node.op == "call_module" and len(node.args) == 1
+    return (ir.is_call(node, passing) or observed) and is_constant(node.args[0])
+
+
+def _int8_weight(site: Site) -> tuple[torch.Tensor, torch.Tensor]:
+    """The weight as int8 and its scale for each output channel, float32 [N]."""
+    node = site.args["weight"]
+    args = ir.bind(node)
+    weight = ir.constant(site.module, args["input"])
+    channels = weight.shape[0]
+    if weight.dtype is not torch.int8:
+        raise Unsupported(f"its weight is {weight.dtype}, not torch.int8")
+    if ir.is_call(node, ir.DEQUANTIZE_CHANNEL):
+        if args["axis"] != 0:
+            raise Unsupported(f"its weight is quantized along axis {args['axis']}, not 0")
+        scale = ir.constant(site.module, args["scales"])
+        zero_point = ir.constant(site.module, args["zero_points"])
+    else:
+        params = ir.qparams(site.module, node)
+        scale = torch.full((channels,), params.scale)
+        zero_point = torch.tensor(params.zero_point)
+    if zero_point is not None and bool((zero_point != 0).any()):
+        raise Unsupported("its weight is not symmetric: a zero point is not 0")
+    return weight, scale.to(torch.float32).clone()
+
+
+def _weight_arguments(site: Site, op: str, *pack_args: Any) -> tuple[Any, ...]:
+    """weight, weight_scale, bias and weight_shape; a weight used twice is packed once."""
+    constants = site.constants
+    weight, scale = _int8_weight(site)
+    key = (op, *pack_args, weight.data_ptr(), scale.numpy().tobytes())
+    if key not in constants.packed:
+        packed = getattr(torch.ops.qnative, f"{op}_pack")(weight, *pack_args)
+        constants.packed[key] = (
+            constants.add(f"{site.name}_weight", packed),
+            constants.add(f"{site.name}_weight_scale", scale),
+        )
+        site.float_bytes += weight.numel() * 4
+        site.packed_bytes += packed.numel() + scale.numel() * 4
+    bias = None
+    if site.args["bias"] is not None:
+        value = ir.constant(site.module, site.args["bias"]).to(torch.float32).clone()
+        bias = constants.get(constants.add(f"{site.name}_bias", value))
+        site.float_bytes += value.numel() * 4
+        site.packed_bytes += value.numel() * 4
+    packed_name, scale_name = constants.packed[key]
+    return constants.get(packed_name), constants.get(scale_name), bias, list(weight.shape)
+
+
+def linear(site: Site) -> Node:
+    weight = _weight_arguments(site, "linear")
+    return site.call(
+        torch.ops.qnative.linear.default, *site.x["input"].args, *weight, *site.activation
+    )
+
+
+def _pair(values: Any) -> list[int]:
+    return list(values) * 2 if len(values) == 1 else list(values)
+
+
+def conv2d_sides(args: dict[str, Any], weight_shape: Sequence[int]) -> tuple[int, int, int, int]:
+    """(top, bottom, left, right) of the padding of an aten.conv2d, "same" and "valid" included."""
+    padding = args["padding"]
+    if not isinstance(padding, str):
+        vertical, horizontal = _pair(padding)
+        return vertical, vertical, horizontal, horizontal
+    if padding == "valid":
+        return 0, 0, 0, 0
+    height, width = (
+        d * (k - 1) for d, k in zip(_pair(args["dilation"]), weight_shape[2:], strict=True)
+    )
+    return height // 2, height - height // 2, width // 2, width - width // 2
+
+
+def _padding(site: Site, weight_shape: Sequence[int]) -> Any:
+    """As it stands in the aten call, or with the aten.pad before it added: two values, or four
+    where the sides differ."""
+    if not any(site.pad):
+        return site.args["padding"]
+    left, right, top, bottom = site.pad
+    sides = conv2d_sides(site.args, weight_shape)
+    sides = [a + b for a, b in zip(sides, (top, bottom, left, right), strict=True)]
+    return sides[::2] if sides[::2] == sides[1::2] else sides
+
+
+def conv2d(site: Site) -> Node:
+    args = site.args
+    weight = _weight_arguments(site, "conv2d", args["groups"])
+    padding = _padding(site, weight[3])
+    op = torch.ops.qnative.conv2d
+    return site.call(
+        op.padding if isinstance(padding, str) else op.default,
+        *site.x["input"].args,
+        *weight,
+        args["stride"],
+        padding,
+        args["dilation"],
+        args["groups"],
+        *site.activation,
+    )
+
+
+def add(site: Site) -> Node:
+    alpha = float(site.args["alpha"])
+    options = {} if alpha == 1.0 else {"alpha": alpha}
+    a, b = site.x["self"], site.x["other"]
+    return site.call(torch.ops.qnative.add.default, *a.args, *b.args, *site.activation, **options)
+
+
+def mul(site: Site) -> Node:
+    a, b = site.x["self"], site.x["other"]
+    return site.call(torch.ops.qnative.mul.default, *a.args, *b.args, *site.activation)
+
+
+def cat(site: Site) -> Node:
+    nodes, scales, zero_points = zip(*(x.args for x in site.x["tensors"]), strict=True)
+    return site.call(
+        torch.ops.qnative.cat.default,
+        list(nodes),
+        list(scales),
+        list(zero_points),
+        site.args["dim"],
+        *site.full_output,
+    )
+
+
+def max_pool2d(site: Site) -> Node:
+    names = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
+    return site.call(
+        torch.ops.qnative.max_pool2d.default,
+        site.x["self"].node,
+        *(site.args[name] for name in names),
+    )
+
+
+def avg_pool2d(site: Site) -> Node:
+    names = (
+        *("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"),
+        "divisor_override",
+    )
+    values = (site.args[name] for name in names)
+    return site.call(
+        torch.ops.qnative.avg_pool2d.default, *site.x["self"].args, *values, *site.full_output
+    )
+
+
+def adaptive_avg_pool2d(site: Site) -> Node:
+    return site.call(
+        torch.ops.qnative.adaptive_avg_pool2d.default,
+        *site.x["self"].args,
+        site.args["output_size"],
+        *site.full_output,
+    )
+
+
+def mean(site: Site) -> Node:
+    return site.call(
+        torch.ops.qnative.mean.default,
+        *site.x["self"].args,
+        site.args.get("dim"),
+        site.args.get("keepdim", False),
+        *site.full_output,
+    )
+
+
+def lookup_table(x: QParams, y: QParams, function: Any) -> torch.Tensor:
+    """The 256 values of y for ``function`` (float32 -> float32) of each value of x."""
+    info = torch.iinfo(x.dtype)
+    codes = torch.arange(info.min, info.max + 1).to(x.dtype)
+    ops = torch.ops.qnative
+    real = function(ops.dequantize_per_tensor(codes, x.scale, x.zero_point))
+    limits = {"quant_min": y.quant_min, "quant_max": y.quant_max}
+    return ops.quantize_per_tensor(real, y.scale, y.zero_point, y.dtype, **limits)
+
+
+def lookup(site: Site) -> Node:
+    node, argument = site.node, site.args["self"]
+
+    def function(real: torch.Tensor) -> torch.Tensor:
+        args = map_arg(node.args, lambda n: real if n is argument else ir.constant(site.module, n))
+        return node.target(*args, **node.kwargs)
+
+    x = site.x["self"]
+    table = lookup_table(x.qparams, site.y, function)
+    name = site.constants.add(f"{node.name}_table", table)
+    return site.call(torch.ops.qnative.lookup.default, x.node, site.constants.get(name))
+
+
+def free(site: Site) -> Node:
+    """The aten op on the 8-bit data."""
+    ((name, x),) = site.x.items()
+    args = map_arg(site.node.args, lambda n: x.node if n is site.args[name] else n)
+    return site.call(site.node.target, *args, **site.node.kwargs)

@@ -1,0 +1,203 @@
+"""dequantize -> aten op [-> activation] -> quantize becomes one qnative op."""
+
+import copy
+from typing import Any
+
+import torch
+from torch.fx import GraphModule, Node
+
+from ..report import FLOAT, FREE, FUSED, QUANTIZED, NotQuantizedError, Report, Row
+from . import emit, qdq, table
+from . import graph as ir
+from .activation import NO_BOUNDS, activation_bounds
+from .graph import Unsupported
+
+# Key of a node's meta: why the Quantizer left it float.
+REASON = "qnative_reason"
+
+
+def lower(module: GraphModule, *, strict: bool = False) -> GraphModule:
+    """A converted PT2E module as one whose arithmetic runs in ``qnative::*`` ops.
+
+    module: what ``convert_pt2e`` returned; it is not changed. Weights are packed and, with biases,
+    become buffers; no float copy of them stays. Every other quantize and dequantize node becomes
+    the qnative one. The result has ``.report``, one row for each node.
+
+    strict: raise NotQuantizedError when a node stays float.
+
+    Raises TypeError if ``module`` is not a GraphModule, and ValueError if it is not converted, is
+    lowered already, or uses a ``quantized_decomposed`` op that qnative does not have.
+    """
+    _check_converted(module)
+    lowering = _Lowering(module)
+    lowering.run()
+    report = Report(list(lowering.rows.values()))
+    if strict and report.float_rows:
+        raise NotQuantizedError(report)
+    result = lowering.result()
+    attach_report(result, report)
+    return result
+
+
+def attach_report(module: GraphModule, report: Report) -> None:
+    """``module.report``, which deepcopy keeps as well."""
+    module.report = report
+    module.meta.setdefault("_user_preserved_attributes", {})["report"] = report
+
+
+def _check_converted(module: Any) -> None:
+    how = (
+        "export it, prepare_pt2e(exported, qnative.Quantizer()), calibrate, convert_pt2e; or call "
+        "qnative.quantize"
+    )
+    if not isinstance(module, GraphModule):
+        raise TypeError(
+            "qnative.lower: module must be the GraphModule that convert_pt2e returned, got "
+            f"{type(module).__name__}. If it is a float model: {how}"
+        )
+    for node in module.graph.nodes:
+        if node.op == "call_module" and hasattr(
+            ir.attribute(module, node.target), "calculate_qparams"
+        ):
+            raise ValueError(
+                f"qnative.lower: module has observers ({node.name}): call convert_pt2e first"
+            )
+    if any(map(ir.is_decomposed, module.graph.nodes)):
+        return
+    if any(ir.target_name(node).startswith("qnative.") for node in module.graph.nodes):
+        raise ValueError("qnative.lower: module is lowered already")
+    raise ValueError(f"qnative.lower: module is a float model without quantize nodes: {how}")
+
+
+class _Lowering:
+    """The copied graph and a row for each of its nodes."""
+
+    def __init__(self, module: GraphModule):
+        self.module = module
+        self.graph = copy.deepcopy(module.graph)
+        taken = {str(node.target) for node in self.graph.nodes if node.op == "get_attr"}
+        self.constants = emit.Constants(self.graph, taken)
+        self.rows: dict[Node, Row] = {}
+        self.pads: dict[Node, Node] = {}
+
+    def run(self) -> None:
+        for node in self.graph.nodes:
+            if node.op == "call_function" and not ir.is_decomposed(node):
+                self.rows[node] = Row(node.name, ir.module_path(node), ir.target_name(node), FLOAT)
+        self._remove_dropout()
+        qdq.collapse(self.module, self.constants)
+        for node, row in self.rows.items():
+            if row.verdict != FLOAT:
+                continue
+            try:
+                self._lower_node(node, row)
+            except Unsupported as error:
+                row.reason = node.meta.get(REASON, str(error))
+        qdq.collapse(self.module, self.constants)
+        self._explain_float_nodes()
+        qdq.rewrite(self.module, self.constants)
+        _make_strides_irrelevant(self.graph)
+
+    def result(self) -> GraphModule:
+        """A module of its own with the attributes that the graph uses, and no others."""
+        attributes: dict[str, Any] = {}
+        for node in self.graph.nodes:
+            if node.op in ("get_attr", "call_module"):
+                value = self.constants.values.get(node.target)
+                if value is None:
+                    value = ir.attribute(self.module, node.target)
+                attributes[node.target] = value
+        self.graph.lint()
+        return GraphModule(attributes, self.graph, type(self.module).__name__)
+
+    def _remove_dropout(self) -> None:
+        for node, row in self.rows.items():
+            if ir.kind(node) == "dropout" and not ir.bind(node)["train"]:
+                node.replace_all_uses_with(ir.bind(node)["input"])
+                row.verdict, row.reason = FREE, "removed: it does nothing outside of training"
+
+    def _lower_node(self, node: Node, row: Row) -> None:
+        op = table.check(node)
+        if not node.users:
+            raise Unsupported("nothing uses it")
+        site = self._site(op, node)
+        if op.role in (table.FREE, table.SAME):
+            new = self._emit_same(op, site)
+        else:
+            new = self._emit_requantized(op, site, row)
+        row.verdict = FREE if op.role == table.FREE else QUANTIZED
+        row.kernel = ir.target_name(new)
+        row.float_bytes, row.packed_bytes = site.float_bytes, site.packed_bytes
+
+    def _site(self, op: table.Op, node: Node) -> emit.Site:
+        args, pad = ir.bind(node), (0, 0, 0, 0)
+        if op.role == table.WEIGHTED:
+            if not ir.is_call(args["weight"], ir.DEQUANTIZE | ir.DEQUANTIZE_CHANNEL):
+                raise Unsupported("its weight is not quantized")
+            pad_node, pad = table.zero_padding(node)
+            if pad_node is not None:
+                args["input"] = ir.bind(pad_node)["self"]
+                self.pads[pad_node] = node
+        tensors = (name for name in op.tensors if name != "weight")
+        x = {name: self._quantized(args[name]) for name in tensors}
+        return emit.Site(self.module, self.constants, node, args, x, NO_BOUNDS, None, pad)
+
+    def _quantized(self, argument: Any) -> Any:
+        if isinstance(argument, (list, tuple)):
+            return [self._quantized(item) for item in argument]
+        if not ir.is_call(argument, ir.DEQUANTIZE):
+            raise Unsupported(f"its input {argument} is not quantized")
+        return emit.Quantized(argument.args[0], ir.qparams(self.module, argument))
+
+    def _emit_same(self, op: table.Op, site: emit.Site) -> Node:
+        """The op on 8-bit data; whoever wants real numbers dequantizes what comes out."""
+        dequantize = site.args[op.tensors[0]]
+        with self.graph.inserting_before(site.node):
+            new = op.emit(site)
+            real = self.graph.call_function(
+                dequantize.target, (new, *dequantize.args[1:]), dequantize.kwargs
+            )
+        qdq.replace(site.node, real)
+        return new
+
+    def _emit_requantized(self, op: table.Op, site: emit.Site, row: Row) -> Node:
+        """The op with its activation, ending in each of the quantizations of its output, or in
+        float32 where something uses it as such."""
+        last = site.node
+        activation, why_not = table.activation_after(last) if op.fuses else (None, "")
+        if activation is not None:
+            site.bounds, last = activation_bounds(activation), activation
+        quantizes = [user for user in last.users if ir.is_call(user, ir.QUANTIZE)]
+        others = [user.name for user in last.users if user not in quantizes]
+        if others and not op.float_output:
+            raise Unsupported(f"its output is used in float by {', '.join(others)}")
+        for end in [last] if others else quantizes:
+            site.y = None if others else ir.qparams(self.module, end)
+            with self.graph.inserting_before(end):
+                new = op.emit(site)
+            qdq.replace(end, new)
+        row.reason = why_not
+        if activation is not None:
+            fused = self.rows[activation]
+            fused.verdict, fused.reason = FUSED, f"activation of {row.name}"
+        return new
+
+    def _explain_float_nodes(self) -> None:
+        self.graph.eliminate_dead_code()
+        alive = set(self.graph.nodes)
+        for node, row in self.rows.items():
+            if row.verdict != FLOAT:
+                continue
+            if node not in alive:
+                into = self.pads.get(node)
+                row.verdict = FUSED if into else FREE
+                row.reason = f"padding of {into.name}" if into else "removed: nothing uses it"
+            elif table.is_free(node, ir.DEQUANTIZE):
+                row.verdict, row.kernel, row.reason = FREE, row.op, ""
+
+
+def _make_strides_irrelevant(graph: torch.fx.Graph) -> None:
+    """Images come out of qnative ops as channels_last, for which a view may not exist."""
+    for node in graph.nodes:
+        if ir.is_call(node, {"aten.view.default", "aten._unsafe_view.default"}):
+            node.target = torch.ops.aten.reshape.default

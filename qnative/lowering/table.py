@@ -1,0 +1,227 @@
+"""The table of contents of the lowering: which aten op runs in which qnative op, and under which
+conditions. The Quantizer annotates what is in here, ``lower`` rewrites it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.fx import Node
+
+from . import emit
+from .activation import FUSABLE, activation_bounds
+from .graph import Unsupported, bind, is_call, kind, target_name, tensor_of
+
+WEIGHTED = "weighted"  # input, weight and bias
+COMPUTE = "compute"  # its output has quantization parameters of its own
+SAME = "same"  # its output has its input's quantization parameters
+LOOKUP = "lookup"  # a function of each value by itself: one table of 256 entries
+FREE = "free"  # the aten op itself, on the 8-bit data
+
+
+@dataclass(frozen=True)
+class Op:
+    """One row. tensors: the arguments that must be quantized. check raises Unsupported for calls
+    that the qnative op cannot run. emit creates the qnative call (see emit.py). fuses: an
+    activation after it becomes part of it. float_output: it can end in float32."""
+
+    role: str
+    tensors: tuple[str, ...]
+    emit: Callable[[emit.Site], Node] | None = None
+    check: Callable[[Node, dict[str, Any]], None] | None = None
+    fuses: bool = False
+    float_output: bool = False
+
+
+def _require(condition: bool, reason: str) -> None:
+    if not condition:
+        raise Unsupported(reason)
+
+
+def _rank(node: Node, argument: Any, ranks: tuple[int, ...]) -> None:
+    value = tensor_of(argument)
+    if value is not None and value.dim() not in ranks:
+        wanted = " or ".join(map(str, ranks))
+        raise Unsupported(f"{kind(node)} of a tensor of {value.dim()} dimensions, not {wanted}")
+
+
+def _check_weight(node: Node, args: dict[str, Any]) -> None:
+    for name in ("weight", "bias"):
+        if args[name] is not None:
+            _require(emit.is_constant(args[name]), f"its {name} is computed, not a constant")
+
+
+def _check_conv2d(node: Node, args: dict[str, Any]) -> None:
+    _check_weight(node, args)
+    _rank(node, args["input"], (3, 4))
+
+
+def _check_binary(node: Node, args: dict[str, Any]) -> None:
+    for name in ("self", "other"):
+        value = tensor_of(args[name])
+        if value is not None:
+            _require(value.dtype is torch.float32, f"its argument {name} is {value.dtype}")
+    _require(isinstance(args["self"], Node), "its first argument is a number")
+
+
+def _check_pool(node: Node, args: dict[str, Any]) -> None:
+    _rank(node, args["self"], (3, 4))
+
+
+def _check_mean(node: Node, args: dict[str, Any]) -> None:
+    _require(args["dtype"] in (None, torch.float32), f"its dtype argument is {args['dtype']}")
+
+
+def _check_dropout(node: Node, args: dict[str, Any]) -> None:
+    _require(not args["train"], "dropout in training mode: call model.eval() before export")
+
+
+def _check_clamp(node: Node, args: dict[str, Any]) -> None:
+    activation_bounds(node)
+
+
+def _check_lookup(node: Node, args: dict[str, Any]) -> None:
+    extra = [name for name, value in args.items() if name != "self" and isinstance(value, Node)]
+    _require(not extra, f"its argument {', '.join(extra)} is computed, not a constant")
+
+
+def _check_view(node: Node, args: dict[str, Any]) -> None:
+    _require("dtype" not in args, "it reinterprets the bytes of float32 values")
+
+
+_FREE = Op(FREE, ("self",), emit.free)
+_LOOKUP = Op(LOOKUP, ("self",), emit.lookup, _check_lookup)
+_CLAMP = Op(LOOKUP, ("self",), emit.lookup, _check_clamp)
+
+TABLE: dict[str, Op] = {
+    "linear": Op(WEIGHTED, ("input", "weight"), emit.linear, _check_weight, True, True),
+    "conv2d": Op(WEIGHTED, ("input", "weight"), emit.conv2d, _check_conv2d, True, True),
+    "add": Op(COMPUTE, ("self", "other"), emit.add, _check_binary, fuses=True),
+    "mul": Op(COMPUTE, ("self", "other"), emit.mul, _check_binary, fuses=True),
+    "cat": Op(COMPUTE, ("tensors",), emit.cat),
+    "max_pool2d": Op(SAME, ("self",), emit.max_pool2d, _check_pool),
+    "avg_pool2d": Op(COMPUTE, ("self",), emit.avg_pool2d, _check_pool),
+    "adaptive_avg_pool2d": Op(COMPUTE, ("self",), emit.adaptive_avg_pool2d, _check_pool),
+    "mean": Op(COMPUTE, ("self",), emit.mean, _check_mean),
+    "dropout": Op(FREE, ("input",), emit.free, _check_dropout),
+    "pixel_shuffle": _FREE,
+    "pixel_unshuffle": _FREE,
+    "repeat_interleave": _FREE,
+    "view": Op(FREE, ("self",), emit.free, _check_view),
+}
+# Element by element, whatever the other arguments.
+for _name in [
+    "celu",
+    "elu",
+    "exp",
+    "gelu",
+    "hardsigmoid",
+    "hardswish",
+    "leaky_relu",
+    "log_sigmoid",
+    "mish",
+    "selu",
+    "sigmoid",
+    "silu",
+    "softplus",
+    "softsign",
+    "sqrt",
+    "square",
+    "tanh",
+]:
+    TABLE[_name] = _LOOKUP
+# Lookups by themselves, part of the op before them where that fuses.
+for _name in ["clamp", "clamp_max", "clamp_min", "hardtanh", "relu", "relu6"]:
+    TABLE[_name] = _CLAMP
+# They move or rename values, whatever the values mean.
+for _name in [
+    "contiguous",
+    "detach",
+    "flatten",
+    "narrow",
+    "permute",
+    "repeat",
+    "reshape",
+    "squeeze",
+    "transpose",
+    "unsqueeze",
+]:
+    TABLE[_name] = _FREE
+
+# No config has rows for these, but they do no arithmetic either.
+_MOVES = frozenset(
+    ("alias", "chunk", "clone", "expand", "index_select", "mT", "numpy_T", "select", "slice")
+    + ("split", "stack", "t", "unbind")
+)
+
+
+def row(node: Node) -> Op | None:
+    """The row of a node. A sum or product with a number is a function of each value by itself."""
+    name = kind(node)
+    if name in ("add", "mul") and not isinstance(bind(node).get("other"), Node):
+        return _LOOKUP
+    return TABLE.get(name)
+
+
+def check(node: Node) -> Op:
+    """The row of a node that a qnative op can run; otherwise Unsupported says why not."""
+    op = row(node)
+    if op is None:
+        raise Unsupported(f"qnative has no op for {node.target}")
+    args = bind(node)
+    if not args.keys() >= set(op.tensors):
+        raise Unsupported(f"qnative has no op for {node.target}")
+    for name in op.tensors:
+        for tensor in args[name] if isinstance(args[name], (list, tuple)) else [args[name]]:
+            value = tensor_of(tensor)
+            if value is not None and value.dtype is not torch.float32:
+                raise Unsupported(f"its argument {name} is {value.dtype}, not torch.float32")
+    if op.check is not None:
+        op.check(node, args)
+    return op
+
+
+def activation_after(node: Node) -> tuple[Node | None, str]:
+    """The activation that can be fused into ``node``, or None and, if there is one, why not."""
+    candidates = [user for user in node.users if kind(user) in FUSABLE]
+    if not candidates:
+        return None, ""
+    if len(node.users) > 1:
+        others = ", ".join(user.name for user in node.users if user is not candidates[0])
+        return None, f"{candidates[0].name} is not fused: {node.name} is used by {others} too"
+    try:
+        activation_bounds(candidates[0])
+    except Unsupported as error:
+        return None, f"{candidates[0].name} is not fused: {error}"
+    return candidates[0], ""
+
+
+def zero_padding(node: Node) -> tuple[Node | None, tuple[int, int, int, int]]:
+    """The aten.pad before a conv2d that its own padding can replace, and (left, right, top,
+    bottom)."""
+    nothing = None, (0, 0, 0, 0)
+    pad = bind(node)["input"] if kind(node) == "conv2d" else None
+    if kind(pad) not in ("pad", "constant_pad_nd"):
+        return nothing
+    args = bind(pad)
+    sides = args["pad"]
+    plain = args.get("mode", "constant") == "constant" and not args["value"]
+    if not plain or not all(isinstance(side, int) and side >= 0 for side in sides):
+        return nothing
+    if len(sides) > 4:
+        return nothing
+    return pad, tuple([*sides, 0, 0][:4])
+
+
+def is_free(node: Node, dequantize: set[str]) -> bool:
+    """Whether a node that stays as it is computes nothing in floating point: it works on integers
+    or sizes, or moves data that was not dequantized for it."""
+    value = node.meta.get("val")
+    if isinstance(value, torch.Tensor) and not value.dtype.is_floating_point:
+        return True
+    if isinstance(value, (int, torch.SymInt, bool, torch.SymBool)) or value is None:
+        return True
+    if target_name(node) == "getitem":
+        return True
+    moves = kind(node) in _MOVES or ((op := TABLE.get(kind(node))) is not None and op.role == FREE)
+    return moves and not any(is_call(x, dequantize) for x in node.all_input_nodes)

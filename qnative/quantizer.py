@@ -1,0 +1,303 @@
+"""A torchao PT2E quantizer that follows a BackendConfig."""
+
+from typing import Any
+
+import torch
+from torch.fx import GraphModule, Node
+from torchao.quantization.pt2e.quantizer import (
+    FixedQParamsQuantizationSpec,
+    QuantizationAnnotation,
+    QuantizationSpec,
+    SharedQuantizationSpec,
+)
+from torchao.quantization.pt2e.quantizer import Quantizer as TorchAOQuantizer
+
+from .lowering import table
+from .lowering.graph import STORAGE_DTYPES, Unsupported, bind, kind
+from .lowering.lower import REASON
+from .observers import HistogramObserver, PerChannelWeightObserver
+from .patterns import ConfigIndex, observation, static_dtypes
+
+_ANNOTATION = "quantization_annotation"
+_NOT_OBSERVED = "INPUT_OUTPUT_NOT_OBSERVED"
+_SHARED = "OUTPUT_SHARE_OBSERVER_WITH_INPUT"
+
+
+class Quantizer(TorchAOQuantizer):
+    """Annotates what a BackendConfig has a row for and qnative has an op for.
+
+    config: a ``qnative.backend_config.BackendConfig``, or upstream's; None is
+    ``get_native_backend_config()``. activation_observer, weight_observer: observer classes (or
+    ``Observer.with_args(...)``).
+
+    What the config says about a pattern decides:
+
+    - Without a row the op stays float. A row stands for the op, however it was called; relu, relu6,
+      hardtanh and clamp become part of the op before them if there is a row for both, or for the
+      pair.
+    - dtype configs: the first static one with 8-bit activations, and int8 weights where there are
+      weights. Bounds of values and scales are kept; ``scale_exact_match`` and
+      ``zero_point_exact_match`` fix the output. (Upstream fixes the input of such ops too, which
+      clips what enters a sigmoid to [0, 1).)
+    - observation type: the output shares the input's observer, has its own, or nothing is observed.
+      A sum or product with a number has its own, whatever the row says: upstream derives it from
+      the input, and both are exact.
+
+    Outputs of linear and conv2d that nothing uses in 8 bits stay float32. ``why`` of a node that was
+    not annotated is in the report of the lowered model.
+    """
+
+    def __init__(
+        self,
+        config: Any = None,
+        *,
+        activation_observer: Any = HistogramObserver,
+        weight_observer: Any = PerChannelWeightObserver,
+    ):
+        super().__init__()
+        if config is None:
+            from .backend_config import get_native_backend_config
+
+            config = get_native_backend_config()
+        if not hasattr(config, "configs"):
+            raise TypeError(
+                f"qnative.Quantizer: config must be a BackendConfig, got {type(config).__name__}"
+            )
+        self.config = config
+        self.activation_observer = activation_observer
+        self.weight_observer = weight_observer
+
+    def transform_for_annotation(self, model: GraphModule) -> GraphModule:
+        """In-place aten ops become out-of-place ones: a copy in between, such as a quantized one,
+        would not see what they write."""
+        for node in model.graph.nodes:
+            _make_functional(node)
+        model.recompile()
+        return model
+
+    def annotate(self, model: GraphModule) -> GraphModule:
+        _Annotation(self, model).run()
+        return model
+
+    def validate(self, model: GraphModule) -> None:
+        """Nothing to do: what cannot run was not annotated."""
+
+
+def _make_functional(node: Node) -> None:
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return
+    namespace, name = node.target._schema.name.split("::")
+    if namespace != "aten" or not name.endswith("_") or name.endswith("__"):
+        return
+    packet = getattr(torch.ops.aten, name[:-1], None)
+    overload = node.target._overloadname
+    if packet is None or overload not in packet.overloads() or not node.args:
+        return
+    written = node.args[0]
+    if not isinstance(written, Node) or written.op == "get_attr":
+        return
+    node.target = getattr(packet, overload)
+    order = {n: i for i, n in enumerate(node.graph.nodes)}
+    written.replace_all_uses_with(node, delete_user_cb=lambda user: order[user] > order[node])
+
+
+class _Annotation:
+    """One pass over a graph: first which nodes are quantized, then how."""
+
+    def __init__(self, quantizer: Quantizer, model: GraphModule):
+        self.quantizer = quantizer
+        self.nodes = [node for node in model.graph.nodes if node.op == "call_function"]
+        self.index = ConfigIndex(quantizer.config)
+        self.rows: dict[Node, list[Any]] = {}  # selected nodes and their rows of the config
+        self.fused: dict[Node, Node] = {}  # activation or padding -> the node it is part of
+        self.activations: dict[Node, Node] = {}  # node -> its fused activation
+
+    def run(self) -> None:
+        for node in self.nodes:
+            if node in self.fused:
+                continue
+            try:
+                self._select(node)
+            except Unsupported as error:
+                node.meta[REASON] = str(error)
+        for node in self.nodes:
+            if node in self.rows and not self._annotate(node):
+                node.meta[REASON] = "it moves data that is not quantized"
+
+    # ---- which nodes -----------------------------------------------------------------------
+
+    def _select(self, node: Node) -> None:
+        name = kind(node)
+        activation, _ = table.activation_after(node)
+        rows = self.index.find(name)
+        pair = self.index.find(name, kind(activation)) if activation is not None else []
+        if not rows and not pair:
+            op = str(node.target) if not name else f"aten.{name}"
+            raise Unsupported(f"the config {self.index.name!r} has no row for {op}")
+        op = table.check(node)
+        if all(observation(row) == _NOT_OBSERVED for row in rows or pair):
+            raise Unsupported(f"the config {self.index.name!r} does not observe {name}")
+        static_dtypes(rows or pair, op.role == table.WEIGHTED)
+        fuses = op.fuses and activation is not None
+        fuses = fuses and (pair or self.index.find(kind(activation)))
+        if not fuses and not rows:
+            raise Unsupported(
+                f"the config {self.index.name!r} has rows for {name} in sequences only"
+            )
+        self.rows[node] = pair if fuses and pair else rows
+        if fuses:
+            self.fused[activation] = node
+            self.activations[node] = activation
+        pad, _ = table.zero_padding(node)
+        if pad is not None and all(user is node for user in pad.users):
+            self.fused[pad] = node
+            pad.meta.pop(REASON, None)
+
+    def _end(self, node: Node) -> Node:
+        return self.activations.get(node, node)
+
+    def _takes_quantized(self, node: Node) -> bool:
+        """Whether a node reads its inputs in 8 bits."""
+        node = self.fused.get(node, node)
+        if node not in self.rows:
+            return False
+        if table.row(node).role == table.FREE:
+            return any(map(self._takes_quantized, node.users))
+        return True
+
+    def _gives_quantized(self, node: Any) -> bool:
+        """Whether the value of a node is quantized by the op that makes it."""
+        node = self.fused.get(node, node)
+        if node not in self.rows:
+            return False
+        op, end = table.row(node), self._end(node)
+        if op.role == table.FREE:
+            return self._takes_quantized(node) and self._gives_quantized(_first(node, op))
+        return not op.float_output or any(map(self._takes_quantized, end.users))
+
+    # ---- how -------------------------------------------------------------------------------
+
+    def _annotate(self, node: Node) -> bool:
+        """False for an op that only moves data which is float anyway."""
+        op, rows = table.row(node), self.rows[node]
+        if op.role == table.FREE and not self._gives_quantized(node):
+            return False
+        weighted = op.role == table.WEIGHTED
+        dtypes = static_dtypes(rows, weighted)
+        inputs = self._input_specs(node, op, dtypes)
+        end, output = self._end(node), None
+        if self._gives_quantized(node):
+            output = self._output_spec(node, op, rows[0], dtypes, inputs)
+        pad, _ = table.zero_padding(node)
+        if self.fused.get(pad) is node:
+            source = bind(pad)["self"]
+            padded = {source: self._edge(source, pad, dtypes.input_dtype_with_constraints)}
+            _set(pad, padded, None)
+            inputs.pop(pad)
+        if end is node:
+            _set(node, inputs, output)
+        else:
+            _set(node, inputs, None)
+            _set(end, {}, output)
+        return True
+
+    def _input_specs(self, node: Node, op: table.Op, dtypes: Any) -> dict[Node, Any]:
+        args, specs = bind(node), {}
+        for name in op.tensors:
+            argument = args[name]
+            for source in argument if isinstance(argument, (list, tuple)) else [argument]:
+                if name == "weight":
+                    specs[source] = self._weight_spec(dtypes.weight_dtype_with_constraints)
+                else:
+                    dtype = dtypes.input_dtype_with_constraints
+                    specs[source] = self._edge(source, node, dtype)
+        return specs
+
+    def _edge(self, source: Node, user: Node, dtype: Any) -> Any:
+        """How ``user`` reads ``source``: as the op that makes it quantized it, if it did."""
+        if self._gives_quantized(source):
+            return SharedQuantizationSpec(source)
+        return self._activation_spec(dtype)
+
+    def _output_spec(
+        self, node: Node, op: table.Op, row: Any, dtypes: Any, inputs: dict[Node, Any]
+    ) -> Any:
+        constraints = dtypes.output_dtype_with_constraints
+        scale, zero_point = constraints.scale_exact_match, constraints.zero_point_exact_match
+        if scale is not None and zero_point is not None:
+            dtype, least, most, _ = _limits(constraints)
+            return FixedQParamsQuantizationSpec(
+                dtype, scale, zero_point, least, most, torch.per_tensor_affine
+            )
+        source = _first(node, op)
+        if op.role in (table.SAME, table.FREE) or self._shares(node, op, row, inputs):
+            for other in list(inputs)[1:]:
+                inputs[other] = SharedQuantizationSpec((source, node))
+            return SharedQuantizationSpec((source, node))
+        return self._activation_spec(constraints)
+
+    def _shares(self, node: Node, op: table.Op, row: Any, inputs: dict[Node, Any]) -> bool:
+        """Whether output and inputs have one observer. Not where an input is fixed: what fits the
+        others need not fit into its range."""
+        with_number = kind(node) in ("add", "mul") and op.role == table.LOOKUP
+        if observation(row) != _SHARED or with_number:
+            return False
+        return not any(
+            isinstance(_root(spec), FixedQParamsQuantizationSpec) for spec in inputs.values()
+        )
+
+    def _activation_spec(self, constraints: Any) -> QuantizationSpec:
+        dtype, least, most, options = _limits(constraints)
+        observer = self.quantizer.activation_observer
+        return QuantizationSpec(
+            dtype=dtype,
+            observer_or_fake_quant_ctr=observer.with_args(**options) if options else observer,
+            quant_min=least,
+            quant_max=most,
+            qscheme=torch.per_tensor_affine,
+        )
+
+    def _weight_spec(self, constraints: Any) -> QuantizationSpec:
+        dtype, least, most, options = _limits(constraints)
+        observer = self.quantizer.weight_observer
+        return QuantizationSpec(
+            dtype=dtype,
+            observer_or_fake_quant_ctr=observer.with_args(**options) if options else observer,
+            quant_min=least,
+            quant_max=most,
+            qscheme=torch.per_channel_symmetric,
+            ch_axis=0,
+        )
+
+
+def _first(node: Node, op: table.Op) -> Node:
+    argument = bind(node)[op.tensors[0]]
+    return argument[0] if isinstance(argument, (list, tuple)) else argument
+
+
+def _root(spec: Any) -> Any:
+    """The spec at the end of a chain of shared ones."""
+    while isinstance(spec, SharedQuantizationSpec):
+        shared = spec.edge_or_node
+        source, user = shared if isinstance(shared, tuple) else (None, shared)
+        annotation = user.meta[_ANNOTATION]
+        spec = annotation.output_qspec if source is None else annotation.input_qspec_map[source]
+    return spec
+
+
+def _set(node: Node, inputs: dict[Node, Any], output: Any) -> None:
+    node.meta[_ANNOTATION] = QuantizationAnnotation(inputs, output, _annotated=True)
+
+
+def _limits(constraints: Any) -> tuple[torch.dtype, int, int, dict[str, float]]:
+    """Storage dtype, smallest and largest value, and keyword arguments for the observer."""
+    dtype = STORAGE_DTYPES[constraints.dtype]
+    info = torch.iinfo(dtype)
+    least, most = constraints.quant_min_lower_bound, constraints.quant_max_upper_bound
+    eps = constraints.scale_min_lower_bound
+    return (
+        dtype,
+        info.min if least is None else max(info.min, int(least)),
+        info.max if most is None else min(info.max, int(most)),
+        {} if eps is None else {"eps": float(eps)},
+    )

@@ -1,0 +1,196 @@
+"""``qnative.quantize``: from a float model to one that runs in qnative ops, in one call."""
+
+import copy
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch.fx import GraphModule
+
+from .lowering import graph as ir
+from .lowering.lower import attach_report, lower
+from .report import FREE, FUSED, NotQuantizedError, Report, Row
+
+RECIPES = ("static",)
+
+
+def quantize(
+    model: torch.nn.Module,
+    example_inputs: tuple[Any, ...],
+    calibration: Iterable[Any] | None = None,
+    recipe: str = "static",
+    strict: bool = False,
+    *,
+    config: Any = None,
+    dynamic_shapes: Any = "batch",
+    weight_rounding: str = "calibrated",
+    bias_correction: bool = True,
+    verbose: bool = False,
+) -> GraphModule:
+    """Quantizes a float model to 8 bits and lowers it to ``qnative::*`` ops.
+
+    model: a float module that torch.export accepts. It is not changed; a model in training mode is
+    copied and put into evaluation mode.
+    example_inputs: positional arguments of its forward, with a batch of any size.
+    calibration: typical inputs, 32 or more: an iterable of tensors, of tuples of positional
+    arguments or of dicts of keyword arguments. It is gone through once, and nothing of it is kept.
+    recipe: "static": activations uint8 and weights int8, with scales found on the calibration data.
+    strict: raise NotQuantizedError if a node stays float.
+    config: what to quantize how, see ``qnative.Quantizer``; None is the native backend config.
+    dynamic_shapes: "batch" leaves dimension 0 of every input open where the model allows it; None
+    fixes all shapes to those of example_inputs; anything else goes to torch.export.
+    weight_rounding: "calibrated" rounds weights so that the outputs change least over the
+    calibration data (see rounding.py), "nearest" each to its nearest value.
+    bias_correction: whether to take the mean error of the outputs into the bias.
+    verbose: show progress (needs tqdm) and print the report's summary.
+
+    Returns a GraphModule with ``.report``, one row for each node of the float graph. It runs in
+    eager mode, under torch.jit.trace, torch.compile and torch.export.
+
+    Raises ValueError for an unknown recipe or option, for missing calibration data and for data that
+    is not finite; RuntimeError, with the cause, for a model that torch.export rejects.
+    """
+    _check_arguments(example_inputs, calibration, recipe, weight_rounding)
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    from .calibration import Calibration
+    from .quantizer import Quantizer
+
+    model = copy.deepcopy(model).eval()
+    exported, notes = _export(model, example_inputs, dynamic_shapes)
+    float_rows = [
+        Row(node.name, ir.module_path(node), ir.target_name(node), FREE)
+        for node in exported.graph.nodes
+        if node.op == "call_function"
+    ]
+    with torch.no_grad():
+        prepared = prepare_pt2e(exported, Quantizer(config))
+        moments = weight_rounding == "calibrated" or bias_correction
+        run = Calibration(prepared, collect_moments=moments)
+        for inputs in _progress(calibration, "calibrating", verbose):
+            run.feed(*_call_arguments(inputs))
+        run.finish(weight_rounding == "calibrated", bias_correction)
+        lowered = lower(convert_pt2e(prepared))
+    report = _whole_report(float_rows, lowered.report)
+    report.notes += notes + run.notes
+    if strict and report.float_rows:
+        raise NotQuantizedError(report)
+    attach_report(lowered, report)
+    if verbose:
+        print(f"qnative: {report.summary()}")
+    return lowered
+
+
+def _check_arguments(
+    example_inputs: Any, calibration: Any, recipe: str, weight_rounding: str
+) -> None:
+    if recipe not in RECIPES:
+        raise ValueError(
+            f"qnative.quantize: unknown recipe {recipe!r}; valid: {', '.join(RECIPES)}"
+        )
+    if weight_rounding not in ("calibrated", "nearest"):
+        raise ValueError(
+            "qnative.quantize: weight_rounding must be 'calibrated' or 'nearest', got "
+            f"{weight_rounding!r}"
+        )
+    if not isinstance(example_inputs, tuple):
+        raise TypeError(
+            "qnative.quantize: example_inputs must be a tuple of forward's arguments, got "
+            f"{type(example_inputs).__name__}"
+        )
+    if calibration is None:
+        raise ValueError(
+            f"qnative.quantize: recipe {recipe!r} needs calibration data: an iterable of typical "
+            "inputs"
+        )
+    if isinstance(calibration, torch.Tensor):
+        raise TypeError(
+            "qnative.quantize: calibration must be an iterable of inputs, such as [tensor], got one "
+            "Tensor"
+        )
+
+
+def _call_arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if isinstance(inputs, dict):
+        return (), inputs
+    if isinstance(inputs, (tuple, list)):
+        return tuple(inputs), {}
+    return (inputs,), {}
+
+
+def _progress(items: Iterable[Any], title: str, verbose: bool) -> Iterable[Any]:
+    if not verbose:
+        return items
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        return items
+    return tqdm(items, desc=title)
+
+
+# ---- export ----------------------------------------------------------------------------------
+
+
+def _export(
+    model: torch.nn.Module, inputs: tuple[Any, ...], dynamic_shapes: Any
+) -> tuple[GraphModule, list[str]]:
+    """The exported module and notes on its shapes."""
+    try:
+        if dynamic_shapes != "batch":
+            program = torch.export.export(model, inputs, dynamic_shapes=dynamic_shapes)
+            return program.module(), []
+        try:
+            program = _export_batch(model, inputs)
+            return program.module(), ["batch size: dynamic"]
+        except _FixedBatch as error:
+            program = torch.export.export(model, inputs)
+            return program.module(), [f"batch size: fixed, {error}"]
+    except Exception as error:
+        raise RuntimeError(
+            f"qnative.quantize: torch.export rejects {type(model).__name__}: {error}"
+        ) from error
+
+
+class _FixedBatch(Exception):
+    """Dimension 0 of the inputs cannot be left open; the message says why."""
+
+
+def _export_batch(model: torch.nn.Module, inputs: tuple[Any, ...]) -> torch.export.ExportedProgram:
+    """Exports with dimension 0 of every input open, or raises _FixedBatch."""
+    # torch.export takes a size of 1 for a constant.
+    inputs = torch.utils._pytree.tree_map_only(torch.Tensor, _at_least_two, inputs)
+    shapes = torch.utils._pytree.tree_map(_open_batch, inputs)
+    try:
+        program = torch.export.export(model, inputs, dynamic_shapes=shapes)
+    except Exception as error:
+        raise _FixedBatch(str(error).strip().splitlines()[0]) from error
+    for node in program.graph.nodes:
+        value = ir.tensor_of(node)
+        if node.op == "placeholder" and node.name in program.graph_signature.user_inputs:
+            if value is not None and value.dim() > 0 and isinstance(value.shape[0], int):
+                raise _FixedBatch(f"the model computes with the size of {node.name}")
+    return program
+
+
+def _at_least_two(x: torch.Tensor) -> torch.Tensor:
+    return torch.cat([x, x]) if x.dim() > 0 and x.shape[0] == 1 else x
+
+
+def _open_batch(x: Any) -> Any:
+    return {0: torch.export.Dim.AUTO} if isinstance(x, torch.Tensor) and x.dim() > 0 else None
+
+
+# ---- report ----------------------------------------------------------------------------------
+
+
+def _whole_report(float_rows: list[Row], lowered: Report) -> Report:
+    """The rows of the lowered model, and those of nodes that were gone before it was lowered."""
+    rows = {row.name: row for row in lowered.rows}
+    for row in float_rows:
+        if row.name not in rows:
+            batch_norm = "batch_norm" in row.op
+            row.verdict = FUSED if batch_norm else FREE
+            row.reason = "folded into the weights before it" if batch_norm else "removed"
+    known = {row.name for row in float_rows}
+    merged = [rows.get(row.name, row) for row in float_rows]
+    return Report(merged + [row for row in lowered.rows if row.name not in known], lowered.notes)

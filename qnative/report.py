@@ -1,0 +1,142 @@
+"""What happened to every node of a quantized model, and why."""
+
+import html
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+
+QUANTIZED = "quantized"
+FUSED = "fused"
+FREE = "free"
+FLOAT = "float"
+VERDICTS = (QUANTIZED, FUSED, FREE, FLOAT)
+
+
+@dataclass
+class Row:
+    """One node of the float graph.
+
+    name: the node's name. module: qualified name of the module it came from, or "". op: the aten
+    operator. verdict: "quantized" (a qnative op runs it), "fused" (it is part of another node's
+    op), "free" (it only renames, moves or measures data) or "float" (it still computes in floating
+    point). kernel: the operator that runs it, or "". reason: why it stayed float, or how it was
+    fused. float_bytes, packed_bytes: its weights and bias before and after.
+    """
+
+    name: str
+    module: str
+    op: str
+    verdict: str
+    kernel: str = ""
+    reason: str = ""
+    float_bytes: int = 0
+    packed_bytes: int = 0
+
+
+@dataclass
+class Report:
+    """The rows of a model in graph order; ``print(report)`` shows them as a table.
+
+    notes: facts about the whole model, such as whether its batch is dynamic.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def count(self, verdict: str) -> int:
+        """How many rows have this verdict. An unknown verdict is a ValueError."""
+        if verdict not in VERDICTS:
+            raise ValueError(f"unknown verdict {verdict!r}; valid: {', '.join(VERDICTS)}")
+        return sum(row.verdict == verdict for row in self.rows)
+
+    @property
+    def float_rows(self) -> list[Row]:
+        """The nodes that still compute in floating point."""
+        return [row for row in self.rows if row.verdict == FLOAT]
+
+    def summary(self) -> str:
+        """One line: how many nodes of each verdict, and the bytes of the weights."""
+        counts = ", ".join(f"{self.count(verdict)} {verdict}" for verdict in VERDICTS)
+        before = sum(row.float_bytes for row in self.rows)
+        after = sum(row.packed_bytes for row in self.rows)
+        weights = f"; packed weights {before:,} -> {after:,} bytes" if after else ""
+        return f"{len(self.rows)} nodes: {counts}{weights}"
+
+    def __str__(self) -> str:
+        return "\n".join([*_text_table(self.rows), self.summary(), *self.notes])
+
+    def to_json(self) -> str:
+        """{"summary": {verdict: count}, "notes": [...], "rows": [{...}]}, indented."""
+        summary = {verdict: self.count(verdict) for verdict in VERDICTS}
+        rows = [asdict(row) for row in self.rows]
+        return json.dumps({"summary": summary, "notes": self.notes, "rows": rows}, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Report":
+        """The inverse of ``to_json``."""
+        data = json.loads(text)
+        return cls([Row(**row) for row in data["rows"]], data["notes"])
+
+    def to_html(self, title: str = "qnative report") -> str:
+        """A page that stands on its own: summary, reasons why nodes stayed float, all rows."""
+        reasons = Counter(row.reason for row in self.float_rows)
+        body = [f"<h1>{html.escape(title)}</h1>", f"<p>{html.escape(self.summary())}</p>"]
+        body += [f"<p>{html.escape(note)}</p>" for note in self.notes]
+        if reasons:
+            items = "".join(f"<li>{n} &times; {html.escape(r)}</li>" for r, n in reasons.items())
+            body.append(f"<h2>Why nodes stayed float</h2><ul>{items}</ul>")
+        head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
+        body.append(f"<table><tr>{head}</tr>")
+        for row in self.rows:
+            cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(row))
+            body.append(f'<tr class="{row.verdict}">{cells}</tr>')
+        body.append("</table>")
+        page = "\n".join(body)
+        return (
+            f'<!doctype html><html><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+            f"<style>{_STYLE}</style></head><body>\n{page}\n</body></html>\n"
+        )
+
+
+class NotQuantizedError(RuntimeError):
+    """Raised by ``strict=True``: some nodes stayed float.
+
+    rows: those nodes, each with its reason. report: the whole report.
+    """
+
+    def __init__(self, report: Report):
+        self.report = report
+        self.rows = report.float_rows
+        lines = [f"  {row.name} ({row.op}): {row.reason}" for row in self.rows]
+        super().__init__(
+            f"qnative: strict=True, but {len(self.rows)} node(s) stay float:\n" + "\n".join(lines)
+        )
+
+    def __reduce__(self):
+        return type(self), (self.report,)
+
+
+_COLUMNS = ("node", "module", "op", "verdict", "kernel or reason")
+_STYLE = (
+    "body{font:14px system-ui,sans-serif;margin:2em;color:#222}"
+    "table{border-collapse:collapse}td,th{padding:3px 10px;text-align:left;"
+    "border-bottom:1px solid #ddd}th{position:sticky;top:0;background:#fff}"
+    "tr.quantized td:nth-child(4){background:#d7f0d7}tr.fused td:nth-child(4){background:#e4eefb}"
+    "tr.free td:nth-child(4){background:#f3f3f3}tr.float td:nth-child(4){background:#fbd9d3}"
+)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    detail = ": ".join(part for part in (row.kernel, row.reason) if part)
+    return row.name, row.module, row.op, row.verdict, detail
+
+
+def _text_table(rows: Iterable[Row]) -> list[str]:
+    lines = [_COLUMNS, *(_cells(row) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(_COLUMNS))]
+    rule = tuple("-" * width for width in widths)
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in (lines[0], rule, *lines[1:])
+    ]

@@ -1,0 +1,136 @@
+"""Weights rounded so that a layer's output changes least over the calibration data.
+
+Rounding each weight to the nearest value minimizes the error of the weight; what counts is the
+error of the output, y = W x. With the second moments H = E[x x^T] of the layer's inputs that error
+is tr(dW H dW^T), and errors made by rounding one column of W can be made up for by the columns not
+yet rounded (Optimal Brain Quantization in the column order of GPTQ, arXiv 2210.17323). What remains
+of the mean error, dW E[x], goes into the bias (arXiv 1906.04721).
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+# Columns updated at once: within a block column by column, then one matrix product for the rest.
+_BLOCK = 64
+# Added to the diagonal of H as a share of its mean: inputs that were never seen must not make the
+# weights of the others run away. 0.01 and 0.1 differ by less than 0.3 dB on EfficientNet-lite0.
+_DAMPING = 0.05
+
+
+@dataclass
+class InputMoments:
+    """Sums over the patches that the rows of a weight are multiplied with, one group at a time.
+
+    second: [groups, K, K] or None, first: [groups, K], count: patches, where K is the number of
+    weights of an output channel.
+    """
+
+    second: torch.Tensor | None
+    first: torch.Tensor
+    count: int = 0
+
+    @classmethod
+    def zeros(cls, groups: int, k: int, second: bool = True) -> "InputMoments":
+        return cls(torch.zeros(groups, k, k) if second else None, torch.zeros(groups, k))
+
+    def update(self, patches: torch.Tensor) -> None:
+        """patches: float32 [groups, K, P]."""
+        if self.second is not None:
+            # baddbmm_ would not call a matrix product here: it is 100 times slower.
+            self.second += patches @ patches.transpose(1, 2)
+        self.first += patches.sum(2)
+        self.count += patches.shape[2]
+
+
+def _sample(count: int, limit: int, generator: torch.Generator) -> torch.Tensor:
+    if count <= limit:
+        return torch.arange(count)
+    return torch.randint(count, (limit,), generator=generator)
+
+
+def linear_patches(x: torch.Tensor, limit: int, generator: torch.Generator) -> torch.Tensor:
+    """At most ``limit`` rows of x [..., K], as [1, K, P]."""
+    rows = x.reshape(-1, x.shape[-1])
+    return rows[_sample(rows.shape[0], limit, generator)].t().unsqueeze(0)
+
+
+def conv2d_patches(
+    x: torch.Tensor,
+    weight_shape: tuple[int, ...],
+    stride: tuple[int, int],
+    padding: tuple[int, int, int, int],
+    dilation: tuple[int, int],
+    groups: int,
+    limit: int,
+    generator: torch.Generator,
+) -> torch.Tensor:
+    """At most ``limit`` of the patches that conv2d multiplies with its weight: [groups, K, P].
+
+    x: [N, C, H, W]. padding: (top, bottom, left, right). K = C / groups * KH * KW.
+    """
+    top, bottom, left, right = padding
+    x = torch.nn.functional.pad(x, (left, right, top, bottom))
+    channels, kernel = weight_shape[1], weight_shape[2:]
+    out = [(x.shape[2 + i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1 for i in range(2)]
+    index = _sample(x.shape[0] * out[0] * out[1], limit, generator)
+    image, row, column = index // (out[0] * out[1]), index // out[1] % out[0], index % out[1]
+    rows = (row * stride[0]).unsqueeze(1) + torch.arange(kernel[0]) * dilation[0]
+    columns = (column * stride[1]).unsqueeze(1) + torch.arange(kernel[1]) * dilation[1]
+    # [P, KH, KW, C]: the indexed dimensions come first.
+    patches = x[image[:, None, None], :, rows[:, :, None], columns[:, None, :]]
+    patches = patches.unflatten(3, (groups, channels))
+    return patches.permute(3, 4, 1, 2, 0).reshape(groups, -1, len(index))
+
+
+def _compensation(second: torch.Tensor) -> torch.Tensor:
+    """Upper Cholesky factor of the inverse of the damped H: [groups, K, K], float32."""
+    hessian = second.double()
+    diagonal = hessian.diagonal(dim1=1, dim2=2)
+    damping = _DAMPING * diagonal.mean(1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
+    diagonal += damping
+    # With H = R R^T, R upper (the factor of H turned upside down), H^-1 = (R^-1)^T R^-1.
+    root = torch.linalg.cholesky(hessian.flip(1, 2)).flip(1, 2)
+    identity = torch.eye(root.shape[1], dtype=root.dtype).expand_as(root)
+    return torch.linalg.solve_triangular(root, identity, upper=True).float()
+
+
+def nearest(
+    weight: torch.Tensor, scale: torch.Tensor, quant_min: int, quant_max: int
+) -> torch.Tensor:
+    """weight [N, ...] with each value rounded to the nearest one that can be stored."""
+    step = scale.reshape(-1, *(1,) * (weight.dim() - 1))
+    return (weight.detach().float() / step).round().clamp(quant_min, quant_max) * step
+
+
+def round_weight(
+    weight: torch.Tensor, scale: torch.Tensor, quant_min: int, quant_max: int, moments: InputMoments
+) -> torch.Tensor:
+    """weight [N, ...] as integers times ``scale`` [N], within [quant_min, quant_max] * scale."""
+    groups, k = moments.first.shape
+    mean = moments.first / moments.count
+    # The bias takes up the mean: only the variation about it is the business of the weights.
+    centred = moments.second / moments.count - mean.unsqueeze(2) * mean.unsqueeze(1)
+    factor = _compensation(centred)
+    left = weight.detach().float().reshape(groups, -1, k).clone()
+    step = scale.float().reshape(groups, -1)
+    rounded = torch.empty_like(left)
+    for begin in range(0, k, _BLOCK):
+        end = min(begin + _BLOCK, k)
+        block, corner = left[:, :, begin:end], factor[:, begin:end, begin:end]
+        errors = torch.empty_like(block)
+        for i in range(end - begin):
+            column = block[:, :, i]
+            value = (column / step).round().clamp(quant_min, quant_max) * step
+            rounded[:, :, begin + i] = value
+            errors[:, :, i] = (column - value) / corner[:, i, i].unsqueeze(1)
+            block[:, :, i:] -= errors[:, :, i : i + 1] * corner[:, i : i + 1, i:]
+        left[:, :, end:] -= errors @ factor[:, begin:end, end:]
+    return rounded.reshape(weight.shape)
+
+
+def mean_error(weight: torch.Tensor, rounded: torch.Tensor, moments: InputMoments) -> torch.Tensor:
+    """E[(rounded - weight) x] of each output channel, [N]: what the bias is too high by."""
+    groups, k = moments.first.shape
+    difference = (rounded - weight.detach().float()).reshape(groups, -1, k)
+    return (difference @ (moments.first / moments.count).unsqueeze(2)).flatten()
