@@ -97,11 +97,5 @@ TEST(Isa, RunnableRespectsTheCap) {
   EXPECT_EQ(runnable[0].isa, Isa::kScalar);
 }
 
-#if defined(QNATIVE_EMULATE_AVX512)
-TEST(Isa, EmulationRunsWhereAvx2Does) {
-  EXPECT_EQ(is_supported(Isa::kAvx512Vnni), is_supported(Isa::kAvx2));
-}
-#endif
-
 }  // namespace
 }  // namespace qnative
