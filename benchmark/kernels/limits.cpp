@@ -1,0 +1,178 @@
+#include "limits.h"
+
+#include <bit>
+#include <cstring>
+#include <map>
+#include <vector>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace qnative::limits {
+namespace {
+
+constexpr int kRounds = 40;
+
+template <class F>
+double fastest_of_rounds(F&& f) {
+  double best = std::numeric_limits<double>::infinity();
+  for (int round = 0; round < kRounds; ++round) {
+    const auto begin = std::chrono::steady_clock::now();
+    f();
+    const auto end = std::chrono::steady_clock::now();
+    best = std::min(best, std::chrono::duration<double>(end - begin).count());
+  }
+  return best;
+}
+
+#if defined(__x86_64__)
+
+constexpr int64_t kRepeats = 20000;
+constexpr int kChains = 12;  // more than latency x throughput on every CPU so far
+
+// The volatile asm keeps the compiler from removing what has no use.
+[[gnu::target("avx512f,avx512vnni")]] void run_vpdpbusd() {
+  const __m512i x = _mm512_set1_epi8(1);
+  for (int64_t i = 0; i < kRepeats; ++i) {
+    asm volatile(
+        "vpdpbusd %0, %0, %%zmm4\n vpdpbusd %0, %0, %%zmm5\n vpdpbusd %0, %0, %%zmm6\n"
+        "vpdpbusd %0, %0, %%zmm7\n vpdpbusd %0, %0, %%zmm8\n vpdpbusd %0, %0, %%zmm9\n"
+        "vpdpbusd %0, %0, %%zmm10\n vpdpbusd %0, %0, %%zmm11\n vpdpbusd %0, %0, %%zmm12\n"
+        "vpdpbusd %0, %0, %%zmm13\n vpdpbusd %0, %0, %%zmm14\n vpdpbusd %0, %0, %%zmm15\n"
+        :
+        : "v"(x)
+        : "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13",
+          "xmm14", "xmm15");
+  }
+}
+
+[[gnu::target("avx2")]] void run_vpmaddwd() {
+  const __m256i x = _mm256_set1_epi8(1);
+  for (int64_t i = 0; i < kRepeats; ++i) {
+    asm volatile(
+        "vpmaddwd %0, %0, %%ymm2\n vpaddd %%ymm2, %%ymm4, %%ymm4\n"
+        "vpmaddwd %0, %0, %%ymm3\n vpaddd %%ymm3, %%ymm5, %%ymm5\n"
+        "vpmaddwd %0, %0, %%ymm2\n vpaddd %%ymm2, %%ymm6, %%ymm6\n"
+        "vpmaddwd %0, %0, %%ymm3\n vpaddd %%ymm3, %%ymm7, %%ymm7\n"
+        "vpmaddwd %0, %0, %%ymm2\n vpaddd %%ymm2, %%ymm8, %%ymm8\n"
+        "vpmaddwd %0, %0, %%ymm3\n vpaddd %%ymm3, %%ymm9, %%ymm9\n"
+        "vpmaddwd %0, %0, %%ymm2\n vpaddd %%ymm2, %%ymm10, %%ymm10\n"
+        "vpmaddwd %0, %0, %%ymm3\n vpaddd %%ymm3, %%ymm11, %%ymm11\n"
+        "vpmaddwd %0, %0, %%ymm2\n vpaddd %%ymm2, %%ymm12, %%ymm12\n"
+        "vpmaddwd %0, %0, %%ymm3\n vpaddd %%ymm3, %%ymm13, %%ymm13\n"
+        "vpmaddwd %0, %0, %%ymm2\n vpaddd %%ymm2, %%ymm14, %%ymm14\n"
+        "vpmaddwd %0, %0, %%ymm3\n vpaddd %%ymm3, %%ymm15, %%ymm15\n"
+        :
+        : "x"(x)
+        : "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",
+          "xmm13", "xmm14", "xmm15");
+  }
+}
+
+double measure_dot_product_peak(Isa isa) {
+  if (!is_supported(isa)) return 0;
+  if (isa == Isa::kAvx512Vnni) {
+    return kRepeats * kChains * 64 * 2.0 / fastest_of_rounds(run_vpdpbusd);
+  }
+  if (isa == Isa::kAvx2) return kRepeats * kChains * 16 * 2.0 / fastest_of_rounds(run_vpmaddwd);
+  return 0;
+}
+
+[[gnu::target("avx2")]] void read_all(const uint8_t* from, int64_t bytes) {
+  for (int64_t i = 0; i + 128 <= bytes; i += 128) {
+    asm volatile(
+        "vmovdqu (%0), %%ymm0\n vmovdqu 32(%0), %%ymm1\n vmovdqu 64(%0), %%ymm2\n"
+        "vmovdqu 96(%0), %%ymm3\n"
+        :
+        : "r"(from + i)
+        : "xmm0", "xmm1", "xmm2", "xmm3", "memory");
+  }
+}
+
+#else
+
+double measure_dot_product_peak(Isa) { return 0; }
+
+void read_all(const uint8_t* from, int64_t bytes) {
+  uint64_t sum = 0;
+  for (int64_t i = 0; i < bytes; ++i) sum += from[i];
+  benchmark::DoNotOptimize(sum);
+}
+
+#endif
+
+// Enough passes over the working set that the clock's resolution does not matter.
+int64_t passes(int64_t bytes) { return std::max<int64_t>(1, (4 << 20) / bytes); }
+
+double measure_read(int64_t bytes) {
+  const std::vector<uint8_t> data(bytes, 1);
+  const int64_t count = passes(bytes);
+  const double seconds = fastest_of_rounds([&] {
+    for (int64_t i = 0; i < count; ++i) read_all(data.data(), bytes);
+  });
+  return static_cast<double>(count * bytes) / seconds;
+}
+
+double measure_copy(int64_t bytes) {
+  const std::vector<uint8_t> from(bytes / 2, 1);
+  std::vector<uint8_t> to(bytes / 2);
+  const int64_t count = passes(bytes);
+  const double seconds = fastest_of_rounds([&] {
+    for (int64_t i = 0; i < count; ++i) {
+      memcpy(to.data(), from.data(), from.size());
+      benchmark::ClobberMemory();
+    }
+  });
+  return static_cast<double>(count * bytes) / seconds;
+}
+
+// Measured once for each power of two of the working set.
+template <class Measure>
+double remembered(std::map<int64_t, double>& known, int64_t bytes, Measure measure) {
+  const auto size = static_cast<uint64_t>(std::clamp<int64_t>(bytes, 4 << 10, 64 << 20));
+  const auto rounded = static_cast<int64_t>(std::bit_floor(size));
+  const auto [entry, is_new] = known.try_emplace(rounded, 0.0);
+  if (is_new) entry->second = measure(rounded);
+  return entry->second;
+}
+
+void report(benchmark::State& state, double seconds, const char* rate, double amount,
+            const char* share, double limit) {
+  state.counters["best_us"] = seconds * 1e6;
+  state.counters[rate] = amount / seconds;
+  if (limit > 0) state.counters[share] = 100 * amount / seconds / limit;
+}
+
+}  // namespace
+
+double dot_product_peak(Isa isa) {
+  static std::map<Isa, double> known;
+  const auto [entry, is_new] = known.try_emplace(isa, 0.0);
+  if (is_new) entry->second = measure_dot_product_peak(isa);
+  return entry->second;
+}
+
+double read_bandwidth(int64_t bytes) {
+  static std::map<int64_t, double> known;
+  return remembered(known, bytes, measure_read);
+}
+
+double copy_bandwidth(int64_t bytes) {
+  static std::map<int64_t, double> known;
+  return remembered(known, bytes, measure_copy);
+}
+
+void report_ops(benchmark::State& state, double seconds, double ops, Isa isa) {
+  report(state, seconds, "ops/s", ops, "%peak", dot_product_peak(isa));
+}
+
+void report_read(benchmark::State& state, double seconds, double bytes) {
+  report(state, seconds, "bytes/s", bytes, "%read", read_bandwidth(static_cast<int64_t>(bytes)));
+}
+
+void report_copy(benchmark::State& state, double seconds, double bytes) {
+  report(state, seconds, "bytes/s", bytes, "%copy", copy_bandwidth(static_cast<int64_t>(bytes)));
+}
+
+}  // namespace qnative::limits

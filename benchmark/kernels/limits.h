@@ -1,0 +1,47 @@
+#pragma once
+
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <limits>
+
+#include "isa.h"
+
+// What this machine can do at most, measured, and how close a kernel comes. Every kernel benchmark
+// reports in percent of such a limit, since absolute times of shared machines mean little.
+namespace qnative::limits {
+
+// Operations (a multiplication or an addition of an 8-bit product) per second of one core: vpdpbusd
+// for avx512_vnni, vpmaddwd + vpaddd (exact) for avx2, 0 (unknown) for scalar.
+double dot_product_peak(Isa isa);
+
+// Bytes per second of one core over a working set of `bytes` bytes, which decides the cache that
+// holds it. Copying counts bytes read and bytes written.
+double read_bandwidth(int64_t bytes);
+double copy_bandwidth(int64_t bytes);
+
+// Runs the benchmark loop over `f`. Returns the seconds of the fastest call: other programs only
+// make calls slower.
+template <class F>
+double fastest(benchmark::State& state, F&& f) {
+  double best = std::numeric_limits<double>::infinity();
+  for (auto _ : state) {
+    const auto begin = std::chrono::steady_clock::now();
+    f();
+    benchmark::ClobberMemory();
+    const auto end = std::chrono::steady_clock::now();
+    best = std::min(best, std::chrono::duration<double>(end - begin).count());
+  }
+  return best;
+}
+
+// Counters "best_us", "ops/s" and "%peak" of a call with `ops` operations that took `seconds`.
+void report_ops(benchmark::State& state, double seconds, double ops, Isa isa);
+
+// Counters "best_us", "bytes/s" and "%read" or "%copy" of a call that moves `bytes` bytes.
+void report_read(benchmark::State& state, double seconds, double bytes);
+void report_copy(benchmark::State& state, double seconds, double bytes);
+
+}  // namespace qnative::limits
