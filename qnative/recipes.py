@@ -68,7 +68,8 @@ def quantize(
         moments = weight_rounding == "calibrated" or bias_correction
         run = Calibration(prepared, collect_moments=moments)
         for inputs in _progress(calibration, "calibrating", verbose):
-            run.feed(*_call_arguments(inputs))
+            args, kwargs = _call_arguments(inputs)
+            run.feed(*args, **kwargs)
         run.finish(weight_rounding == "calibrated", bias_correction)
         lowered = lower(convert_pt2e(prepared))
     report = _whole_report(float_rows, lowered.report)
