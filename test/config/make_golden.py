@@ -3,14 +3,9 @@
 Run it where torch.ao.quantization exists: python test/config/make_golden.py
 """
 
+import importlib
 import json
-import warnings
 from pathlib import Path
-
-warnings.simplefilter("ignore")
-
-# BackendConfig uses `utils` without importing it.
-from torch.ao.quantization.backend_config import native, utils  # noqa: E402, F401
 
 GOLDEN = Path(__file__).with_name("native_golden.json")
 FIELDS = (
@@ -39,38 +34,34 @@ NAMESPACES = (
 def public_names() -> dict[int, str]:
     names = {}
     for namespace in NAMESPACES:
-        module = __import__(namespace, fromlist=["_"])
-        for name, value in vars(module).items():
+        for name, value in vars(importlib.import_module(namespace)).items():
             if callable(value) and not name.startswith("__"):
                 names[id(value)] = f"{namespace}.{name}"
     return names
 
 
-NAMES = public_names()
-
-
-def name_of(value):
+def name_of(value, names: dict[int, str]):
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, tuple):
-        return [name_of(element) for element in value]
-    if id(value) in NAMES:
-        return NAMES[id(value)]
+        return [name_of(element, names) for element in value]
+    if id(value) in names:
+        return names[id(value)]
     # What is left are the closures of _sequential_wrapper2.
     wrapper = value.__qualname__.split(".")[0]
-    return f"{value.__module__}.{wrapper}({name_of(value.__closure__[0].cell_contents)})"
+    return f"{value.__module__}.{wrapper}({names[id(value.__closure__[0].cell_contents)]})"
 
 
-def entry(config) -> dict:
+def entry(config, names: dict[int, str]) -> dict:
     fields = {name.strip("_"): getattr(config, name) for name in FIELDS}
     fields = {name: value for name, value in fields.items() if value not in (None, {})}
     for name, value in fields.items():
         if name == "num_tensor_args_to_observation_type":
             fields[name] = {key: kind.value for key, kind in value.items()}
         elif not isinstance(value, dict):
-            fields[name] = name_of(value)
+            fields[name] = name_of(value, names)
     return {
-        "pattern": name_of(config.pattern),
+        "pattern": name_of(config.pattern, names),
         "observation_type": config.observation_type.value,
         "dtype_configs": [dtypes(dtype_config) for dtype_config in config.dtype_configs],
         **fields,
@@ -78,6 +69,7 @@ def entry(config) -> dict:
 
 
 def constraints(value) -> str:
+    """A DTypeWithConstraints, of upstream or of qnative."""
     fixed = (value.quant_min_lower_bound, value.quant_max_upper_bound, value.scale_exact_match)
     fixed = (*fixed, value.zero_point_exact_match)
     assert value.scale_min_lower_bound is None and value.scale_max_upper_bound is None
@@ -86,6 +78,7 @@ def constraints(value) -> str:
 
 
 def dtypes(value) -> str:
+    """A DTypeConfig, of upstream or of qnative."""
     parts = [
         constraints(value.input_dtype_with_constraints),
         constraints(value.output_dtype_with_constraints),
@@ -97,6 +90,11 @@ def dtypes(value) -> str:
 
 
 def golden() -> dict:
+    upstream = "torch.ao.quantization.backend_config"
+    # BackendConfig uses this module without importing it.
+    importlib.import_module(upstream + ".utils")
+    native = importlib.import_module(upstream + ".native")
+    names = public_names()
     named = {name for name in dir(native) if name.endswith("_dtype_config")}
     backends = {
         "native": native.get_native_backend_config(),
@@ -105,23 +103,23 @@ def golden() -> dict:
     result = {"dtype_configs": {name: dtypes(getattr(native, name)) for name in sorted(named)}}
     for name, config in backends.items():
         assert config.name == name
-        result[name] = [entry(pattern_config) for pattern_config in config.configs]
+        result[name] = [entry(pattern_config, names) for pattern_config in config.configs]
     return result
 
 
-def main() -> None:
+def text() -> str:
     content = golden()
     # The second config only where it differs: in its dtypes.
     plain, fp16 = content["native"], content.pop("_native_and_fp16")
-    for entry_, other in zip(plain, fp16, strict=True):
+    for row, other in zip(plain, fp16, strict=True):
         legacy = other["dtype_configs"]
-        assert {**entry_, "dtype_configs": legacy} == other
-        if legacy != entry_["dtype_configs"]:
-            entry_["legacy_dtype_configs"] = legacy
-    lines = ",\n".join(json.dumps(entry_) for entry_ in plain)
+        assert {**row, "dtype_configs": legacy} == other
+        if legacy != row["dtype_configs"]:
+            row["legacy_dtype_configs"] = legacy
+    lines = ",\n".join(json.dumps(row) for row in plain)
     dtype_configs = json.dumps(content["dtype_configs"], indent=1)
-    GOLDEN.write_text(f'{{"dtype_configs": {dtype_configs},\n"native": [\n{lines}\n]}}\n')
+    return f'{{"dtype_configs": {dtype_configs},\n"native": [\n{lines}\n]}}\n'
 
 
 if __name__ == "__main__":
-    main()
+    GOLDEN.write_text(text())
