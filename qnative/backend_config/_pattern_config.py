@@ -45,6 +45,8 @@ class BackendPatternConfig(Wrapper):
     ``dtype_configs`` and the two dicts are views of containers in C++. Configs share one when it
     was read from the other (``b.set_dtype_configs(a.dtype_configs)``) and inside the backends that
     come with qnative; a plain list or dict is copied.
+
+    Equality is by value.
     """
 
     pattern = NamedObject("pattern")
