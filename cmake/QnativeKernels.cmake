@@ -23,9 +23,8 @@ function(qnative_add_kernels target)
     endif()
     set(flags ${QNATIVE_ISA_FLAGS_${isa}})
     if(arg_EMULATE_AVX512)
-      # SIMDe passes 64-byte vectors without AVX-512; both warnings are about nothing else. It adds
-      # lanes as signed integers, and they wrap.
-      set(flags ${QNATIVE_ISA_FLAGS_avx2} -Wno-psabi -Wno-ignored-attributes -fwrapv)
+      # SIMDe passes 64-byte vectors without AVX-512; both warnings are about nothing else.
+      set(flags ${QNATIVE_ISA_FLAGS_avx2} -Wno-psabi -Wno-ignored-attributes)
     endif()
     add_library(${target}_${isa} OBJECT ${isa_sources})
     target_compile_options(${target}_${isa} PRIVATE ${common_flags} ${flags})
