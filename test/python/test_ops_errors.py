@@ -195,12 +195,10 @@ def channel_value_errors(n):
     last = n - 1
     bad = {value: torch.tensor([1.0] * last + [value]) for value in (0.0, -1.0, INF, NAN, 3e38)}
     overflow = r"x_scale \* weight_scale / y_scale overflows float32"
+    refused = "weight_scale must be positive and finite, got "
     return [
         *(
-            (
-                {"weight_scale": bad[value]},
-                rf"weight_scale must be positive and finite, got {value:g} for output channel {last}",
-            )
+            ({"weight_scale": bad[value]}, f"{refused}{value:g} for output channel {last}")
             for value in (0.0, -1.0, INF, NAN)
         ),
         (
@@ -353,12 +351,12 @@ VALUE_ERRORS = {
         ({"x": torch.tensor([3e38, -3e38])}, "the range of x overflows"),
     ],
     "linear": channel_value_errors(5),
-    "conv2d": channel_value_errors(6)
-    + [
+    "conv2d": [
+        *channel_value_errors(6),
         (
             {"padding": [2**31 - 1, 2**30], "stride": [2**31 - 1]},
             r"padded x must have less than 2\^31 bytes a row",
-        )
+        ),
     ],
     "add": [
         ({"alpha": INF}, "alpha must be finite, got inf"),
