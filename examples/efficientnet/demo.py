@@ -53,9 +53,9 @@ def measure_accuracy(models: dict[str, torch.nn.Module], crops: Tensor) -> dict[
     """Name -> agreement and SQNR against fp32, for all but fp32."""
     logits = {name: [] for name in models}
     with torch.inference_mode():
-        for batch in tqdm(crops.split(BATCH), desc="held-back crops"):
+        for crop in tqdm(crops.split(1), desc="held-back crops"):
             for name, model in models.items():
-                logits[name].append(model(batch))
+                logits[name].append(model(crop))
     logits = {name: torch.cat(values) for name, values in logits.items()}
     reference = logits.pop(FP32)
     return {
