@@ -45,6 +45,9 @@ Range check_choose(const at::Tensor& x, at::ScalarType dtype, std::optional<int6
                    std::optional<int64_t> quant_max, double eps, at::DeviceType device) {
   check_real("choose_qparams", x, device);
   const Range range = check_quant_range("choose_qparams", dtype, quant_min, quant_max);
+  TORCH_CHECK(range.min <= 0 && range.max >= 0,
+              "qnative::choose_qparams: quant_min and quant_max must include 0, got ", range.min,
+              " and ", range.max);
   TORCH_CHECK(eps >= std::numeric_limits<float>::min() && eps <= std::numeric_limits<float>::max(),
               "qnative::choose_qparams: eps must be a positive normal float32, got ", eps);
   TORCH_CHECK(x.sym_numel() > 0, "qnative::choose_qparams: x must have elements, got shape ",

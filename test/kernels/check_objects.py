@@ -25,6 +25,7 @@ FRAME_POINTER_SETUP = re.compile(r"^(mov\s+%rsp,%rbp|lea\s+\S*\(%rsp\),%rbp)$")
 FUNCTION = re.compile(r"^[0-9a-f]+ <(.+)>:$")
 INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\t(.+?)\s*$")
 JUMP = re.compile(r"^j\w+\s+([0-9a-f]+)\b")
+ENDS_FLOW = re.compile(r"^(?:notrack )?(?:jmp|ret|ud2)")
 VECTOR_STORE = re.compile(r"^vmov\w+\s+%[yz]mm\d+(?:\{[^}]*\})?,(?P<memory>[^%]*\(%r[sb]p.*)$")
 
 
@@ -45,45 +46,61 @@ def parse_disassembly(text: str) -> list[Function]:
     return functions
 
 
-def loops(function: Function) -> list[tuple[int, int]]:
-    """Address ranges [first, last], both included, that end with a jump back to their start."""
-    starts = {address for address, _ in function.instructions}
-    found = set()
-    for address, text in function.instructions:
-        match = JUMP.match(text)
-        if match and (target := int(match[1], 16)) <= address and target in starts:
-            found.add((target, address))
-    return sorted(found)
+def loops(function: Function) -> list[frozenset[int]]:
+    """The natural loops, as sets of instruction numbers, by where they start.
+
+    Address ranges would not do: compilers move rare blocks of a loop behind the function's end, and
+    what lies between is no part of the loop.
+    """
+    position = {address: i for i, (address, _) in enumerate(function.instructions)}
+    predecessors: dict[int, list[int]] = {i: [] for i in range(len(function.instructions))}
+    back_edges = []
+    for i, (_, text) in enumerate(function.instructions):
+        jump = JUMP.match(text)
+        target = position.get(int(jump[1], 16)) if jump else None
+        if target is not None:
+            predecessors[target].append(i)
+            if target <= i:
+                back_edges.append((i, target))
+        if i + 1 < len(function.instructions) and not ENDS_FLOW.match(text):
+            predecessors[i + 1].append(i)
+
+    bodies: dict[int, set[int]] = {}
+    for source, header in back_edges:
+        body, pending = {header}, [source]
+        while pending:
+            if (i := pending.pop()) not in body:
+                body.add(i)
+                pending += predecessors[i]
+        # A jump back into the middle of an outer loop: its body reaches the function's entry.
+        if 0 not in body or header == 0:
+            bodies.setdefault(header, set()).update(body)
+    return [frozenset(bodies[header]) for header in sorted(bodies)]
 
 
-def dot_product_loops(function: Function) -> list[tuple[int, int]]:
+def dot_product_loops(function: Function) -> list[frozenset[int]]:
     """Innermost loops with dot products, and the loops around them that do not hold an epilogue."""
 
-    def contains(loop: tuple[int, int], pattern: re.Pattern[str]) -> bool:
-        first, last = loop
-        return any(first <= a <= last and pattern.match(t) for a, t in function.instructions)
+    def contains(loop: frozenset[int], pattern: re.Pattern[str]) -> bool:
+        return any(pattern.match(function.instructions[i][1]) for i in loop)
 
     candidates = [loop for loop in loops(function) if contains(loop, DOT_PRODUCT)]
-
-    def is_innermost(loop: tuple[int, int]) -> bool:
-        return not any(
-            other != loop and loop[0] <= other[0] and other[1] <= loop[1] for other in candidates
-        )
-
-    return [c for c in candidates if is_innermost(c) or not contains(c, SUM_TO_REAL)]
+    return [
+        loop
+        for loop in candidates
+        if not contains(loop, SUM_TO_REAL) or not any(other < loop for other in candidates)
+    ]
 
 
 def spills(function: Function) -> list[tuple[int, str]]:
     """Stores of ymm and zmm registers on the stack inside of a dot product loop."""
     # Without a frame %rbp is a register like any other.
     has_frame = any(FRAME_POINTER_SETUP.match(text) for _, text in function.instructions)
-    ranges = dot_product_loops(function)
     found = []
-    for address, text in function.instructions:
+    for i in sorted(frozenset().union(*dot_product_loops(function))):
+        address, text = function.instructions[i]
         match = VECTOR_STORE.match(text)
-        if match is None or not any(first <= address <= last for first, last in ranges):
-            continue
-        if "(%rsp" in match["memory"] or has_frame:
+        if match and ("(%rsp" in match["memory"] or has_frame):
             found.append((address, text))
     return found
 

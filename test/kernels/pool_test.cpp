@@ -34,6 +34,16 @@ std::vector<Shape> shapes() {
     all.push_back({2, 3, channels, 3, 1, 7, 11});
     all.push_back({4, 100, channels, 2, 0, 3 * channels, 100 * channels});
   }
+  // Runs of windows that overlap, short and long ones.
+  for (int64_t channels : {3, 8, 17, 32, 100}) {
+    for (int64_t side : {2, 3, 5, 13, 40}) {
+      for (int64_t step : {1, 2, 3}) {
+        const int64_t outputs = side <= 5 ? 70 : 2;
+        all.push_back({side, side, channels, outputs, 0, 70 * channels, step * channels});
+        all.push_back({2, side, channels, 3, channels, 1, 2 * step * channels});
+      }
+    }
+  }
   for (int64_t channels : {1, 2, 3, 5, 8, 31, 33}) {
     for (int64_t columns : {255, 256, 257, 258, 1000}) {
       all.push_back({1, columns, channels});

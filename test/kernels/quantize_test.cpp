@@ -56,13 +56,21 @@ float expected_dequantize(uint8_t x, float scale, int32_t zero_point, uint8_t fl
   return static_cast<float>(static_cast<double>((x ^ flip) - zero_point) * scale);
 }
 
+// {f(0), f(1), ... f(n - 1)}
+template <class F>
+auto generate(size_t n, const F& f) {
+  std::vector<decltype(f(size_t{0}))> values(n);
+  for (size_t i = 0; i < n; ++i) values[i] = f(i);
+  return values;
+}
+
 TEST(Quantize, EveryIsaGivesTheFormula) {
   Random random(1);
   for (const Requantize& q : kCases) {
     for (float inverse_scale : kInverseScales) {
       const auto x = values(random, 1003);
-      std::vector<uint8_t> expected;
-      for (float v : x) expected.push_back(expected_quantize(v, inverse_scale, q));
+      const auto expected =
+          generate(x.size(), [&](size_t i) { return expected_quantize(x[i], inverse_scale, q); });
       for (const auto& kernel : runnable(quantize_kernels())) {
         Guarded<uint8_t> y(x.size(), 3);
         kernel.run(x.data(), y.data(), y.size(), inverse_scale, q);
@@ -81,8 +89,8 @@ TEST(Quantize, RoundsHalfToEvenAtEveryTie) {
     x.insert(x.end(), {std::nextafter(tie, -kInfinity), tie, std::nextafter(tie, kInfinity)});
   }
   for (const Requantize& q : kCases) {
-    std::vector<uint8_t> expected;
-    for (float v : x) expected.push_back(expected_quantize(v, 1.0f, q));
+    const auto expected =
+        generate(x.size(), [&](size_t i) { return expected_quantize(x[i], 1.0f, q); });
     for (const auto& kernel : runnable(quantize_kernels())) {
       Guarded<uint8_t> y(x.size());
       kernel.run(x.data(), y.data(), y.size(), 1.0f, q);
@@ -96,8 +104,8 @@ TEST(Quantize, EveryLengthReadsAndWritesOnlyItsElements) {
   const Requantize q = kCases[1];
   for (int64_t n : test::lengths()) {
     const auto x = values(random, n);
-    std::vector<uint8_t> expected;
-    for (float v : x) expected.push_back(expected_quantize(v, 0.7f, q));
+    const auto expected =
+        generate(x.size(), [&](size_t i) { return expected_quantize(x[i], 0.7f, q); });
     const PageGuarded<float> x_end(x, PageGuarded<float>::Side::kAfter);
     for (const auto& kernel : runnable(quantize_kernels())) {
       Guarded<uint8_t> y(n, n % 3);
@@ -118,11 +126,9 @@ TEST(QuantizeEach, EveryIsaAndLengthGivesTheFormula) {
     }
     const auto zero_point = random.vector<int32_t>(n, 0, 255);
     const Requantize& bounds = kCases[n % std::size(kCases)];
-    std::vector<uint8_t> expected;
-    for (int64_t i = 0; i < n; ++i) {
-      expected.push_back(
-          expected_quantize(x[i], scale[i], {zero_point[i], bounds.lo, bounds.hi, bounds.flip}));
-    }
+    const auto expected = generate(n, [&](size_t i) {
+      return expected_quantize(x[i], scale[i], {zero_point[i], bounds.lo, bounds.hi, bounds.flip});
+    });
     const PageGuarded<float> x_end(x, PageGuarded<float>::Side::kAfter);
     const PageGuarded<float> scale_end(scale, PageGuarded<float>::Side::kAfter);
     const PageGuarded<int32_t> zero_point_end(zero_point, PageGuarded<int32_t>::Side::kAfter);
@@ -144,8 +150,8 @@ TEST(Dequantize, EveryIsaAndLengthGivesTheFormula) {
     for (float scale : {1.0f, 0.02f, 1e-40f, 3e38f}) {
       for (int32_t zero_point : {0, 77, 128, 255}) {
         const uint8_t flip = zero_point == 128 ? 0x80 : 0;
-        std::vector<float> expected;
-        for (uint8_t v : x) expected.push_back(expected_dequantize(v, scale, zero_point, flip));
+        const auto expected = generate(
+            x.size(), [&](size_t i) { return expected_dequantize(x[i], scale, zero_point, flip); });
         for (const auto& kernel : runnable(dequantize_kernels())) {
           Guarded<float> y(n, n % 3);
           kernel.run(x_end.data(), y.data(), n, scale, zero_point, flip);
@@ -162,8 +168,8 @@ TEST(Dequantize, EveryValue) {
   for (int i = 0; i < 256; ++i) x[i] = static_cast<uint8_t>(i);
   for (int32_t zero_point = 0; zero_point < 256; ++zero_point) {
     for (uint8_t flip : {0, 0x80}) {
-      std::vector<float> expected;
-      for (uint8_t v : x) expected.push_back(expected_dequantize(v, 0.3f, zero_point, flip));
+      const auto expected = generate(
+          x.size(), [&](size_t i) { return expected_dequantize(x[i], 0.3f, zero_point, flip); });
       for (const auto& kernel : runnable(dequantize_kernels())) {
         Guarded<float> y(256);
         kernel.run(x.data(), y.data(), 256, 0.3f, zero_point, flip);
@@ -180,10 +186,8 @@ TEST(DequantizeEach, EveryIsaAndLengthGivesTheFormula) {
     const auto scale = random.vector(n, 1e-4f, 2.0f);
     const auto zero_point = random.vector<int32_t>(n, 0, 255);
     const uint8_t flip = n % 2 ? 0x80 : 0;
-    std::vector<float> expected;
-    for (int64_t i = 0; i < n; ++i) {
-      expected.push_back(expected_dequantize(x[i], scale[i], zero_point[i], flip));
-    }
+    const auto expected = generate(
+        n, [&](size_t i) { return expected_dequantize(x[i], scale[i], zero_point[i], flip); });
     const PageGuarded<uint8_t> x_end(x, PageGuarded<uint8_t>::Side::kAfter);
     const PageGuarded<float> scale_end(scale, PageGuarded<float>::Side::kAfter);
     const PageGuarded<int32_t> zero_point_end(zero_point, PageGuarded<int32_t>::Side::kAfter);

@@ -41,7 +41,7 @@ def replaced(index, text):
 def test_clean_loop():
     parsed = function(*CLEAN)
     assert parsed.name == "tile<6, 4>(Args const&)"
-    assert check_objects.dot_product_loops(parsed) == [(0x110, 0x130)]
+    assert check_objects.dot_product_loops(parsed) == [{1, 2, 3}]
     assert check_objects.spills(parsed) == []
 
 
@@ -91,6 +91,23 @@ def test_spill_between_nested_loops():
     # With an epilogue in the outer loop it is a loop over tiles, which may use the stack.
     tiles = (*segments[:3], "vcvtdq2ps %zmm2,%zmm2", "jmp    100 <f>")
     assert check_objects.spills(function(*tiles)) == []
+
+
+def test_block_moved_behind_the_function():
+    """It jumps back into the loop across the epilogue, which is no part of the loop."""
+    parsed = function(
+        "xor    %ecx,%ecx",  # 100
+        "test   %rax,%rax",  # 110
+        "je     170 <f+0x70>",  # 120
+        "vpdpbusd %zmm0,%zmm1,%zmm2",  # 130
+        "jne    110 <f+0x10>",  # 140
+        "vmovdqa64 %zmm2,(%rsp)",  # 150
+        "ret",  # 160
+        "xor    %eax,%eax",  # 170
+        "jmp    130 <f+0x30>",  # 180
+    )
+    assert check_objects.dot_product_loops(parsed) == [{1, 2, 3, 4, 7, 8}]
+    assert check_objects.spills(parsed) == []
 
 
 def test_innermost_loop_with_epilogue_is_checked():

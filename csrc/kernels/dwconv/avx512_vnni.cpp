@@ -18,9 +18,12 @@ class Avx512Vnni {
     for (int64_t i = 0; i < count; ++i) _mm512_store_si512(to + i * kCell, v);
   }
   static Vector load(const void* from) { return _mm512_load_si512(from); }
-  static Vector start(const int32_t* from) { return _mm512_loadu_si512(from); }
   [[gnu::always_inline]] static void multiply_add(Vector& acc, Vector x, Vector w) {
     dpbusd(acc, x, w);
+  }
+  template <int64_t kOffset>
+  [[gnu::always_inline]] static void multiply_add_from(Vector& acc, const uint8_t* x, Vector w) {
+    dpbusd(acc, load(x + kOffset), w);
   }
 
   explicit Avx512Vnni(const Args& a)
@@ -33,9 +36,11 @@ class Avx512Vnni {
         y_(a.y),
         float_output_(a.float_output) {}
 
-  // at[i]: the element of y where acc[i] goes.
-  template <int kCount>
-  void output(const Channels& c, const Vector (&acc)[kCount], const int64_t (&at)[kCount]) const;
+  // Rows of kColumns outputs of `channels` channels. acc[0] goes to element `at` of y, the outputs
+  // to its right and below it are `right` and `below` elements further.
+  template <int kColumns, int kCount>
+  void output(const uint8_t* constants, int64_t channels, const Vector (&acc)[kCount], int64_t at,
+              int64_t right, int64_t below) const;
 
  private:
   // Columns 4 * i to 4 * i + 3 of a row of the packed kernel; zeros outside of it.
@@ -43,13 +48,13 @@ class Avx512Vnni {
     if (kh < 0 || kh >= a.kernel_h) return _mm512_setzero_si512();
     return _mm512_loadu_si512(packed + (kh * ceil_div(a.kernel_w, 4) + i) * kCell);
   }
-  [[gnu::always_inline]] static __m512 real(Vector acc, const Channels& c) {
-    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc), _mm512_loadu_ps(c.multiplier),
-                           _mm512_loadu_ps(c.bias));
+  [[gnu::always_inline]] static __m512 real(Vector acc, const uint8_t* constants) {
+    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc), _mm512_load_ps(constants + sizeof(Vector)),
+                           _mm512_load_ps(constants + 2 * sizeof(Vector)));
   }
   template <int kCount>
-  void output_float(const Channels& c, const Vector (&acc)[kCount],
-                    const int64_t (&at)[kCount]) const;
+  Vector requantized(const uint8_t* constants, const Vector* acc) const;
+  void store_float(float* to, __m512 r, int64_t count) const;
 
   __m512 hi_;
   __m512i zero_point_, lo_, flip_;
@@ -112,53 +117,66 @@ void Avx512Vnni::interleave(const Source (&rows)[kHeight], uint8_t flip, uint8_t
   }
 }
 
+// kCount outputs of 16 bytes, 1, 2 or 4. Saturation does the lower clamp: what is below -32768 (and
+// INT_MIN, which cvtps gives below int32) ends as 0 after the zero point is added.
 template <int kCount>
-[[gnu::always_inline]] inline void Avx512Vnni::output_float(const Channels& c,
-                                                            const Vector (&acc)[kCount],
-                                                            const int64_t (&at)[kCount]) const {
-  const auto lanes = static_cast<__mmask16>((1 << c.count) - 1);
-  unroll<kCount>([&](auto i) __attribute__((always_inline)) {
-    float* y = static_cast<float*>(y_) + at[i];
-    // The second operand is what min and max give for NaN.
-    const __m512 r = _mm512_min_ps(float_hi_, _mm512_max_ps(float_lo_, real(acc[i], c)));
-    if (c.count == kUnit) {
-      _mm512_storeu_ps(y, r);
-    } else {
-      _mm512_mask_storeu_ps(y, lanes, r);
-    }
-  });
-}
-
-// Saturation does the lower clamp: what is below -32768 (and INT_MIN, which cvtps gives below
-// int32) ends as 0 after the zero point is added.
-template <int kCount>
-[[gnu::always_inline]] inline void Avx512Vnni::output(const Channels& c,
-                                                      const Vector (&acc)[kCount],
-                                                      const int64_t (&at)[kCount]) const {
-  if (float_output_) return output_float(c, acc, at);
+[[gnu::always_inline]] inline __m512i Avx512Vnni::requantized(const uint8_t* constants,
+                                                              const Vector* acc) const {
   Vector v[kCount];
   unroll<kCount>([&](auto i) __attribute__((always_inline)) {
-    v[i] = _mm512_cvtps_epi32(_mm512_min_ps(real(acc[i], c), hi_));
+    v[i] = _mm512_cvtps_epi32(_mm512_min_ps(real(acc[i], constants), hi_));
   });
   const Vector front = _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1 % kCount]), zero_point_);
   const Vector back =
       kCount <= 2
           ? front
           : _mm512_adds_epi16(_mm512_packs_epi32(v[2 % kCount], v[3 % kCount]), zero_point_);
-  Vector bytes = _mm512_max_epu8(_mm512_packus_epi16(front, back), lo_);
+  const Vector bytes = _mm512_max_epu8(_mm512_packus_epi16(front, back), lo_);
   // Lane i has channels 4 * i to 4 * i + 3 of the four outputs.
-  bytes = _mm512_permutexvar_epi32(
+  return _mm512_permutexvar_epi32(
       _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15),
       _mm512_xor_si512(bytes, flip_));
-  const auto lanes = static_cast<__mmask16>((1 << c.count) - 1);
-  unroll<kCount>([&](auto i) __attribute__((always_inline)) {
-    uint8_t* y = static_cast<uint8_t*>(y_) + at[i];
-    const __m128i one = _mm512_extracti32x4_epi32(bytes, i);
-    if (c.count == kUnit) {
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(y), one);
-    } else {
-      _mm_mask_storeu_epi8(y, lanes, one);
-    }
+}
+
+[[gnu::always_inline]] inline void Avx512Vnni::store_float(float* to, __m512 r,
+                                                           int64_t count) const {
+  // The second operand is what min and max give for NaN.
+  r = _mm512_min_ps(float_hi_, _mm512_max_ps(float_lo_, r));
+  if (count == kUnit) {
+    _mm512_storeu_ps(to, r);
+  } else {
+    _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1 << count) - 1), r);
+  }
+}
+
+template <int kColumns, int kCount>
+[[gnu::always_inline]] inline void Avx512Vnni::output(const uint8_t* constants, int64_t channels,
+                                                      const Vector (&acc)[kCount], int64_t at,
+                                                      int64_t right, int64_t below) const {
+  const auto place = [&](int i) __attribute__((always_inline)) {
+    return i / kColumns * below + i % kColumns * right;
+  };
+  if (float_output_) {
+    unroll<kCount>([&](auto i) __attribute__((always_inline)) {
+      store_float(static_cast<float*>(y_) + at + place(i), real(acc[i], constants), channels);
+    });
+    return;
+  }
+  constexpr int kGroup = kCount < 4 ? kCount : 4;
+  uint8_t* y = static_cast<uint8_t*>(y_) + at;
+  // Opaque, or g++ 12 keeps a pointer for each output, most of them in memory.
+  asm("" : "+r"(y));
+  unroll<kCount / kGroup>([&](auto group) __attribute__((always_inline)) {
+    const Vector bytes = requantized<kGroup>(constants, acc + group * kGroup);
+    unroll<kGroup>([&](auto i) __attribute__((always_inline)) {
+      uint8_t* to = y + place(group * kGroup + i);
+      const __m128i one = _mm512_extracti32x4_epi32(bytes, i);
+      if (channels == kUnit) {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(to), one);
+      } else {
+        _mm_mask_storeu_epi8(to, static_cast<__mmask16>((1 << channels) - 1), one);
+      }
+    });
   });
 }
 

@@ -7,14 +7,15 @@
 
 // The loops, for every ISA. An ISA file gives a class V:
 //
-//   V::Vector, V::kHeight    registers that hold kParts-th parts of a cell; rows of a bundle
-//   V::arrange(...)          weights of a unit, from the packed layout to [kParts][KW][shifts]
-//                            [bundles][channels of a vector][kHeight]: shift s has row
-//                            kHeight * i + j - s of the kernel, or zeros, in place j of bundle i
-//   V::interleave(...)       columns of a bundle from kHeight rows
-//   V::pad(...)              columns of a bundle that lie outside of the image
-//   V::load(from), V::start(from), V::multiply_add(acc, x, w)
-//   V(args).output(...)      from int32 to y
+//   V::Vector             a register; a cell is kParts of them
+//   V::kHeight            rows of a bundle
+//   V::arrange(...)       the taps of a unit, from the packed layout to [kParts][KW][shifts]
+//                         [bundles][channels of a vector][kHeight]: shift s has row
+//                         kHeight * i + j - s of the kernel, or zeros, in place j of bundle i
+//   V::interleave(...)    columns of a bundle from kHeight rows
+//   V::pad(...)           columns of a bundle that lie outside of the image
+//   V::load(from), V::multiply_add(acc, x, w), V::multiply_add_from<offset>(acc, x, w)
+//   V(args).output(...)   from int32 to y
 namespace qnative::dwconv {
 namespace {
 
@@ -24,102 +25,111 @@ struct Source {
   int64_t stride;
 };
 
-// The channels of one vector, and how many of them exist.
-struct Channels {
-  const int32_t* start;
-  const float* multiplier;
-  const float* bias;
-  int64_t count;
-};
-
-// One strip of one or two output rows, for a part of a unit.
-struct Strip {
-  const Args* args;
-  const uint8_t* ring;       // of the unit, at the part's channels
-  int64_t slots, slot_size;  // size in bytes
-  int64_t first;             // bundle, of those since the first output row
-  const uint8_t* weight;
-  Channels channels;
-  int64_t at;       // element of y where the first output goes
-  int64_t columns;  // outputs
-};
-
 template <class V>
 constexpr int64_t kParts = kCell / static_cast<int64_t>(sizeof(typename V::Vector));
 
-// kRows x kColumns outputs from output column `column` of the strip. from[i]: slot i of the ring,
-// counted from the first bundle of the first row.
+// One strip of one or two output rows, for the channels of one vector.
+struct Strip {
+  const Args* args;
+  const uint8_t* ring;       // of the unit, at these channels
+  int64_t slots, slot_size;  // size in bytes
+  int64_t first;             // bundle, of those since the first output row
+  const uint8_t* weight;     // taps, then a vector each of start, multiplier and bias
+  int64_t channels;          // that exist
+  int64_t at;                // element of y where the first output goes
+  int64_t columns;           // outputs
+};
+
+// kRows x kColumns outputs, the first one at element `at` of y. from[i]: slot i of the ring,
+// counted from the first bundle of the first row, at the first input column.
 template <class V, int kKernel, int kStride, int kRows, int kColumns>
 [[gnu::always_inline]] inline void tile(const V& v, const Strip& s,
-                                        const uint8_t* const (&from)[kMaxFixedSlots],
-                                        int64_t column) {
+                                        const uint8_t* const (&from)[kMaxFixedSlots], int64_t at,
+                                        int64_t right, int64_t below) {
+  using Vector = typename V::Vector;
   constexpr int kBundles = fixed_bundles(kKernel, kStride, V::kHeight);
   constexpr int kShifts = kStride == 1 ? 2 : 1;
-  constexpr int kSlots = (kBundles - 1) * V::kHeight / 2 + (kStride == 2 ? kRows : 1);
-  using Vector = typename V::Vector;
+  constexpr int kPitch = V::kHeight / 2;  // slots from a bundle of an output row to its next
+  const uint8_t* constants = s.weight + kKernel * kShifts * kBundles * sizeof(Vector);
   Vector acc[kRows * kColumns];
-  int64_t at[kRows * kColumns];
-  unroll<kRows * kColumns>([&](auto i) __attribute__((always_inline)) {
-    constexpr int kRow = i / kColumns, kColumn = i % kColumns;
-    acc[i] = V::start(s.channels.start);
-    at[i] = s.at + (kRow * s.args->out_w + column + kColumn) * s.args->channels;
-  });
-  unroll<kKernel>([&](auto kw) __attribute__((always_inline)) {
-    Vector x[kColumns * kSlots];
-    unroll<kColumns * kSlots>([&](auto i) __attribute__((always_inline)) {
-      constexpr int kColumn = i / kSlots;
-      x[i] = V::load(from[i % kSlots] + ((column + kColumn) * kStride + kw) * kCell);
-    });
-    unroll<kBundles * kRows>([&](auto i) __attribute__((always_inline)) {
-      constexpr int kRow = i % kRows, kBundle = i / kRows;
-      constexpr int kShift = kStride == 1 ? kRow : 0;
-      constexpr int kSlot = kBundle * V::kHeight / 2 + (kStride == 2 ? kRow : 0);
-      constexpr int kWeight = (kw * kShifts + kShift) * kBundles + kBundle;
-      const Vector w = V::load(s.weight + kWeight * sizeof(Vector));
-      unroll<kColumns>([&](auto j) __attribute__((always_inline)) {
-        V::multiply_add(acc[kRow * kColumns + j], x[j * kSlots + kSlot], w);
+  unroll<kRows * kColumns>([&](auto i)
+                               __attribute__((always_inline)) { acc[i] = V::load(constants); });
+  const auto weight = [&](int kw, int shift, int i) __attribute__((always_inline)) {
+    return V::load(s.weight + ((kw * kShifts + shift) * kBundles + i) * sizeof(Vector));
+  };
+  unroll<kBundles>([&](auto i) __attribute__((always_inline)) {
+    if constexpr (kStride == 1) {
+      Vector x[kKernel + kColumns - 1];
+      unroll<kKernel + kColumns - 1>([&](auto column) __attribute__((always_inline)) {
+        x[column] = V::load(from[i * kPitch] + column * kCell);
+        if constexpr (column >= kColumns - 1) {
+          constexpr int kTap = column - (kColumns - 1);
+          unroll<kRows>([&](auto row) __attribute__((always_inline)) {
+            const Vector w = weight(kTap, row, i);
+            unroll<kColumns>([&](auto j) __attribute__((always_inline)) {
+              V::multiply_add(acc[row * kColumns + j], x[kTap + j], w);
+            });
+          });
+        }
       });
-    });
+    } else {
+      unroll<kKernel>([&](auto tap) __attribute__((always_inline)) {
+        const Vector w = weight(tap, 0, i);
+        unroll<kRows * kColumns>([&](auto j) __attribute__((always_inline)) {
+          constexpr int64_t kOffset = (j % kColumns * kStride + tap) * kCell;
+          V::template multiply_add_from<kOffset>(acc[j], from[i * kPitch + j / kColumns], w);
+        });
+      });
+    }
   });
-  v.output(s.channels, acc, at);
+  v.template output<kColumns>(constants, s.channels, acc, at, right, below);
 }
 
 // Not inlined, so that all registers are for the tiles.
 template <class V, int kKernel, int kStride, int kRows>
 [[gnu::noinline]] void fixed(const V& v, const Strip& s) {
+  constexpr int64_t kSlots = fixed_slots(kKernel, kStride, V::kHeight);
   const uint8_t* from[kMaxFixedSlots] = {};
-  for (int64_t i = 0; i < s.slots; ++i) {
-    from[i] = s.ring + (s.first + i) % s.slots * s.slot_size;
-  }
-  int64_t column = 0;
-  for (; column + 2 <= s.columns; column += 2)
-    tile<V, kKernel, kStride, kRows, 2>(v, s, from, column);
-  if (column < s.columns) tile<V, kKernel, kStride, kRows, 1>(v, s, from, column);
+  unroll<kSlots>([&](auto i) __attribute__((always_inline)) {
+    from[i] = s.ring + (s.first + i) % kSlots * s.slot_size;
+  });
+  const int64_t right = s.args->channels, below = s.args->out_w * right;
+  int64_t at = s.at, left = s.columns;
+  const auto tiles = [&](auto columns) __attribute__((always_inline)) {
+    tile<V, kKernel, kStride, kRows, columns>(v, s, from, at, right, below);
+    unroll<kSlots>([&](auto i) __attribute__((always_inline)) {
+      from[i] += columns * kStride * kCell;
+      asm("" : "+r"(from[i]));  // or g++ 12 makes a vector of the pointers
+    });
+    at += columns * right;
+    left -= columns;
+  };
+  while (left >= 4) tiles(std::integral_constant<int, 4>{});
+  if (left >= 2) tiles(std::integral_constant<int, 2>{});
+  if (left == 1) tiles(std::integral_constant<int, 1>{});
 }
 
 template <class V, int kColumns>
 [[gnu::always_inline]] inline void generic_tile(const V& v, const Strip& s, int64_t column) {
   const Args& a = *s.args;
   const int64_t step = a.stride_w * kCell;
-  typename V::Vector acc[kColumns];
-  int64_t at[kColumns];
-  unroll<kColumns>([&](auto j) __attribute__((always_inline)) {
-    acc[j] = V::start(s.channels.start);
-    at[j] = s.at + (column + j) * a.channels;
-  });
   const uint8_t* w = s.weight;
+  const uint8_t* constants = w + a.kernel_w * s.slots * sizeof(typename V::Vector);
+  typename V::Vector acc[kColumns];
+  unroll<kColumns>([&](auto j) __attribute__((always_inline)) { acc[j] = V::load(constants); });
   for (int64_t kw = 0; kw < a.kernel_w; ++kw) {
     const uint8_t* x = s.ring + column * step + kw * a.dilation_w * kCell;
     for (int64_t i = 0; i < s.slots; ++i) {
       const typename V::Vector taps = V::load(w);
       unroll<kColumns>([&](auto j) __attribute__((always_inline)) {
-        V::multiply_add(acc[j], V::load(x + j * step), taps);
+        V::template multiply_add_from<0>(acc[j], x + j * step, taps);
       });
       x += s.slot_size;
       w += sizeof(typename V::Vector);
     }
   }
-  v.output(s.channels, acc, at);
+  v.template output<kColumns>(constants, s.channels, acc, s.at + column * a.channels, a.channels,
+                              0);
 }
 
 template <class V>
@@ -194,8 +204,7 @@ void compute(const Call<V>& call, Strip s, int64_t channel, bool two) {
   constexpr int64_t kChannels = kUnit / kParts<V>;
   const int64_t end = smaller(channel + kUnit, a.channels);
   for (; channel < end; channel += kChannels) {
-    s.channels = {a.start + channel, a.multiplier + channel, a.bias + channel,
-                  smaller(kChannels, a.channels - channel)};
+    s.channels = smaller(kChannels, a.channels - channel);
     if constexpr (kKernel == 0) {
       generic(call.vectors, s);
     } else if (two) {
@@ -216,18 +225,19 @@ void run_strip(const Call<V>& call, int64_t unit_begin, int64_t unit_end, int64_
                int64_t row_end, int64_t out_begin, int64_t out_columns) {
   const Args& a = *call.args;
   const Plan& p = call.plan;
-  const Columns columns = input_columns(a, out_begin, out_columns);
+  const int64_t slots = kKernel != 0 ? fixed_slots(kKernel, kStride, V::kHeight) : p.slots;
   const int64_t slot_size = p.columns * kCell;
+  const Columns columns = input_columns(a, out_begin, out_columns);
   int64_t filled = 0;
   for (int64_t row = row_begin; row < row_end; row += kKernel != 0 ? 2 : 1) {
     const bool two = kKernel != 0 && row + 1 < row_end;
     const int64_t first = kKernel != 0 ? (row - row_begin) * kStride / 2 : 0;
-    const int64_t end = first + p.slots - (kStride == 2 && !two ? 1 : 0);
+    const int64_t end = first + slots - (kStride == 2 && !two ? 1 : 0);
     for (int64_t u = unit_begin; u < unit_end; ++u) {
       const int64_t channel = u * kUnit;
       uint8_t* ring = call.scratch + ring_offset(p) + (u - unit_begin) * p.ring_size;
       for (int64_t i = kKernel != 0 ? filled : 0; i < end; ++i) {
-        uint8_t* slot = ring + i % p.slots * slot_size;
+        uint8_t* slot = ring + i % slots * slot_size;
         if constexpr (kKernel != 0) {
           fill<V>(call, columns, channel, row_begin * kStride - a.pad_top + i * 2, 1, V::kHeight,
                   slot);
@@ -239,11 +249,11 @@ void run_strip(const Call<V>& call, int64_t unit_begin, int64_t unit_end, int64_
       }
       const Strip strip = {.args = &a,
                            .ring = ring,
-                           .slots = p.slots,
+                           .slots = slots,
                            .slot_size = slot_size,
                            .first = first,
                            .weight = call.scratch + (u - unit_begin) * p.weight_size,
-                           .channels = {},
+                           .channels = 0,
                            .at = (row * a.out_w + out_begin) * a.channels + channel,
                            .columns = out_columns};
       compute<V, kKernel, kStride>(call, strip, channel, two);
@@ -252,16 +262,30 @@ void run_strip(const Call<V>& call, int64_t unit_begin, int64_t unit_end, int64_
   }
 }
 
+// The weights of a unit, ready for tiles.
+template <class V>
+void arrange(const Args& a, const Plan& p, int64_t unit, uint8_t* to) {
+  constexpr int64_t kVector = sizeof(typename V::Vector);
+  const int64_t part_size = p.weight_size / kParts<V>;
+  V::arrange(a, p, a.weight + unit * a.kernel_h * ceil_div(a.kernel_w, 4) * kCell, to);
+  for (int64_t part = 0; part < kParts<V>; ++part) {
+    const int64_t channel = (unit * kParts<V> + part) * (kUnit / kParts<V>);
+    uint8_t* constants = to + (part + 1) * part_size - 3 * kVector;
+    memcpy(constants, a.start + channel, kVector);
+    memcpy(constants + kVector, a.multiplier + channel, kVector);
+    memcpy(constants + 2 * kVector, a.bias + channel, kVector);
+  }
+}
+
 template <class V, int kKernel, int kStride>
 void run_with(const Args& a, int64_t row_begin, int64_t row_end, std::byte* scratch) {
   const Call<V> call = {&a, make_plan(a, V::kHeight), V(a), reinterpret_cast<uint8_t*>(scratch)};
   const Plan& p = call.plan;
   memset(call.scratch + padding_offset(p), a.pad_value ^ a.x_flip, kUnit);
-  const int64_t packed_size = a.kernel_h * ceil_div(a.kernel_w, 4) * kCell;
   for (int64_t unit = 0; unit < p.units; unit += p.group) {
     const int64_t unit_end = smaller(unit + p.group, p.units);
     for (int64_t u = unit; u < unit_end; ++u) {
-      V::arrange(a, p, a.weight + u * packed_size, call.scratch + (u - unit) * p.weight_size);
+      arrange<V>(a, p, u, call.scratch + (u - unit) * p.weight_size);
     }
     for (int64_t column = 0; column < a.out_w; column += p.strip) {
       run_strip<V, kKernel, kStride>(call, unit, unit_end, row_begin, row_end, column,

@@ -47,12 +47,11 @@ struct Plan {
   int64_t group;        // units whose weights and ring are in scratch together
   int64_t strip;        // output columns computed together
   int64_t columns;      // input columns of a strip
-  int64_t weight_size;  // bytes of scratch for the weights of a unit
+  int64_t weight_size;  // bytes of scratch for the taps, start, multiplier and bias of a unit
   int64_t ring_size;    // bytes of scratch for the ring of a unit
 };
 
-// Half of the smallest L2 cache in use.
-constexpr int64_t kCacheBytes = 128 * 1024;
+constexpr int64_t kCacheBytes = 64 * 1024;
 
 inline Plan make_plan(const Args& a, int64_t height) {
   const bool fixed = is_fixed(a);
@@ -62,7 +61,7 @@ inline Plan make_plan(const Args& a, int64_t height) {
   p.slots = fixed ? fixed_slots(a.kernel_h, a.stride_h, height) : p.bundles;
   p.shifts = fixed && a.stride_h == 1 ? 2 : 1;
   p.units = ceil_div(a.channels, kUnit);
-  p.weight_size = a.kernel_w * p.shifts * p.bundles * kCell;
+  p.weight_size = (a.kernel_w * p.shifts * p.bundles + 3) * kCell;
 
   // Four units of a column are a cache line of x.
   const int64_t extent = (a.kernel_w - 1) * a.dilation_w + 1;

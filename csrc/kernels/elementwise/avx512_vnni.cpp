@@ -1,4 +1,4 @@
-#include "elementwise/body.h"
+#include "body.h"
 #include "simd/avx512.h"
 
 namespace qnative::elementwise {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "elementwise/elementwise.h"
+#include "elementwise.h"
 #include "simd/requantize.h"
 
 namespace qnative::elementwise {

@@ -1,4 +1,4 @@
-#include "elementwise/elementwise.h"
+#include "elementwise.h"
 
 namespace qnative::elementwise {
 

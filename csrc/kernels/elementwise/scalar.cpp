@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include "elementwise/elementwise.h"
+#include "elementwise.h"
 
 namespace qnative::elementwise {
 

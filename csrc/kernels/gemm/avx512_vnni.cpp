@@ -9,27 +9,38 @@ namespace {
 // A tile: 16 * kVectors columns of kRows rows, of which `columns` columns are stored.
 using TileFn = void(const Args& args, int64_t m, int64_t n, int64_t columns);
 
-[[gnu::always_inline]] inline __m512i to_int32(__m512i acc, __m512 multiplier, __m512 bias,
-                                               __m512 hi) {
-  const __m512 r = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc), multiplier, bias);
-  return _mm512_cvtps_epi32(_mm512_min_ps(r, hi));
-}
+// Requantize in vectors. y may alias anything as far as the compiler knows: read from Args, all of
+// it would be read and broadcast again after every row.
+struct Requantizer {
+  explicit Requantizer(const Requantize& q)
+      : hi(_mm512_set1_ps(static_cast<float>(q.hi - q.zero_point))),
+        zero_point(_mm512_set1_epi16(static_cast<int16_t>(q.zero_point))),
+        lo(_mm512_set1_epi8(static_cast<int8_t>(q.lo))),
+        flip(_mm512_set1_epi8(static_cast<int8_t>(q.flip))),
+        order(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)) {}
 
-// 16 * kVectors int32 to bytes in order. Saturation does the lower clamp: what is below -32768 (and
-// INT_MIN, which cvtps gives below int32) ends as 0 after the zero point is added.
-template <int kVectors>
-[[gnu::always_inline]] inline __m512i to_bytes(const __m512i (&v)[kVectors], const Requantize& q) {
-  constexpr int kLast = kVectors - 1;
-  const __m512i zero_point = _mm512_set1_epi16(static_cast<int16_t>(q.zero_point));
-  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  const __m512i low = _mm512_packs_epi32(v[0], v[kLast < 1 ? kLast : 1]);
-  const __m512i high = kVectors <= 2 ? low : _mm512_packs_epi32(v[kLast < 2 ? kLast : 2], v[kLast]);
-  __m512i bytes =
-      _mm512_packus_epi16(_mm512_adds_epi16(low, zero_point), _mm512_adds_epi16(high, zero_point));
-  bytes = _mm512_permutexvar_epi32(order, bytes);
-  bytes = _mm512_max_epu8(bytes, _mm512_set1_epi8(static_cast<int8_t>(q.lo)));
-  return _mm512_xor_si512(bytes, _mm512_set1_epi8(static_cast<int8_t>(q.flip)));
-}
+  [[gnu::always_inline]] __m512i to_int32(__m512 r) const {
+    return _mm512_cvtps_epi32(_mm512_min_ps(r, hi));
+  }
+
+  // 16 * kVectors int32 to bytes in order. Saturation does the lower clamp: what is below -32768
+  // (and INT_MIN, which cvtps gives below int32) ends as 0 after the zero point is added.
+  template <int kVectors>
+  [[gnu::always_inline]] __m512i to_bytes(const __m512i (&v)[kVectors]) const {
+    constexpr int kLast = kVectors - 1;
+    const __m512i low =
+        _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[kLast < 1 ? kLast : 1]), zero_point);
+    __m512i high = low;
+    if constexpr (kVectors > 2) {
+      high = _mm512_adds_epi16(_mm512_packs_epi32(v[2], v[kLast]), zero_point);
+    }
+    const __m512i bytes = _mm512_permutexvar_epi32(order, _mm512_packus_epi16(low, high));
+    return _mm512_xor_si512(_mm512_max_epu8(bytes, lo), flip);
+  }
+
+  __m512 hi;
+  __m512i zero_point, lo, flip, order;
+};
 
 // Masked stores are several times slower than plain ones: only for the last columns.
 template <int kVectors>
@@ -53,17 +64,20 @@ template <int kRows, int kVectors>
 [[gnu::always_inline]] inline void store_requantized(const Args& args,
                                                      const __m512i (&acc)[kRows][kVectors],
                                                      int64_t m, int64_t n, int64_t columns) {
-  const Requantize& q = args.requantize;
-  const __m512 hi = _mm512_set1_ps(static_cast<float>(q.hi - q.zero_point));
-  uint8_t* y = static_cast<uint8_t*>(args.y) + m * args.y_stride + n;
+  const Requantizer requantizer(args.requantize);
+  const float* multiplier = args.multiplier + n;
+  const float* bias = args.bias + n;
+  const int64_t y_stride = args.y_stride;
+  uint8_t* y = static_cast<uint8_t*>(args.y) + m * y_stride + n;
   unroll<kRows>([&](auto i) __attribute__((always_inline)) {
     __m512i v[kVectors];
     unroll<kVectors>([&](auto j) __attribute__((always_inline)) {
-      v[j] = to_int32(acc[i][j], _mm512_loadu_ps(args.multiplier + n + 16 * j),
-                      _mm512_loadu_ps(args.bias + n + 16 * j), hi);
+      v[j] = requantizer.to_int32(_mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i][j]),
+                                                  _mm512_loadu_ps(multiplier + 16 * j),
+                                                  _mm512_loadu_ps(bias + 16 * j)));
     });
-    store_bytes<kVectors>(y, to_bytes<kVectors>(v, q), columns);
-    y += args.y_stride;
+    store_bytes<kVectors>(y, requantizer.to_bytes(v), columns);
+    y += y_stride;
   });
 }
 

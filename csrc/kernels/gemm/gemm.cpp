@@ -24,7 +24,8 @@ std::span<const Kernel<Fn>> kernels() {
 
 int64_t scratch_size(const Args& args, int64_t rows) {
   const int64_t block = std::min(wide_block_rows(args), rows);
-  return block * wide_row_stride(args) * static_cast<int64_t>(sizeof(int16_t));
+  const int64_t panel = block >= kWidenPanelRows ? row_size(args) * kPanelColumns : 0;
+  return (block * wide_row_stride(args) + panel) * static_cast<int64_t>(sizeof(int16_t));
 }
 
 }  // namespace qnative::gemm

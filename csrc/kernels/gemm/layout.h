@@ -35,18 +35,19 @@ struct Blocks {
   int64_t count, size, larger;
 };
 
-// avx2.cpp copies a block of rows into scratch as int16. The block stays in the L2 cache, and six
-// rows, the height of its tile, are the least. Odd strides in units of 64 bytes keep the rows of a
-// tile out of one set of the L1 cache.
-constexpr int64_t kWideRowAlignment = 64 / sizeof(int16_t);
+// avx2.cpp copies a block of rows into scratch as int16. The block stays in the L2 cache, and the
+// height of a tile is the least. Odd strides in units of 64 bytes keep the rows of a tile out of
+// one set of the L1 cache. From kWidenPanelRows rows on it also widens the weights of one panel.
+constexpr int64_t kWideTileRows = 6;
+constexpr int64_t kWidenPanelRows = 24;
 inline int64_t wide_row_stride(const Args& args) {
-  const int64_t lines = ceil_div(row_size(args), kWideRowAlignment);
-  return (lines | 1) * kWideRowAlignment;
+  constexpr int64_t kLine = 64 / sizeof(int16_t);
+  return (ceil_div(row_size(args), kLine) | 1) * kLine;
 }
 inline int64_t wide_block_rows(const Args& args) {
-  constexpr int64_t kTileRows = 6, kBlockElements = 96 * 1024;
-  const int64_t tiles = kBlockElements / (wide_row_stride(args) * kTileRows);
-  return kTileRows * (tiles > 1 ? tiles : 1);
+  constexpr int64_t kBlockElements = 96 * 1024;
+  const int64_t tiles = kBlockElements / (wide_row_stride(args) * kWideTileRows);
+  return kWideTileRows * (tiles > 1 ? tiles : 1);
 }
 
 }  // namespace

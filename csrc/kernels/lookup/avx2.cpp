@@ -1,6 +1,6 @@
 #include "simd/avx2.h"
 
-#include "lookup/lookup.h"
+#include "lookup.h"
 
 namespace qnative::lookup {
 namespace {

@@ -1,4 +1,4 @@
-#include "lookup/lookup.h"
+#include "lookup.h"
 #include "simd/avx512.h"
 
 namespace qnative::lookup {

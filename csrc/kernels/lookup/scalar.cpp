@@ -1,4 +1,4 @@
-#include "lookup/lookup.h"
+#include "lookup.h"
 
 namespace qnative::lookup {
 

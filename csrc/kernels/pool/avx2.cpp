@@ -1,6 +1,6 @@
 #include "simd/avx2.h"
 
-#include "pool/body.h"
+#include "body.h"
 
 namespace qnative::pool {
 

@@ -1,4 +1,4 @@
-#include "pool/pool.h"
+#include "pool.h"
 
 namespace qnative::pool {
 

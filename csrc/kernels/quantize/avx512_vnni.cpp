@@ -1,4 +1,4 @@
-#include "quantize/body.h"
+#include "body.h"
 #include "simd/avx512.h"
 
 namespace qnative::quantize {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "quantize/quantize.h"
+#include "quantize.h"
 #include "simd/requantize.h"
 
 namespace qnative::quantize {

@@ -1,4 +1,4 @@
-#include "quantize/quantize.h"
+#include "quantize.h"
 
 namespace qnative::quantize {
 

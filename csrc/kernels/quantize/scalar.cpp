@@ -1,6 +1,6 @@
 #include <limits>
 
-#include "quantize/quantize.h"
+#include "quantize.h"
 
 namespace qnative::quantize {
 namespace {

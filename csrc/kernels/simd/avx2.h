@@ -63,6 +63,7 @@ struct Avx2 {
   static Bytes bytes(int x) { return _mm256_set1_epi8(static_cast<char>(x)); }
   static Bytes exclusive_or(Bytes x, Bytes y) { return _mm256_xor_si256(x, y); }
   static Bytes max_unsigned(Bytes x, Bytes y) { return _mm256_max_epu8(x, y); }
+  static Bytes max_signed(Bytes x, Bytes y) { return _mm256_max_epi8(x, y); }
   static Bytes min_unsigned(Bytes x, Bytes y) { return _mm256_min_epu8(x, y); }
   static Bytes spread(Bytes x) {
     return _mm256_permutevar8x32_epi32(x, _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7));

@@ -48,6 +48,7 @@ struct Avx512 {
   static Bytes bytes(int x) { return _mm512_set1_epi8(static_cast<char>(x)); }
   static Bytes exclusive_or(Bytes x, Bytes y) { return _mm512_xor_si512(x, y); }
   static Bytes max_unsigned(Bytes x, Bytes y) { return _mm512_max_epu8(x, y); }
+  static Bytes max_signed(Bytes x, Bytes y) { return _mm512_max_epi8(x, y); }
   static Bytes min_unsigned(Bytes x, Bytes y) { return _mm512_min_epu8(x, y); }
   static Bytes spread(Bytes x) { return _mm512_permutexvar_epi32(transposed(), x); }
   static Bytes collect(Bytes x) { return _mm512_permutexvar_epi32(transposed(), x); }

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "qnative/ops.h"
+
+// What the tests of the C++ functions share. Scales are powers of two, so that float64 computes
+// what the ops compute without any rounding but the last.
+namespace qnative::ops::testing {
+
+struct QParams {
+  double scale;
+  int64_t zero_point;
+};
+
+inline at::Tensor random_bytes(at::IntArrayRef sizes, at::ScalarType dtype) {
+  const bool is_unsigned = dtype == at::kByte;
+  return at::randint(is_unsigned ? 0 : -128, is_unsigned ? 256 : 128, sizes, dtype);
+}
+
+inline at::Tensor real(const at::Tensor& x, const QParams& q) {
+  return (x.to(at::kDouble) - q.zero_point) * q.scale;
+}
+
+inline at::Tensor quantized(const at::Tensor& real, const QParams& q, at::ScalarType dtype) {
+  const bool is_unsigned = dtype == at::kByte;
+  return (at::round(real / q.scale) + q.zero_point)
+      .clamp(is_unsigned ? 0 : -128, is_unsigned ? 255 : 127)
+      .to(dtype);
+}
+
+inline void expect_equal(const at::Tensor& y, const at::Tensor& expected) {
+  ASSERT_EQ(y.scalar_type(), expected.scalar_type());
+  ASSERT_EQ(y.sizes(), expected.sizes());
+  EXPECT_TRUE(at::equal(y, expected)) << "differ: " << (y != expected).sum().item<int64_t>();
+}
+
+// f() throws a c10::Error that contains `message`.
+template <class F>
+void expect_error(const F& f, const std::string& message) {
+  try {
+    f();
+    ADD_FAILURE() << "no error; wanted: " << message;
+  } catch (const c10::Error& error) {
+    EXPECT_NE(std::string(error.what_without_backtrace()).find(message), std::string::npos)
+        << error.what_without_backtrace();
+  }
+}
+
+}  // namespace qnative::ops::testing

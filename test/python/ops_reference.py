@@ -1,0 +1,133 @@
+"""The arithmetic of the ops, once more, in numpy and from their formulas, exact in every step."""
+
+import numpy as np
+import torch
+
+RANGES = {torch.uint8: (0, 255), torch.int8: (-128, 127)}
+NUMPY = {torch.uint8: np.uint8, torch.int8: np.int8}
+NO_CLAMP = (-np.inf, np.inf)
+ACTIVATIONS = {"none": NO_CLAMP, "relu": (0, np.inf), "relu6": (0, 6)}
+
+
+def f32(value) -> np.ndarray:
+    """Rounds a float64 to float32."""
+    return np.asarray(value, dtype=np.float64).astype(np.float32)
+
+
+def fma(a, b, c) -> np.ndarray:
+    """a * b + c of float32 with one rounding.
+
+    The product is exact in float64. The sum is rounded to odd there, so that rounding it again to
+    float32 gives the float32 next to the exact sum.
+    """
+    product, c = np.broadcast_arrays(a.astype(np.float64) * b.astype(np.float64), c)
+    c = c.astype(np.float64)
+    total = np.asarray(product + c)
+    added = total - product
+    error = (product - (total - added)) + (c - added)
+    bits = total.view(np.int64)
+    is_inexact_even = (error != 0) & (bits & 1 == 0)
+    odd = bits + np.where(is_inexact_even, np.where((error > 0) == (total > 0), 1, -1), 0)
+    return odd.view(np.float64).astype(np.float32)
+
+
+def requantize(r, zero_point, dtype, clamp=NO_CLAMP, y_scale=1.0) -> torch.Tensor:
+    """clamp(rne(clamped r) + zero_point): the activation clamps before rounding.
+
+    r is in units of y_scale, the clamp is in real numbers.
+    """
+    low, high = RANGES[dtype]
+    bounded = np.clip(r, f32(clamp[0] / y_scale), f32(clamp[1] / y_scale)).astype(np.float64)
+    y = np.clip(np.rint(bounded) + zero_point, low, high)
+    return torch.from_numpy(np.asarray(y, dtype=NUMPY[dtype]))
+
+
+def centred(x: torch.Tensor, zero_point) -> np.ndarray:
+    return np.asarray(x.numpy().astype(np.int64) - zero_point)
+
+
+def products_to_output(
+    acc, x_scale, w_scale, bias, y_scale, y_zero_point, y_dtype, activation="none", args=()
+):
+    """From int sums [..., N] to the output of linear and conv."""
+    assert np.abs(acc).max(initial=0) < 2**31
+    clamp = tuple(args) if activation == "clamp" else ACTIVATIONS[activation]
+    if y_dtype == torch.float32:
+        y_scale = 1.0
+    multiplier = f32(x_scale * w_scale.numpy().astype(np.float64) / y_scale)
+    b = np.zeros(len(multiplier)) if bias is None else bias.numpy().astype(np.float64)
+    r = fma(acc.astype(np.float32), multiplier, f32(b / y_scale))
+    if y_dtype == torch.float32:
+        return torch.from_numpy(np.clip(r, f32(clamp[0]), f32(clamp[1])))
+    return requantize(r, y_zero_point, y_dtype, clamp, y_scale)
+
+
+def linear(x, x_scale, x_zero_point, w, w_scale, bias, *output):
+    """output: y_scale, y_zero_point, y_dtype, activation="none", activation_args=()."""
+    # float64 holds the integers exactly, and its product is fast.
+    acc = centred(x, x_zero_point).astype(np.float64) @ w.numpy().astype(np.float64).T
+    return products_to_output(acc.astype(np.int64), x_scale, w_scale, bias, *output)
+
+
+def conv2d(x, x_scale, x_zero_point, w, w_scale, bias, window, groups, *output):
+    """x [N, C, H, W]; window: stride (h, w), padding (top, bottom, left, right), dilation (h, w);
+    output as in linear."""
+    stride, padding, dilation = window
+    top, bottom, left, right = padding
+    values = np.pad(centred(x, x_zero_point), ((0, 0), (0, 0), (top, bottom), (left, right)))
+    weight = w.numpy().astype(np.float64)
+    n, _, h, wd = values.shape
+    o, cg, kh, kw = weight.shape
+    oh = (h - (kh - 1) * dilation[0] - 1) // stride[0] + 1
+    ow = (wd - (kw - 1) * dilation[1] - 1) // stride[1] + 1
+    acc = np.zeros((n, oh, ow, groups, o // groups))
+    for i in range(kh):
+        for j in range(kw):
+            rows = slice(i * dilation[0], i * dilation[0] + (oh - 1) * stride[0] + 1, stride[0])
+            columns = slice(j * dilation[1], j * dilation[1] + (ow - 1) * stride[1] + 1, stride[1])
+            tap = values[:, :, rows, columns].astype(np.float64).reshape(n, groups, cg, oh, ow)
+            acc += np.einsum("ngchw,goc->nhwgo", tap, weight[:, :, i, j].reshape(groups, -1, cg))
+    acc = acc.reshape(n, oh, ow, o).astype(np.int64)
+    y = products_to_output(acc, x_scale, w_scale, bias, *output)
+    return y.permute(0, 3, 1, 2)
+
+
+def add(a, aq, b, bq, y_scale, y_zero_point, y_dtype, clamp=NO_CLAMP, alpha=1.0):
+    """aq, bq: (scale, zero_point)."""
+    left = centred(a, aq[1]).astype(np.float32)
+    right = centred(b, bq[1]).astype(np.float32) * f32(alpha * bq[0] / y_scale)
+    r = fma(left, f32(aq[0] / y_scale), right)
+    return requantize(r, y_zero_point, y_dtype, clamp, y_scale)
+
+
+def mul(a, aq, b, bq, y_scale, y_zero_point, y_dtype, clamp=NO_CLAMP):
+    product = centred(a, aq[1]) * centred(b, bq[1])
+    r = product.astype(np.float32) * f32(aq[0] * bq[0] / y_scale)
+    return requantize(r, y_zero_point, y_dtype, clamp, y_scale)
+
+
+def rescale(x, scale, zero_point, y_scale, y_zero_point, y_dtype):
+    r = centred(x, zero_point).astype(np.float32) * f32(scale / y_scale)
+    return requantize(r, y_zero_point, y_dtype)
+
+
+def mean(sums, divisors, x_scale, y_scale, y_zero_point, y_dtype):
+    """sums of x - x_zero_point."""
+    r = sums.astype(np.float32) * f32(x_scale / (divisors * y_scale))
+    return requantize(r, y_zero_point, y_dtype)
+
+
+def quantize(x, scale, zero_point, dtype, low=None, high=None):
+    """scale and zero_point broadcast against x."""
+    lowest, highest = RANGES[dtype]
+    low, high = lowest if low is None else low, highest if high is None else high
+    with np.errstate(over="ignore"):
+        r = x.to(torch.float32).numpy() * f32(1.0 / np.asarray(scale, dtype=np.float64))
+    r = np.where(np.isnan(r), 0, r).astype(np.float64)
+    y = np.clip(np.rint(r) + np.asarray(zero_point), low, high)
+    return torch.from_numpy(np.asarray(y, dtype=NUMPY[dtype]))
+
+
+def dequantize(x, scale, zero_point):
+    real = centred(x, zero_point).astype(np.float32) * f32(scale)
+    return torch.from_numpy(np.asarray(real))

@@ -1,0 +1,53 @@
+"""What the property tests of the ops draw from. Tensors come from a drawn seed, which shrinks well
+and fills them faster than hypothesis could."""
+
+import torch
+from hypothesis import settings
+from hypothesis import strategies as st
+from ops_reference import RANGES
+
+# The same examples at every run: a failure in CI is a failure on the desk.
+repeatable = settings(derandomize=True, deadline=None, max_examples=60, print_blob=False)
+
+seeds = st.integers(0, 2**32 - 1)
+dtypes_8bit = st.sampled_from([torch.uint8, torch.int8])
+scales = st.floats(1e-3, 1e2)
+activations = st.sampled_from(
+    [("none", []), ("relu", []), ("relu6", []), ("clamp", [-1.5, 2.25]), ("clamp", [0.5, 0.5])]
+)
+channels_last = st.booleans()
+
+
+@st.composite
+def qparams(draw, dtype):
+    low, high = RANGES[dtype]
+    return draw(scales), draw(st.sampled_from([low, high, 0, 1, 37, high - 3]))
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def integers(shape, dtype, g: torch.Generator) -> torch.Tensor:
+    """Full range; a quarter of the tensors hold extremes only."""
+    low, high = RANGES[dtype]
+    x = torch.randint(low, high + 1, shape, dtype=dtype, generator=g)
+    if torch.randint(4, (1,), generator=g) == 0:
+        x = torch.where(x < (low + high) // 2, low, high).to(dtype)
+    return x
+
+
+def strided(x: torch.Tensor, kind: int) -> torch.Tensor:
+    """The same values with other strides."""
+    if kind == 1 and x.dim() == 4:
+        return x.to(memory_format=torch.channels_last)
+    if kind == 2 and x.dim():
+        return x.repeat_interleave(2, dim=-1)[..., ::2]
+    if kind == 3 and x.dim() >= 2:
+        return x.transpose(-1, -2).contiguous().transpose(-1, -2)
+    return x
+
+
+def fitting_scale(k: int, x_scale: float, w_scale: float) -> float:
+    """A y_scale under which sums of k products of full-range values use the whole output range."""
+    return max(x_scale * w_scale * 74 * 74 * k**0.5 / 64, 1e-30)
