@@ -13,3 +13,18 @@ def library_path() -> str:
 
 
 torch.ops.load_library(library_path())
+
+from .lowering import lower  # noqa: E402  (the library comes first)
+from .recipes import quantize  # noqa: E402
+from .report import NotQuantizedError, Report  # noqa: E402
+
+__all__ = ["NotQuantizedError", "Quantizer", "Report", "library_path", "lower", "quantize"]
+
+
+def __getattr__(name: str):
+    # The Quantizer is a torchao class; everything else works without torchao.
+    if name == "Quantizer":
+        from .quantizer import Quantizer
+
+        return Quantizer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

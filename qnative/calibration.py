@@ -11,9 +11,9 @@ from .lowering import graph as ir
 from .lowering.emit import conv2d_sides
 from .rounding import InputMoments
 
-# Patches of an image, or rows of a matrix, that are taken for the moments: 32 images of 128 patches
-# determine the 1152 x 1152 moments of the widest layer of EfficientNet-lite0 well enough.
-_PATCHES = 128
+# Patches of an image, or rows of a matrix, that are taken for the moments: the more, the more
+# moments there are to determine.
+_LEAST_PATCHES, _MOST_PATCHES = 32, 128
 # Above, the moments take more than 100 MB a layer: its weights are rounded to nearest.
 _LARGEST_K = 5120
 
@@ -28,13 +28,14 @@ class _Collector(torch.nn.Module):
         self.shape, self.generator = tuple(weight.shape), generator
         k = weight.numel() // weight.shape[0]
         groups = self.args["groups"] if self.is_conv else 1
+        self.patches = min(_LEAST_PATCHES + k // 8, _MOST_PATCHES)
         self.moments = InputMoments.zeros(groups, k, second=k <= _LARGEST_K)
 
     def forward(self, x: torch.Tensor) -> None:
         if x.numel() == 0:
             return
         if not self.is_conv:
-            limit = _PATCHES * (x.shape[0] if x.dim() > 1 else 1)
+            limit = self.patches * (x.shape[0] if x.dim() > 1 else 1)
             self.moments.update(rounding.linear_patches(x, limit, self.generator))
             return
         args, x = self.args, x if x.dim() == 4 else x.unsqueeze(0)
@@ -45,7 +46,7 @@ class _Collector(torch.nn.Module):
             conv2d_sides(args, self.shape),
             args["dilation"],
             args["groups"],
-            _PATCHES * x.shape[0],
+            self.patches * x.shape[0],
             self.generator,
         )
         self.moments.update(patches)

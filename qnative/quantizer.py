@@ -13,7 +13,7 @@ from torchao.quantization.pt2e.quantizer import (
 from torchao.quantization.pt2e.quantizer import Quantizer as TorchAOQuantizer
 
 from .lowering import table
-from .lowering.graph import STORAGE_DTYPES, Unsupported, bind, kind
+from .lowering.graph import STORAGE_DTYPES, Unsupported, bind, kind, make_functional
 from .lowering.lower import REASON
 from .observers import HistogramObserver, PerChannelWeightObserver
 from .patterns import ConfigIndex, observation, static_dtypes
@@ -43,8 +43,8 @@ class Quantizer(TorchAOQuantizer):
       A sum or product with a number has its own, whatever the row says: upstream derives it from
       the input, and both are exact.
 
-    Outputs of linear and conv2d that nothing uses in 8 bits stay float32. ``why`` of a node that was
-    not annotated is in the report of the lowered model.
+    Outputs of linear and conv2d that nothing uses in 8 bits stay float32. Why a node was not
+    annotated is in the report of the lowered model.
     """
 
     def __init__(
@@ -70,8 +70,7 @@ class Quantizer(TorchAOQuantizer):
     def transform_for_annotation(self, model: GraphModule) -> GraphModule:
         """In-place aten ops become out-of-place ones: a copy in between, such as a quantized one,
         would not see what they write."""
-        for node in model.graph.nodes:
-            _make_functional(node)
+        make_functional(model.graph)
         model.recompile()
         return model
 
@@ -81,24 +80,6 @@ class Quantizer(TorchAOQuantizer):
 
     def validate(self, model: GraphModule) -> None:
         """Nothing to do: what cannot run was not annotated."""
-
-
-def _make_functional(node: Node) -> None:
-    if not isinstance(node.target, torch._ops.OpOverload):
-        return
-    namespace, name = node.target._schema.name.split("::")
-    if namespace != "aten" or not name.endswith("_") or name.endswith("__"):
-        return
-    packet = getattr(torch.ops.aten, name[:-1], None)
-    overload = node.target._overloadname
-    if packet is None or overload not in packet.overloads() or not node.args:
-        return
-    written = node.args[0]
-    if not isinstance(written, Node) or written.op == "get_attr":
-        return
-    node.target = getattr(packet, overload)
-    order = {n: i for i, n in enumerate(node.graph.nodes)}
-    written.replace_all_uses_with(node, delete_user_cb=lambda user: order[user] > order[node])
 
 
 class _Annotation:

@@ -47,8 +47,8 @@ def quantize(
     Returns a GraphModule with ``.report``, one row for each node of the float graph. It runs in
     eager mode, under torch.jit.trace, torch.compile and torch.export.
 
-    Raises ValueError for an unknown recipe or option, for missing calibration data and for data that
-    is not finite; RuntimeError, with the cause, for a model that torch.export rejects.
+    Raises ValueError for an unknown recipe or option, for missing calibration data and for data
+    that is not finite; RuntimeError, with the cause, for a model that torch.export rejects.
     """
     _check_arguments(example_inputs, calibration, recipe, weight_rounding)
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
@@ -59,7 +59,7 @@ def quantize(
     model = copy.deepcopy(model).eval()
     exported, notes = _export(model, example_inputs, dynamic_shapes)
     float_rows = [
-        Row(node.name, ir.module_path(node), ir.target_name(node), FREE)
+        Row(node.name, ir.module_path(node), ir.op_name(node), FREE)
         for node in exported.graph.nodes
         if node.op == "call_function"
     ]
@@ -105,8 +105,8 @@ def _check_arguments(
         )
     if isinstance(calibration, torch.Tensor):
         raise TypeError(
-            "qnative.quantize: calibration must be an iterable of inputs, such as [tensor], got one "
-            "Tensor"
+            "qnative.quantize: calibration must be an iterable of inputs, such as [tensor], got a "
+            "tensor"
         )
 
 
@@ -166,9 +166,10 @@ def _export_batch(model: torch.nn.Module, inputs: tuple[Any, ...]) -> torch.expo
         raise _FixedBatch(str(error).strip().splitlines()[0]) from error
     for node in program.graph.nodes:
         value = ir.tensor_of(node)
-        if node.op == "placeholder" and node.name in program.graph_signature.user_inputs:
-            if value is not None and value.dim() > 0 and isinstance(value.shape[0], int):
-                raise _FixedBatch(f"the model computes with the size of {node.name}")
+        if node.name not in program.graph_signature.user_inputs or value is None:
+            continue
+        if value.dim() > 0 and isinstance(value.shape[0], int):
+            raise _FixedBatch(f"the model computes with the size of {node.name}")
     return program
 
 

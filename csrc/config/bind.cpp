@@ -29,7 +29,20 @@ void def_common(torch::class_<T>& cls) {
   cls.def("__eq__", [](const Self& self, const Self& other) { return *self == *other; });
   cls.def("__ne__", [](const Self& self, const Self& other) { return !(*self == *other); });
   cls.def("tracing_mode", [](const Self&) -> std::string { return "real"; });
+  // A new object that holds the same lists, dicts and objects.
+  cls.def("_shallow_copy", [](const Self& self) { return c10::make_intrusive<T>(*self); });
   cls.def("_id", [](const Self& self) { return reinterpret_cast<int64_t>(self.get()); });
+}
+
+// from_dict is a method here, called as DTypeConfig().from_dict(dict): TorchScript cannot save a
+// call of a static method.
+template <typename T>
+void def_dict(torch::class_<T>& cls) {
+  using Self = c10::intrusive_ptr<T>;
+  cls.def("to_dict", &T::to_dict);
+  cls.def("from_dict", [](const Self&, const c10::Dict<std::string, IValue>& dict) -> Self {
+    return T::from_dict(dict);
+  });
 }
 
 std::optional<int64_t> to_int(std::optional<at::ScalarType> dtype) {
@@ -94,29 +107,6 @@ void def_dtype(torch::class_<DTypeConfig>& cls, const std::string& name) {
       [](const DTypes& self, const Constraints& value) { (self.get()->*set)(value); });
 }
 
-// One of the objects of backends.h, by name.
-DTypes named_dtype_config(const std::string& name) {
-  using Getter = const DTypeConfigPtr& (*)();
-  static const std::vector<std::pair<std::string, Getter>> all = {
-      {"weighted_op_quint8_dtype_config", weighted_op_quint8_dtype_config},
-      {"default_op_quint8_dtype_config", default_op_quint8_dtype_config},
-      {"default_op_fp16_dtype_config", default_op_fp16_dtype_config},
-      {"default_dynamic_int8_dtype_config", default_dynamic_int8_dtype_config},
-      {"default_dynamic_float16_dtype_config", default_dynamic_float16_dtype_config},
-      {"input_output_only_quint8_dtype_config", input_output_only_quint8_dtype_config},
-      {"weight_only_quint8_dtype_config", weight_only_quint8_dtype_config},
-      {"weight_only_quint4x2_dtype_config", weight_only_quint4x2_dtype_config},
-  };
-  std::string names;
-  for (const auto& [known, getter] : all) {
-    if (known == name) {
-      return getter();
-    }
-    names += (names.empty() ? "" : ", ") + known;
-  }
-  TORCH_CHECK_VALUE(false, "qnative: no DTypeConfig is named '", name, "'. There are: ", names);
-}
-
 void bind_dtype_config(torch::Library& m) {
   auto cls = m.class_<DTypeConfig>("DTypeConfig");
   cls.def(
@@ -143,9 +133,7 @@ void bind_dtype_config(torch::Library& m) {
         self->bias_dtype = values::to_dtype(dtype, "bias_dtype");
       });
   cls.def_readwrite("is_dynamic", &DTypeConfig::is_dynamic);
-  cls.def("to_dict", &DTypeConfig::to_dict);
-  cls.def_static("from_dict", &DTypeConfig::from_dict);
-  cls.def_static("named", &named_dtype_config);
+  def_dict(cls);
   def_common(cls);
 }
 
@@ -246,9 +234,7 @@ void bind_pattern_config(torch::Library& m) {
   def_container<C::InputTypeToIndex, &C::input_type_to_index, &C::set_input_type_to_index>(
       cls, "input_type_to_index");
   cls.def("pattern_key", [](const PatternConfig& self) { return self->pattern_key().to_ivalue(); });
-  cls.def("to_dict", &C::to_dict);
-  cls.def_static("from_dict", &C::from_dict);
-  cls.def("_shallow_copy", [](const PatternConfig& self) { return c10::make_intrusive<C>(*self); });
+  def_dict(cls);
   def_common(cls);
 }
 
@@ -293,12 +279,44 @@ void bind_backend_config(torch::Library& m) {
   cls.def("erase", [](const Config& self, const IValue& key) {
     return self->erase(Pattern::from_ivalue(key));
   });
-  cls.def("to_dict", &C::to_dict);
-  cls.def_static("from_dict", &C::from_dict);
-  cls.def_static("get_native_backend_config", &get_native_backend_config);
-  cls.def_static("get_test_only_legacy_native_backend_config",
-                 &get_test_only_legacy_native_backend_config);
+  def_dict(cls);
   def_common(cls);
+}
+
+// One of the objects of backends.h, by name.
+DTypes dtype_config(const std::string& name) {
+  using Getter = const DTypeConfigPtr& (*)();
+  static const std::vector<std::pair<std::string, Getter>> all = {
+      {"weighted_op_quint8_dtype_config", weighted_op_quint8_dtype_config},
+      {"default_op_quint8_dtype_config", default_op_quint8_dtype_config},
+      {"default_op_fp16_dtype_config", default_op_fp16_dtype_config},
+      {"default_dynamic_int8_dtype_config", default_dynamic_int8_dtype_config},
+      {"default_dynamic_float16_dtype_config", default_dynamic_float16_dtype_config},
+      {"input_output_only_quint8_dtype_config", input_output_only_quint8_dtype_config},
+      {"weight_only_quint8_dtype_config", weight_only_quint8_dtype_config},
+      {"weight_only_quint4x2_dtype_config", weight_only_quint4x2_dtype_config},
+  };
+  std::string names;
+  for (const auto& [known, getter] : all) {
+    if (known == name) {
+      return getter();
+    }
+    names += (names.empty() ? "" : ", ") + known;
+  }
+  TORCH_CHECK_VALUE(false, "qnative: no DTypeConfig is named '", name, "'. There are: ", names);
+}
+
+// The functions of backends.h: torch.classes.qnative.Backends().get_native_backend_config().
+struct Backends : torch::CustomClassHolder {};
+
+void bind_backends(torch::Library& m) {
+  using Self = c10::intrusive_ptr<Backends>;
+  auto cls = m.class_<Backends>("Backends");
+  cls.def(torch::init<>());
+  cls.def("get_native_backend_config", [](const Self&) { return get_native_backend_config(); });
+  cls.def("get_test_only_legacy_native_backend_config",
+          [](const Self&) { return get_test_only_legacy_native_backend_config(); });
+  cls.def("dtype_config", [](const Self&, const std::string& name) { return dtype_config(name); });
 }
 
 TORCH_LIBRARY_FRAGMENT(qnative, m) {
@@ -306,6 +324,7 @@ TORCH_LIBRARY_FRAGMENT(qnative, m) {
   bind_dtype_config(m);
   bind_pattern_config(m);
   bind_backend_config(m);
+  bind_backends(m);
 }
 
 }  // namespace

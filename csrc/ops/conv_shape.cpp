@@ -28,8 +28,13 @@ Int out_size(const char* op, const char* name, const Int& x, int64_t padding, in
 ConvArgs conv_args(const char* op, at::IntArrayRef weight_shape, at::IntArrayRef stride,
                    at::IntArrayRef padding, at::IntArrayRef dilation, int64_t groups) {
   return make_args(op, weight_shape, stride, dilation, groups, [&](const ConvArgs&) {
-    const Pair<int64_t> pair = expand_pair(op, "padding", padding, 0);
-    return ConvPadding{pair.h, pair.h, pair.w, pair.w};
+    TORCH_CHECK(padding.size() == 1 || padding.size() == 2 || padding.size() == 4, "qnative::", op,
+                ": padding must have 1, 2 or 4 values, got ", padding);
+    const bool four = padding.size() == 4;
+    const Pair<int64_t> first = expand_pair(op, "padding", four ? padding.slice(0, 2) : padding, 0);
+    if (!four) return ConvPadding{first.h, first.h, first.w, first.w};
+    const Pair<int64_t> second = expand_pair(op, "padding", padding.slice(2), 0);
+    return ConvPadding{first.h, first.w, second.h, second.w};
   });
 }
 

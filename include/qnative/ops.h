@@ -95,7 +95,8 @@ QNATIVE_API at::Tensor linear_unpack(const at::Tensor& weight, at::IntArrayRef w
 //
 // x: 8-bit [N, C, H, W] or [C, H, W], any strides (channels_last is fastest); weight: from
 // conv2d_pack; weight_scale: float32 [O], positive; bias: float32 [O]; weight_shape: {O, C /
-// groups, KH, KW}; stride, padding, dilation: one value or two. y: channels_last.
+// groups, KH, KW}; stride, dilation: one value or two; padding too, or four: top, bottom, left,
+// right. y: channels_last.
 QNATIVE_API at::Tensor conv2d(const at::Tensor& x, double x_scale, int64_t x_zero_point,
                               const at::Tensor& weight, const at::Tensor& weight_scale,
                               const std::optional<at::Tensor>& bias, at::IntArrayRef weight_shape,

@@ -35,7 +35,11 @@ class Constants:
     packed: dict[Any, tuple[str, ...]] = field(default_factory=dict)
 
     def add(self, name: str, value: torch.Tensor) -> str:
-        base, name, i = name, name, 0
+        """Registers a tensor, as "module.name" or something like it, and returns its name."""
+        parts = name.split(".")
+        if any(".".join(parts[:i]) in self.taken for i in range(1, len(parts))):
+            name = "_".join(parts)
+        base, i = name, 0
         while name in self.taken:
             i += 1
             name = f"{base}_{i}"
@@ -95,7 +99,7 @@ class Site:
 
     @property
     def name(self) -> str:
-        return ir.module_path(self.node).replace(".", "_") or self.node.name
+        return ir.module_path(self.node) or self.node.name
 
 
 def is_constant(node: Any) -> bool:
@@ -139,15 +143,15 @@ def _weight_arguments(site: Site, op: str, *pack_args: Any) -> tuple[Any, ...]:
     if key not in constants.packed:
         packed = getattr(torch.ops.qnative, f"{op}_pack")(weight, *pack_args)
         constants.packed[key] = (
-            constants.add(f"{site.name}_weight", packed),
-            constants.add(f"{site.name}_weight_scale", scale),
+            constants.add(f"{site.name}.weight", packed),
+            constants.add(f"{site.name}.weight_scale", scale),
         )
         site.float_bytes += weight.numel() * 4
         site.packed_bytes += packed.numel() + scale.numel() * 4
     bias = None
     if site.args["bias"] is not None:
         value = ir.constant(site.module, site.args["bias"]).to(torch.float32).clone()
-        bias = constants.get(constants.add(f"{site.name}_bias", value))
+        bias = constants.get(constants.add(f"{site.name}.bias", value))
         site.float_bytes += value.numel() * 4
         site.packed_bytes += value.numel() * 4
     packed_name, scale_name = constants.packed[key]
@@ -289,7 +293,7 @@ def lookup(site: Site) -> Node:
 
     x = site.x["self"]
     table = lookup_table(x.qparams, site.y, function)
-    name = site.constants.add(f"{node.name}_table", table)
+    name = site.constants.add(f"{site.name}.table", table)
     return site.call(torch.ops.qnative.lookup.default, x.node, site.constants.get(name))
 
 

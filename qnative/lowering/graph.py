@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.fx import Node
+from torch.fx import Graph, Node
 
 _QD = "quantized_decomposed"
 QUANTIZE = {f"{_QD}.quantize_per_tensor.default", f"{_QD}.quantize_per_tensor.tensor"}
@@ -59,6 +59,11 @@ def target_name(node: Node) -> str:
     if isinstance(node.target, torch._ops.OpOverload):
         return str(node.target)
     return getattr(node.target, "__name__", str(node.target))
+
+
+def op_name(node: Node) -> str:
+    """target_name for people: "aten.conv2d", but "aten.add.Tensor"."""
+    return target_name(node).removesuffix(".default")
 
 
 def kind(node: Any) -> str:
@@ -144,3 +149,33 @@ def module_path(node: Node) -> str:
 def is_decomposed(node: Node) -> bool:
     """Whether a node calls one of the ``quantized_decomposed`` ops."""
     return node.op == "call_function" and target_name(node).startswith(f"{_QD}.")
+
+
+def copy_graph(graph: Graph) -> Graph:
+    """A graph of its own, which belongs to no module yet."""
+    copied = Graph()
+    output, node = copied.graph_copy(graph, {}, return_output_node=True)
+    copied.output(output, node.type).meta.update(node.meta)
+    copied.set_codegen(graph._codegen)
+    return copied
+
+
+def make_functional(graph: Graph) -> None:
+    """In-place aten ops become out-of-place ones, and who reads what they wrote reads their result.
+    (A copy in between, such as a quantized one, would not see what they write.)"""
+    for node in graph.nodes:
+        if not isinstance(node.target, torch._ops.OpOverload) or not node.args:
+            continue
+        namespace, name = node.target._schema.name.split("::")
+        if namespace != "aten" or not name.endswith("_") or name.endswith("__"):
+            continue
+        written, packet = node.args[0], getattr(torch.ops.aten, name[:-1], None)
+        overload = node.target._overloadname
+        if packet is None or overload not in packet.overloads():
+            continue
+        if isinstance(written, Node) and written.op != "get_attr":
+            node.target = getattr(packet, overload)
+            order = {other: i for i, other in enumerate(graph.nodes)}
+            written.replace_all_uses_with(
+                node, lambda user, node=node, order=order: order[user] > order[node]
+            )

@@ -1,10 +1,9 @@
 """dequantize -> aten op [-> activation] -> quantize becomes one qnative op."""
 
-import copy
 from typing import Any
 
 import torch
-from torch.fx import GraphModule, Node
+from torch.fx import Graph, GraphModule, Node
 
 from ..report import FLOAT, FREE, FUSED, QUANTIZED, NotQuantizedError, Report, Row
 from . import emit, qdq, table
@@ -74,16 +73,17 @@ class _Lowering:
 
     def __init__(self, module: GraphModule):
         self.module = module
-        self.graph = copy.deepcopy(module.graph)
-        taken = {str(node.target) for node in self.graph.nodes if node.op == "get_attr"}
+        self.graph = ir.copy_graph(module.graph)
+        taken = {n.target for n in self.graph.nodes if n.op in ("get_attr", "call_module")}
         self.constants = emit.Constants(self.graph, taken)
         self.rows: dict[Node, Row] = {}
         self.pads: dict[Node, Node] = {}
 
     def run(self) -> None:
+        ir.make_functional(self.graph)
         for node in self.graph.nodes:
             if node.op == "call_function" and not ir.is_decomposed(node):
-                self.rows[node] = Row(node.name, ir.module_path(node), ir.target_name(node), FLOAT)
+                self.rows[node] = Row(node.name, ir.module_path(node), ir.op_name(node), FLOAT)
         self._remove_dropout()
         qdq.collapse(self.module, self.constants)
         for node, row in self.rows.items():
@@ -126,7 +126,7 @@ class _Lowering:
         else:
             new = self._emit_requantized(op, site, row)
         row.verdict = FREE if op.role == table.FREE else QUANTIZED
-        row.kernel = ir.target_name(new)
+        row.kernel = ir.op_name(new)
         row.float_bytes, row.packed_bytes = site.float_bytes, site.packed_bytes
 
     def _site(self, op: table.Op, node: Node) -> emit.Site:
@@ -183,7 +183,7 @@ class _Lowering:
         return new
 
     def _explain_float_nodes(self) -> None:
-        self.graph.eliminate_dead_code()
+        self.graph.eliminate_dead_code(lambda n: n.op == "call_module" or n.is_impure())
         alive = set(self.graph.nodes)
         for node, row in self.rows.items():
             if row.verdict != FLOAT:
@@ -196,7 +196,7 @@ class _Lowering:
                 row.verdict, row.kernel, row.reason = FREE, row.op, ""
 
 
-def _make_strides_irrelevant(graph: torch.fx.Graph) -> None:
+def _make_strides_irrelevant(graph: Graph) -> None:
     """Images come out of qnative ops as channels_last, for which a view may not exist."""
     for node in graph.nodes:
         if ir.is_call(node, {"aten.view.default", "aten._unsafe_view.default"}):

@@ -28,7 +28,7 @@ def collapse(module: GraphModule, constants: Constants) -> None:
         if x != y:
             table = lookup_table(x, y, lambda real: real)
             with graph.inserting_before(node):
-                table_node = constants.get(constants.add(f"{node.name}_table", table))
+                table_node = constants.get(constants.add(f"{node.name}.table", table))
                 value = graph.call_function(torch.ops.qnative.lookup.default, (value, table_node))
         replace(node, value) if x != y else node.replace_all_uses_with(value)
         graph.erase_node(node)

@@ -10,6 +10,7 @@ from torch.fx import Node
 
 from . import emit
 from .activation import FUSABLE, activation_bounds
+from .emit import Site
 from .graph import Unsupported, bind, is_call, kind, target_name, tensor_of
 
 WEIGHTED = "weighted"  # input, weight and bias
@@ -27,7 +28,7 @@ class Op:
 
     role: str
     tensors: tuple[str, ...]
-    emit: Callable[[emit.Site], Node] | None = None
+    emit: Callable[[Site], Node] | None = None
     check: Callable[[Node, dict[str, Any]], None] | None = None
     fuses: bool = False
     float_output: bool = False
@@ -150,8 +151,10 @@ for _name in [
 
 # No config has rows for these, but they do no arithmetic either.
 _MOVES = frozenset(
-    ("alias", "chunk", "clone", "expand", "index_select", "mT", "numpy_T", "select", "slice")
-    + ("split", "stack", "t", "unbind")
+    (
+        *("alias", "chunk", "clone", "expand", "index_select", "mT", "numpy_T", "select"),
+        *("slice", "split", "stack", "t", "unbind"),
+    )
 )
 
 

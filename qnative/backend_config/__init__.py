@@ -1,0 +1,48 @@
+"""What the native backend can quantize: ``torch.ao.quantization.backend_config``, name for name.
+
+The objects wrap TorchScript classes of libqnative, which hold the data: a config changed from
+TorchScript or C++ is seen changed here. ``config.script_object`` is what a ScriptModule attribute
+holds, ``BackendConfig.from_script_object`` wraps one that was loaded.
+"""
+
+from .backend_config import (
+    BackendConfig,
+    BackendPatternConfig,
+    DTypeConfig,
+    DTypeWithConstraints,
+    ObservationType,
+)
+from .native import (
+    default_dynamic_float16_dtype_config,
+    default_dynamic_int8_dtype_config,
+    default_op_fp16_dtype_config,
+    default_op_quint8_dtype_config,
+    get_native_backend_config,
+    get_native_backend_config_dict,
+    get_test_only_legacy_native_backend_config,
+    get_test_only_legacy_native_backend_config_dict,
+    input_output_only_quint8_dtype_config,
+    weight_only_quint4x2_dtype_config,
+    weight_only_quint8_dtype_config,
+    weighted_op_quint8_dtype_config,
+)
+
+__all__ = [
+    "BackendConfig",
+    "BackendPatternConfig",
+    "DTypeConfig",
+    "DTypeWithConstraints",
+    "ObservationType",
+    "default_dynamic_float16_dtype_config",
+    "default_dynamic_int8_dtype_config",
+    "default_op_fp16_dtype_config",
+    "default_op_quint8_dtype_config",
+    "get_native_backend_config",
+    "get_native_backend_config_dict",
+    "get_test_only_legacy_native_backend_config",
+    "get_test_only_legacy_native_backend_config_dict",
+    "input_output_only_quint8_dtype_config",
+    "weight_only_quint4x2_dtype_config",
+    "weight_only_quint8_dtype_config",
+    "weighted_op_quint8_dtype_config",
+]

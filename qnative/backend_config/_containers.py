@@ -1,0 +1,140 @@
+"""Lists and dicts that live in C++ objects: what is changed here is changed there.
+
+A view holds the container itself, not the config it was read from: after
+``view = config.dtype_configs; config.set_dtype_configs([])`` it still shows the old list.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, MutableSequence
+from typing import Any
+
+
+class Container:
+    """A container of a TorchScript ``BackendPatternConfig``, by the name of its property.
+
+    ``wrap`` and ``unwrap`` turn an element (of a dict: a value) into a Python object and back.
+    """
+
+    def __init__(
+        self, name: str, wrap: Callable, unwrap: Callable, check_key: Callable | None = None
+    ):
+        self.name = name
+        self.wrap = wrap
+        self.unwrap = unwrap
+        self.check_key = check_key
+
+    def __get__(self, config: Any, owner: type) -> Any:
+        if config is None:
+            return self
+        view = ListView if self.check_key is None else DictView
+        return view(self, config.script_object._shallow_copy())
+
+    def __set__(self, config: Any, value: Any) -> None:
+        if isinstance(value, View) and value.container.name == self.name:
+            getattr(config.script_object, "_share_" + self.name)(value.holder)
+        else:
+            getattr(config.script_object, "set_" + self.name)(self.unwrap_all(value))
+
+    def unwrap_all(self, value: Any) -> Any:
+        if self.check_key is None:
+            return [self.unwrap(element) for element in value]
+        return {self.check_key(key): self.unwrap(element) for key, element in value.items()}
+
+
+class View:
+    """A container and a TorchScript object that holds it."""
+
+    def __init__(self, container: Container, holder: Any):
+        self.container = container
+        self.holder = holder
+
+    def raw(self) -> Any:
+        return getattr(self.holder, self.container.name)
+
+    def assign(self, value: Any) -> None:
+        value = self.container.unwrap_all(value)
+        getattr(self.holder, "_assign_" + self.container.name)(value)
+
+    def __len__(self) -> int:
+        return len(self.raw())
+
+    def __reduce__(self) -> tuple:
+        # Copies and pickles are plain: nothing else holds their container.
+        plain = self.copy()
+        return type(plain), (plain,)
+
+
+class ListView(View, MutableSequence):
+    """A list. Equal to any list of equal elements."""
+
+    def _list(self) -> list:
+        return [self.container.wrap(element) for element in self.raw()]
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._list()[index]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        elements = self._list()
+        elements[index] = value
+        self.assign(elements)
+
+    def __delitem__(self, index: Any) -> None:
+        elements = self._list()
+        del elements[index]
+        self.assign(elements)
+
+    def insert(self, index: int, value: Any) -> None:
+        elements = self._list()
+        elements.insert(index, value)
+        self.assign(elements)
+
+    def copy(self) -> list:
+        return self._list()
+
+    def __iter__(self) -> Iterator:
+        return iter(self._list())
+
+    def __add__(self, other: Iterable) -> list:
+        return [*self, *other]
+
+    def __radd__(self, other: Iterable) -> list:
+        return [*other, *self]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, list | ListView) and self._list() == list(other)
+
+    __hash__ = None
+
+    def __repr__(self) -> str:
+        return repr(self._list())
+
+
+class DictView(View, MutableMapping):
+    """A dict. Equal to any mapping of equal items."""
+
+    def _dict(self) -> dict:
+        return {key: self.container.wrap(value) for key, value in self.raw().items()}
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._dict()[key]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.assign({**self._dict(), key: value})
+
+    def __delitem__(self, key: Any) -> None:
+        items = self._dict()
+        del items[key]
+        self.assign(items)
+
+    def __iter__(self) -> Iterator:
+        return iter(self.raw())
+
+    def copy(self) -> dict:
+        return self._dict()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mapping) and self._dict() == dict(other)
+
+    __hash__ = None
+
+    def __repr__(self) -> str:
+        return repr(self._dict())

@@ -1,0 +1,141 @@
+"""What the Python objects of a config have in common: each wraps a TorchScript object."""
+
+import copy
+import numbers
+import weakref
+from typing import Any, TypeVar
+
+import torch
+
+T = TypeVar("T", bound="Wrapper")
+
+# Wrappers by the address of what they wrap, so that one C++ object is one Python object.
+_wrappers: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
+
+
+class Wrapper:
+    """Base class; subclasses are named like their TorchScript class in torch.classes.qnative."""
+
+    _script_object: torch.ScriptObject
+
+    @property
+    def script_object(self) -> torch.ScriptObject:
+        """The ``torch.classes.qnative`` object with the data, for a ScriptModule attribute."""
+        return self._script_object
+
+    @classmethod
+    def from_script_object(cls: type[T], script_object: torch.ScriptObject) -> T:
+        """The Python object for a TorchScript object: always the same one while it is alive.
+
+        Raises TypeError if ``script_object`` is not of this class.
+        """
+        wanted = _script_name(cls)
+        got = (
+            script_object._type().qualified_name()
+            if isinstance(script_object, torch.ScriptObject)
+            else type(script_object).__name__
+        )
+        if got != wanted:
+            raise TypeError(f"{cls.__name__}.from_script_object: wanted a {wanted}, got a {got}")
+        known = _wrappers.get(script_object._id())
+        return cls.__new__(cls)._adopt(script_object) if known is None else known
+
+    @classmethod
+    def _construct(cls, *args: Any) -> torch.ScriptObject:
+        return getattr(torch.classes.qnative, _script_class(cls))(*args)
+
+    def _adopt(self: T, script_object: torch.ScriptObject) -> T:
+        self._script_object = script_object
+        _wrappers[script_object._id()] = self
+        return self
+
+    def __copy__(self: T) -> T:
+        return type(self).__new__(type(self))._adopt(self._script_object._shallow_copy())
+
+    def __deepcopy__(self: T, memo: dict) -> T:
+        copied = type(self).__new__(type(self))._adopt(copy.deepcopy(self._script_object))
+        memo[id(self)] = copied
+        return copied
+
+    def __reduce__(self) -> tuple:
+        return _unpickle, (type(self), self._script_object)
+
+
+def _unpickle(cls: type[T], script_object: torch.ScriptObject) -> T:
+    return cls.__new__(cls)._adopt(script_object)
+
+
+def _script_class(cls: type) -> str:
+    # Of the class in this package, if `cls` is a user's subclass of it.
+    return next(base.__name__ for base in cls.__mro__ if base.__module__.startswith(__package__))
+
+
+def _script_name(cls: type) -> str:
+    return f"__torch__.torch.classes.qnative.{_script_class(cls)}"
+
+
+class Field:
+    """An attribute that lives in the script object, under the same name unless told.
+
+    ``wrap`` and ``unwrap`` turn its value, when it is not None, into a Python object and back.
+    """
+
+    def __init__(self, wrap: Any, unwrap: Any, name: str = ""):
+        self.wrap = wrap
+        self.unwrap = unwrap
+        self.name = name
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.public_name = name
+        self.name = self.name or name
+
+    def __get__(self, config: Any, owner: type) -> Any:
+        if config is None:
+            return self
+        value = getattr(config.script_object, self.name)
+        return None if value is None else self.wrap(value)
+
+    def __set__(self, config: Any, value: Any) -> None:
+        setattr(config.script_object, self.name, self.unwrap(self.public_name, value))
+
+
+def check_type(name: str, value: Any, wanted: type, *, optional: bool = False) -> Any:
+    """``value``, or TypeError."""
+    if isinstance(value, wanted) or (optional and value is None):
+        return value
+    or_none = " or None" if optional else ""
+    raise TypeError(f"{name} should be a {wanted.__name__}{or_none}, got {value!r}")
+
+
+def check_number(name: str, value: Any) -> int | float | None:
+    if value is None or isinstance(value, int | float):
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    raise TypeError(f"{name} should be an int, a float or None, got {value!r}")
+
+
+def check_dtype(name: str, value: Any) -> torch.dtype | None:
+    if value is None or isinstance(value, torch.dtype):
+        return value
+    raise TypeError(f"{name} should be a torch.dtype or None, got {value!r}")
+
+
+def _dtypes_by_number() -> dict[int, torch.dtype]:
+    # A TorchScript class gives a dtype back as the number of its ScalarType.
+    probe = torch.classes.qnative.DTypeWithConstraints()
+    dtypes = {}
+    for value in vars(torch).values():
+        if isinstance(value, torch.dtype):
+            probe.dtype = value
+            dtypes[probe.dtype] = value
+    return dtypes
+
+
+_dtypes = _dtypes_by_number()
+
+
+def dtype_of(number: int) -> torch.dtype:
+    return _dtypes[number]

@@ -1,0 +1,188 @@
+"""The classes of ``torch.ao.quantization.backend_config.backend_config``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import Any
+
+import torch
+
+from . import _convert
+from ._dtype_config import DTypeConfig, DTypeWithConstraints, ObservationType
+from ._pattern_config import BackendPatternConfig
+from ._wrapper import Field, Wrapper, check_type
+
+__all__ = [
+    "BackendConfig",
+    "BackendPatternConfig",
+    "DTypeConfig",
+    "DTypeWithConstraints",
+    "ObservationType",
+]
+
+
+class BackendConfig(Wrapper):
+    """The patterns that a backend can quantize, in order.
+
+    Patterns are distinct: a config whose pattern is there already replaces the one before and takes
+    its place. Configs are kept by reference. Two BackendConfigs are equal if they have the same
+    name and equal configs in the same order.
+
+    Example::
+
+        linear = (
+            BackendPatternConfig(torch.nn.Linear)
+            .add_dtype_config(DTypeConfig(torch.quint8, torch.quint8, torch.qint8, torch.float))
+            .set_root_module(torch.nn.Linear)
+        )
+        backend = BackendConfig("my_backend").set_backend_pattern_config(linear)
+    """
+
+    name = Field(str, lambda name, value: check_type(name, value, str))
+
+    def __init__(self, name: str = ""):
+        self._adopt(self._construct(check_type("name", name, str)))
+
+    def _adopt(self, script_object: torch.ScriptObject) -> BackendConfig:
+        # Python objects of the configs, which may hold what has no name in C++.
+        self._kept: list[BackendPatternConfig] = []
+        return super()._adopt(script_object)
+
+    def set_name(self, name: str) -> BackendConfig:
+        """The name of the backend."""
+        self.name = name
+        return self
+
+    def set_backend_pattern_config(self, config: BackendPatternConfig) -> BackendConfig:
+        """Adds a config or replaces that of the same pattern.
+
+        ValueError for a config without a pattern and for a tuple that has not 2 or 3 elements.
+        """
+        check_type("config", config, BackendPatternConfig)
+        pattern = config.pattern
+        if isinstance(pattern, tuple) and len(pattern) not in (2, 3):
+            raise ValueError(f"Expected a tuple with 2 or 3 elements, got: {pattern}")
+        self._script_object.set_backend_pattern_config(config.script_object)
+        self._kept.append(config)
+        return self
+
+    def set_backend_pattern_configs(self, configs: Iterable[BackendPatternConfig]) -> BackendConfig:
+        """:meth:`set_backend_pattern_config` for each."""
+        for config in configs:
+            self.set_backend_pattern_config(config)
+        return self
+
+    @property
+    def configs(self) -> list[BackendPatternConfig]:
+        """A new list of the configs."""
+        configs = self._script_object.configs
+        self._kept = [BackendPatternConfig.from_script_object(config) for config in configs]
+        return list(self._kept)
+
+    @property
+    def _pattern_complex_format_to_config(self) -> PatternMap:
+        return PatternMap(self)
+
+    @classmethod
+    def from_dict(cls, backend_config_dict: dict[str, Any]) -> BackendConfig:
+        """From a dict with "name" and "configs", a list of BackendPatternConfig and of dicts for
+        :meth:`BackendPatternConfig.from_dict`; both are optional."""
+        config = cls(backend_config_dict.get("name", ""))
+        for value in backend_config_dict.get("configs", []):
+            if isinstance(value, dict):
+                value = BackendPatternConfig.from_dict(value)
+            if not isinstance(value, BackendPatternConfig):
+                raise ValueError("Expected backend_config_dict['configs'] to be a dictionary")
+            config.set_backend_pattern_config(value)
+        return config
+
+    def to_dict(self) -> dict[str, Any]:
+        """The dict that :meth:`from_dict` takes."""
+        return {"name": self.name, "configs": [config.to_dict() for config in self.configs]}
+
+    def to_torch(self) -> Any:
+        """The same as an object of ``torch.ao.quantization.backend_config``, for prepare_fx.
+
+        ImportError if it names an object that no imported package has.
+        """
+        return _convert.ToTorch().backend_config(self)
+
+    @classmethod
+    def from_torch(cls, config: Any) -> BackendConfig:
+        """From an object of ``torch.ao.quantization.backend_config``."""
+        return _convert.FromTorch().backend_config(config)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, BackendConfig):
+            return NotImplemented
+        return bool(self._script_object == other._script_object)
+
+    def __hash__(self) -> int:
+        # Equal configs must have equal hashes, and any of their values can change.
+        return hash(BackendConfig)
+
+    def __repr__(self) -> str:
+        configs = dict(self._pattern_complex_format_to_config)
+        fields = {"name": self.name, "_pattern_complex_format_to_config": configs}
+        return f"BackendConfig({fields})"
+
+    def __copy__(self) -> BackendConfig:
+        copied = super().__copy__()
+        copied._kept = self.configs
+        return copied
+
+    def __deepcopy__(self, memo: dict) -> BackendConfig:
+        copied = super().__deepcopy__(memo)
+        for config, original in zip(copied.configs, self.configs, strict=True):
+            config._objects = dict(original._objects)
+        return copied
+
+    def __reduce__(self) -> tuple:
+        objects = [config._unnamed_objects() for config in self.configs]
+        return _unpickle, (type(self), self._script_object, objects)
+
+
+def _unpickle(cls: type, script_object: torch.ScriptObject, objects: list[dict]) -> Any:
+    backend = cls.__new__(cls)._adopt(script_object)
+    for config, own in zip(backend.configs, objects, strict=True):
+        config._objects = own
+    return backend
+
+
+class PatternMap(MutableMapping):
+    """The configs of a BackendConfig by their pattern in the reversed nested format."""
+
+    def __init__(self, backend: BackendConfig):
+        self._backend = backend
+
+    def __getitem__(self, pattern: Any) -> BackendPatternConfig:
+        found = self._backend.script_object.find(BackendPatternConfig()._name_of(pattern))
+        if found is None:
+            raise KeyError(pattern)
+        return BackendPatternConfig.from_script_object(found)
+
+    def __setitem__(self, pattern: Any, config: BackendPatternConfig) -> None:
+        check_type("config", config, BackendPatternConfig)
+        name = config._name_of(pattern)
+        self._backend.script_object.set_entry(name, config.script_object)
+        self._backend._kept.append(config)
+
+    def __delitem__(self, pattern: Any) -> None:
+        if not self._backend.script_object.erase(BackendPatternConfig()._name_of(pattern)):
+            raise KeyError(pattern)
+
+    def __iter__(self) -> Iterator:
+        keys = self._backend.script_object.keys
+        for key, config in zip(keys, self._backend.configs, strict=True):
+            yield config._object_of(key)
+
+    def __len__(self) -> int:
+        return len(self._backend.script_object.keys)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mapping) and dict(self) == dict(other)
+
+    __hash__ = None
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
