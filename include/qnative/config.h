@@ -49,8 +49,9 @@ QNATIVE_API ObservationType observation_type_from_int(int64_t value);
 class QNATIVE_API Pattern {
  public:
   // One operator: a dotted name of a Python object, or, without a dot, the name of a Tensor method
-  // ("reshape"). Names that torch binds to one and the same function are stored as one name:
-  // "torch.conv2d" becomes "torch.nn.functional.conv2d". Throws c10::ValueError if empty.
+  // ("reshape"). Of a function that torch binds to several names, the one in
+  // torch.nn.functional is kept: "torch.conv2d" becomes "torch.nn.functional.conv2d". Throws
+  // c10::ValueError if empty.
   Pattern(std::string name);  // NOLINT(google-explicit-constructor)
   Pattern(const char* name) : Pattern(std::string(name)) {}
 

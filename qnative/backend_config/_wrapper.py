@@ -103,8 +103,9 @@ def check_type(name: str, value: Any, wanted: type, *, optional: bool = False) -
     """``value``, or TypeError."""
     if isinstance(value, wanted) or (optional and value is None):
         return value
+    article = "an" if wanted.__name__[0] in "aeioAEIO" else "a"
     or_none = " or None" if optional else ""
-    raise TypeError(f"{name} should be a {wanted.__name__}{or_none}, got {value!r}")
+    raise TypeError(f"{name} should be {article} {wanted.__name__}{or_none}, got {value!r}")
 
 
 def check_number(name: str, value: Any) -> int | float | None:
