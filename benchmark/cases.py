@@ -173,7 +173,8 @@ def cat(x: Tensor) -> dict[str, Callable]:
 
 def lookup(x: Tensor) -> dict[str, Callable]:
     """As sigmoid: torch has a kernel for each function of one 8-bit tensor."""
-    table = torch.arange(256, dtype=torch.uint8)
+    values = (torch.arange(256) - ZERO_POINT) * SCALE
+    table = (torch.sigmoid(values) * 256).round().clamp(0, 255).to(torch.uint8)
     quantized_x, float_x = quantized(x), x.float()
     return {
         "qnative": lambda: ops.lookup(x, table),

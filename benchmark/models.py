@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import os
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import torch
@@ -79,8 +80,8 @@ def measure(folder: Path, thread_count: int, rounds: int) -> dict[str, dict[str,
 
 def measure_apart(*args) -> dict[str, dict[str, float]]:
     """In a process of its own: thread pools keep the size and the cores they started with."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(measure, args)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(measure, *args).result()
 
 
 def print_table(thread_count: int, results: dict[str, dict[str, float]]) -> None:

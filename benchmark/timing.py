@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 WARMUP_RUNS = 5
 SHORTEST_MEASUREMENT_MS = 0.2
+LONGEST_SECONDS = 40
 
 
 @contextlib.contextmanager
@@ -41,7 +42,7 @@ def interleaved(
 ) -> dict[str, list[float]]:
     """Name -> milliseconds of a call in each round; short calls are averaged within the round.
 
-    title: of the progress bar; none without it.
+    Ends before `rounds` rounds when they take too long. title: of the progress bar, if any.
     """
     calls = {}
     for name, function in functions.items():
@@ -49,10 +50,13 @@ def interleaved(
             function()
         calls[name] = math.ceil(SHORTEST_MEASUREMENT_MS / measure(function, 1))
     latencies = {name: [] for name in functions}
+    end = time.perf_counter() + LONGEST_SECONDS
     for _ in tqdm(range(rounds), desc=title, leave=False, disable=not title):
         for name, function in functions.items():
             function()  # its own data back into the caches that the others filled
             latencies[name].append(measure(function, calls[name]))
+        if time.perf_counter() > end:
+            break
     return latencies
 
 

@@ -9,8 +9,10 @@ happened to every node), cpp/classify (the C++ program) and the photos it reads.
 
 import argparse
 import json
+import logging
 import os
 import statistics
+import warnings
 from pathlib import Path
 
 import torch
@@ -25,6 +27,14 @@ BATCH = 16
 SHOWN_PHOTO = "coffee.ppm"
 REPEATS = 3
 FP32, EAGER, SCRIPT, CPP = "fp32 eager", "qnative eager", "qnative TorchScript", "qnative C++"
+
+
+def silence() -> None:
+    """What users cannot act on: TorchScript is deprecated, and is what C++ programs load; torchao
+    tells which of its GPU libraries do not fit."""
+    warnings.filterwarnings("ignore", message=r"`torch\.jit\.", category=DeprecationWarning)
+    for name in ("torchao", "torch.utils._pytree"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def save(model: torch.nn.Module, quantized: torch.nn.Module, folder: Path) -> dict[str, Path]:
@@ -53,9 +63,9 @@ def measure_accuracy(models: dict[str, torch.nn.Module], crops: Tensor) -> dict[
     """Name -> agreement and SQNR against fp32, for all but fp32."""
     logits = {name: [] for name in models}
     with torch.inference_mode():
-        for batch in tqdm(crops.split(BATCH), desc="held-back crops"):
+        for crop in tqdm(crops.split(1), desc="held-back crops"):
             for name, model in models.items():
-                logits[name].append(model(batch))
+                logits[name].append(model(crop))
     logits = {name: torch.cat(values) for name, values in logits.items()}
     reference = logits.pop(FP32)
     return {
@@ -119,6 +129,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("build/demo"))
     parser.add_argument("--rounds", type=int, default=90, help="measurements of each latency")
     args = parser.parse_args()
+    silence()
     folder = args.output
     folder.mkdir(parents=True, exist_ok=True)
 

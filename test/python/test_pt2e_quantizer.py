@@ -4,6 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from pt2e_nets import convert, kernels_of
+from torch import nn
+
+import qnative
 from qnative.backend_config import (
     BackendConfig,
     BackendPatternConfig,
@@ -12,9 +15,6 @@ from qnative.backend_config import (
     ObservationType,
     get_native_backend_config,
 )
-from torch import nn
-
-import qnative
 
 UINT8 = DTypeConfig(torch.quint8, torch.quint8, torch.qint8, torch.float)
 INT8 = DTypeConfig(torch.qint8, torch.qint8, torch.qint8, torch.float)

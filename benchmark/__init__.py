@@ -1,0 +1,1 @@
+"""Benchmarks of ops and models; kernels have theirs in benchmark/kernels."""

@@ -1,0 +1,1 @@
+"""EfficientNet-lite0 from float PyTorch to a C++ program."""

@@ -1,0 +1,74 @@
+"""benchmark/: the competitors of a case compute the same, and take turns."""
+
+import time
+
+import pytest
+import torch
+
+from benchmark import cases, ops
+from benchmark.timing import interleaved, summary, threads
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # torch warns that its quantized dtypes are going
+
+CASES = [
+    pytest.param(lambda: cases.linear(3, 20, 17), id="linear"),
+    pytest.param(lambda: cases.conv2d(2, 8, 9, 7, 16, 3, 2, 1, 1), id="conv2d"),
+    pytest.param(lambda: cases.conv2d(1, 16, 9, 7, 16, 5, 1, 2, 16), id="depthwise"),
+    *(
+        pytest.param(lambda op=op: cases.elementwise(op, 2, 16, 8, 6), id=op)
+        for op in cases.ELEMENTWISE
+    ),
+]
+
+
+@pytest.mark.parametrize("make", CASES)
+def test_competitors_compute_the_same(make):
+    torch.manual_seed(0)
+    functions = make().functions
+    mine, shape = functions.pop("qnative")(), functions.pop("fp32")().shape
+    assert mine.shape == shape
+    assert functions
+    for function in functions.values():
+        theirs = function()
+        if theirs.is_quantized:
+            theirs = theirs.int_repr()
+        assert (mine.double() - theirs.double()).abs().max() <= 1
+
+
+def test_every_shape_is_a_case():
+    names = ("linear", "conv2d", "elementwise")
+    assert len(list(cases.cases())) == sum(len(list(cases.rows(name))) for name in names)
+    assert {row["op"] for row in cases.rows("elementwise")} == set(cases.ELEMENTWISE)
+
+
+def test_operations_of_a_convolution():
+    assert cases.conv2d(1, 8, 6, 6, 16, 3, 1, 1, 2).operations == 2 * (16 * 6 * 6) * (4 * 3 * 3)
+
+
+def test_result_of_a_case():
+    result = ops.measure(cases.linear(4, 16, 16), rounds=2)
+    assert result["best_torch"].startswith("torch")
+    latencies = {name: row["low_decile_ms"] for name, row in result["latencies"].items()}
+    best = latencies[result["best_torch"]]
+    assert result["best_torch_over_qnative"] == best / latencies["qnative"]
+    assert result["op"] in ops.line(result)
+
+
+def test_timing_interleaves_and_restores_threads():
+    before, order = torch.get_num_threads(), []
+
+    def run(name):
+        time.sleep(0.001)  # long enough not to be repeated within a round
+        order.append(name)
+
+    functions = {name: lambda name=name: run(name) for name in "ab"}
+    with threads(1):
+        assert torch.get_num_threads() == 1
+        latencies = interleaved(functions, rounds=3)
+    assert torch.get_num_threads() == before
+    assert [len(values) for values in latencies.values()] == [3, 3]
+    assert order[-12:] == list("aabb") * 3
+
+
+def test_summary():
+    assert summary([3.0, 1.0, 2.0]) == {"median_ms": 2.0, "low_decile_ms": 1.0, "fastest_ms": 1.0}
