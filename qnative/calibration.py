@@ -121,7 +121,7 @@ class Calibration:
             observed = ir.bind(node)["weight"]
             source = _source(observed)
             # A weight that two layers share cannot fit the inputs of both.
-            if observed not in self.observers or sources.count(source) > 1:
+            if observed not in self.observers or not source or sources.count(source) > 1:
                 continue
             weight = ir.attribute(self.module, source)
             collector = _Collector(node, weight, generator)
@@ -161,7 +161,7 @@ class Calibration:
 
 
 def _source(weight: Any) -> str:
-    """The attribute behind a weight that may be observed."""
-    while isinstance(weight, Node) and weight.op != "get_attr" and weight.args:
+    """The attribute that is a weight, observed or not; "" for a weight that is computed."""
+    while isinstance(weight, Node) and weight.op == "call_module" and weight.args:
         weight = weight.args[0]
-    return str(weight.target) if isinstance(weight, Node) else ""
+    return str(weight.target) if isinstance(weight, Node) and weight.op == "get_attr" else ""

@@ -14,7 +14,7 @@ from torchao.quantization.pt2e.quantizer import Quantizer as TorchAOQuantizer
 
 from .lowering import table
 from .lowering.graph import STORAGE_DTYPES, Unsupported, bind, kind, make_functional
-from .lowering.lower import REASON
+from .lowering.lower import NOT_FUSED, REASON
 from .observers import HistogramObserver, PerChannelWeightObserver
 from .patterns import ConfigIndex, observation, static_dtypes
 
@@ -109,7 +109,7 @@ class _Annotation:
 
     def _select(self, node: Node) -> None:
         name = kind(node)
-        activation, _ = table.activation_after(node)
+        activation, node.meta[NOT_FUSED] = table.activation_after(node)
         rows = self.index.find(name)
         pair = self.index.find(name, kind(activation)) if activation is not None else []
         if not rows and not pair:

@@ -8,6 +8,7 @@ import torch
 from torch.fx import GraphModule
 
 from .lowering import graph as ir
+from .lowering.constants import fold_constants
 from .lowering.lower import attach_report, lower
 from .report import FREE, FUSED, NotQuantizedError, Report, Row
 
@@ -63,6 +64,7 @@ def quantize(
         for node in exported.graph.nodes
         if node.op == "call_function"
     ]
+    folded = fold_constants(exported)
     with torch.no_grad():
         prepared = prepare_pt2e(exported, Quantizer(config))
         moments = weight_rounding == "calibrated" or bias_correction
@@ -72,7 +74,7 @@ def quantize(
             run.feed(*args, **kwargs)
         run.finish(weight_rounding == "calibrated", bias_correction)
         lowered = lower(convert_pt2e(prepared))
-    report = _whole_report(float_rows, lowered.report)
+    report = _whole_report(float_rows, lowered.report, folded)
     report.notes += notes + run.notes
     if strict and report.float_rows:
         raise NotQuantizedError(report)
@@ -185,11 +187,13 @@ def _open_batch(x: Any) -> Any:
 # ---- report ----------------------------------------------------------------------------------
 
 
-def _whole_report(float_rows: list[Row], lowered: Report) -> Report:
+def _whole_report(float_rows: list[Row], lowered: Report, folded: set[str]) -> Report:
     """The rows of the lowered model, and those of nodes that were gone before it was lowered."""
     rows = {row.name: row for row in lowered.rows}
     for row in float_rows:
-        if row.name not in rows:
+        if row.name in folded:
+            row.reason = "computed once: it depends on parameters alone"
+        elif row.name not in rows:
             batch_norm = "batch_norm" in row.op
             row.verdict = FUSED if batch_norm else FREE
             row.reason = "folded into the weights before it" if batch_norm else "removed"

@@ -131,11 +131,9 @@ at::Tensor with_layout_of(const at::Tensor& x, const at::Tensor& y) {
   return alike ? x : empty_strided(y.sizes(), y.strides(), x.scalar_type()).copy_(x);
 }
 
-#define QNATIVE_INSTANTIATE(Int)                                                     \
-  template Dims<int64_t> physical_order(at::ArrayRef<Int>, at::ArrayRef<Dims<Int>>); \
-  template Layout<Int> elementwise_layout(const char*, at::TensorList);
-QNATIVE_INSTANTIATE(int64_t)
-QNATIVE_INSTANTIATE(c10::SymInt)
-#undef QNATIVE_INSTANTIATE
+template Dims<int64_t> physical_order(at::IntArrayRef, at::ArrayRef<Dims<int64_t>>);
+template Dims<int64_t> physical_order(c10::SymIntArrayRef, at::ArrayRef<Dims<c10::SymInt>>);
+template Layout<int64_t> elementwise_layout(const char*, at::TensorList);
+template Layout<c10::SymInt> elementwise_layout(const char*, at::TensorList);
 
 }  // namespace qnative::ops

@@ -2,17 +2,18 @@
 
 from typing import Any
 
-import torch
-from torch.fx import Graph, GraphModule, Node
+from torch.fx import GraphModule, Node
 
 from ..report import FLOAT, FREE, FUSED, QUANTIZED, NotQuantizedError, Report, Row
 from . import emit, qdq, table
 from . import graph as ir
 from .activation import NO_BOUNDS, activation_bounds
 from .graph import Unsupported
+from .sizes import keep_sizes_open
 
-# Key of a node's meta: why the Quantizer left it float.
+# Keys of a node's meta: why the Quantizer left it float, and why its activation is an op by itself.
 REASON = "qnative_reason"
+NOT_FUSED = "qnative_not_fused"
 
 
 def lower(module: GraphModule, *, strict: bool = False) -> GraphModule:
@@ -61,7 +62,7 @@ def _check_converted(module: Any) -> None:
             raise ValueError(
                 f"qnative.lower: module has observers ({node.name}): call convert_pt2e first"
             )
-    if any(map(ir.is_decomposed, module.graph.nodes)):
+    if any(ir.is_decomposed(node) or REASON in node.meta for node in module.graph.nodes):
         return
     if any(ir.target_name(node).startswith("qnative.") for node in module.graph.nodes):
         raise ValueError("qnative.lower: module is lowered already")
@@ -96,7 +97,7 @@ class _Lowering:
         qdq.collapse(self.module, self.constants)
         self._explain_float_nodes()
         qdq.rewrite(self.module, self.constants)
-        _make_strides_irrelevant(self.graph)
+        keep_sizes_open(self.graph)
 
     def result(self) -> GraphModule:
         """A module of its own with the attributes that the graph uses, and no others."""
@@ -114,6 +115,7 @@ class _Lowering:
         for node, row in self.rows.items():
             if ir.kind(node) == "dropout" and not ir.bind(node)["train"]:
                 node.replace_all_uses_with(ir.bind(node)["input"])
+                self.graph.erase_node(node)  # impure: no dead code elimination takes it
                 row.verdict, row.reason = FREE, "removed: it does nothing outside of training"
 
     def _lower_node(self, node: Node, row: Row) -> None:
@@ -154,6 +156,7 @@ class _Lowering:
         dequantize = site.args[op.tensors[0]]
         with self.graph.inserting_before(site.node):
             new = op.emit(site)
+            new.meta["val"] = ir.tensor_of(site.node)  # of its shape, if not of its dtype
             real = self.graph.call_function(
                 dequantize.target, (new, *dequantize.args[1:]), dequantize.kwargs
             )
@@ -176,7 +179,7 @@ class _Lowering:
             with self.graph.inserting_before(end):
                 new = op.emit(site)
             qdq.replace(end, new)
-        row.reason = why_not
+        row.reason = why_not or site.node.meta.get(NOT_FUSED, "")
         if activation is not None:
             fused = self.rows[activation]
             fused.verdict, fused.reason = FUSED, f"activation of {row.name}"
@@ -194,10 +197,3 @@ class _Lowering:
                 row.reason = f"padding of {into.name}" if into else "removed: nothing uses it"
             elif table.is_free(node, ir.DEQUANTIZE):
                 row.verdict, row.kernel, row.reason = FREE, row.op, ""
-
-
-def _make_strides_irrelevant(graph: Graph) -> None:
-    """Images come out of qnative ops as channels_last, for which a view may not exist."""
-    for node in graph.nodes:
-        if ir.is_call(node, {"aten.view.default", "aten._unsafe_view.default"}):
-            node.target = torch.ops.aten.reshape.default

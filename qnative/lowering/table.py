@@ -181,6 +181,7 @@ def check(node: Node) -> Op:
                 raise Unsupported(f"its argument {name} is {value.dtype}, not torch.float32")
     if op.check is not None:
         op.check(node, args)
+    _require(not all(map(emit.is_constant, node.all_input_nodes)), "it computes a constant")
     return op
 
 
@@ -226,5 +227,17 @@ def is_free(node: Node, dequantize: set[str]) -> bool:
         return True
     if target_name(node) == "getitem":
         return True
-    moves = kind(node) in _MOVES or ((op := TABLE.get(kind(node))) is not None and op.role == FREE)
-    return moves and not any(is_call(x, dequantize) for x in node.all_input_nodes)
+    return _moves(node) and not any(is_call(x, dequantize) for x in node.all_input_nodes)
+
+
+def _moves(node: Node) -> bool:
+    """Whether a node hands on values as they are."""
+    op = TABLE.get(kind(node))
+    if op is None or op.role != FREE:
+        return kind(node) in _MOVES
+    try:
+        if op.check is not None:
+            op.check(node, bind(node))
+    except Unsupported:
+        return False
+    return True

@@ -120,11 +120,11 @@ def output_errors(dtypes="Byte or Char"):
     ]
 
 
-def pair_errors(name, least, rank_error=True):
+def pair_errors(name, least, rank_error=True, counts="1 or 2"):
     bounds = rf"{name} must be in \[{least}, 2\^31\), got "
     return [
-        ({name: [1, 2, 3]}, rf"{name} must have 1 or 2 values, got \[1, 2, 3\]"),
-        *([({name: []}, rf"{name} must have 1 or 2 values, got \[\]")] if rank_error else []),
+        ({name: [1, 2, 3]}, rf"{name} must have {counts} values, got \[1, 2, 3\]"),
+        *([({name: []}, rf"{name} must have {counts} values, got \[\]")] if rank_error else []),
         ({name: [least - 1]}, rf"{bounds}\[{least - 1}\]"),
         ({name: [1, 2**31]}, rf"{bounds}\[1, 2147483648\]"),
         ({name: [2**62, 1]}, rf"{bounds}\[4611686018427387904, 1\]"),
@@ -283,7 +283,8 @@ ERRORS = {
     "linear_unpack": WEIGHT_ERRORS,
     "conv2d": [
         *CONV_ERRORS,
-        *pair_errors("padding", 0),
+        *pair_errors("padding", 0, counts="1, 2 or 4"),
+        ({"padding": [1, 1, 1, -1]}, r"padding must be in \[0, 2\^31\), got \[1, -1\]"),
         ({"dilation": [4], "padding": [0]}, "the dilated kernel has height 9, but padded x only 6"),
         ({"dilation": [1, 4], "padding": [0]}, "the dilated kernel has width 9"),
     ],

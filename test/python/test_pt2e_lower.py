@@ -14,35 +14,53 @@ import qnative
 IMAGE_NETS = [name for name, (_, shape, _) in NETS.items() if len(shape) == 4]
 
 
-def last_scale(converted):
-    """Scale of the graph's output, or None if it was not quantized."""
-    (output,) = (node for node in converted.graph.nodes if node.op == "output")
-    (value,) = torch.fx.node.map_arg(output.args[0], lambda n: n)
-    return value.args[1] if "dequantize" in str(value.target) else None
+class Reference(torch.fx.Interpreter):
+    """The converted graph. scale: of its output, None if it is float. exact: the output before it
+    was rounded to codes, in codes."""
+
+    scale, exact = None, None
+
+    def run_node(self, node):
+        result = super().run_node(node)
+        if "dequantize" in str(node.target):
+            quantize = node.args[0]
+            self.scale = node.args[1]
+            if quantize.op == "call_function":
+                self.exact = self.env[quantize.args[0]] / self.scale
+        elif node.op == "call_function":
+            self.scale = self.exact = None
+        return result
 
 
-def assert_close(got, want, scale):
+def assert_close(got, want, scale=None, exact=None):
     assert got.shape == want.shape and got.dtype == want.dtype == torch.float32
     if scale is None:
         # Where an activation inside rounds to its neighbour (below), a float output moves a little.
         error = (got - want).square().mean().sqrt() / want.square().mean().sqrt()
         assert error < 2e-3, f"relative error {error}"
         return
-    quanta = ((got - want) / scale).round().abs()
+    differ = ((got - want) / scale).round().abs()
+    assert differ.max() <= 1
     # Ties: the float graph rounds sums of dequantized products, qnative an exact int32 sum that is
-    # scaled once, so that a value half-way between two codes may go the other way.
-    assert quanta.max() <= 1
-    assert (quanta != 0).float().mean() <= 0.005
+    # scaled once, so that a value half-way between two codes may go the other way. Averages are
+    # often half-way; elsewhere it is an activation inside that did.
+    half_way = (exact - exact.floor() - 0.5).abs() < 1e-3
+    assert ((differ != 0) & ~half_way).float().mean() <= 0.005
 
 
 def check(model, inputs, want_kernels=None):
     converted = convert(model, inputs)
     before = copy.deepcopy(converted.state_dict())
     lowered = qnative.lower(converted)
+    reference = Reference(converted, garbage_collect_values=False)
     for batch in (4, 1, 7, 0):
         x = inputs(batch)
         with torch.no_grad():
-            assert_close(lowered(x), converted(x), last_scale(converted)) if batch else lowered(x)
+            got, want = lowered(x), reference.run(x)
+        if batch:
+            assert_close(got, want, reference.scale, reference.exact)
+        else:
+            assert got.numel() == 0 or got.dim() == 0
     names = ops_of(lowered)
     assert not any(name.startswith("quantized_decomposed") for name in names), names
     assert not lowered.report.float_rows, str(lowered.report)
@@ -207,7 +225,7 @@ def test_different_scales_at_one_edge_become_a_lookup():
     converted.recompile()
     lowered = qnative.lower(converted)
     assert kernels_of(lowered) == ["lookup", "lookup"]
-    x = torch.linspace(-70, 70, 600).view(4, -1)
+    x = torch.linspace(-70, 70, 600).view(-1, 6)
     assert torch.equal(lowered(x), converted(x))
 
 
@@ -223,7 +241,7 @@ def test_reference_with_unfolded_weights():
     converted = convert_pt2e(prepared, fold_quantize=False)
     lowered = qnative.lower(converted)
     assert kernels_of(lowered) == ["conv2d"]
-    assert_close(lowered(x), converted(x).detach(), None)
+    assert_close(lowered(x), converted(x).detach())
     assert not list(lowered.parameters())
 
 
@@ -291,3 +309,43 @@ def test_an_op_that_qnative_lacks_is_an_error():
     output.args = ((output.args[0][0], dead),)
     with pytest.raises(ValueError, match=r"no qnative op for quantized_decomposed\.choose_qparams"):
         qnative.lower(converted)
+
+
+class Views(nn.Module):
+    """Computes with the sizes of its input, in ways that leave one or several of them open."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 8, 1), nn.Linear(8, 5)
+
+    def forward(self, x):
+        batch, _, height, _ = x.shape
+        y = F.relu(self.conv(x))
+        z = self.fc(F.adaptive_avg_pool2d(y, 1).view(batch, -1))
+        y = y.reshape(batch, 2, 4, -1).transpose(1, 2).reshape(batch * 2, -1)
+        return z, y.unsqueeze(0).expand(height, batch * 2, -1), y.narrow(0, 0, batch)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_traced_module_takes_other_sizes():
+    torch.manual_seed(0)
+    example = torch.randn(2, 3, 6, 4)
+    auto = torch.export.Dim.AUTO
+    shapes = ({0: auto, 2: auto, 3: auto},)
+    quantized = qnative.quantize(Views(), (example,), [example], dynamic_shapes=shapes)
+    traced = torch.jit.trace(quantized, example[:1])
+    for x in (example, torch.randn(5, 3, 9, 7)):
+        got, want = traced(x), quantized(x)
+        assert all(map(torch.equal, got, want)) and want[0].shape == (len(x), 5)
+    program = torch.export.export(quantized, (example,), dynamic_shapes=shapes)
+    x = torch.randn(3, 3, 5, 8)
+    assert all(map(torch.equal, program.module()(x), quantized(x)))
+
+
+def test_dropout_leaves_nothing_behind():
+    class Dropout(nn.Module):
+        def forward(self, x):
+            return F.dropout(F.hardtanh(x), 0.3, self.training)
+
+    lowered = qnative.lower(convert(Dropout().eval(), lambda: torch.randn(4, 6)))
+    assert "aten.dropout" not in ops_of(lowered)

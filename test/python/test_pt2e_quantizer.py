@@ -149,7 +149,8 @@ def test_cat_shares_one_observer_unless_an_input_is_fixed():
         def forward(self, x):
             return torch.cat([F.hardswish(x), self.function(x)], 1)
 
-    inputs = lambda: 3 * torch.randn(4, 6)  # noqa: E731
+    # Small values: hardswish has a smaller range than its concatenation with a sigmoid.
+    inputs = lambda: 0.1 * torch.randn(4, 6)  # noqa: E731
     _, *params = qparams_of(convert(Cat(lambda x: F.leaky_relu(x, 0.1)), inputs))
     assert len(set(params)) == 1
     _, *params = qparams_of(convert(Cat(torch.sigmoid), inputs))
@@ -192,12 +193,8 @@ def test_limits_of_values_and_scales():
 
 def test_reasons_that_are_not_the_configs():
     class Various(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.weight = nn.Parameter(torch.randn(4, 6))
-
         def forward(self, x, ids):
-            y = F.linear(x, self.weight * 2)
+            y = F.linear(x, torch.cat([x, x]))
             y = y * ids
             z = torch.ones(2, 6, dtype=torch.float64) + x.double()
             return y, F.dropout(x, 0.5, True), torch.matmul(x, x.t()), z
@@ -235,3 +232,27 @@ def test_import_without_torchao():
 
     code = "import qnative, sys; assert not any(m.startswith('torchao') for m in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_computed_weights_are_folded():
+    class Masked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(5, 6))
+            self.register_buffer("mask", (torch.rand(5, 6) > 0.5).float())
+
+        def forward(self, x):
+            return F.linear(x, self.weight * self.mask)
+
+    torch.manual_seed(0)
+    x, model = torch.randn(64, 6), Masked()
+    quantized = qnative.quantize(model, (x,), [x], strict=True)
+    assert kernels_of(quantized) == ["linear"]
+    error = (quantized(x) - model(x)).square().mean() / model(x).square().mean()
+    assert error < 1e-4
+    (row,) = (row for row in quantized.report.rows if row.op == "aten.mul.Tensor")
+    assert row.reason == "computed once: it depends on parameters alone"
+    # By hand, without folding: what is computed from constants is not quantized for nothing.
+    lowered = qnative.lower(convert(model, lambda: torch.randn(4, 6)))
+    assert reasons(lowered)["aten.mul.Tensor"] == "it computes a constant"
+    assert reasons(lowered)["aten.linear"] == "its weight is computed, not a constant"

@@ -1,0 +1,105 @@
+"""The ops use torch's threads, and the number of threads does not change a bit.
+
+Which thread did what cannot be seen from Python, but a pool of OpenMP threads comes into being with
+the first parallel region of a process: a forked child that runs one op shows whether it had one.
+"""
+
+import functools
+import multiprocessing
+import os
+from types import SimpleNamespace
+
+import pytest
+import torch
+from ops_strategies import generator, integers
+
+import qnative  # noqa: F401
+
+OPS = torch.ops.qnative
+U8, S8 = torch.uint8, torch.int8
+Q = (0.1, 7)
+OUT = (0.3, 3, U8)
+
+
+@functools.cache
+def data() -> SimpleNamespace:
+    """Made when it is needed, and after the number of threads is set."""
+    g = generator(0)
+    scale = torch.rand(64, generator=g) / 100 + 1e-3
+    image = integers((2, 64, 56, 56), U8, g)
+    return SimpleNamespace(
+        rows=image.view(128, 3136),
+        image=image.contiguous(memory_format=torch.channels_last),
+        real=torch.randn(2, 64, 56, 56, generator=g),
+        scale=scale,
+        table=integers((256,), U8, g),
+        linear=OPS.linear_pack(integers((64, 3136), S8, g)),
+        dense=OPS.conv2d_pack(integers((64, 64, 3, 3), S8, g), 1),
+        depthwise=OPS.conv2d_pack(integers((64, 1, 3, 3), S8, g), 64),
+    )
+
+
+def conv2d(d: SimpleNamespace, weight: torch.Tensor, groups: int) -> torch.Tensor:
+    shape = [64, 64 // groups, 3, 3]
+    return OPS.conv2d(d.image, *Q, weight, d.scale, None, shape, [1], [1], [1], groups, *OUT)
+
+
+def quantize_per_channel(d: SimpleNamespace) -> torch.Tensor:
+    return OPS.quantize_per_channel(d.real, d.scale, torch.zeros(64, dtype=torch.int64), 1, S8)
+
+
+CASES = {
+    "quantize_per_tensor": lambda d: OPS.quantize_per_tensor(d.real, *Q, U8),
+    "dequantize_per_tensor": lambda d: OPS.dequantize_per_tensor(d.image, *Q),
+    "quantize_per_channel": quantize_per_channel,
+    "dequantize_per_channel": lambda d: OPS.dequantize_per_channel(d.image, d.scale, None, 1),
+    "choose_qparams": lambda d: OPS.choose_qparams(d.real, U8)[0],
+    "linear": lambda d: OPS.linear(d.rows, *Q, d.linear, d.scale, None, [64, 3136], *OUT),
+    "conv2d": lambda d: conv2d(d, d.dense, 1),
+    "conv2d depthwise": lambda d: conv2d(d, d.depthwise, 64),
+    "add": lambda d: OPS.add(d.image, *Q, d.image, *Q, *OUT),
+    "add broadcast": lambda d: OPS.add(d.image, *Q, d.image[:1, :, :1], *Q, *OUT),
+    "mul": lambda d: OPS.mul(d.image, *Q, d.image, *Q, *OUT),
+    "cat": lambda d: OPS.cat([d.image, d.image], [0.1, 0.2], [7, 7], 1, *OUT),
+    "lookup": lambda d: OPS.lookup(d.image, d.table),
+    "max_pool2d": lambda d: OPS.max_pool2d(d.image, [3], [2], [1]),
+    "avg_pool2d": lambda d: OPS.avg_pool2d(d.image, *Q, [3], [2], [1], False, True, None, *OUT),
+    "adaptive_avg_pool2d": lambda d: OPS.adaptive_avg_pool2d(d.image, *Q, [7], *OUT),
+    "mean": lambda d: OPS.mean(d.image, *Q, [2, 3], False, *OUT),
+}
+
+
+def count_threads(name: str, counts: list[int], queue) -> None:
+    torch.set_num_threads(1)
+    inputs, new = data(), []
+    for count in counts:
+        torch.set_num_threads(count)
+        before = len(os.listdir("/proc/self/task"))
+        CASES[name](inputs)
+        new.append(len(os.listdir("/proc/self/task")) - before)
+    queue.put(new)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_threads_are_used(name):
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch", "hypothesis"])
+    queue = context.SimpleQueue()
+    process = context.Process(target=count_threads, args=(name, [1, 3], queue))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+    assert queue.get() == [0, 2]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_threads_change_no_bit(name):
+    before = torch.get_num_threads()
+    try:
+        results = []
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            results.append(CASES[name](data()))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(results[0], result) for result in results[1:])
