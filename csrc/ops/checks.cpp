@@ -85,6 +85,12 @@ template <class Int>
 void check_channels(const char* op, const at::Tensor& weight_scale,
                     const std::optional<at::Tensor>& bias, const Int& n, at::DeviceType device) {
   check_vector(op, "weight_scale", weight_scale, n, device);
+  check_bias(op, bias, n, device);
+}
+
+template <class Int>
+void check_bias(const char* op, const std::optional<at::Tensor>& bias, const Int& n,
+                at::DeviceType device) {
   if (bias) check_vector(op, "bias", *bias, n, device);
 }
 
@@ -96,8 +102,8 @@ Activation parse_activation(const char* op, std::string_view activation,
   const bool is_clamp = activation == "clamp";
   const bool is_relu6 = activation == "relu6";
   const bool is_relu = activation == "relu";
-  TORCH_CHECK(is_clamp || is_relu6 || is_relu || is_function || activation == "none", "qnative::", op,
-              ": activation must be one of none, relu, relu6, clamp",
+  TORCH_CHECK(is_clamp || is_relu6 || is_relu || is_function || activation == "none",
+              "qnative::", op, ": activation must be one of none, relu, relu6, clamp",
               functions == Functions::kAllowed ? kFunctionNames : "", ", got '", activation, "'");
   const size_t wanted = is_clamp ? 2 : 0;
   TORCH_CHECK(activation_args.size() == wanted, "qnative::", op, ": activation '", activation,
@@ -136,6 +142,8 @@ void check_image(const char* op, at::ArrayRef<Int> sizes) {
 #define QNATIVE_INSTANTIATE(Int)                                                                 \
   template void check_channels(const char*, const at::Tensor&, const std::optional<at::Tensor>&, \
                                const Int&, at::DeviceType);                                      \
+  template void check_bias(const char*, const std::optional<at::Tensor>&, const Int&,            \
+                           at::DeviceType);                                                      \
   template Pair<Int> expand_pair(const char*, const char*, at::ArrayRef<Int>, int64_t);          \
   template void check_image(const char*, at::ArrayRef<Int>);
 QNATIVE_INSTANTIATE(int64_t)

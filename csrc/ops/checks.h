@@ -50,6 +50,9 @@ void check_output(const char* op, double y_scale, int64_t y_zero_point, at::Scal
 template <class Int>
 void check_channels(const char* op, const at::Tensor& weight_scale,
                     const std::optional<at::Tensor>& bias, const Int& n, at::DeviceType device);
+template <class Int>
+void check_bias(const char* op, const std::optional<at::Tensor>& bias, const Int& n,
+                at::DeviceType device);
 
 // Bounds that an activation sets on real numbers, infinite where it sets none; or, for float
 // outputs, a function.

@@ -73,4 +73,15 @@ void pack(const int8_t* weight, int64_t n, int64_t segments, int64_t segment_siz
 void unpack(const int8_t* packed, int64_t n, int64_t segments, int64_t segment_size,
             int8_t* weight);
 
+// An 8-bit matrix [k][n] of any strides, whose bytes with `flip` turned over are int8.
+struct Matrix {
+  const uint8_t* data;
+  int64_t k, n;
+  int64_t k_stride, n_stride;
+  uint8_t flip;
+};
+// Panels [begin, end) of 16 columns of the matrix, of one segment of k bytes, and their column
+// sums. packed, sums: of the first of these panels.
+void pack_panels(const Matrix& matrix, int64_t begin, int64_t end, int8_t* packed, int32_t* sums);
+
 }  // namespace qnative::gemm
