@@ -43,13 +43,13 @@ INSTANTIATE_TEST_SUITE_P(All, ActivationTest,
                                          FloatActivation::kSigmoid, FloatActivation::kTanh,
                                          FloatActivation::kHardswish));
 
-// The factors of a product have errors of a few units in the last place of 1.
+// The factor of x has an error of a unit in the last place of 1.
 TEST_P(ActivationTest, IsTheFunction) {
   for (float magnitude = 1e-10f; magnitude < 100; magnitude *= 1.001f) {
     for (float x : {magnitude, -magnitude}) {
       const long double want = expected(GetParam(), x);
       const long double error = fabsl(activate<RealScalar>(GetParam(), x) - want);
-      ASSERT_LE(error, 4e-7L * fminl(1, fabsl(x)) + 3e-7L * fabsl(want)) << x;
+      ASSERT_LE(error, 1.5e-7L * fminl(6, fabsl(x)) + 3e-7L * fabsl(want)) << x;
     }
   }
 }
