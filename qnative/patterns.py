@@ -54,10 +54,16 @@ _FUNCTIONS = {
 }
 
 
+_KIN = {"sub": "add", "rsub": "add", "div": "mul", "bmm": "matmul"}
+
+
 def canonical(kind: str) -> str:
-    """The kind that configs know: F.interpolate is exported as upsample_<mode>."""
+    """The kind that configs know: F.interpolate is exported as upsample_<mode>, and a difference is
+    a sum."""
     if kind.startswith(("upsample_", "_upsample_")):
         return "interpolate"
+    if kind in _KIN:
+        return _KIN[kind]
     return kind
 
 

@@ -150,7 +150,8 @@ class _Annotation:
         require_dtypes(rows or pair, mode)
         op = direct.check(mode, node)
         node.meta[direct.MODE] = mode
-        if op.fuses and activation is not None:
+        activation, _ = direct.activation_after(op, node)
+        if activation is not None:
             self.fused[activation] = node
 
     def _select(
@@ -262,7 +263,7 @@ class _Annotation:
     def _shares(self, node: Node, op: table.Op, row: Any, inputs: dict[Node, Any]) -> bool:
         """Whether output and inputs have one observer. Not where an input is fixed: what fits the
         others need not fit into its range."""
-        with_number = kind(node) in ("add", "mul") and op.role == table.LOOKUP
+        with_number = kind(node) in table.WITH_NUMBER and op.role == table.LOOKUP
         if observation(row) != _SHARED or with_number:
             return False
         return not any(

@@ -38,6 +38,30 @@ TORCH_LIBRARY(qnative, m) {
   m.def("linear_pack(Tensor weight) -> Tensor", tags);
   m.def("linear_unpack(Tensor weight, SymInt[] weight_shape) -> Tensor", tags);
 
+  // linear from float to float: activation may also be "gelu", "gelu_tanh", "silu", "sigmoid",
+  // "tanh" or "hardswish"
+  m.def(
+      "linear_dynamic(Tensor x, Tensor weight, Tensor weight_scale, Tensor? bias, SymInt[] "
+      "weight_shape, str activation=\"none\", float[] activation_args=[]) -> Tensor",
+      tags);
+  m.def(
+      "linear_dynamic_fp16(Tensor x, Tensor weight, Tensor? bias, SymInt[] weight_shape, str "
+      "activation=\"none\", float[] activation_args=[]) -> Tensor",
+      tags);
+  m.def(
+      "linear_fp16(Tensor x, Tensor weight, Tensor? bias, SymInt[] weight_shape, str "
+      "activation=\"none\", float[] activation_args=[]) -> Tensor",
+      tags);
+  m.def("linear_fp16_pack(Tensor weight) -> Tensor", tags);
+  m.def("linear_fp16_unpack(Tensor weight, SymInt[] weight_shape) -> Tensor", tags);
+
+  // matmul
+  m.def(
+      "matmul(Tensor a, float a_scale, int a_zero_point, Tensor b, float b_scale, int "
+      "b_zero_point, float y_scale, int y_zero_point, ScalarType y_dtype, str "
+      "activation=\"none\", float[] activation_args=[]) -> Tensor",
+      tags);
+
   // conv
   m.def(
       "conv2d(Tensor x, float x_scale, int x_zero_point, Tensor weight, Tensor weight_scale, "

@@ -56,8 +56,8 @@ class Site:
     """An aten call about to be replaced.
 
     x: its quantized tensor arguments by name, a list for a list argument. bounds: of the activation
-    fused into it. y: of its output; None ends in float32. pad: (left, right, top, bottom) of the
-    aten.pad fused into it.
+    fused into it; function: its name where it is no bound. y: of its output; None ends in float32.
+    pad: (left, right, top, bottom) of the aten.pad fused into it.
     """
 
     module: GraphModule
@@ -68,6 +68,7 @@ class Site:
     bounds: Bounds
     y: QParams | None
     pad: tuple[int, int, int, int] = (0, 0, 0, 0)
+    function: str = ""
     float_bytes: int = 0
     packed_bytes: int = 0
 
@@ -216,6 +217,21 @@ def add(site: Site) -> Node:
     options = {} if alpha == 1.0 else {"alpha": alpha}
     a, b = site.x["self"], site.x["other"]
     return site.call(torch.ops.qnative.add.default, *a.args, *b.args, *site.activation, **options)
+
+
+def sub(site: Site) -> Node:
+    """self - alpha * other; rsub has them the other way round."""
+    alpha = -float(site.args["alpha"])
+    a, b = site.x["self"], site.x["other"]
+    if ir.kind(site.node) == "rsub":
+        a, b = b, a
+    op = torch.ops.qnative.add.default
+    return site.call(op, *a.args, *b.args, *site.activation, alpha=alpha)
+
+
+def matmul(site: Site) -> Node:
+    a, b = site.x.values()
+    return site.call(torch.ops.qnative.matmul.default, *a.args, *b.args, *site.activation)
 
 
 def mul(site: Site) -> Node:

@@ -128,12 +128,13 @@ class _Lowering:
     def _lower_directly(self, node: Node, row: Row) -> None:
         op, last = direct.check(node.meta[direct.MODE], node), node
         site = emit.Site(self.module, self.constants, node, ir.bind(node), {}, NO_BOUNDS, None)
-        if op.fuses:
-            activation, row.reason = table.activation_after(node)
-            if activation is not None:
-                site.bounds, last = activation_bounds(activation), activation
-                fused = self.rows[activation]
-                fused.verdict, fused.reason = FUSED, f"activation of {row.name}"
+        activation, row.reason = direct.activation_after(op, node)
+        if activation is not None:
+            site.function, last = direct.function_name(activation), activation
+            if not site.function:
+                site.bounds = activation_bounds(activation)
+            fused = self.rows[activation]
+            fused.verdict, fused.reason = FUSED, f"activation of {row.name}"
         with self.graph.inserting_before(last):
             new = op.emit(site)
         qdq.replace(last, new)

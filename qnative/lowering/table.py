@@ -34,6 +34,12 @@ class Op:
     float_output: bool = False
 
 
+# Of two 8-bit numbers, so that their sum is an int32.
+_MAX_PRODUCTS = 33025
+# With a number they are functions of each value by itself.
+WITH_NUMBER = ("add", "mul", "sub", "rsub", "div")
+
+
 def _require(condition: bool, reason: str) -> None:
     if not condition:
         raise Unsupported(reason)
@@ -63,6 +69,13 @@ def _check_binary(node: Node, args: dict[str, Any]) -> None:
         if value is not None:
             _require(value.dtype is torch.float32, f"its argument {name} is {value.dtype}")
     _require(isinstance(args["self"], Node), "its first argument is a number")
+
+
+def _check_matmul(node: Node, args: dict[str, Any]) -> None:
+    value = tensor_of(args["self"])
+    if value is not None and isinstance(value.shape[-1], int):
+        products = value.shape[-1]
+        _require(products <= _MAX_PRODUCTS, f"it sums {products} products, more than int32 holds")
 
 
 def _check_pool(node: Node, args: dict[str, Any]) -> None:
@@ -99,6 +112,10 @@ TABLE: dict[str, Op] = {
     "conv2d": Op(WEIGHTED, ("input", "weight"), emit.conv2d, _check_conv2d, True, True),
     "add": Op(COMPUTE, ("self", "other"), emit.add, _check_binary, fuses=True),
     "mul": Op(COMPUTE, ("self", "other"), emit.mul, _check_binary, fuses=True),
+    "sub": Op(COMPUTE, ("self", "other"), emit.sub, _check_binary, fuses=True),
+    "rsub": Op(COMPUTE, ("self", "other"), emit.sub, _check_binary, fuses=True),
+    "matmul": Op(COMPUTE, ("self", "other"), emit.matmul, _check_matmul, True, True),
+    "bmm": Op(COMPUTE, ("self", "mat2"), emit.matmul, _check_matmul, True, True),
     "cat": Op(COMPUTE, ("tensors",), emit.cat),
     "max_pool2d": Op(SAME, ("self",), emit.max_pool2d, _check_pool),
     "avg_pool2d": Op(COMPUTE, ("self",), emit.avg_pool2d, _check_pool),
@@ -159,9 +176,9 @@ _MOVES = frozenset(
 
 
 def row(node: Node) -> Op | None:
-    """The row of a node. A sum or product with a number is a function of each value by itself."""
+    """The row of a node. Arithmetic with a number is a function of each value by itself."""
     name = kind(node)
-    if name in ("add", "mul") and not isinstance(bind(node).get("other"), Node):
+    if name in WITH_NUMBER and not isinstance(bind(node).get("other"), Node):
         return _LOOKUP
     return TABLE.get(name)
 

@@ -33,6 +33,14 @@ def linear_args(x, y_dtype, *activation, bias=True):
     return (x, 0.1, 3, packed, scales(5), b, [5, 7], 0.7, 4, y_dtype, *activation)
 
 
+def float_linear_args(x, *activation, dynamic=False, bias=True):
+    b = torch.randn(5, generator=GENERATOR) if bias else None
+    if dynamic:
+        return (x, OPS.linear_pack(s8(5, 7)), scales(5), b, [5, 7], *activation)
+    weight = torch.randn(5, 7, generator=GENERATOR)
+    return (x, OPS.linear_fp16_pack(weight), b, [5, 7], *activation)
+
+
 def conv_args(x, weight, groups, padding, y_dtype=torch.uint8, stride=(1,), dilation=(1,)):
     packed = OPS.conv2d_pack(weight, groups)
     n = len(weight)
@@ -74,6 +82,32 @@ CASES = {
         linear_args(u8(7), torch.float32, "clamp", [-1.0, 1.0], bias=False),
         linear_args(u8(0, 7), torch.uint8),
         linear_args(u8(7, 4).t(), torch.uint8),
+    ],
+    "linear_dynamic": [
+        float_linear_args(torch.randn(4, 7), dynamic=True),
+        float_linear_args(torch.randn(2, 3, 7), "gelu", dynamic=True, bias=False),
+        float_linear_args(torch.randn(7, 4).t(), "clamp", [-1.0, 1.0], dynamic=True),
+        float_linear_args(torch.randn(0, 7), dynamic=True),
+    ],
+    "linear_dynamic_fp16": [
+        float_linear_args(torch.randn(4, 7)),
+        float_linear_args(torch.randn(7), "relu", bias=False),
+        float_linear_args(torch.randn(2, 0, 7), "tanh"),
+    ],
+    "linear_fp16": [
+        float_linear_args(torch.randn(4, 7).half()),
+        float_linear_args(torch.randn(7, 4).half().t(), "silu", bias=False),
+    ],
+    "linear_fp16_pack": [(torch.randn(5, 7),), (torch.randn(7, 40).half().t(),)],
+    "linear_fp16_unpack": [(OPS.linear_fp16_pack(torch.randn(5, 7)), [5, 7])],
+    "matmul": [
+        binary_args(u8(4, 7), u8(7, 5)),
+        binary_args(s8(2, 3, 4, 7), u8(2, 1, 5, 7).transpose(-1, -2), torch.int8),
+        binary_args(u8(7), s8(7), torch.float32),
+        binary_args(u8(2, 4, 7), s8(7)),
+        binary_args(u8(7), s8(3, 7, 2)),
+        binary_args(u8(0, 4, 7), s8(7, 2)),
+        binary_args(u8(4, 0), s8(0, 2)),
     ],
     "linear_pack": [(s8(5, 7),), (s8(7, 40).t(),)],
     "linear_unpack": [(OPS.linear_pack(s8(5, 7)), [5, 7])],

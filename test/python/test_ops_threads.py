@@ -34,6 +34,7 @@ def data() -> SimpleNamespace:
         scale=scale,
         table=integers((256,), U8, g),
         linear=OPS.linear_pack(integers((64, 3136), S8, g)),
+        half=OPS.linear_fp16_pack(torch.randn(64, 3136, generator=g)),
         dense=OPS.conv2d_pack(integers((64, 64, 3, 3), S8, g), 1),
         depthwise=OPS.conv2d_pack(integers((64, 1, 3, 3), S8, g), 64),
     )
@@ -55,6 +56,17 @@ CASES = {
     "dequantize_per_channel": lambda d: OPS.dequantize_per_channel(d.image, d.scale, None, 1),
     "choose_qparams": lambda d: OPS.choose_qparams(d.real, U8)[0],
     "linear": lambda d: OPS.linear(d.rows, *Q, d.linear, d.scale, None, [64, 3136], *OUT),
+    "linear_dynamic": lambda d: OPS.linear_dynamic(
+        d.real.view(128, 3136), d.linear, d.scale, None, [64, 3136]
+    ),
+    "linear_dynamic_fp16": lambda d: OPS.linear_dynamic_fp16(
+        d.real.view(128, 3136), d.half, None, [64, 3136]
+    ),
+    "linear_fp16": lambda d: OPS.linear_fp16(
+        d.real.view(128, 3136).half(), d.half, None, [64, 3136]
+    ),
+    "matmul": lambda d: OPS.matmul(d.rows, *Q, d.rows.t(), *Q, 900.0, 3, U8),
+    "matmul batched": lambda d: OPS.matmul(d.image, *Q, d.image.mT, *Q, 900.0, 3, U8),
     "conv2d": lambda d: conv2d(d, d.dense, 1),
     "conv2d depthwise": lambda d: conv2d(d, d.depthwise, 64),
     "add": lambda d: OPS.add(d.image, *Q, d.image, *Q, *OUT),
