@@ -1,0 +1,19 @@
+#include "body.h"
+#include "simd/avx512.h"
+
+namespace qnative::rnn_cell {
+
+void lstm_avx512_vnni(const Args& args, int64_t begin, int64_t end) {
+  run<Avx512, Lstm>(args, begin, end);
+}
+void gru_avx512_vnni(const Args& args, int64_t begin, int64_t end) {
+  run<Avx512, Gru>(args, begin, end);
+}
+void rnn_tanh_avx512_vnni(const Args& args, int64_t begin, int64_t end) {
+  run<Avx512, RnnTanh>(args, begin, end);
+}
+void rnn_relu_avx512_vnni(const Args& args, int64_t begin, int64_t end) {
+  run<Avx512, RnnRelu>(args, begin, end);
+}
+
+}  // namespace qnative::rnn_cell
