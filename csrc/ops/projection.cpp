@@ -99,8 +99,8 @@ void Projection::reserve(int64_t rows, ProjectionSizes& sizes) const {
   args.segment_size = k_;
   sizes.rows = std::max(sizes.rows, rows);
   sizes.row_bytes = std::max(sizes.row_bytes, row_stride(k_));
-  sizes.kernel_bytes = std::max(
-      sizes.kernel_bytes, Scratch::bytes<std::byte>(gemm::scratch_size(args, rows)));
+  sizes.kernel_bytes =
+      std::max(sizes.kernel_bytes, Scratch::bytes<std::byte>(gemm::scratch_size(args, rows)));
 }
 
 int64_t Projection::count_tasks(int64_t rows) const {
@@ -188,8 +188,7 @@ void Projection::run(const float* x, int64_t x_stride, int64_t begin, int64_t en
   args.column_factor = column_sum_;
   args.row_multiplier = workspace.row_multiplier;
   share_out([&](int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end, int64_t task) {
-    gemm(args, m_begin, m_end, n_begin, n_end,
-         workspace.kernel + task * workspace.kernel_bytes);
+    gemm(args, m_begin, m_end, n_begin, n_end, workspace.kernel + task * workspace.kernel_bytes);
   });
 }
 

@@ -60,8 +60,8 @@ class Projection {
   int64_t n_, k_;
   const void* weight_;
   bool is_int8_;
-  const int32_t *start_, *column_sum_;      // int8
-  const float *multiplier_, *bias_;  // multiplier: int8
+  const int32_t *start_, *column_sum_;  // int8
+  const float *multiplier_, *bias_;     // multiplier: int8
 };
 
 }  // namespace qnative::ops

@@ -16,7 +16,7 @@ namespace {
 // cache, or for as many as the weights must be read for.
 constexpr int64_t kChunkElements = 256 * 1024;
 constexpr int64_t kChunkRows = 48;
-constexpr int64_t kCellGrain = 16 * 1024;       // elements of the state
+constexpr int64_t kCellGrain = 16 * 1024;  // elements of the state
 
 rnn_cell::Fn& cell_kernel(Cell cell) {
   switch (cell) {
@@ -50,8 +50,8 @@ class Direction {
         is_reverse_(index % net.directions() == 1),
         batch_(offsets[1] - offsets[0]),
         gates_(net.gates() * net.hidden_size),
-        chunk_rows_(std::min(std::max({batch_, kChunkElements / gates_, kChunkRows}),
-                             offsets.back())),
+        chunk_rows_(
+            std::min(std::max({batch_, kChunkElements / gates_, kChunkRows}), offsets.back())),
         h_(h),
         c_(c),
         params_(2 * Projection::scratch_bytes(gates_) +
@@ -61,8 +61,7 @@ class Direction {
         hr_(net.proj_size > 0 ? std::optional(projection(index, 2, net.proj_size, net.hidden_size))
                               : std::nullopt),
         sizes_(workspace_sizes()),
-        scratch_(sizes_.scratch_bytes() +
-                 Scratch::bytes<float>((chunk_rows_ + batch_) * gates_) +
+        scratch_(sizes_.scratch_bytes() + Scratch::bytes<float>((chunk_rows_ + batch_) * gates_) +
                  Scratch::bytes<float>(batch_ * net.hidden_size)),
         workspace_(sizes_, scratch_),
         input_gates_(scratch_.take<float>((chunk_rows_ + batch_) * gates_)),
@@ -150,9 +149,8 @@ class Direction {
                               .h_stride = net_.hidden_size,
                               .hidden = net_.hidden_size};
     rnn_cell::Fn& cell = cell_kernel(net_.cell);
-    run_parts(end - begin, gates_, kCellGrain, [&](int64_t from, int64_t to) {
-      cell(args, begin + from, begin + to);
-    });
+    run_parts(end - begin, gates_, kCellGrain,
+              [&](int64_t from, int64_t to) { cell(args, begin + from, begin + to); });
     if (hr_) {
       hr_->run(hidden_, net_.hidden_size, begin, end, h_, net_.proj_size, workspace_, slot);
     }
