@@ -17,6 +17,18 @@ void check_vector(const char* op, const char* name, const at::Tensor& tensor, co
               n, "] (one value an output channel), got ", sizes);
 }
 
+constexpr const char* kFunctionNames = ", gelu, gelu_tanh, silu, sigmoid, tanh, hardswish";
+
+FloatActivation function_of(std::string_view name) {
+  if (name == "gelu") return FloatActivation::kGelu;
+  if (name == "gelu_tanh") return FloatActivation::kGeluTanh;
+  if (name == "silu") return FloatActivation::kSilu;
+  if (name == "sigmoid") return FloatActivation::kSigmoid;
+  if (name == "tanh") return FloatActivation::kTanh;
+  if (name == "hardswish") return FloatActivation::kHardswish;
+  return FloatActivation::kNone;
+}
+
 }  // namespace
 
 void check_tensor(const char* op, const char* name, const at::Tensor& tensor,
@@ -77,17 +89,22 @@ void check_channels(const char* op, const at::Tensor& weight_scale,
 }
 
 Activation parse_activation(const char* op, std::string_view activation,
-                            at::ArrayRef<double> activation_args) {
+                            at::ArrayRef<double> activation_args, Functions functions) {
+  const FloatActivation function =
+      functions == Functions::kAllowed ? function_of(activation) : FloatActivation::kNone;
+  const bool is_function = function != FloatActivation::kNone;
   const bool is_clamp = activation == "clamp";
   const bool is_relu6 = activation == "relu6";
   const bool is_relu = activation == "relu";
-  TORCH_CHECK(is_clamp || is_relu6 || is_relu || activation == "none", "qnative::", op,
-              ": activation must be one of none, relu, relu6, clamp, got '", activation, "'");
+  TORCH_CHECK(is_clamp || is_relu6 || is_relu || is_function || activation == "none", "qnative::", op,
+              ": activation must be one of none, relu, relu6, clamp",
+              functions == Functions::kAllowed ? kFunctionNames : "", ", got '", activation, "'");
   const size_t wanted = is_clamp ? 2 : 0;
   TORCH_CHECK(activation_args.size() == wanted, "qnative::", op, ": activation '", activation,
               "' takes ", wanted, " activation_args, got ", activation_args.size());
   if (is_relu) return {.min = 0};
   if (is_relu6) return {.min = 0, .max = 6};
+  if (is_function) return {.function = function};
   if (!is_clamp) return {};
   TORCH_CHECK(activation_args[0] <= activation_args[1], "qnative::", op,
               ": activation_args of clamp must be [min, max] with min <= max, got ",

@@ -7,6 +7,8 @@
 #include <optional>
 #include <string_view>
 
+#include "float_activation.h"
+
 // Checks at the entry of the ops, shared by their CPU and Meta functions. `op` is the name after
 // qnative::, for messages. Int is int64_t in CPU functions and c10::SymInt in Meta functions.
 namespace qnative::ops {
@@ -49,13 +51,17 @@ template <class Int>
 void check_channels(const char* op, const at::Tensor& weight_scale,
                     const std::optional<at::Tensor>& bias, const Int& n, at::DeviceType device);
 
-// Bounds that an activation sets on real numbers, infinite where it sets none.
+// Bounds that an activation sets on real numbers, infinite where it sets none; or, for float
+// outputs, a function.
 struct Activation {
   double min = -std::numeric_limits<double>::infinity();
   double max = std::numeric_limits<double>::infinity();
+  FloatActivation function = FloatActivation::kNone;
 };
+enum class Functions : bool { kRefused, kAllowed };
 Activation parse_activation(const char* op, std::string_view activation,
-                            at::ArrayRef<double> activation_args);
+                            at::ArrayRef<double> activation_args,
+                            Functions functions = Functions::kRefused);
 
 // An argument of "one value or two": height and width. Each is in [least, 2^31).
 template <class Int>

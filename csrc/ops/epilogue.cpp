@@ -115,6 +115,7 @@ gemm::Args make_product(const at::Tensor& weight, const WeightLayout& layout,
   if (!output.is_float()) args.requantize = make_requantize(output);
   args.float_lo = static_cast<float>(output.activation.min);
   args.float_hi = static_cast<float>(output.activation.max);
+  args.activation = output.activation.function;
   return args;
 }
 

@@ -218,6 +218,8 @@ class ImplicitGemm {
       args.y_stride = c_.groups * args.n;
       const int64_t y_begin = first_pixel * args.y_stride + g * args.n;
       args.y = static_cast<std::byte*>(args.y) + y_begin * (args.float_output ? 4 : 1);
+      if (args.row_factor != nullptr) args.row_factor += first_pixel;
+      if (args.row_multiplier != nullptr) args.row_multiplier += first_pixel;
       const int64_t n_begin = has_groups ? 0 : columns.begin * unit_;
       const int64_t n_end = has_groups ? args.n : std::min(columns.end * unit_, args.n);
       run_gemm(args, 0, m, n_begin, n_end, buffers.kernel);
