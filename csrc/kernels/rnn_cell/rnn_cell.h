@@ -16,7 +16,7 @@
 //          n       = tanh(fma(r, b_2, a_2))    h' = fma(z, h - n, n)
 //   rnn:   h'      = tanh(a_0 + b_0), or max(a_0 + b_0, 0)
 //
-// sigmoid and tanh are those of simd/functions.h. NaN stays NaN.
+// sigmoid and tanh are those of simd/activation.h. NaN stays NaN.
 namespace qnative::rnn_cell {
 
 struct Args {

@@ -121,10 +121,6 @@ struct Avx2 {
     return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b), _mm256_mul_ps(x.c, y.c),
             _mm256_mul_ps(x.d, y.d)};
   }
-  static Floats div(Floats x, Floats y) {
-    return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b), _mm256_div_ps(x.c, y.c),
-            _mm256_div_ps(x.d, y.d)};
-  }
   static Floats fma(Floats x, Floats y, Floats z) {
     return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b),
             _mm256_fmadd_ps(x.c, y.c, z.c), _mm256_fmadd_ps(x.d, y.d, z.d)};
@@ -137,10 +133,6 @@ struct Avx2 {
   static Floats max(Floats x, Floats y) {
     return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b), _mm256_max_ps(x.c, y.c),
             _mm256_max_ps(x.d, y.d)};
-  }
-  // 2^n for x = 1.5 * 2^23 + n, n an integer in [-126, 127].
-  static Floats power_of_two(Floats x) {
-    return {power_of_two(x.a), power_of_two(x.b), power_of_two(x.c), power_of_two(x.d)};
   }
   static bool has_nan(Floats x) {
     return _mm256_movemask_ps(_mm256_or_ps(_mm256_cmp_ps(x.a, x.b, _CMP_UNORD_Q),
@@ -215,10 +207,6 @@ struct Avx2 {
   }
 
  private:
-  static __m256 power_of_two(__m256 x) {
-    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_slli_epi32(_mm256_castps_si256(x), 23),
-                                                _mm256_set1_epi32(0x3f800000)));
-  }
   static __m256 nan_to_zero(__m256 x) { return _mm256_and_ps(x, _mm256_cmp_ps(x, x, _CMP_ORD_Q)); }
 };
 

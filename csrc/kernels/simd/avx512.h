@@ -103,10 +103,6 @@ struct Avx512 {
     return {_mm512_mul_ps(x.a, y.a), _mm512_mul_ps(x.b, y.b), _mm512_mul_ps(x.c, y.c),
             _mm512_mul_ps(x.d, y.d)};
   }
-  static Floats div(Floats x, Floats y) {
-    return {_mm512_div_ps(x.a, y.a), _mm512_div_ps(x.b, y.b), _mm512_div_ps(x.c, y.c),
-            _mm512_div_ps(x.d, y.d)};
-  }
   static Floats fma(Floats x, Floats y, Floats z) {
     return {_mm512_fmadd_ps(x.a, y.a, z.a), _mm512_fmadd_ps(x.b, y.b, z.b),
             _mm512_fmadd_ps(x.c, y.c, z.c), _mm512_fmadd_ps(x.d, y.d, z.d)};
@@ -118,9 +114,6 @@ struct Avx512 {
   static Floats max(Floats x, Floats y) {
     return {_mm512_max_ps(x.a, y.a), _mm512_max_ps(x.b, y.b), _mm512_max_ps(x.c, y.c),
             _mm512_max_ps(x.d, y.d)};
-  }
-  static Floats power_of_two(Floats x) {
-    return {power_of_two(x.a), power_of_two(x.b), power_of_two(x.c), power_of_two(x.d)};
   }
   static bool has_nan(Floats x) {
     return (_mm512_cmp_ps_mask(x.a, x.b, _CMP_UNORD_Q) |
@@ -191,10 +184,6 @@ struct Avx512 {
   }
 
  private:
-  static __m512 power_of_two(__m512 x) {
-    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_slli_epi32(_mm512_castps_si512(x), 23),
-                                                _mm512_set1_epi32(0x3f800000)));
-  }
   static __mmask64 first(int64_t n) { return n >= 64 ? ~uint64_t{0} : (uint64_t{1} << n) - 1; }
   static __mmask16 part(__mmask64 mask, int i) { return static_cast<__mmask16>(mask >> 16 * i); }
   static __m512 nan_to_zero(__m512 x) {
