@@ -58,6 +58,8 @@ def canonical(kind: str) -> str:
     """The kind that configs know: F.interpolate is exported as upsample_<mode>."""
     if kind.startswith(("upsample_", "_upsample_")):
         return "interpolate"
+    if kind == "rnn_relu_cell":  # nn.RNNCell has both
+        return "rnn_tanh_cell"
     return kind
 
 

@@ -28,23 +28,27 @@ float* copy_padded(const at::Tensor& values, int64_t n, Scratch& scratch) {
 }
 
 struct RowParams {
-  float scale;
+  float scale, inverse_scale;
   int32_t zero_point;
 };
 
-// Of one row of uint8: the range of its values and zero, in 255 steps. A row without a normal
-// scale is zero, and one that is not finite makes all that it is multiplied with NaN.
+// Of one row of uint8: the range of its values and zero, in 255 steps. A row with a value that is
+// not finite has the scale NaN, and so has all that it is multiplied with.
 RowParams choose_row_params(const float* x, int64_t k) {
   static auto& min_max = select(quantize::min_max_kernels());
   float low, high;
   min_max(x, k, &low, &high);
-  if (!std::isfinite(low) || !std::isfinite(high)) return {std::nanf(""), 0};
+  if (!std::isfinite(low) || !std::isfinite(high)) {
+    constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+    return {kNan, kNan, 0};
+  }
   low = std::min(low, 0.0f);
   high = std::max(high, 0.0f);
-  const auto scale = static_cast<float>((static_cast<double>(high) - low) / 255);
-  if (scale < std::numeric_limits<float>::min()) return {0, 0};
-  const float zero_point = std::nearbyint(-low / scale);
-  return {scale, static_cast<int32_t>(std::clamp(zero_point, 0.0f, 255.0f))};
+  // A difference of floats may overflow float32; the inverse of a denormal scale would.
+  const auto scale = std::max(static_cast<float>((double{high} - double{low}) / 255),
+                              std::numeric_limits<float>::min());
+  const float inverse = 1.0f / scale;
+  return {scale, inverse, static_cast<int32_t>(std::min(std::nearbyint(-low * inverse), 255.0f))};
 }
 
 }  // namespace
@@ -116,11 +120,8 @@ void Projection::quantize_rows(const float* x, int64_t x_stride, int64_t begin, 
     const RowParams params = choose_row_params(row, k_);
     workspace.row_factor[i] = -params.zero_point;
     workspace.row_multiplier[i] = params.scale;
-    if (params.scale > 0) {
-      quantize(row, q, k_, 1 / params.scale, {params.zero_point, 0, 255, 0});
-    } else {
-      std::memset(q, 0, k_);
-    }
+    // Products that are NaN are quantized to the zero point.
+    quantize(row, q, k_, params.inverse_scale, {params.zero_point, 0, 255, 0});
     std::memset(q + k_, 0, row_stride(k_) - k_);
   }
 }

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.fx import Node
 
+from . import direct_rnn
 from .emit import Site
 from .graph import STORAGE_DTYPES, Unsupported, bind, kind
 
@@ -45,8 +46,12 @@ class DirectOp:
 
 # mode -> kind of aten op -> DirectOp
 DIRECT: dict[str, dict[str, DirectOp]] = {
-    DYNAMIC_INT8: {},
-    DYNAMIC_FP16: {},
+    DYNAMIC_INT8: {
+        kind: DirectOp(direct_rnn.emit_int8, direct_rnn.check) for kind in direct_rnn.KINDS
+    },
+    DYNAMIC_FP16: {
+        kind: DirectOp(direct_rnn.emit_fp16, direct_rnn.check) for kind in direct_rnn.KINDS
+    },
     FP16: {},
     WEIGHT_ONLY_INT8: {},
     WEIGHT_ONLY_INT4: {},
