@@ -54,7 +54,14 @@ _FUNCTIONS = {
 }
 
 
-_KIN = {"sub": "add", "rsub": "add", "div": "mul", "bmm": "matmul"}
+# Kinds that a row for another one is meant for as well: nn.RNNCell has both nonlinearities.
+_KIN = {
+    "sub": "add",
+    "rsub": "add",
+    "div": "mul",
+    "bmm": "matmul",
+    "rnn_relu_cell": "rnn_tanh_cell",
+}
 
 
 def canonical(kind: str) -> str:
@@ -62,9 +69,7 @@ def canonical(kind: str) -> str:
     a sum."""
     if kind.startswith(("upsample_", "_upsample_")):
         return "interpolate"
-    if kind in _KIN:
-        return _KIN[kind]
-    return kind
+    return _KIN.get(kind, kind)
 
 
 def kinds_of(pattern: Any) -> Kinds:

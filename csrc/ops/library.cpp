@@ -115,4 +115,43 @@ TORCH_LIBRARY(qnative, m) {
       "mean(Tensor x, float x_scale, int x_zero_point, int[]? dim, bool keepdim, float y_scale, "
       "int y_zero_point, ScalarType y_dtype) -> Tensor",
       tags);
+
+  // rnn: weights of a layer and direction are w_ih, w_hh (, w_hr), packed int8 with weight_scales
+  // or packed float16 without; biases are b_ih, b_hh, or there are none
+  m.def(
+      "lstm(Tensor x, Tensor? h0, Tensor? c0, Tensor[] weights, Tensor[] weight_scales, Tensor[] "
+      "biases, int input_size, int hidden_size, int proj_size, int num_layers, bool bidirectional, "
+      "bool batch_first) -> (Tensor y, Tensor h, Tensor c)",
+      tags);
+  m.def(
+      "lstm.data(Tensor data, Tensor batch_sizes, Tensor h0, Tensor c0, Tensor[] weights, Tensor[] "
+      "weight_scales, Tensor[] biases, int input_size, int hidden_size, int proj_size, int "
+      "num_layers, bool bidirectional) -> (Tensor y, Tensor h, Tensor c)",
+      tags);
+  m.def(
+      "gru(Tensor x, Tensor? h0, Tensor[] weights, Tensor[] weight_scales, Tensor[] biases, int "
+      "input_size, int hidden_size, int num_layers, bool bidirectional, bool batch_first) -> "
+      "(Tensor y, Tensor h)",
+      tags);
+  m.def(
+      "gru.data(Tensor data, Tensor batch_sizes, Tensor h0, Tensor[] weights, Tensor[] "
+      "weight_scales, Tensor[] biases, int input_size, int hidden_size, int num_layers, bool "
+      "bidirectional) -> (Tensor y, Tensor h)",
+      tags);
+  m.def(
+      "lstm_cell(Tensor x, Tensor? h, Tensor? c, Tensor[] weights, Tensor[] weight_scales, "
+      "Tensor[] biases, int input_size, int hidden_size) -> (Tensor h_next, Tensor c_next)",
+      tags);
+  m.def(
+      "gru_cell(Tensor x, Tensor? h, Tensor[] weights, Tensor[] weight_scales, Tensor[] biases, "
+      "int input_size, int hidden_size) -> Tensor",
+      tags);
+  m.def(
+      "rnn_tanh_cell(Tensor x, Tensor? h, Tensor[] weights, Tensor[] weight_scales, Tensor[] "
+      "biases, int input_size, int hidden_size) -> Tensor",
+      tags);
+  m.def(
+      "rnn_relu_cell(Tensor x, Tensor? h, Tensor[] weights, Tensor[] weight_scales, Tensor[] "
+      "biases, int input_size, int hidden_size) -> Tensor",
+      tags);
 }

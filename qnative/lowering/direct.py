@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.fx import Node
 
-from . import emit_linear, table
+from . import emit_linear, emit_rnn, table
 from .emit import Site
 from .emit_linear import function_name
 from .graph import STORAGE_DTYPES, Unsupported, bind, kind
@@ -51,11 +51,13 @@ class DirectOp:
 DIRECT: dict[str, dict[str, DirectOp]] = {
     DYNAMIC_INT8: {
         "linear": DirectOp(emit_linear.linear_dynamic, emit_linear.check_dynamic, True, True),
+        **{kind: DirectOp(emit_rnn.emit_int8, emit_rnn.check) for kind in emit_rnn.KINDS},
     },
     DYNAMIC_FP16: {
         "linear": DirectOp(
             emit_linear.linear_dynamic_fp16, emit_linear.check_dynamic_fp16, True, True
         ),
+        **{kind: DirectOp(emit_rnn.emit_fp16, emit_rnn.check) for kind in emit_rnn.KINDS},
     },
     FP16: {"linear": DirectOp(emit_linear.linear_fp16, emit_linear.check_fp16, True, True)},
     WEIGHT_ONLY_INT8: {},

@@ -138,6 +138,9 @@ class _Lowering:
         with self.graph.inserting_before(last):
             new = op.emit(site)
         qdq.replace(last, new)
+        for dead in dict.fromkeys((last, node)):
+            if not dead.users:
+                self.graph.erase_node(dead)  # lstm and gru are impure: they could drop out
         row.verdict, row.kernel = QUANTIZED, ir.op_name(new)
         row.float_bytes, row.packed_bytes = site.float_bytes, site.packed_bytes
 
