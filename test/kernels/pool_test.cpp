@@ -73,10 +73,9 @@ struct Image {
     const int64_t pixel_stride = shape.channels + shape.pixel_gap;
     const int64_t row_stride = shape.columns * pixel_stride + shape.row_gap;
     const int64_t plane_stride = shape.rows * row_stride + shape.plane_gap;
-    data = random.full_range<uint8_t>((shape.outputs - 1) * shape.output_stride +
-                                      (shape.planes - 1) * plane_stride +
-                                      (shape.rows - 1) * row_stride +
-                                      (shape.columns - 1) * pixel_stride + shape.channels);
+    data = random.full_range<uint8_t>(
+        (shape.outputs - 1) * shape.output_stride + (shape.planes - 1) * plane_stride +
+        (shape.rows - 1) * row_stride + (shape.columns - 1) * pixel_stride + shape.channels);
     window = {.x = nullptr,
               .row_stride = row_stride,
               .pixel_stride = pixel_stride,
@@ -104,10 +103,10 @@ struct Image {
 };
 
 std::string describe(const Window& w) {
-  return std::to_string(w.planes) + "x" + std::to_string(w.rows) + "x" + std::to_string(w.columns) + " windows of " +
-         std::to_string(w.channels) + " channels, pixel stride " + std::to_string(w.pixel_stride) +
-         ", row stride " + std::to_string(w.row_stride) + ", " + std::to_string(w.outputs) +
-         " outputs";
+  return std::to_string(w.planes) + "x" + std::to_string(w.rows) + "x" + std::to_string(w.columns) +
+         " windows of " + std::to_string(w.channels) + " channels, pixel stride " +
+         std::to_string(w.pixel_stride) + ", row stride " + std::to_string(w.row_stride) + ", " +
+         std::to_string(w.outputs) + " outputs";
 }
 
 TEST(MaxPool, EveryIsaGivesTheLargestValue) {
@@ -172,7 +171,8 @@ std::vector<uint8_t> expected_mean(const Image& image, const MeanArgs& args, flo
 
 void expect_mean(const Image& image, const MeanArgs& args) {
   const float multiplier =
-      args.multiplier / static_cast<float>(image.window.planes * image.window.rows * image.window.columns);
+      args.multiplier /
+      static_cast<float>(image.window.planes * image.window.rows * image.window.columns);
   const auto expected = expected_mean(image, args, multiplier);
   for (const auto& kernel : runnable(mean_kernels())) {
     Guarded<uint8_t> y(expected.size(), 1);

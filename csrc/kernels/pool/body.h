@@ -103,8 +103,8 @@ struct MaxBlock {
     for (int64_t o = 0; o < w.outputs; ++o, x += w.output_stride, to += w.channels) {
       Most most = Most::of(x, w.pixel_stride, w.columns, w.row_stride, w.rows);
       for (int64_t p = 1; p < w.planes; ++p) {
-        most.include(Most::of(x + p * w.plane_stride, w.pixel_stride, w.columns, w.row_stride,
-                              w.rows));
+        most.include(
+            Most::of(x + p * w.plane_stride, w.pixel_stride, w.columns, w.row_stride, w.rows));
       }
       most.store(to);
     }
