@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch.ao.quantization import QConfigMapping, observer
 from torch.ao.quantization import quantize_fx as upstream
 from torch.fx import GraphModule, Node
 

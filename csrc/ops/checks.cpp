@@ -119,33 +119,48 @@ Activation parse_activation(const char* op, std::string_view activation,
 }
 
 template <class Int>
-Pair<Int> expand_pair(const char* op, const char* name, at::ArrayRef<Int> values, int64_t least) {
-  TORCH_CHECK(values.size() == 1 || values.size() == 2, "qnative::", op, ": ", name,
-              " must have 1 or 2 values, got ", values);
+c10::SmallVector<Int, 3> expand_values(const char* op, const char* name, at::ArrayRef<Int> values,
+                                       int64_t rank, int64_t least) {
+  const auto size = static_cast<int64_t>(values.size());
+  TORCH_CHECK(size == 1 || size == rank, "qnative::", op, ": ", name, " must have 1 ",
+              rank == 1 ? "value" : c10::str("or ", rank, " values"), ", got ", values);
   for (const Int& value : values) {
     TORCH_CHECK(value >= least && value <= kMaxExtent, "qnative::", op, ": ", name, " must be in [",
                 least, ", 2^31), got ", values);
   }
-  return {values.front(), values.back()};
+  c10::SmallVector<Int, 3> expanded(values.begin(), values.end());
+  expanded.resize(rank, values.front());
+  return expanded;
 }
 
 template <class Int>
-void check_image(const char* op, at::ArrayRef<Int> sizes) {
-  TORCH_CHECK(sizes.size() == 3 || sizes.size() == 4, "qnative::", op,
-              ": x must be [N, C, H, W] or [C, H, W], got ", sizes);
-  for (const Int& size : sizes.slice(sizes.size() - 3)) {
-    TORCH_CHECK(size > 0 && size <= kMaxExtent, "qnative::", op,
-                ": channels, height and width of x must be in [1, 2^31), got ", sizes);
+Pair<Int> expand_pair(const char* op, const char* name, at::ArrayRef<Int> values, int64_t least) {
+  const auto expanded = expand_values(op, name, values, 2, least);
+  return {expanded[0], expanded[1]};
+}
+
+template <class Int>
+void check_image(const char* op, at::ArrayRef<Int> sizes, int64_t rank) {
+  const char* const names[] = {"L", "H, W", "D, H, W"};
+  const char* const name = names[rank - 1];
+  const auto dims = static_cast<int64_t>(sizes.size());
+  TORCH_CHECK(dims == rank + 1 || dims == rank + 2, "qnative::", op, ": x must be [N, C, ", name,
+              "] or [C, ", name, "], got ", sizes);
+  for (const Int& size : sizes.slice(dims - rank - 1)) {
+    TORCH_CHECK(size > 0 && size <= kMaxExtent, "qnative::", op, ": C, ", name,
+                " of x must be in [1, 2^31), got ", sizes);
   }
 }
 
 #define QNATIVE_INSTANTIATE(Int)                                                                 \
+  template c10::SmallVector<Int, 3> expand_values(const char*, const char*, at::ArrayRef<Int>,   \
+                                                  int64_t, int64_t);                             \
   template void check_channels(const char*, const at::Tensor&, const std::optional<at::Tensor>&, \
                                const Int&, at::DeviceType);                                      \
   template void check_bias(const char*, const std::optional<at::Tensor>&, const Int&,            \
                            at::DeviceType);                                                      \
   template Pair<Int> expand_pair(const char*, const char*, at::ArrayRef<Int>, int64_t);          \
-  template void check_image(const char*, at::ArrayRef<Int>);
+  template void check_image(const char*, at::ArrayRef<Int>, int64_t);
 QNATIVE_INSTANTIATE(int64_t)
 QNATIVE_INSTANTIATE(c10::SymInt)
 #undef QNATIVE_INSTANTIATE

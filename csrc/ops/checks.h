@@ -66,7 +66,13 @@ Activation parse_activation(const char* op, std::string_view activation,
                             at::ArrayRef<double> activation_args,
                             Functions functions = Functions::kRefused);
 
-// An argument of "one value or two": height and width. Each is in [least, 2^31).
+// An argument of "one value, or one for each of `rank` dimensions": `rank` values, each in
+// [least, 2^31).
+template <class Int>
+c10::SmallVector<Int, 3> expand_values(const char* op, const char* name, at::ArrayRef<Int> values,
+                                       int64_t rank, int64_t least);
+
+// The same for height and width.
 template <class Int>
 struct Pair {
   Int h, w;
@@ -74,8 +80,9 @@ struct Pair {
 template <class Int>
 Pair<Int> expand_pair(const char* op, const char* name, at::ArrayRef<Int> values, int64_t least);
 
-// [N, C, H, W] or [C, H, W], all but N positive and less than 2^31.
+// [N, C, H, W] or [C, H, W], all but N positive and less than 2^31; `rank` dimensions instead of
+// height and width.
 template <class Int>
-void check_image(const char* op, at::ArrayRef<Int> sizes);
+void check_image(const char* op, at::ArrayRef<Int> sizes, int64_t rank = 2);
 
 }  // namespace qnative::ops

@@ -99,8 +99,21 @@ TORCH_LIBRARY(qnative, m) {
 
   // pool
   m.def(
+      "max_pool1d(Tensor x, SymInt[] kernel_size, SymInt[] stride=[], SymInt[] padding=[0], "
+      "SymInt[] dilation=[1], bool ceil_mode=False) -> Tensor",
+      tags);
+  m.def(
       "max_pool2d(Tensor x, SymInt[] kernel_size, SymInt[] stride=[], SymInt[] padding=[0], "
       "SymInt[] dilation=[1], bool ceil_mode=False) -> Tensor",
+      tags);
+  m.def(
+      "max_pool3d(Tensor x, SymInt[] kernel_size, SymInt[] stride=[], SymInt[] padding=[0], "
+      "SymInt[] dilation=[1], bool ceil_mode=False) -> Tensor",
+      tags);
+  m.def(
+      "avg_pool1d(Tensor x, float x_scale, int x_zero_point, SymInt[] kernel_size, SymInt[] "
+      "stride, SymInt[] padding, bool ceil_mode, bool count_include_pad, "
+      "float y_scale, int y_zero_point, ScalarType y_dtype) -> Tensor",
       tags);
   m.def(
       "avg_pool2d(Tensor x, float x_scale, int x_zero_point, SymInt[] kernel_size, SymInt[] "
@@ -108,8 +121,26 @@ TORCH_LIBRARY(qnative, m) {
       "float y_scale, int y_zero_point, ScalarType y_dtype) -> Tensor",
       tags);
   m.def(
+      "avg_pool3d(Tensor x, float x_scale, int x_zero_point, SymInt[] kernel_size, SymInt[] "
+      "stride, SymInt[] padding, bool ceil_mode, bool count_include_pad, int? divisor_override, "
+      "float y_scale, int y_zero_point, ScalarType y_dtype) -> Tensor",
+      tags);
+  m.def(
+      "adaptive_avg_pool1d(Tensor x, float x_scale, int x_zero_point, SymInt[] output_size, float "
+      "y_scale, int y_zero_point, ScalarType y_dtype) -> Tensor",
+      tags);
+  m.def(
       "adaptive_avg_pool2d(Tensor x, float x_scale, int x_zero_point, SymInt[] output_size, float "
       "y_scale, int y_zero_point, ScalarType y_dtype) -> Tensor",
+      tags);
+  m.def(
+      "adaptive_avg_pool3d(Tensor x, float x_scale, int x_zero_point, SymInt[] output_size, float "
+      "y_scale, int y_zero_point, ScalarType y_dtype) -> Tensor",
+      tags);
+  m.def(
+      "interpolate(Tensor x, float x_scale, int x_zero_point, SymInt[]? size, float[]? "
+      "scale_factors, str mode, bool? align_corners, float y_scale, int y_zero_point, ScalarType "
+      "y_dtype) -> Tensor",
       tags);
   m.def(
       "mean(Tensor x, float x_scale, int x_zero_point, int[]? dim, bool keepdim, float y_scale, "

@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "qnative/export.h"
+#include "qnative/ops/pool.h"
 #include "qnative/ops/rnn.h"
 
 // The operators of qnative for C++ programs, one function for each schema of torch.ops.qnative.
@@ -217,36 +218,5 @@ QNATIVE_API at::Tensor cat(at::TensorList tensors, at::ArrayRef<double> scales,
 // y = table[x - min], min = 0 for uint8 x and -128 for int8 x. x: 8-bit, any shape; table: 8-bit
 // [256]. y: dtype of table, strides as in torch's unary operators.
 QNATIVE_API at::Tensor lookup(const at::Tensor& x, const at::Tensor& table);
-
-// ---- pool ----------------------------------------------------------------------------------
-// x: 8-bit [N, C, H, W] or [C, H, W]; channels_last x gives channels_last y. kernel_size, stride,
-// padding, dilation: one value or two; an empty stride is kernel_size. Shapes as in torch.
-
-// Scale and zero point of y are those of x. Padding never wins.
-QNATIVE_API at::Tensor max_pool2d(const at::Tensor& x, at::IntArrayRef kernel_size,
-                                  at::IntArrayRef stride = {}, at::IntArrayRef padding = 0,
-                                  at::IntArrayRef dilation = 1, bool ceil_mode = false);
-
-//   r / y_scale = float(sum over the window of (x - x_zero_point)) *
-//                 float(x_scale / (divisor * y_scale))
-// divisor: as in torch, from the window, count_include_pad and divisor_override (not 0).
-QNATIVE_API at::Tensor avg_pool2d(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                                  at::IntArrayRef kernel_size, at::IntArrayRef stride,
-                                  at::IntArrayRef padding, bool ceil_mode, bool count_include_pad,
-                                  std::optional<int64_t> divisor_override, double y_scale,
-                                  int64_t y_zero_point, at::ScalarType y_dtype);
-
-// output_size: one value or two; arithmetic of avg_pool2d.
-QNATIVE_API at::Tensor adaptive_avg_pool2d(const at::Tensor& x, double x_scale,
-                                           int64_t x_zero_point, at::IntArrayRef output_size,
-                                           double y_scale, int64_t y_zero_point,
-                                           at::ScalarType y_dtype);
-
-// Mean over the dimensions `dim` (none or empty: all); arithmetic of avg_pool2d. x: 8-bit, any
-// shape; fewer than 2^23 elements are averaged into one. The mean of nothing (a zero-sized
-// dimension) is the zero point.
-QNATIVE_API at::Tensor mean(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                            at::OptionalIntArrayRef dim, bool keepdim, double y_scale,
-                            int64_t y_zero_point, at::ScalarType y_dtype);
 
 }  // namespace qnative::ops

@@ -1,5 +1,6 @@
 """dequantize -> aten op [-> activation] -> quantize becomes one qnative op."""
 
+import operator
 from typing import Any
 
 from torch.fx import GraphModule, Node
@@ -149,7 +150,9 @@ class _Lowering:
         if not node.users:
             raise Unsupported("nothing uses it")
         site = self._site(op, node)
-        if op.role in (table.FREE, table.SAME):
+        if ir.kind(node) in table.LISTS:
+            new = self._emit_list(op, site)
+        elif op.role in (table.FREE, table.SAME):
             new = self._emit_same(op, site)
         else:
             new = self._emit_requantized(op, site, row)
@@ -187,6 +190,25 @@ class _Lowering:
                 dequantize.target, (new, *dequantize.args[1:]), dequantize.kwargs
             )
         qdq.replace(site.node, real)
+        return new
+
+    def _emit_list(self, op: table.Op, site: emit.Site) -> Node:
+        """The same for an op that gives a list, of which every item is dequantized."""
+        users = list(site.node.users)
+        if not all(user.target is operator.getitem for user in users):
+            raise Unsupported("its output is used as a list")
+        dequantize = site.args[op.tensors[0]]
+        with self.graph.inserting_before(site.node):
+            new = op.emit(site)
+        for user in users:
+            with self.graph.inserting_before(user):
+                item = self.graph.call_function(operator.getitem, (new, user.args[1]))
+                item.meta["val"] = ir.tensor_of(user)
+                real = self.graph.call_function(
+                    dequantize.target, (item, *dequantize.args[1:]), dequantize.kwargs
+                )
+            qdq.replace(user, real)
+            self.rows[user].verdict = FREE
         return new
 
     def _emit_requantized(self, op: table.Op, site: emit.Site, row: Row) -> Node:

@@ -217,6 +217,23 @@ CASES = {
         (u8(2, 3, 6, 7), 0.1, 3, [1], 0.2, 4, torch.uint8),
         (channels_last(u8(2, 3, 6, 7)), 0.1, 3, [4, 3], 0.2, 4, torch.int8),
     ],
+    "max_pool1d": [(u8(2, 3, 7), [3], [2], [1], [2], True), (s8(3, 7), [2])],
+    "max_pool3d": [
+        (u8(2, 3, 4, 6, 7), [2, 3, 2]),
+        (u8(2, 3, 4, 6, 7).to(memory_format=torch.channels_last_3d), [3], [2], [1], [1], True),
+        (s8(3, 4, 6, 7), [2]),
+    ],
+    "avg_pool1d": [(u8(2, 3, 7), 0.1, 3, [3], [2], [1], True, False, 0.2, 4, torch.int8)],
+    "avg_pool3d": [(u8(2, 3, 4, 6, 7), 0.1, 3, [3], *AVG[3:])],
+    "adaptive_avg_pool1d": [(s8(2, 3, 7), 0.1, 3, [4], 0.2, 4, torch.uint8)],
+    "adaptive_avg_pool3d": [(s8(2, 3, 4, 6, 7), 0.1, 3, [2, 3, 9], 0.2, 4, torch.uint8)],
+    "interpolate": [
+        (u8(2, 3, 6, 7), 0.1, 3, None, [2.0, 1.5], "nearest", None, 0.1, 3, torch.uint8),
+        (channels_last(u8(2, 3, 6, 7)), 0.1, 3, [9, 4], None, "bilinear", True, *AVG[-3:]),
+        (s8(2, 3, 6), 0.1, 3, None, [0.7], "linear", False, *AVG[-3:]),
+        (u8(2, 3, 4, 6, 7), 0.1, 3, [5], None, "trilinear", None, *AVG[-3:]),
+        (u8(0, 3, 6, 7), 0.1, 3, None, [2.0], "bicubic", None, *AVG[-3:]),
+    ],
     "mean": [
         (u8(2, 3, 6, 7), 0.1, 3, [2, 3], False, 0.2, 4, torch.uint8),
         (s8(2, 3, 6), 0.1, 3, [-1], True, 0.2, 4, torch.int8),

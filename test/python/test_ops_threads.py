@@ -77,6 +77,12 @@ CASES = {
     "max_pool2d": lambda d: OPS.max_pool2d(d.image, [3], [2], [1]),
     "avg_pool2d": lambda d: OPS.avg_pool2d(d.image, *Q, [3], [2], [1], False, True, None, *OUT),
     "adaptive_avg_pool2d": lambda d: OPS.adaptive_avg_pool2d(d.image, *Q, [7], *OUT),
+    "max_pool1d": lambda d: OPS.max_pool1d(d.image.flatten(2), [3], [2], [1]),
+    "max_pool3d": lambda d: OPS.max_pool3d(d.image.unsqueeze(1), [3], [2], [1]),
+    "interpolate": lambda d: OPS.interpolate(d.image, *Q, None, [2.0], "bilinear", False, *OUT),
+    "interpolate nearest": lambda d: OPS.interpolate(
+        d.image, *Q, None, [2.0], "nearest", None, *OUT
+    ),
     "mean": lambda d: OPS.mean(d.image, *Q, [2, 3], False, *OUT),
 }
 
