@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "qnative/export.h"
+#include "qnative/ops/embedding.h"
 
 // The operators of qnative for C++ programs, one function for each schema of torch.ops.qnative.
 // They run on CPU tensors and skip the dispatcher: nothing is recorded by autograd or jit.trace.

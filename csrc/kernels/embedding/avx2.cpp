@@ -1,0 +1,23 @@
+#include "simd/avx2.h"
+
+#include "body.h"
+
+namespace qnative::embedding {
+
+void rows_8bit_avx2(const Table& table, const int64_t* indices, int64_t n, float* y) {
+  run_rows<Avx2, 8>(table, indices, n, y);
+}
+
+void rows_4bit_avx2(const Table& table, const int64_t* indices, int64_t n, float* y) {
+  run_rows<Avx2, 4>(table, indices, n, y);
+}
+
+void bags_8bit_avx2(const Table& table, const Bags& bags, float* y) {
+  run_bags<Avx2, 8>(table, bags, y);
+}
+
+void bags_4bit_avx2(const Table& table, const Bags& bags, float* y) {
+  run_bags<Avx2, 4>(table, bags, y);
+}
+
+}  // namespace qnative::embedding

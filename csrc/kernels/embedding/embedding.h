@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "isa.h"
+
+// Rows of a table of 8-bit or 4-bit numbers as float32, one by one or reduced in bags.
+//
+//   value(r, d) = fma(float(q), scale[r], bias[r]), q = element d of row r
+//
+//   rows:  y[i][d] = value(indices[i], d)
+//   bags:  y[b][d] over the entries i of bag b in their order, each step rounded once
+//     sum:  a = 0, then a = a + value(indices[i], d), or with weights
+//           a = fma(value(indices[i], d), weights[i], a)
+//     mean: the sum, divided by the number of entries
+//     max:  a = -inf, then a = value > a ? value : a
+//   A bag without entries gives 0.
+namespace qnative::embedding {
+
+struct Table {
+  const uint8_t* data;
+  int64_t row_bytes;  // 8 bit: dim; 4 bit: (dim + 1) / 2, the element of even d in the low nibble
+  const float* scale;
+  const float* bias;
+  int64_t dim;
+};
+
+enum class Mode : uint8_t { kSum, kMean, kMax };
+
+struct Bags {
+  const int64_t* indices;
+  const float* weights;    // one an entry, or null; sum only
+  const int64_t* offsets;  // count + 1 of them: bag b has the entries [offsets[b], offsets[b + 1])
+  int64_t count;
+  Mode mode;
+};
+
+// Indices are rows of the table. y: n * dim or count * dim floats, overlapping nothing.
+using RowsFn = void(const Table& table, const int64_t* indices, int64_t n, float* y);
+using BagsFn = void(const Table& table, const Bags& bags, float* y);
+
+std::span<const Kernel<RowsFn>> rows_8bit_kernels();
+std::span<const Kernel<RowsFn>> rows_4bit_kernels();
+std::span<const Kernel<BagsFn>> bags_8bit_kernels();
+std::span<const Kernel<BagsFn>> bags_4bit_kernels();
+
+}  // namespace qnative::embedding
