@@ -124,7 +124,8 @@ at::Tensor run_bags(const TableArgs<int64_t>& args, const BagArgs& bag_args,
   const int64_t dim = args.check(at::kCPU);
   const int64_t count = check_bags(args, bag_args, at::kCPU);
   const Entries entries(args, bag_args, count);
-  const Table table(args, dim);
+  const at::Tensor weight = args.weight.contiguous();
+  const embedding::Table table{weight.const_data_ptr<uint8_t>(), dim};
   const at::Tensor y = empty({count, dim}, at::kFloat);
   if (y.numel() == 0) return y;
   embedding::Bags bags{
@@ -139,55 +140,51 @@ at::Tensor run_bags(const TableArgs<int64_t>& args, const BagArgs& bag_args,
     embedding::Bags part = bags;
     part.offsets += begin;
     part.count = end - begin;
-    run(table.view(), part, to + begin * dim);
+    run(table, part, to + begin * dim);
   });
   return y;
 }
 
 at::Tensor bags_meta(const TableArgs<c10::SymInt>& args, const BagArgs& bag_args) {
   const c10::SymInt dim = args.check(at::kMeta);
-  return at::empty_symint({check_bags(args, bag_args, at::kMeta), dim}, args.scale.options());
+  return at::empty_symint({check_bags(args, bag_args, at::kMeta), dim}, args.weight.options().dtype(at::kFloat));
 }
 
-at::Tensor embedding_bag_8bit_meta(const at::Tensor& weight, const at::Tensor& weight_scale,
-                                   const at::Tensor& weight_bias, const at::Tensor& indices,
+at::Tensor embedding_bag_8bit_meta(const at::Tensor& weight, const at::Tensor& indices,
                                    const std::optional<at::Tensor>& offsets, int64_t mode,
                                    const std::optional<at::Tensor>& per_sample_weights,
                                    bool include_last_offset, std::optional<int64_t> padding_idx) {
-  return bags_meta({"embedding_bag_8bit", weight, weight_scale, weight_bias, {}},
+  return bags_meta({"embedding_bag_8bit", weight, {}},
                    {indices, offsets, mode, per_sample_weights, include_last_offset, padding_idx});
 }
 
-at::Tensor embedding_bag_4bit_meta(const at::Tensor& weight, const at::Tensor& weight_scale,
-                                   const at::Tensor& weight_bias, c10::SymInt embedding_dim,
+at::Tensor embedding_bag_4bit_meta(const at::Tensor& weight, c10::SymInt embedding_dim,
                                    const at::Tensor& indices,
                                    const std::optional<at::Tensor>& offsets, int64_t mode,
                                    const std::optional<at::Tensor>& per_sample_weights,
                                    bool include_last_offset, std::optional<int64_t> padding_idx) {
-  return bags_meta({"embedding_bag_4bit", weight, weight_scale, weight_bias, embedding_dim},
+  return bags_meta({"embedding_bag_4bit", weight, embedding_dim},
                    {indices, offsets, mode, per_sample_weights, include_last_offset, padding_idx});
 }
 
 }  // namespace
 
-at::Tensor embedding_bag_8bit(const at::Tensor& weight, const at::Tensor& weight_scale,
-                              const at::Tensor& weight_bias, const at::Tensor& indices,
+at::Tensor embedding_bag_8bit(const at::Tensor& weight, const at::Tensor& indices,
                               const std::optional<at::Tensor>& offsets, int64_t mode,
                               const std::optional<at::Tensor>& per_sample_weights,
                               bool include_last_offset, std::optional<int64_t> padding_idx) {
   static auto& run = select(embedding::bags_8bit_kernels());
-  return run_bags({"embedding_bag_8bit", weight, weight_scale, weight_bias, {}},
+  return run_bags({"embedding_bag_8bit", weight, {}},
                   {indices, offsets, mode, per_sample_weights, include_last_offset, padding_idx},
                   run);
 }
 
-at::Tensor embedding_bag_4bit(const at::Tensor& weight, const at::Tensor& weight_scale,
-                              const at::Tensor& weight_bias, int64_t embedding_dim,
+at::Tensor embedding_bag_4bit(const at::Tensor& weight, int64_t embedding_dim,
                               const at::Tensor& indices, const std::optional<at::Tensor>& offsets,
                               int64_t mode, const std::optional<at::Tensor>& per_sample_weights,
                               bool include_last_offset, std::optional<int64_t> padding_idx) {
   static auto& run = select(embedding::bags_4bit_kernels());
-  return run_bags({"embedding_bag_4bit", weight, weight_scale, weight_bias, embedding_dim},
+  return run_bags({"embedding_bag_4bit", weight, embedding_dim},
                   {indices, offsets, mode, per_sample_weights, include_last_offset, padding_idx},
                   run);
 }

@@ -5,8 +5,6 @@
 #include <cstdint>
 #include <optional>
 
-#include "embedding/embedding.h"
-
 // What the ops over tables of 8-bit and 4-bit rows share. Int is int64_t in CPU functions and
 // c10::SymInt in Meta functions.
 namespace qnative::ops {
@@ -16,11 +14,9 @@ template <class Int>
 struct TableArgs {
   const char* op;
   const at::Tensor& weight;
-  const at::Tensor& scale;
-  const at::Tensor& bias;
   std::optional<Int> embedding_dim;
 
-  // Checks all but values; returns the number of columns.
+  // Checks what can be checked; returns the number of columns.
   Int check(at::DeviceType device) const;
 };
 
@@ -33,16 +29,5 @@ at::Tensor to_long(const at::Tensor& integers);
 
 // Each of n indices is a row of a table.
 void check_indices(const char* op, const int64_t* indices, int64_t n, int64_t rows);
-
-// A checked table for the kernels; it keeps the memory alive.
-class Table {
- public:
-  Table(const TableArgs<int64_t>& args, int64_t dim);
-  const embedding::Table& view() const { return view_; }
-
- private:
-  at::Tensor weight_, scale_, bias_;
-  embedding::Table view_;
-};
 
 }  // namespace qnative::ops

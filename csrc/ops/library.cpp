@@ -92,37 +92,20 @@ TORCH_LIBRARY(qnative, m) {
       "int y_zero_point, ScalarType y_dtype) -> Tensor",
       tags);
 
-  // embedding: 8 or 4 bits, value = fma(float(q), weight_scale[row], weight_bias[row]), float32
+  // embedding: rows of 8 or 4 bits with their scale and bias, float32 comes out
+  m.def("embedding_8bit(Tensor weight, Tensor indices) -> Tensor", tags);
+  m.def("embedding_4bit(Tensor weight, SymInt embedding_dim, Tensor indices) -> Tensor", tags);
   m.def(
-      "embedding_8bit(Tensor weight, Tensor weight_scale, Tensor weight_bias, Tensor indices) -> "
-      "Tensor",
-      tags);
-  m.def(
-      "embedding_4bit(Tensor weight, Tensor weight_scale, Tensor weight_bias, SymInt "
-      "embedding_dim, Tensor indices) -> Tensor",
-      tags);
-  m.def(
-      "embedding_bag_8bit(Tensor weight, Tensor weight_scale, Tensor weight_bias, Tensor indices, "
-      "Tensor? offsets=None, int mode=0, Tensor? per_sample_weights=None, bool "
-      "include_last_offset=False, int? padding_idx=None) -> Tensor",
-      tags);
-  m.def(
-      "embedding_bag_4bit(Tensor weight, Tensor weight_scale, Tensor weight_bias, SymInt "
-      "embedding_dim, Tensor indices, Tensor? offsets=None, int mode=0, Tensor? "
+      "embedding_bag_8bit(Tensor weight, Tensor indices, Tensor? offsets=None, int mode=0, Tensor? "
       "per_sample_weights=None, bool include_last_offset=False, int? padding_idx=None) -> Tensor",
       tags);
   m.def(
-      "embedding_8bit_pack(Tensor weight) -> (Tensor weight, Tensor weight_scale, Tensor "
-      "weight_bias)",
+      "embedding_bag_4bit(Tensor weight, SymInt embedding_dim, Tensor indices, Tensor? "
+      "offsets=None, int mode=0, Tensor? per_sample_weights=None, bool "
+      "include_last_offset=False, int? padding_idx=None) -> Tensor",
       tags);
-  m.def(
-      "embedding_4bit_pack(Tensor weight) -> (Tensor weight, Tensor weight_scale, Tensor "
-      "weight_bias)",
-      tags);
-  m.def("embedding_8bit_unpack(Tensor weight, Tensor weight_scale, Tensor weight_bias) -> Tensor",
-        tags);
-  m.def(
-      "embedding_4bit_unpack(Tensor weight, Tensor weight_scale, Tensor weight_bias, SymInt "
-      "embedding_dim) -> Tensor",
-      tags);
+  m.def("embedding_8bit_pack(Tensor weight) -> Tensor", tags);
+  m.def("embedding_4bit_pack(Tensor weight) -> Tensor", tags);
+  m.def("embedding_8bit_unpack(Tensor weight) -> Tensor", tags);
+  m.def("embedding_4bit_unpack(Tensor weight, SymInt embedding_dim) -> Tensor", tags);
 }

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <stdint.h>
+#include <string.h>
+
 #include "embedding.h"
 #include "simd/unroll.h"
 
@@ -9,28 +12,26 @@ namespace {
 // How many entries ahead memory is asked for: rows lie anywhere, and no hardware guesses where.
 constexpr int64_t kAhead = 16;
 
-// What lies in memory of row `row` and its columns [column, column + columns).
-template <int kBits>
-[[gnu::always_inline]] inline void prefetch(const Table& table, int64_t row, int64_t column,
-                                            int64_t columns) {
-  const uint8_t* begin = table.data + row * table.row_bytes + column * kBits / 8;
-  const int64_t bytes = (columns * kBits + 7) / 8;
-  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(begin + i);
-  __builtin_prefetch(begin + bytes - 1);
-  if (column == 0) {
-    __builtin_prefetch(table.scale + row);
-    __builtin_prefetch(table.bias + row);
-  }
-}
-
 // Values of one row.
 template <class V, int kBits>
 struct Row {
   const uint8_t* data;
   float scale, bias;
 
-  [[gnu::always_inline]] Row(const Table& table, int64_t row)
-      : data(table.data + row * table.row_bytes), scale(table.scale[row]), bias(table.bias[row]) {}
+  [[gnu::always_inline]] Row(const Table& table, int64_t row, int64_t bytes)
+      : data(table.data + row * bytes) {
+    memcpy(&scale, data + bytes - kParamBytes, sizeof(float));
+    memcpy(&bias, data + bytes - sizeof(float), sizeof(float));
+  }
+
+  // Asks for the memory of a row.
+  [[gnu::always_inline]] static void prefetch(const Table& table, int64_t row, int64_t bytes) {
+    constexpr uintptr_t kLine = 64;
+    const auto begin = reinterpret_cast<uintptr_t>(table.data + row * bytes);
+    for (uintptr_t at = begin & ~(kLine - 1); at < begin + bytes; at += kLine) {
+      __builtin_prefetch(reinterpret_cast<const void*>(at));
+    }
+  }
 
   // Columns [column, column + V::kBytes), or the first n of them.
   [[gnu::always_inline]] typename V::Floats values(int64_t column) const {
@@ -51,9 +52,10 @@ struct Row {
 
 template <class V, int kBits>
 void run_rows(const Table& table, const int64_t* indices, int64_t n, float* y) {
+  const int64_t bytes = row_bytes(kBits, table.dim);
   for (int64_t i = 0; i < n; ++i, y += table.dim) {
-    if (i + kAhead < n) prefetch<kBits>(table, indices[i + kAhead], 0, table.dim);
-    const Row<V, kBits> row(table, indices[i]);
+    if (i + kAhead < n) Row<V, kBits>::prefetch(table, indices[i + kAhead], bytes);
+    const Row<V, kBits> row(table, indices[i], bytes);
     int64_t d = 0;
     for (; d + V::kBytes <= table.dim; d += V::kBytes) V::store(y + d, row.values(d));
     if (d < table.dim) V::store(y + d, row.values(d, table.dim - d), table.dim - d);
@@ -91,15 +93,17 @@ struct Max {
 template <class V, int kBits, class Reduce, int kVectors, bool kTail = false>
 void reduce_columns(const Table& table, const Bags& bags, int64_t b, int64_t column, float* y) {
   const int64_t begin = bags.offsets[b], end = bags.offsets[b + 1];
-  const int64_t last = bags.offsets[bags.count];
-  const int64_t columns = kTail ? table.dim - column : kVectors * V::kBytes;
+  const int64_t bytes = row_bytes(kBits, table.dim);
+  // The first columns ask for whole rows.
+  const int64_t last = column == 0 ? bags.offsets[bags.count] - kAhead : 0;
+  const int64_t columns = table.dim - column;
   typename V::Floats sums[kVectors];
   unroll<kVectors>([&](auto v) __attribute__((always_inline)) {
     sums[v] = V::floats(begin == end ? 0 : Reduce::kStart);
   });
   for (int64_t i = begin; i < end; ++i) {
-    if (i + kAhead < last) prefetch<kBits>(table, bags.indices[i + kAhead], column, columns);
-    const Row<V, kBits> row(table, bags.indices[i]);
+    if (i < last) Row<V, kBits>::prefetch(table, bags.indices[i + kAhead], bytes);
+    const Row<V, kBits> row(table, bags.indices[i], bytes);
     const float weight = bags.weights ? bags.weights[i] : 1;
     unroll<kVectors>([&](auto v) __attribute__((always_inline)) {
       const int64_t at = column + v * V::kBytes;

@@ -7,7 +7,10 @@
 
 // Rows of a table of 8-bit or 4-bit numbers as float32, one by one or reduced in bags.
 //
-//   value(r, d) = fma(float(q), scale[r], bias[r]), q = element d of row r
+//   value(r, d) = fma(float(q), scale, bias), q = element d of row r
+//
+// A row: dim bytes, or for 4 bits (dim + 1) / 2 bytes with the element of even d in the low nibble;
+// then scale and bias as float32, beside the numbers because what a row costs is its cache lines.
 //
 //   rows:  y[i][d] = value(indices[i], d)
 //   bags:  y[b][d] over the entries i of bag b in their order, each step rounded once
@@ -18,11 +21,12 @@
 //   A bag without entries gives 0.
 namespace qnative::embedding {
 
+constexpr int64_t kParamBytes = 2 * sizeof(float);
+
+constexpr int64_t row_bytes(int bits, int64_t dim) { return (dim * bits + 7) / 8 + kParamBytes; }
+
 struct Table {
-  const uint8_t* data;
-  int64_t row_bytes;  // 8 bit: dim; 4 bit: (dim + 1) / 2, the element of even d in the low nibble
-  const float* scale;
-  const float* bias;
+  const uint8_t* data;  // contiguous rows
   int64_t dim;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 namespace qnative::embedding {
 namespace {
@@ -83,29 +84,32 @@ Line search(const float* x, int64_t n, const Range& range, int levels) {
   return best;
 }
 
+void write_line(Line line, uint8_t* to) {
+  std::memcpy(to, &line.scale, sizeof(float));
+  std::memcpy(to + sizeof(float), &line.bias, sizeof(float));
+}
+
 }  // namespace
 
-bool pack_row_8bit(const float* x, int64_t n, uint8_t* q, float* scale, float* bias) {
-  const Range range = range_of(x, n);
+bool pack_row_8bit(const float* x, int64_t dim, uint8_t* row) {
+  const Range range = range_of(x, dim);
   if (!range.finite) return false;
   const Line line = line_of(range, 1, 255);
-  for (int64_t i = 0; i < n; ++i) q[i] = static_cast<uint8_t>(quantize(x[i], line, 255));
-  *scale = line.scale;
-  *bias = line.bias;
+  for (int64_t d = 0; d < dim; ++d) *row++ = static_cast<uint8_t>(quantize(x[d], line, 255));
+  write_line(line, row);
   return true;
 }
 
-bool pack_row_4bit(const float* x, int64_t n, uint8_t* q, float* scale, float* bias) {
-  const Range range = range_of(x, n);
+bool pack_row_4bit(const float* x, int64_t dim, uint8_t* row) {
+  const Range range = range_of(x, dim);
   if (!range.finite) return false;
-  const Line line = search(x, n, range, 15);
-  for (int64_t i = 0; i < n; i += 2) {
-    const int low = quantize(x[i], line, 15);
-    const int high = i + 1 < n ? quantize(x[i + 1], line, 15) : 0;
-    q[i / 2] = static_cast<uint8_t>(low | high << 4);
+  const Line line = search(x, dim, range, 15);
+  for (int64_t d = 0; d < dim; d += 2) {
+    const int low = quantize(x[d], line, 15);
+    const int high = d + 1 < dim ? quantize(x[d + 1], line, 15) : 0;
+    *row++ = static_cast<uint8_t>(low | high << 4);
   }
-  *scale = line.scale;
-  *bias = line.bias;
+  write_line(line, row);
   return true;
 }
 

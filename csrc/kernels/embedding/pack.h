@@ -9,8 +9,8 @@ namespace qnative::embedding {
 //   8 bit: bias = min x, scale = float((max x - min x) / 255)
 //   4 bit: of that with 15, of narrower ranges and of lines fitted to what they give by least
 //          squares, over and over, the one whose squared error is least
-// Returns whether all of x[0..n) is finite; if not, nothing is written.
-bool pack_row_8bit(const float* x, int64_t n, uint8_t* q, float* scale, float* bias);
-bool pack_row_4bit(const float* x, int64_t n, uint8_t* q, float* scale, float* bias);
+// Returns whether all of x[0..dim) is finite; if not, nothing is written.
+using PackRow = bool(const float* x, int64_t dim, uint8_t* row);
+PackRow pack_row_8bit, pack_row_4bit;
 
 }  // namespace qnative::embedding

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "embedding.h"
@@ -8,9 +9,11 @@ namespace {
 
 template <int kBits>
 float value(const Table& table, int64_t row, int64_t d) {
-  const uint8_t* data = table.data + row * table.row_bytes;
+  const uint8_t* data = table.data + row * row_bytes(kBits, table.dim);
   const int q = kBits == 8 ? data[d] : data[d / 2] >> (d % 2 * 4) & 15;
-  return std::fma(static_cast<float>(q), table.scale[row], table.bias[row]);
+  float params[2];
+  std::memcpy(params, data + row_bytes(kBits, table.dim) - kParamBytes, kParamBytes);
+  return std::fma(static_cast<float>(q), params[0], params[1]);
 }
 
 template <int kBits>
