@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from .lowering import direct
 from .lowering.graph import STORAGE_DTYPES, Unsupported
 
 Kinds = tuple[str, ...]
@@ -120,6 +121,14 @@ def static_dtypes(rows: Iterable[Any], weighted: bool) -> Any:
                 continue
             return config
     raise Unsupported(f"the config has no static 8-bit dtypes for it, only {', '.join(seen)}")
+
+
+def require_dtypes(rows: Iterable[Any], mode: str) -> None:
+    """Unsupported, with the dtypes there are, if no DTypeConfig of ``rows`` asks for ``mode``."""
+    configs = [config for row in rows for config in row.dtype_configs]
+    if not any(direct.fits(mode, config) for config in configs):
+        seen = ", ".join(map(_describe, configs))
+        raise Unsupported(f"the config has no {mode} dtypes for it, only {seen}")
 
 
 def _describe(config: Any) -> str:

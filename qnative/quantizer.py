@@ -12,11 +12,12 @@ from torchao.quantization.pt2e.quantizer import (
 )
 from torchao.quantization.pt2e.quantizer import Quantizer as TorchAOQuantizer
 
-from .lowering import table
+from .lowering import direct, table
+from .lowering.direct import RECIPES, STATIC
 from .lowering.graph import STORAGE_DTYPES, Unsupported, bind, kind, make_functional
 from .lowering.lower import NOT_FUSED, REASON
 from .observers import HistogramObserver, PerChannelWeightObserver
-from .patterns import ConfigIndex, observation, static_dtypes
+from .patterns import ConfigIndex, observation, require_dtypes, static_dtypes
 
 _ANNOTATION = "quantization_annotation"
 _NOT_OBSERVED = "INPUT_OUTPUT_NOT_OBSERVED"
@@ -27,7 +28,8 @@ class Quantizer(TorchAOQuantizer):
     """Annotates what a BackendConfig has a row for and qnative has an op for.
 
     config: a ``qnative.backend_config.BackendConfig``, or upstream's; None is
-    ``get_native_backend_config()``. activation_observer, weight_observer: observer classes (or
+    ``get_native_backend_config()``. recipe: which dtypes of a row are taken, see
+    ``qnative.quantize``. activation_observer, weight_observer: observer classes (or
     ``Observer.with_args(...)``).
 
     What the config says about a pattern decides:
@@ -51,6 +53,7 @@ class Quantizer(TorchAOQuantizer):
         self,
         config: Any = None,
         *,
+        recipe: str = "static",
         activation_observer: Any = HistogramObserver,
         weight_observer: Any = PerChannelWeightObserver,
     ):
@@ -63,7 +66,12 @@ class Quantizer(TorchAOQuantizer):
             raise TypeError(
                 f"qnative.Quantizer: config must be a BackendConfig, got {type(config).__name__}"
             )
+        if recipe not in RECIPES:
+            raise ValueError(
+                f"qnative.Quantizer: unknown recipe {recipe!r}; valid: {', '.join(RECIPES)}"
+            )
         self.config = config
+        self.modes = RECIPES[recipe]
         self.activation_observer = activation_observer
         self.weight_observer = weight_observer
 
@@ -73,6 +81,11 @@ class Quantizer(TorchAOQuantizer):
         make_functional(model.graph)
         model.recompile()
         return model
+
+    @property
+    def needs_calibration(self) -> bool:
+        """Whether there is anything to observe; otherwise ``annotate`` and ``lower`` are enough."""
+        return STATIC in self.modes
 
     def annotate(self, model: GraphModule) -> GraphModule:
         _Annotation(self, model).run()
@@ -97,17 +110,30 @@ class _Annotation:
         for node in self.nodes:
             if node in self.fused:
                 continue
-            try:
-                self._select(node)
-            except Unsupported as error:
-                node.meta[REASON] = str(error)
+            self._choose(node)
         for node in self.nodes:
             if node in self.rows and not self._annotate(node):
                 node.meta[REASON] = "it moves data that is not quantized"
 
     # ---- which nodes -----------------------------------------------------------------------
 
-    def _select(self, node: Node) -> None:
+    def _choose(self, node: Node) -> None:
+        """The first mode that works; if none does, why the first does not."""
+        reasons = []
+        for mode in self.quantizer.modes:
+            try:
+                rows, pair, activation = self._find(node)
+                if mode == STATIC:
+                    self._select(node, rows, pair, activation)
+                else:
+                    self._select_direct(mode, node, rows, pair, activation)
+                return
+            except Unsupported as error:
+                reasons.append(str(error))
+        node.meta[REASON] = reasons[0]
+
+    def _find(self, node: Node) -> tuple[list[Any], list[Any], Node | None]:
+        """The rows for a node, those for it with the activation after it, and that activation."""
         name = kind(node)
         activation, node.meta[NOT_FUSED] = table.activation_after(node)
         rows = self.index.find(name)
@@ -115,6 +141,22 @@ class _Annotation:
         if not rows and not pair:
             op = str(node.target) if not name else f"aten.{name}"
             raise Unsupported(f"the config {self.index.name!r} has no row for {op}")
+        return rows, pair, activation
+
+    def _select_direct(
+        self, mode: str, node: Node, rows: list[Any], pair: list[Any], activation: Node | None
+    ) -> None:
+        """Leaves the node to direct lowering."""
+        require_dtypes(rows or pair, mode)
+        op = direct.check(mode, node)
+        node.meta[direct.MODE] = mode
+        if op.fuses and activation is not None:
+            self.fused[activation] = node
+
+    def _select(
+        self, node: Node, rows: list[Any], pair: list[Any], activation: Node | None
+    ) -> None:
+        name = kind(node)
         op = table.check(node)
         if all(observation(row) == _NOT_OBSERVED for row in rows or pair):
             raise Unsupported(f"the config {self.index.name!r} does not observe {name}")

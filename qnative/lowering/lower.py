@@ -5,7 +5,7 @@ from typing import Any
 from torch.fx import GraphModule, Node
 
 from ..report import FLOAT, FREE, FUSED, QUANTIZED, NotQuantizedError, Report, Row
-from . import emit, qdq, table
+from . import direct, emit, qdq, table
 from . import graph as ir
 from .activation import NO_BOUNDS, activation_bounds
 from .graph import Unsupported
@@ -62,11 +62,15 @@ def _check_converted(module: Any) -> None:
             raise ValueError(
                 f"qnative.lower: module has observers ({node.name}): call convert_pt2e first"
             )
-    if any(ir.is_decomposed(node) or REASON in node.meta for node in module.graph.nodes):
+    if any(map(_is_annotated, module.graph.nodes)):
         return
     if any(ir.target_name(node).startswith("qnative.") for node in module.graph.nodes):
         raise ValueError("qnative.lower: module is lowered already")
     raise ValueError(f"qnative.lower: module is a float model without quantize nodes: {how}")
+
+
+def _is_annotated(node: Node) -> bool:
+    return ir.is_decomposed(node) or REASON in node.meta or direct.MODE in node.meta
 
 
 class _Lowering:
@@ -91,7 +95,10 @@ class _Lowering:
             if row.verdict != FLOAT:
                 continue
             try:
-                self._lower_node(node, row)
+                if direct.MODE in node.meta:
+                    self._lower_directly(node, row)
+                else:
+                    self._lower_node(node, row)
             except Unsupported as error:
                 row.reason = node.meta.get(REASON, str(error))
         qdq.collapse(self.module, self.constants)
@@ -117,6 +124,21 @@ class _Lowering:
                 node.replace_all_uses_with(ir.bind(node)["input"])
                 self.graph.erase_node(node)  # impure: no dead code elimination takes it
                 row.verdict, row.reason = FREE, "removed: it does nothing outside of training"
+
+    def _lower_directly(self, node: Node, row: Row) -> None:
+        op, last = direct.check(node.meta[direct.MODE], node), node
+        site = emit.Site(self.module, self.constants, node, ir.bind(node), {}, NO_BOUNDS, None)
+        if op.fuses:
+            activation, row.reason = table.activation_after(node)
+            if activation is not None:
+                site.bounds, last = activation_bounds(activation), activation
+                fused = self.rows[activation]
+                fused.verdict, fused.reason = FUSED, f"activation of {row.name}"
+        with self.graph.inserting_before(last):
+            new = op.emit(site)
+        qdq.replace(last, new)
+        row.verdict, row.kernel = QUANTIZED, ir.op_name(new)
+        row.float_bytes, row.packed_bytes = site.float_bytes, site.packed_bytes
 
     def _lower_node(self, node: Node, row: Row) -> None:
         op = table.check(node)

@@ -1,0 +1,77 @@
+"""Ops that need no calibration: dynamic, weight-only and float16 ones take the place of a float
+node as it is. What they cannot do is their reason to leave the node float."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.fx import Node
+
+from .emit import Site
+from .graph import STORAGE_DTYPES, Unsupported, bind, kind
+
+# Key of a node's meta: the mode in which the Quantizer found a row for it.
+MODE = "qnative_mode"
+DYNAMIC_INT8 = "dynamic_int8"  # int8 weights, activations quantized at run time
+DYNAMIC_FP16 = "dynamic_fp16"  # float16 weights, float32 activations and arithmetic
+FP16 = "fp16"  # float16 weights and activations, float32 arithmetic
+WEIGHT_ONLY_INT8 = "weight_only_int8"  # tables of 8 bits, float32 rows come out
+WEIGHT_ONLY_INT4 = "weight_only_int4"
+STATIC = "static"  # 8-bit activations with scales found by calibration: see table.py
+
+# The modes of each recipe of qnative.quantize, best first: a node runs in the first that it has a
+# row and an op for.
+RECIPES = {
+    "static": (STATIC, DYNAMIC_INT8, WEIGHT_ONLY_INT8),
+    "dynamic": (DYNAMIC_INT8, WEIGHT_ONLY_INT8),
+    "dynamic_fp16": (DYNAMIC_FP16,),
+    "fp16": (FP16,),
+    "weight_only": (WEIGHT_ONLY_INT8,),
+    "weight_only_int4": (WEIGHT_ONLY_INT4,),
+}
+
+
+@dataclass(frozen=True)
+class DirectOp:
+    """emit creates the qnative call that replaces the node of a Site (its ``x`` is empty). check
+    raises Unsupported for calls that it cannot run. fuses: relu, relu6, hardtanh or clamp after it
+    becomes part of it (``site.bounds``)."""
+
+    emit: Callable[[Site], Node]
+    check: Callable[[Node, dict[str, Any]], None] | None = None
+    fuses: bool = False
+
+
+# mode -> kind of aten op -> DirectOp
+DIRECT: dict[str, dict[str, DirectOp]] = {
+    DYNAMIC_INT8: {},
+    DYNAMIC_FP16: {},
+    FP16: {},
+    WEIGHT_ONLY_INT8: {},
+    WEIGHT_ONLY_INT4: {},
+}
+
+
+def fits(mode: str, dtypes: Any) -> bool:
+    """Whether a DTypeConfig asks for this mode."""
+    is_dynamic = bool(dtypes.is_dynamic)
+    if mode == DYNAMIC_INT8:
+        return is_dynamic and STORAGE_DTYPES.get(dtypes.weight_dtype) is torch.int8
+    if mode == DYNAMIC_FP16:
+        return is_dynamic and dtypes.input_dtype is torch.float16
+    if mode == FP16:
+        both = (dtypes.input_dtype, dtypes.output_dtype)
+        return not is_dynamic and both == (torch.float16, torch.float16)
+    weight = torch.quint8 if mode == WEIGHT_ONLY_INT8 else torch.quint4x2
+    return dtypes.input_dtype is torch.float32 and dtypes.weight_dtype is weight
+
+
+def check(mode: str, node: Node) -> DirectOp:
+    """The op that runs a node in this mode; otherwise Unsupported says why not."""
+    op = DIRECT[mode].get(kind(node))
+    if op is None:
+        raise Unsupported(f"qnative has no {mode} op for {node.target}")
+    if op.check is not None:
+        op.check(node, bind(node))
+    return op
