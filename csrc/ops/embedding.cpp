@@ -54,7 +54,8 @@ at::Tensor run_rows(const TableArgs<int64_t>& args, const at::Tensor& indices,
 }
 
 at::Tensor rows_meta(const TableArgs<c10::SymInt>& args, const at::Tensor& indices) {
-  return at::empty_symint(check_rows(args, indices, at::kMeta), args.weight.options().dtype(at::kFloat));
+  return at::empty_symint(check_rows(args, indices, at::kMeta),
+                          args.weight.options().dtype(at::kFloat));
 }
 
 at::Tensor embedding_8bit_meta(const at::Tensor& weight, const at::Tensor& indices) {
@@ -90,8 +91,8 @@ at::Tensor run_pack(const char* op, const at::Tensor& weight, int bits,
       if (!pack_row(from + r * dim, dim, to + r * row_bytes)) wrong = r;
     }
   });
-  TORCH_CHECK(wrong < 0, "qnative::", op, ": weight must be finite as Float, got inf or NaN in row ",
-              wrong.load());
+  TORCH_CHECK(wrong < 0, "qnative::", op,
+              ": weight must be finite as Float, got inf or NaN in row ", wrong.load());
   return packed;
 }
 
@@ -138,8 +139,7 @@ at::Tensor embedding_8bit(const at::Tensor& weight, const at::Tensor& indices) {
 at::Tensor embedding_4bit(const at::Tensor& weight, int64_t embedding_dim,
                           const at::Tensor& indices) {
   static auto& run = select(embedding::rows_4bit_kernels());
-  return run_rows({"embedding_4bit", weight, embedding_dim}, indices,
-                  run);
+  return run_rows({"embedding_4bit", weight, embedding_dim}, indices, run);
 }
 
 at::Tensor embedding_8bit_pack(const at::Tensor& weight) {
@@ -157,8 +157,7 @@ at::Tensor embedding_8bit_unpack(const at::Tensor& weight) {
 
 at::Tensor embedding_4bit_unpack(const at::Tensor& weight, int64_t embedding_dim) {
   static auto& run = select(embedding::rows_4bit_kernels());
-  return run_unpack({"embedding_4bit_unpack", weight, embedding_dim},
-                    run);
+  return run_unpack({"embedding_4bit_unpack", weight, embedding_dim}, run);
 }
 
 TORCH_LIBRARY_IMPL(qnative, CPU, m) {

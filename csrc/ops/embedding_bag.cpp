@@ -147,7 +147,8 @@ at::Tensor run_bags(const TableArgs<int64_t>& args, const BagArgs& bag_args,
 
 at::Tensor bags_meta(const TableArgs<c10::SymInt>& args, const BagArgs& bag_args) {
   const c10::SymInt dim = args.check(at::kMeta);
-  return at::empty_symint({check_bags(args, bag_args, at::kMeta), dim}, args.weight.options().dtype(at::kFloat));
+  return at::empty_symint({check_bags(args, bag_args, at::kMeta), dim},
+                          args.weight.options().dtype(at::kFloat));
 }
 
 at::Tensor embedding_bag_8bit_meta(const at::Tensor& weight, const at::Tensor& indices,

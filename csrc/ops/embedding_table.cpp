@@ -26,8 +26,8 @@ Int TableArgs<Int>::check(at::DeviceType device) const {
                 at::symint::sizes<Int>(weight));
     return bytes;
   }
-  TORCH_CHECK(*embedding_dim >= 0 && *embedding_dim / 2 + *embedding_dim % 2 == bytes, "qnative::",
-              op, ": weight must be [rows, (embedding_dim + 1) / 2 + 8], got ",
+  TORCH_CHECK(*embedding_dim >= 0 && *embedding_dim / 2 + *embedding_dim % 2 == bytes,
+              "qnative::", op, ": weight must be [rows, (embedding_dim + 1) / 2 + 8], got ",
               at::symint::sizes<Int>(weight), " and embedding_dim ", *embedding_dim);
   return *embedding_dim;
 }

@@ -33,13 +33,12 @@ QNATIVE_API at::Tensor embedding_4bit(const at::Tensor& weight, int64_t embeddin
 //   Entries are taken in their order, each step rounded to float32: sum + value, with weights
 //   fma(value, weight, sum); the mean divides the sum by the number of entries.
 QNATIVE_API at::Tensor embedding_bag_8bit(
-    const at::Tensor& weight,
-    const at::Tensor& indices, const std::optional<at::Tensor>& offsets = std::nullopt,
-    int64_t mode = 0, const std::optional<at::Tensor>& per_sample_weights = std::nullopt,
+    const at::Tensor& weight, const at::Tensor& indices,
+    const std::optional<at::Tensor>& offsets = std::nullopt, int64_t mode = 0,
+    const std::optional<at::Tensor>& per_sample_weights = std::nullopt,
     bool include_last_offset = false, std::optional<int64_t> padding_idx = std::nullopt);
 QNATIVE_API at::Tensor embedding_bag_4bit(
-    const at::Tensor& weight,
-    int64_t embedding_dim, const at::Tensor& indices,
+    const at::Tensor& weight, int64_t embedding_dim, const at::Tensor& indices,
     const std::optional<at::Tensor>& offsets = std::nullopt, int64_t mode = 0,
     const std::optional<at::Tensor>& per_sample_weights = std::nullopt,
     bool include_last_offset = false, std::optional<int64_t> padding_idx = std::nullopt);
@@ -48,10 +47,8 @@ QNATIVE_API at::Tensor embedding_bag_4bit(
 // float64, all finite as float32. 8 bits: 0 is the least value of a row, exactly, and 255 the
 // largest. 4 bits: the scale and bias of the least squared error that was found. A row of one value
 // has scale 0 and gives that value back.
-QNATIVE_API at::Tensor embedding_8bit_pack(
-    const at::Tensor& weight);
-QNATIVE_API at::Tensor embedding_4bit_pack(
-    const at::Tensor& weight);
+QNATIVE_API at::Tensor embedding_8bit_pack(const at::Tensor& weight);
+QNATIVE_API at::Tensor embedding_4bit_pack(const at::Tensor& weight);
 
 // All values, float32 [rows, D].
 QNATIVE_API at::Tensor embedding_8bit_unpack(const at::Tensor& weight);
