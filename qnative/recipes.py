@@ -195,7 +195,7 @@ def _export_batch(model: torch.nn.Module, inputs: tuple[Any, ...]) -> torch.expo
         value = ir.tensor_of(node)
         if node.name not in program.graph_signature.user_inputs or value is None:
             continue
-        if value.dim() > 0 and isinstance(value.shape[0], int):
+        if value.dim() > 0 and not ir.is_open(value.shape[0]):
             raise _FixedBatch(f"the model computes with the size of {node.name}")
     return program
 

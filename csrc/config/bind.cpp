@@ -168,11 +168,11 @@ void def_pattern(torch::class_<BackendPatternConfig>& cls, const std::string& na
 template <typename Container, auto get, auto set>
 void def_container(torch::class_<BackendPatternConfig>& cls, const std::string& name) {
   const auto getter = [](const PatternConfig& self) -> Container { return (self.get()->*get)(); };
-  cls.def_property(name, getter, [](const PatternConfig& self, Container value) {
-    (self.get()->*set)(std::move(value));
+  cls.def_property(name, getter, [](const PatternConfig& self, const Container& value) {
+    (self.get()->*set)(value);
   });
-  cls.def("set_" + name, [](const PatternConfig& self, Container value) {
-    (self.get()->*set)(std::move(value));
+  cls.def("set_" + name, [](const PatternConfig& self, const Container& value) {
+    (self.get()->*set)(value);
     return self;
   });
   cls.def("_share_" + name, [](const PatternConfig& self, const PatternConfig& other) {

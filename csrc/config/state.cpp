@@ -79,6 +79,7 @@ class Writer {
 
   IValue tables() && {
     std::vector<IValue> all;
+    all.reserve(tables_.size());
     for (auto& table : tables_) {
       all.push_back(tuple(std::move(table.rows)));
     }
@@ -107,6 +108,7 @@ class Writer {
   int64_t add(const DTypeConfigs& list) {
     return add(kLists, IValue(list).internalToPointer(), [&] {
       std::vector<IValue> indices;
+      indices.reserve(list.size());
       for (size_t i = 0; i < list.size(); ++i) {
         indices.emplace_back(add(*list.get(i)));
       }
@@ -118,6 +120,7 @@ class Writer {
   int64_t add(Kind kind, const c10::Dict<Key, int64_t>& dict) {
     return add(kind, IValue(dict).internalToPointer(), [&] {
       std::vector<IValue> entries;
+      entries.reserve(dict.size());
       for (const auto& entry : dict) {
         entries.push_back(tuple({entry.key(), entry.value()}));
       }

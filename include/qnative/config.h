@@ -52,7 +52,7 @@ class QNATIVE_API Pattern {
   // ("reshape"). Of a function that torch binds to several names, the one in
   // torch.nn.functional is kept: "torch.conv2d" becomes "torch.nn.functional.conv2d". Throws
   // c10::ValueError if empty.
-  Pattern(std::string name);  // NOLINT(google-explicit-constructor)
+  Pattern(const std::string& name);  // NOLINT(google-explicit-constructor)
   Pattern(const char* name) : Pattern(std::string(name)) {}
 
   // Pattern::tuple({"torch.nn.Linear", "torch.nn.ReLU"}): Linear, then ReLU.
@@ -122,8 +122,8 @@ class QNATIVE_API DTypeArg {
 // One supported combination of dtypes.
 class QNATIVE_API DTypeConfig : public torch::CustomClassHolder {
  public:
-  explicit DTypeConfig(DTypeArg input_dtype = {}, DTypeArg output_dtype = {},
-                       DTypeArg weight_dtype = {},
+  explicit DTypeConfig(const DTypeArg& input_dtype = {}, const DTypeArg& output_dtype = {},
+                       const DTypeArg& weight_dtype = {},
                        std::optional<at::ScalarType> bias_dtype = std::nullopt,
                        std::optional<bool> is_dynamic = std::nullopt);
 
@@ -200,7 +200,7 @@ class QNATIVE_API BackendPatternConfig : public torch::CustomClassHolder {
   // Throws c10::Error for null.
   BackendPatternConfig& add_dtype_config(c10::intrusive_ptr<DTypeConfig> dtype_config);
   // Shares the list.
-  BackendPatternConfig& set_dtype_configs(DTypeConfigs dtype_configs);
+  BackendPatternConfig& set_dtype_configs(const DTypeConfigs& dtype_configs);
   // The float module to be replaced by reference_quantized_module.
   BackendPatternConfig& set_root_module(Name name);
   BackendPatternConfig& set_qat_module(Name name);
@@ -211,8 +211,9 @@ class QNATIVE_API BackendPatternConfig : public torch::CustomClassHolder {
   BackendPatternConfig& set_root_node_getter(Name name);
   BackendPatternConfig& set_extra_inputs_getter(Name name);
   // Share the dict. The first throws c10::ValueError for a value that is no ObservationType.
-  BackendPatternConfig& set_num_tensor_args_to_observation_type(NumTensorArgsToObservationType map);
-  BackendPatternConfig& set_input_type_to_index(InputTypeToIndex map);
+  BackendPatternConfig& set_num_tensor_args_to_observation_type(
+      const NumTensorArgsToObservationType& map);
+  BackendPatternConfig& set_input_type_to_index(const InputTypeToIndex& map);
   // The reversed nested form, of any shape. Throws c10::ValueError when pattern is set.
   BackendPatternConfig& set_pattern_complex_format(std::optional<Pattern> pattern);
 

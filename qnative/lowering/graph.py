@@ -98,6 +98,12 @@ def tensor_of(node: Any) -> torch.Tensor | None:
     return value if isinstance(value, torch.Tensor) else None
 
 
+def is_open(size: Any) -> bool:
+    """Whether a size differs from call to call. (Export leaves those that it found to be fixed as
+    symbols of one value.)"""
+    return isinstance(size, torch.SymInt) and size.node.maybe_as_int() is None
+
+
 def attribute(module: torch.nn.Module, target: str) -> Any:
     """module.a.b.c for the target "a.b.c" of a get_attr node."""
     for part in target.split("."):

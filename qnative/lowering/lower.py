@@ -9,7 +9,7 @@ from . import direct, emit, qdq, table
 from . import graph as ir
 from .activation import NO_BOUNDS, activation_bounds
 from .graph import Unsupported
-from .sizes import keep_sizes_open
+from .sizes import guard, keep_sizes_open
 
 # Keys of a node's meta: why the Quantizer left it float, and why its activation is an op by itself.
 REASON = "qnative_reason"
@@ -113,7 +113,7 @@ class _Lowering:
             if node.op in ("get_attr", "call_module"):
                 value = self.constants.values.get(node.target)
                 if value is None:
-                    value = ir.attribute(self.module, node.target)
+                    value = guard(node.target, ir.attribute(self.module, node.target))
                 attributes[node.target] = value
         self.graph.lint()
         return GraphModule(attributes, self.graph, type(self.module).__name__)
