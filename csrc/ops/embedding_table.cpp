@@ -44,17 +44,21 @@ void check_integers(const char* op, const char* name, const at::Tensor& tensor,
 at::Tensor to_long(const at::Tensor& integers) { return integers.to(at::kLong).contiguous(); }
 
 void check_indices(const char* op, const int64_t* indices, int64_t n, int64_t rows) {
-  const auto is_wrong = [rows](int64_t index) {
-    return static_cast<uint64_t>(index) >= static_cast<uint64_t>(rows);
-  };
-  std::atomic<bool> found = false;
+  const auto limit = static_cast<uint64_t>(rows) - 1;
+  std::atomic<bool> found = rows == 0 && n > 0;
   run_parts(n, 1, kGrain, [&](int64_t begin, int64_t end) {
-    bool wrong = false;
-    for (int64_t i = begin; i < end; ++i) wrong |= is_wrong(indices[i]);
-    if (wrong) found = true;
+    // The sign bit of one of the two is set when the index is too small or too large. Comparisons
+    // of 64 bits would not be vectorized.
+    uint64_t wrong = 0;
+    for (int64_t i = begin; i < end; ++i) {
+      const auto index = static_cast<uint64_t>(indices[i]);
+      wrong |= index | (limit - index);
+    }
+    if (wrong >> 63) found = true;
   });
   TORCH_CHECK(!found, "qnative::", op, ": indices must be in [0, ", rows, "), the rows, got ",
-              *std::find_if(indices, indices + n, is_wrong));
+              *std::find_if(indices, indices + n,
+                            [rows](int64_t index) { return index < 0 || index >= rows; }));
 }
 
 }  // namespace qnative::ops

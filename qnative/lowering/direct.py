@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.fx import Node
 
+from . import emit_embedding
 from .emit import Site
 from .graph import STORAGE_DTYPES, Unsupported, bind, kind
 
@@ -48,8 +49,14 @@ DIRECT: dict[str, dict[str, DirectOp]] = {
     DYNAMIC_INT8: {},
     DYNAMIC_FP16: {},
     FP16: {},
-    WEIGHT_ONLY_INT8: {},
-    WEIGHT_ONLY_INT4: {},
+    WEIGHT_ONLY_INT8: {
+        "embedding": DirectOp(emit_embedding.embedding(8), emit_embedding.check),
+        "embedding_bag": DirectOp(emit_embedding.embedding_bag(8), emit_embedding.check_bag),
+    },
+    WEIGHT_ONLY_INT4: {
+        "embedding": DirectOp(emit_embedding.embedding(4), emit_embedding.check),
+        "embedding_bag": DirectOp(emit_embedding.embedding_bag(4), emit_embedding.check_bag),
+    },
 }
 
 

@@ -44,16 +44,6 @@ struct Avx2 {
     store(buffer, x);
     memcpy(p, buffer, n);
   }
-  // kBytes values of 0..15, two of a byte of memory, of which the low nibble comes first.
-  static Bytes load_nibbles(const uint8_t* p) {
-    const __m256i x = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-    return _mm256_and_si256(_mm256_or_si256(x, _mm256_slli_epi16(x, 4)), _mm256_set1_epi8(15));
-  }
-  static Bytes load_nibbles(const uint8_t* p, int64_t n) {
-    uint8_t buffer[kBytes / 2] = {};
-    memcpy(buffer, p, (n + 1) / 2);
-    return load_nibbles(buffer);
-  }
   // The same for an n that the compiler knows; what is loaded beyond n is anything.
   template <int n>
   static Bytes load_first(const uint8_t* p) {
@@ -130,10 +120,6 @@ struct Avx2 {
   static Floats mul(Floats x, Floats y) {
     return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b), _mm256_mul_ps(x.c, y.c),
             _mm256_mul_ps(x.d, y.d)};
-  }
-  static Floats div(Floats x, Floats y) {
-    return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b), _mm256_div_ps(x.c, y.c),
-            _mm256_div_ps(x.d, y.d)};
   }
   static Floats fma(Floats x, Floats y, Floats z) {
     return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b),

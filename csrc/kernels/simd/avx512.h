@@ -28,12 +28,6 @@ struct Avx512 {
   static void store(uint8_t* p, Bytes x) { _mm512_storeu_si512(p, x); }
   static Bytes load(const uint8_t* p, int64_t n) { return _mm512_maskz_loadu_epi8(first(n), p); }
   static void store(uint8_t* p, Bytes x, int64_t n) { _mm512_mask_storeu_epi8(p, first(n), x); }
-  static Bytes load_nibbles(const uint8_t* p) {
-    return nibbles(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-  }
-  static Bytes load_nibbles(const uint8_t* p, int64_t n) {
-    return nibbles(_mm256_maskz_loadu_epi8(static_cast<__mmask32>(first((n + 1) / 2)), p));
-  }
   template <int n>
   static Bytes load_first(const uint8_t* p) {
     static_assert(n == 64 || n == 32 || n == 16 || n == 8);
@@ -108,10 +102,6 @@ struct Avx512 {
   static Floats mul(Floats x, Floats y) {
     return {_mm512_mul_ps(x.a, y.a), _mm512_mul_ps(x.b, y.b), _mm512_mul_ps(x.c, y.c),
             _mm512_mul_ps(x.d, y.d)};
-  }
-  static Floats div(Floats x, Floats y) {
-    return {_mm512_div_ps(x.a, y.a), _mm512_div_ps(x.b, y.b), _mm512_div_ps(x.c, y.c),
-            _mm512_div_ps(x.d, y.d)};
   }
   static Floats fma(Floats x, Floats y, Floats z) {
     return {_mm512_fmadd_ps(x.a, y.a, z.a), _mm512_fmadd_ps(x.b, y.b, z.b),
@@ -194,10 +184,6 @@ struct Avx512 {
   }
 
  private:
-  static Bytes nibbles(__m256i two) {
-    const __m512i x = _mm512_cvtepu8_epi16(two);
-    return _mm512_and_si512(_mm512_or_si512(x, _mm512_slli_epi16(x, 4)), _mm512_set1_epi8(15));
-  }
   static __mmask64 first(int64_t n) { return n >= 64 ? ~uint64_t{0} : (uint64_t{1} << n) - 1; }
   static __mmask16 part(__mmask64 mask, int i) { return static_cast<__mmask16>(mask >> 16 * i); }
   static __m512 nan_to_zero(__m512 x) {
