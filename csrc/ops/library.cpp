@@ -185,4 +185,21 @@ TORCH_LIBRARY(qnative, m) {
       "rnn_relu_cell(Tensor x, Tensor? h, Tensor[] weights, Tensor[] weight_scales, Tensor[] "
       "biases, int input_size, int hidden_size) -> Tensor",
       tags);
+
+  // embedding: rows of 8 or 4 bits with their scale and bias, float32 comes out
+  m.def("embedding_8bit(Tensor weight, Tensor indices) -> Tensor", tags);
+  m.def("embedding_4bit(Tensor weight, SymInt embedding_dim, Tensor indices) -> Tensor", tags);
+  m.def(
+      "embedding_bag_8bit(Tensor weight, Tensor indices, Tensor? offsets=None, int mode=0, Tensor? "
+      "per_sample_weights=None, bool include_last_offset=False, int? padding_idx=None) -> Tensor",
+      tags);
+  m.def(
+      "embedding_bag_4bit(Tensor weight, SymInt embedding_dim, Tensor indices, Tensor? "
+      "offsets=None, int mode=0, Tensor? per_sample_weights=None, bool "
+      "include_last_offset=False, int? padding_idx=None) -> Tensor",
+      tags);
+  m.def("embedding_8bit_pack(Tensor weight) -> Tensor", tags);
+  m.def("embedding_4bit_pack(Tensor weight) -> Tensor", tags);
+  m.def("embedding_8bit_unpack(Tensor weight) -> Tensor", tags);
+  m.def("embedding_4bit_unpack(Tensor weight, SymInt embedding_dim) -> Tensor", tags);
 }

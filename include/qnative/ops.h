@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "qnative/export.h"
+#include "qnative/ops/embedding.h"
 #include "qnative/ops/pool.h"
 #include "qnative/ops/rnn.h"
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.fx import Node
 
-from . import emit_linear, emit_rnn, table
+from . import emit_embedding, emit_linear, emit_rnn, table
 from .emit import Site
 from .emit_linear import function_name
 from .graph import STORAGE_DTYPES, Unsupported, bind, kind
@@ -60,8 +60,14 @@ DIRECT: dict[str, dict[str, DirectOp]] = {
         **{kind: DirectOp(emit_rnn.emit_fp16, emit_rnn.check) for kind in emit_rnn.KINDS},
     },
     FP16: {"linear": DirectOp(emit_linear.linear_fp16, emit_linear.check_fp16, True, True)},
-    WEIGHT_ONLY_INT8: {},
-    WEIGHT_ONLY_INT4: {},
+    WEIGHT_ONLY_INT8: {
+        "embedding": DirectOp(emit_embedding.embedding(8), emit_embedding.check),
+        "embedding_bag": DirectOp(emit_embedding.embedding_bag(8), emit_embedding.check_bag),
+    },
+    WEIGHT_ONLY_INT4: {
+        "embedding": DirectOp(emit_embedding.embedding(4), emit_embedding.check),
+        "embedding_bag": DirectOp(emit_embedding.embedding_bag(4), emit_embedding.check_bag),
+    },
 }
 
 

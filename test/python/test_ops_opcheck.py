@@ -78,8 +78,34 @@ def cell_args(gates, half=False):
 
 
 STEPS = torch.tensor([3, 3, 1])
+
+
+def table(bits):
+    weight = torch.randn(9, 5, generator=GENERATOR)
+    packed = getattr(OPS, f"embedding_{bits}bit_pack")(weight)
+    return (packed,) if bits == 8 else (packed, 5)
+
+
+def bag_args(*first):
+    indices, offsets = torch.tensor([8, 0, 3, 3]), torch.tensor([0, 1, 1])
+    return [
+        (*first, indices.view(2, 2)),
+        (*first, indices.int(), offsets, 1),
+        (*first, indices, offsets, 0, torch.rand(4), True, 3),
+        (*first, indices[:0].view(2, 0), None, 2),
+    ]
+
+
 AVG = (0.1, 3, [3, 2], [2], [1], True, False, None, 0.2, 4, torch.int8)
 CASES = {
+    "embedding_8bit": [(*table(8), torch.tensor([[0, 8], [1, 1]])), (*table(8), torch.tensor(2))],
+    "embedding_4bit": [(*table(4), torch.tensor([0, 8]).int())],
+    "embedding_bag_8bit": bag_args(*table(8)),
+    "embedding_bag_4bit": bag_args(*table(4)),
+    "embedding_8bit_pack": [(torch.randn(4, 5),), (torch.randn(5, 4).half().t(),)],
+    "embedding_4bit_pack": [(torch.randn(4, 5),), (torch.randn(5, 4).t(),)],
+    "embedding_8bit_unpack": [table(8)],
+    "embedding_4bit_unpack": [table(4)],
     "quantize_per_tensor": [
         (torch.randn(2, 3, 4, 5), 0.1, 3, torch.uint8),
         (channels_last(torch.randn(2, 3, 4, 5)), 0.1, 3, torch.int8),
