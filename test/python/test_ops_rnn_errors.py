@@ -102,7 +102,7 @@ def parameter_errors(name: str) -> list:
             for value in (0, -1, 65794, 2**62, -(2**63))
         ),
         ({"input_size": 5}, r"(x|data) must be .* with input_size 5, got|weights\[0\] must be"),
-        ({"hidden_size": 7}, r"weights\[0\] must be a packed weight"),
+        ({"hidden_size": 17}, r"weights\[0\] must be a packed weight"),
     ]
 
 
