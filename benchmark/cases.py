@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-import qnative  # noqa: F401
+import qnative
 
 SHAPES = Path(__file__).parent / "shapes"
 ENGINES = ("onednn", "x86", "fbgemm")

@@ -49,9 +49,7 @@ def _parameters(args: dict[str, Any]) -> tuple[list[Any], list[Any]]:
     return weights, biases
 
 
-def _buffer(
-    site: Site, node: Node, suffix: str, value: torch.Tensor, float_bytes: int = 0
-) -> Node:
+def _buffer(site: Site, node: Node, suffix: str, value: torch.Tensor, float_bytes: int = 0) -> Node:
     """What is made of a parameter, once for all that use it."""
     constants, key = site.constants, (node.target, suffix, "rnn")
     if key not in constants.packed:

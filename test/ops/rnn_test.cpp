@@ -29,9 +29,8 @@ TEST(Rnn, LstmEqualsFloat) {
   const at::Tensor h0 = at::randn({1, 3, 19}), c0 = at::randn({1, 3, 19});
   const auto [y, h, c] =
       lstm(x, h0, c0, net.packed, {}, net.biases, 5, 19, 0, 1, false, /*batch_first=*/false);
-  const auto [want_y, want_h, want_c] =
-      at::lstm(x, {h0, c0}, {net.ih, net.hh, net.bias_ih, net.bias_hh}, true, 1, 0, false, false,
-               false);
+  const auto [want_y, want_h, want_c] = at::lstm(
+      x, {h0, c0}, {net.ih, net.hh, net.bias_ih, net.bias_hh}, true, 1, 0, false, false, false);
   expect_close(y, want_y);
   expect_close(h, want_h);
   expect_close(c, want_c);
@@ -46,8 +45,7 @@ TEST(Rnn, LstmEqualsFloat) {
 TEST(Rnn, GruEqualsFloat) {
   const Net net(3, 5, 19);
   const at::Tensor x = at::randn({3, 6, 5}), h0 = at::randn({1, 3, 19});
-  const auto [y, h] =
-      gru(x, h0, net.packed, {}, net.biases, 5, 19, 1, false, /*batch_first=*/true);
+  const auto [y, h] = gru(x, h0, net.packed, {}, net.biases, 5, 19, 1, false, /*batch_first=*/true);
   const auto [want_y, want_h] = at::gru(x, h0, {net.ih, net.hh, net.bias_ih, net.bias_hh}, true, 1,
                                         0, false, false, /*batch_first=*/true);
   expect_close(y, want_y);

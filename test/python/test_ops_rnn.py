@@ -65,7 +65,7 @@ def test_sequence_equals_formula(seed, steps, batch, data):
         given_states = [h0[:, 0], c0[:, 0]] if form == "[T]" else [h0, c0]
     given_states = given_states[: 2 if net.cell == "lstm" else 1]
     y, *last = expected(net, x.flatten(0, 1), [batch] * steps, h0, c0)
-    y = y.view(steps, batch, -1)
+    y = y.view(steps, batch, net.directions * net.output)
     if form == "[T]":
         x, y, last = x[:, 0], y[:, 0], [state[:, 0] for state in last]
     elif form == "[B, T]":
@@ -108,9 +108,7 @@ def test_cell_equals_formula(seed, cell, batch, data):
     given_states = [h0[0], c0[0]][:count] if has_states else [None] * count
     if is_row:
         x, given_states = x[0], [s if s is None else s[0] for s in given_states]
-    y = getattr(OPS, f"{cell}_cell")(
-        x, *given_states, *net.packed(), net.input_size, net.hidden
-    )
+    y = getattr(OPS, f"{cell}_cell")(x, *given_states, *net.packed(), net.input_size, net.hidden)
     check(y if cell == "lstm" else [y], wanted)
 
 

@@ -283,5 +283,5 @@ def test_more_inputs_than_int32_sums_hold():
         weights = [torch.empty(shape, dtype=torch.int8) for shape in shapes[:4]]
         weights = [OPS.linear_pack(weight) for weight in weights] + [s8(1).to("meta")] * 4
         scales, x = [torch.empty(120000)] * 8, torch.empty(5, 3, 4)
-    with pytest.raises(RuntimeError, match="qnative::gru: at most 65793 products .* got 80000"):
+    with pytest.raises(RuntimeError, match=r"qnative::gru: at most 65793 products .* got 80000"):
         OPS.gru(x, None, weights, scales, [], *net.sizes(), False)
