@@ -90,12 +90,14 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 def tanh(x: np.ndarray) -> np.ndarray:
     f32, fma = np.float32, reference.fma
-    u, p = x * x, f32(-0.0056717712)
+    is_small = np.abs(x) < f32(0.625)
+    z = np.where(is_small, x, f32(0))
+    u, p = z * z, f32(-0.0056717712)
     for c in (0.020611582, -0.053732067, 0.13331361, -0.3333328):
         p = fma(p, u, f32(c))
-    small = fma(x * u, p, x)
+    small = fma(z * u, p, z)
     large = f32(1) - f32(2) / (exp(np.abs(x) + np.abs(x)) + f32(1))
-    return np.where(np.abs(x) < f32(0.625), small, np.copysign(large, x))
+    return np.where(is_small, small, np.copysign(large, x))
 
 
 def cell(name: str, a: np.ndarray, b: np.ndarray, h: np.ndarray, c: np.ndarray):
