@@ -14,7 +14,7 @@ from torchao.quantization.pt2e.quantizer import Quantizer as TorchAOQuantizer
 
 from .lowering import direct, table
 from .lowering.direct import RECIPES, STATIC
-from .lowering.graph import STORAGE_DTYPES, Unsupported, bind, kind, make_functional
+from .lowering.graph import STORAGE_DTYPES, NoDtypes, Unsupported, bind, kind, make_functional
 from .lowering.lower import NOT_FUSED, REASON
 from .observers import HistogramObserver, PerChannelWeightObserver
 from .patterns import ConfigIndex, observation, require_dtypes, static_dtypes
@@ -118,7 +118,7 @@ class _Annotation:
     # ---- which nodes -----------------------------------------------------------------------
 
     def _choose(self, node: Node) -> None:
-        """The first mode that works; if none does, why the first does not."""
+        """The first mode that works; if none does, why not the first that the config asks for."""
         reasons = []
         for mode in self.quantizer.modes:
             try:
@@ -129,8 +129,9 @@ class _Annotation:
                     self._select_direct(mode, node, rows, pair, activation)
                 return
             except Unsupported as error:
-                reasons.append(str(error))
-        node.meta[REASON] = reasons[0]
+                reasons.append(error)
+        asked = [reason for reason in reasons if not isinstance(reason, NoDtypes)]
+        node.meta[REASON] = str((asked or reasons)[0])
 
     def _find(self, node: Node) -> tuple[list[Any], list[Any], Node | None]:
         """The rows for a node, those for it with the activation after it, and that activation."""

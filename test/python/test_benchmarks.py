@@ -14,6 +14,8 @@ CASES = [
     pytest.param(lambda: cases.linear(3, 20, 17), id="linear"),
     pytest.param(lambda: cases.conv2d(2, 8, 9, 7, 16, 3, 2, 1, 1), id="conv2d"),
     pytest.param(lambda: cases.conv2d(1, 16, 9, 7, 16, 5, 1, 2, 16), id="depthwise"),
+    pytest.param(lambda: cases.embedding_bag(8, 30, 20, 4, 5), id="embedding_bag_8bit"),
+    pytest.param(lambda: cases.embedding_bag(4, 30, 20, 4, 5), id="embedding_bag_4bit"),
     *(
         pytest.param(lambda op=op: cases.elementwise(op, 2, 16, 8, 6), id=op)
         for op in cases.ELEMENTWISE
@@ -36,7 +38,7 @@ def test_competitors_compute_the_same(make):
 
 
 def test_every_shape_is_a_case():
-    names = ("linear", "conv2d", "elementwise")
+    names = ("linear", "conv2d", "elementwise", "embedding_bag")
     assert len(list(cases.cases())) == sum(len(list(cases.rows(name))) for name in names)
     assert {row["op"] for row in cases.rows("elementwise")} == set(cases.ELEMENTWISE)
 
