@@ -1,5 +1,6 @@
 """A torchao PT2E quantizer that follows a BackendConfig."""
 
+import operator
 from typing import Any
 
 import torch
@@ -34,7 +35,8 @@ class Quantizer(TorchAOQuantizer):
 
     What the config says about a pattern decides:
 
-    - Without a row the op stays float. A row stands for the op, however it was called; relu, relu6,
+    - Without a row the op stays float, unless it only moves data, as chunk and slice do: that is
+      quantized as its input is. A row stands for the op, however it was called; relu, relu6,
       hardtanh and clamp become part of the op before them if there is a row for both, or for the
       pair.
     - dtype configs: the first static one with 8-bit activations, and int8 weights where there are
@@ -119,6 +121,9 @@ class _Annotation:
 
     def _choose(self, node: Node) -> None:
         """The first mode that works; if none does, why not the first that the config asks for."""
+        if self._follows_input(node):
+            self.rows[node] = []
+            return
         reasons = []
         for mode in self.quantizer.modes:
             try:
@@ -132,6 +137,20 @@ class _Annotation:
                 reasons.append(error)
         asked = [reason for reason in reasons if not isinstance(reason, NoDtypes)]
         node.meta[REASON] = str((asked or reasons)[0])
+
+    def _follows_input(self, node: Node) -> bool:
+        """Whether a node only moves data, and no config could say more about it."""
+        if STATIC not in self.quantizer.modes or self.index.find(kind(node)):
+            return False
+        if node.target is operator.getitem:
+            return node.args[0] in self.rows
+        if kind(node) not in table.MOVES:
+            return False
+        try:
+            table.check(node)
+        except Unsupported:
+            return False
+        return True
 
     def _find(self, node: Node) -> tuple[list[Any], list[Any], Node | None]:
         """The rows for a node, those for it with the activation after it, and that activation."""
@@ -151,7 +170,8 @@ class _Annotation:
         require_dtypes(rows or pair, mode)
         op = direct.check(mode, node)
         node.meta[direct.MODE] = mode
-        if op.fuses and activation is not None:
+        activation, _ = direct.activation_after(op, node)
+        if activation is not None:
             self.fused[activation] = node
 
     def _select(
@@ -185,7 +205,7 @@ class _Annotation:
         node = self.fused.get(node, node)
         if node not in self.rows:
             return False
-        if table.row(node).role == table.FREE:
+        if _op(node).role == table.FREE:
             return any(map(self._takes_quantized, node.users))
         return True
 
@@ -194,7 +214,7 @@ class _Annotation:
         node = self.fused.get(node, node)
         if node not in self.rows:
             return False
-        op, end = table.row(node), self._end(node)
+        op, end = _op(node), self._end(node)
         if op.role == table.FREE:
             return self._takes_quantized(node) and self._gives_quantized(_first(node, op))
         return not op.float_output or any(map(self._takes_quantized, end.users))
@@ -203,9 +223,9 @@ class _Annotation:
 
     def _annotate(self, node: Node) -> bool:
         """False for an op that only moves data which is float anyway."""
-        op, rows = table.row(node), self.rows[node]
-        if op.role == table.FREE and not self._gives_quantized(node):
-            return False
+        op, rows = _op(node), self.rows[node]
+        if op.role == table.FREE:
+            return self._annotate_move(node, op)
         weighted = op.role == table.WEIGHTED
         dtypes = static_dtypes(rows, weighted)
         inputs = self._input_specs(node, op, dtypes)
@@ -223,6 +243,18 @@ class _Annotation:
         else:
             _set(node, inputs, None)
             _set(end, {}, output)
+        return True
+
+    def _annotate_move(self, node: Node, op: table.Op) -> bool:
+        if not self._gives_quantized(node):
+            return False
+        source = _first(node, op)
+        if op is table.GETITEM:
+            _set(node, {}, SharedQuantizationSpec((_first(source, _op(source)), source)))
+        else:
+            shared = SharedQuantizationSpec((source, node))
+            output = None if kind(node) in table.LISTS else shared
+            _set(node, {source: SharedQuantizationSpec(source)}, output)
         return True
 
     def _input_specs(self, node: Node, op: table.Op, dtypes: Any) -> dict[Node, Any]:
@@ -263,7 +295,7 @@ class _Annotation:
     def _shares(self, node: Node, op: table.Op, row: Any, inputs: dict[Node, Any]) -> bool:
         """Whether output and inputs have one observer. Not where an input is fixed: what fits the
         others need not fit into its range."""
-        with_number = kind(node) in ("add", "mul") and op.role == table.LOOKUP
+        with_number = kind(node) in table.WITH_NUMBER and op.role == table.LOOKUP
         if observation(row) != _SHARED or with_number:
             return False
         return not any(
@@ -294,7 +326,13 @@ class _Annotation:
         )
 
 
+def _op(node: Node) -> table.Op:
+    return table.GETITEM if node.target is operator.getitem else table.row(node)
+
+
 def _first(node: Node, op: table.Op) -> Node:
+    if op is table.GETITEM:
+        return node.args[0]
     argument = bind(node)[op.tensors[0]]
     return argument[0] if isinstance(argument, (list, tuple)) else argument
 

@@ -59,7 +59,7 @@ def quantize(
 
     quantizer = Quantizer(config, recipe=recipe)
     model = copy.deepcopy(model).eval()
-    exported, notes = _export(model, example_inputs, dynamic_shapes)
+    exported, notes = export(model, example_inputs, dynamic_shapes, "qnative.quantize")
     float_rows = [
         Row(node.name, ir.module_path(node), ir.op_name(node), FREE)
         for node in exported.graph.nodes
@@ -158,10 +158,11 @@ def _progress(items: Iterable[Any], title: str, verbose: bool) -> Iterable[Any]:
 # ---- export ----------------------------------------------------------------------------------
 
 
-def _export(
-    model: torch.nn.Module, inputs: tuple[Any, ...], dynamic_shapes: Any
+def export(
+    model: torch.nn.Module, inputs: tuple[Any, ...], dynamic_shapes: Any, caller: str
 ) -> tuple[GraphModule, list[str]]:
-    """The exported module and notes on its shapes."""
+    """The exported module and notes on its shapes; RuntimeError, in the name of ``caller``, for a
+    model that torch.export rejects."""
     try:
         if dynamic_shapes != "batch":
             program = torch.export.export(model, inputs, dynamic_shapes=dynamic_shapes)
@@ -174,7 +175,7 @@ def _export(
             return program.module(), [f"batch size: fixed, {error}"]
     except Exception as error:
         raise RuntimeError(
-            f"qnative.quantize: torch.export rejects {type(model).__name__}: {error}"
+            f"{caller}: torch.export rejects {type(model).__name__}: {error}"
         ) from error
 
 

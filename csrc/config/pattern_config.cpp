@@ -134,6 +134,18 @@ BackendPatternConfig& BackendPatternConfig::set_input_type_to_index(const InputT
   return *this;
 }
 
+BackendPatternConfig& BackendPatternConfig::set_ops(Ops ops) {
+  ops_ = std::move(ops);
+  return *this;
+}
+
+std::string BackendPatternConfig::op(size_t dtype_config) const {
+  if (ops_.size() == 1) {
+    return ops_.front();
+  }
+  return dtype_config < ops_.size() ? ops_[dtype_config] : "";
+}
+
 Pattern BackendPatternConfig::pattern_key() const {
   if (pattern_complex_format_) {
     return *pattern_complex_format_;

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch.fx import Node
 
-from . import emit_embedding
+from . import emit_embedding, emit_linear, emit_rnn, table
 from .emit import Site
+from .emit_linear import function_name
 from .graph import STORAGE_DTYPES, Unsupported, bind, kind
 
 # Key of a node's meta: the mode in which the Quantizer found a row for it.
@@ -37,18 +38,28 @@ RECIPES = {
 class DirectOp:
     """emit creates the qnative call that replaces the node of a Site (its ``x`` is empty). check
     raises Unsupported for calls that it cannot run. fuses: relu, relu6, hardtanh or clamp after it
-    becomes part of it (``site.bounds``)."""
+    becomes part of it (``site.bounds``). functions: gelu and its like do too
+    (``site.function``)."""
 
     emit: Callable[[Site], Node]
     check: Callable[[Node, dict[str, Any]], None] | None = None
     fuses: bool = False
+    functions: bool = False
 
 
 # mode -> kind of aten op -> DirectOp
 DIRECT: dict[str, dict[str, DirectOp]] = {
-    DYNAMIC_INT8: {},
-    DYNAMIC_FP16: {},
-    FP16: {},
+    DYNAMIC_INT8: {
+        "linear": DirectOp(emit_linear.linear_dynamic, emit_linear.check_dynamic, True, True),
+        **{kind: DirectOp(emit_rnn.emit_int8, emit_rnn.check) for kind in emit_rnn.KINDS},
+    },
+    DYNAMIC_FP16: {
+        "linear": DirectOp(
+            emit_linear.linear_dynamic_fp16, emit_linear.check_dynamic_fp16, True, True
+        ),
+        **{kind: DirectOp(emit_rnn.emit_fp16, emit_rnn.check) for kind in emit_rnn.KINDS},
+    },
+    FP16: {"linear": DirectOp(emit_linear.linear_fp16, emit_linear.check_fp16, True, True)},
     WEIGHT_ONLY_INT8: {
         "embedding": DirectOp(emit_embedding.embedding(8), emit_embedding.check),
         "embedding_bag": DirectOp(emit_embedding.embedding_bag(8), emit_embedding.check_bag),
@@ -82,3 +93,15 @@ def check(mode: str, node: Node) -> DirectOp:
     if op.check is not None:
         op.check(node, bind(node))
     return op
+
+
+def activation_after(op: DirectOp, node: Node) -> tuple[Node | None, str]:
+    """The activation that becomes part of ``node``, or None and, if there is one, why not."""
+    if not op.fuses:
+        return None, ""
+    activation, why_not = table.activation_after(node)
+    if activation is None and op.functions and len(node.users) == 1:
+        (user,) = node.users
+        if function_name(user):
+            return user, ""
+    return activation, why_not

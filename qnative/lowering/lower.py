@@ -1,5 +1,6 @@
 """dequantize -> aten op [-> activation] -> quantize becomes one qnative op."""
 
+import operator
 from typing import Any
 
 from torch.fx import GraphModule, Node
@@ -128,15 +129,19 @@ class _Lowering:
     def _lower_directly(self, node: Node, row: Row) -> None:
         op, last = direct.check(node.meta[direct.MODE], node), node
         site = emit.Site(self.module, self.constants, node, ir.bind(node), {}, NO_BOUNDS, None)
-        if op.fuses:
-            activation, row.reason = table.activation_after(node)
-            if activation is not None:
-                site.bounds, last = activation_bounds(activation), activation
-                fused = self.rows[activation]
-                fused.verdict, fused.reason = FUSED, f"activation of {row.name}"
+        activation, row.reason = direct.activation_after(op, node)
+        if activation is not None:
+            site.function, last = direct.function_name(activation), activation
+            if not site.function:
+                site.bounds = activation_bounds(activation)
+            fused = self.rows[activation]
+            fused.verdict, fused.reason = FUSED, f"activation of {row.name}"
         with self.graph.inserting_before(last):
             new = op.emit(site)
         qdq.replace(last, new)
+        for dead in dict.fromkeys((last, node)):
+            if not dead.users:
+                self.graph.erase_node(dead)  # lstm and gru are impure: they could drop out
         row.verdict, row.kernel = QUANTIZED, ir.op_name(new)
         row.float_bytes, row.packed_bytes = site.float_bytes, site.packed_bytes
 
@@ -145,7 +150,9 @@ class _Lowering:
         if not node.users:
             raise Unsupported("nothing uses it")
         site = self._site(op, node)
-        if op.role in (table.FREE, table.SAME):
+        if ir.kind(node) in table.LISTS:
+            new = self._emit_list(op, site)
+        elif op.role in (table.FREE, table.SAME):
             new = self._emit_same(op, site)
         else:
             new = self._emit_requantized(op, site, row)
@@ -183,6 +190,25 @@ class _Lowering:
                 dequantize.target, (new, *dequantize.args[1:]), dequantize.kwargs
             )
         qdq.replace(site.node, real)
+        return new
+
+    def _emit_list(self, op: table.Op, site: emit.Site) -> Node:
+        """The same for an op that gives a list, of which every item is dequantized."""
+        users = list(site.node.users)
+        if not all(user.target is operator.getitem for user in users):
+            raise Unsupported("its output is used as a list")
+        dequantize = site.args[op.tensors[0]]
+        with self.graph.inserting_before(site.node):
+            new = op.emit(site)
+        for user in users:
+            with self.graph.inserting_before(user):
+                item = self.graph.call_function(operator.getitem, (new, user.args[1]))
+                item.meta["val"] = ir.tensor_of(user)
+                real = self.graph.call_function(
+                    dequantize.target, (item, *dequantize.args[1:]), dequantize.kwargs
+                )
+            qdq.replace(user, real)
+            self.rows[user].verdict = FREE
         return new
 
     def _emit_requantized(self, op: table.Op, site: emit.Site, row: Row) -> Node:
