@@ -1,4 +1,4 @@
-"""Quantizes the sentence encoder all-MiniLM-L6-v2 without calibration: int8 linear layers, 8-bit tables.
+"""Quantizes the sentence encoder all-MiniLM-L6-v2 without calibration, its tables included.
 
     python -m examples.sentence.demo --output build/sentence
 
@@ -20,8 +20,6 @@ from benchmark.timing import interleaved, threads
 from examples.efficientnet.demo import silence
 from examples.sentence import data
 from examples.sentence.model import load
-
-SHOWN_LENGTHS = (1, 24, 64)  # sentences of a batch
 
 
 def quantize(model: torch.nn.Module, ids: Tensor, mask: Tensor) -> torch.nn.Module:
@@ -58,21 +56,18 @@ def cosines(model: torch.nn.Module, reference: torch.nn.Module) -> Tensor:
         )
 
 
-def measure_latencies(models: dict[str, torch.nn.Module], count: int, rounds: int) -> None:
-    """Prints the median milliseconds of batches on `count` threads."""
-    tokenizer, sentences = data.load_tokenizer(), data.load_sentences()
-    for batch in SHOWN_LENGTHS:
-        middle = len(sentences) // 2
-        chosen = sentences if batch > middle else sentences[middle : middle + batch]
-        inputs = data.encode(tokenizer, chosen)
-        functions = {name: lambda model=model: model(*inputs) for name, model in models.items()}
-        with torch.inference_mode(), threads(count):
-            latencies = interleaved(functions, rounds)
-        medians = {name: statistics.median(values) for name, values in latencies.items()}
-        times = "  ".join(f"{name} {value:8.2f} ms" for name, value in medians.items())
-        shape = "x".join(map(str, inputs[0].shape))
-        ratio = medians["fp32"] / medians["qnative"]
-        print(f"{count} thread(s), {shape:>6s} tokens: {times}  {ratio:.2f} times as fast")
+def measure_latencies(
+    models: dict[str, torch.nn.Module], inputs: tuple[Tensor, Tensor], count: int, rounds: int
+) -> None:
+    """Prints the median milliseconds of a batch on `count` threads."""
+    functions = {name: lambda model=model: model(*inputs) for name, model in models.items()}
+    with torch.inference_mode(), threads(count):
+        latencies = interleaved(functions, rounds)
+    medians = {name: statistics.median(values) for name, values in latencies.items()}
+    times = "  ".join(f"{name} {value:8.2f} ms" for name, value in medians.items())
+    shape = "x".join(map(str, inputs[0].shape))
+    ratio = medians["fp32"] / medians["qnative"]
+    print(f"{count} thread(s), {shape:>6s} tokens: {times}  {ratio:.2f} times as fast")
 
 
 def main() -> None:
@@ -84,7 +79,8 @@ def main() -> None:
     args.output.mkdir(parents=True, exist_ok=True)
 
     model = load(data.model_folder())
-    inputs = data.encode(data.load_tokenizer(), data.load_sentences()[:3])
+    tokenizer, sentences = data.load_tokenizer(), data.load_sentences()
+    inputs = data.encode(tokenizer, sentences[:3])
     quantized = quantize(model, *inputs)
     print(quantized.report.summary())
     files = {"fp32": args.output / "fp32.pt", "qnative": args.output / "qnative.pt"}
@@ -93,13 +89,15 @@ def main() -> None:
         "qnative": save(quantized, inputs, files["qnative"]),
     }
     near = cosines(models["qnative"], model)
-    print(
-        f"cosine of {len(near) // 2} sentences to fp32: mean {near.mean():.5f}, min {near.min():.5f}"
-    )
+    numbers = f"mean {near.mean():.5f}, min {near.min():.5f}"
+    print(f"cosine of {len(sentences)} sentences, alone and in a batch, to fp32: {numbers}")
     for name, file in files.items():
         print(f"{name}: {file.stat().st_size / 1e6:.1f} MB")
+    middle = len(sentences) // 2
+    batches = (sentences[middle : middle + 1], sentences[middle - 8 : middle + 8], sentences)
     for count in dict.fromkeys((1, os.cpu_count())):
-        measure_latencies(models, count, args.rounds)
+        for batch in batches:
+            measure_latencies(models, data.encode(tokenizer, batch), count, args.rounds)
 
 
 if __name__ == "__main__":
