@@ -89,7 +89,7 @@ def main() -> None:
         "qnative": save(quantized, inputs, files["qnative"]),
     }
     near = cosines(models["qnative"], model)
-    numbers = f"mean {near.mean():.5f}, min {near.min():.5f}"
+    numbers = f"mean {near.mean():.5f}, median {near.median():.5f}, min {near.min():.5f}"
     print(f"cosine of {len(sentences)} sentences, alone and in a batch, to fp32: {numbers}")
     for name, file in files.items():
         print(f"{name}: {file.stat().st_size / 1e6:.1f} MB")
