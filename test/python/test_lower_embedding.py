@@ -95,6 +95,19 @@ def test_a_traced_file_takes_any_batch(make):
         assert torch.equal(script(indices(batch, 6)), quantized(indices(batch, 6)))
 
 
+def test_bags_of_two_dimensions_with_weights():
+    class Rows(Bag):
+        def forward(self, x, weights):
+            return self.table(x, per_sample_weights=weights)
+
+    net, inputs = Rows(mode="sum").eval(), (indices(4, 6), torch.rand(4, 6))
+    quantized = qnative.quantize(net, inputs, recipe="dynamic")
+    assert [op for op in ops_of(quantized) if "reshape" in op or "arange" in op] == []
+    x = (indices(7, 6), torch.rand(7, 6))
+    step = float((net.table.weight.amax(1) - net.table.weight.amin(1)).max()) / 255
+    torch.testing.assert_close(quantized(*x), net(*x), rtol=0, atol=6 * step)
+
+
 def test_positions_of_any_length():
     class Positions(Embedding):
         def forward(self, x):
