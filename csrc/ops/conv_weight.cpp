@@ -25,12 +25,12 @@ at::Tensor from_blocks(const at::Tensor& blocks, const ConvWeight& conv,
                        at::IntArrayRef weight_shape) {
   if (!conv.transposed) {
     const at::Tensor taps = blocks.view({conv.out_channels, conv.taps(), conv.group_channels});
-    return taps.transpose(1, 2).reshape(weight_shape);
+    return taps.transpose(1, 2).reshape(weight_shape).contiguous();
   }
   if (conv.is_depthwise()) return blocks.view(weight_shape);
   const int64_t n = conv.out_channels / conv.groups;
   const at::Tensor grouped = blocks.view({conv.groups, conv.taps(), n, conv.group_channels});
-  return grouped.permute({0, 3, 2, 1}).reshape(weight_shape);
+  return grouped.permute({0, 3, 2, 1}).reshape(weight_shape).contiguous();
 }
 
 template <const ConvKind& kKind>
