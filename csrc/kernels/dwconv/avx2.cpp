@@ -13,6 +13,7 @@ class Avx2 {
  public:
   using Vector = __m256i;
   static constexpr int64_t kHeight = 2;
+  static constexpr int64_t kFillUnits = 1;
 
   static void arrange(const Args& a, const Plan& p, const int8_t* packed, uint8_t* unit);
   static void interleave(const Source (&rows)[kHeight], uint8_t flip, uint8_t* to, int64_t count) {
@@ -141,10 +142,9 @@ void Avx2::interleave_cells(const Source (&rows)[kHeight], uint8_t* to, int64_t 
     row0 += cells * stride0;
     row1 += cells * stride1;
     to += cells * kCell;
-    count -= cells;
   };
-  for (; count >= 4; advance(4)) unroll<4>(cell);
-  for (; count > 0; advance(1)) cell(0);
+  for (; count >= 4; count -= 4, advance(4)) unroll<4>(cell);
+  for (; count > 0; --count, advance(1)) cell(0);
 }
 
 // kCount outputs of 8 bytes, 1, 2 or 4. Saturation does the lower clamp: what is below -32768 (and

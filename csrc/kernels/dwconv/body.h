@@ -12,7 +12,9 @@
 //   V::arrange(...)       the taps of a unit, from the packed layout to [kParts][KW][shifts]
 //                         [bundles][channels of a vector][kHeight]: shift s has row
 //                         kHeight * i + j - s of the kernel, or zeros, in place j of bundle i
-//   V::interleave(...)    columns of a bundle from kHeight rows
+//   V::kFillUnits         units whose bundles are made together, 1 if there is no
+//   interleave_units() V::interleave(...)    columns of a bundle from kHeight rows
+//   V::interleave_units(...)  the same of kFillUnits neighbouring units, `unit` bytes apart
 //   V::pad(...)           columns of a bundle that lie outside of the image
 //   V::load(from), V::multiply_add(acc, x, w), V::multiply_add_from<offset>(acc, x, w)
 //   V(args).output(...)   from int32 to y
@@ -102,11 +104,10 @@ template <class V, int kKernel, int kStride, int kRows>
       asm("" : "+r"(from[i]));  // or g++ 12 makes a vector of the pointers
     });
     at += columns * right;
-    left -= columns;
   };
-  while (left >= 4) tiles(std::integral_constant<int, 4>{});
-  if (left >= 2) tiles(std::integral_constant<int, 2>{});
-  if (left == 1) tiles(std::integral_constant<int, 1>{});
+  for (; left >= 4; left -= 4) tiles(std::integral_constant<int, 4>{});
+  if (left & 2) tiles(std::integral_constant<int, 2>{});
+  if (left & 1) tiles(std::integral_constant<int, 1>{});
 }
 
 template <class V, int kColumns>
@@ -180,35 +181,45 @@ inline Source row_source(const Args& a, int64_t slice, int64_t row, const Column
   return {copy, kUnit};
 }
 
-// Fills a slot. Of fixed kernels with kHeight neighbouring rows of x from `row` on; of others with
-// what kernel rows [tap, tap + kHeight) of a window that begins at `row` read.
-template <class V, bool kFixed>
+// Fills a slot of `units` units, 1 or kFillUnits. Of fixed kernels with the first kFilled of
+// kHeight neighbouring rows of x from `row` on; of others (kFilled = 0) with what kernel rows [tap,
+// tap + kHeight) of a window that begins at `row` read. All channels of several units exist.
+template <class V, int64_t kFilled>
 void fill(const Call<V>& call, const Columns& columns, int64_t channel, int64_t row, int64_t tap,
-          uint8_t* slot) {
+          int64_t units, uint8_t* slot) {
   const Args& a = *call.args;
   const uint8_t* padding = call.scratch + padding_offset(call.plan);
   uint8_t* copies = call.scratch + copies_offset(call.plan);
   Source rows[V::kHeight];
   for (int64_t i = 0; i < V::kHeight; ++i, ++tap) {
     uint8_t* copy = copies + i * call.plan.columns * kUnit;
-    if (kFixed) {
+    if (i < kFilled) {
       rows[i] = row_source(a, a.first_slice, row + i, columns, channel, padding, copy);
-    } else if (tap < kernel_rows(a)) {
+    } else if (kFilled == 0 && tap < kernel_rows(a)) {
       rows[i] = row_source(a, a.first_slice + tap / a.kernel_h * a.dilation_d,
                            row + tap % a.kernel_h * a.dilation_h, columns, channel, padding, copy);
     } else {
       rows[i] = {padding, 0};
     }
   }
-  V::pad(a.pad_value, slot, columns.before);
-  slot += columns.before * kCell;
-  V::interleave(rows, a.x_flip, slot, columns.inside);
-  V::pad(a.pad_value, slot + columns.inside * kCell, columns.after);
+  uint8_t* const inside = slot + columns.before * kCell;
+  for (int64_t u = 0; u < units; ++u) {
+    V::pad(a.pad_value, slot + u * call.plan.ring_size, columns.before);
+    V::pad(a.pad_value, inside + u * call.plan.ring_size + columns.inside * kCell, columns.after);
+  }
+  if constexpr (V::kFillUnits > 1) {
+    if (units > 1) {
+      V::interleave_units(rows, a.x_flip, inside, call.plan.ring_size, columns.inside);
+      return;
+    }
+  }
+  V::interleave(rows, a.x_flip, inside, columns.inside);
 }
 
 // Output rows [row, row + 2) of fixed kernels, or one row, of one unit, whose bundles are in place.
+// The strip is consumed: a copy would be read wider than it was written, which stalls.
 template <class V, int kKernel, int kStride>
-void compute(const Call<V>& call, Strip s, int64_t channel, bool two) {
+void compute(const Call<V>& call, Strip& s, int64_t channel, bool two) {
   const Args& a = *call.args;
   constexpr int64_t kChannels = kUnit / kParts<V>;
   const int64_t end = smaller(channel + kUnit, a.channels);
@@ -236,33 +247,44 @@ void run_strip(const Call<V>& call, int64_t unit_begin, int64_t unit_end, int64_
   const Plan& p = call.plan;
   const int64_t slots = kKernel != 0 ? fixed_slots(kKernel, kStride, V::kHeight) : p.slots;
   const int64_t slot_size = p.columns * kCell;
+  // A lone bundle of stride 2 has no use for its last row.
+  constexpr int64_t kRead = kKernel + (kStride == 1 ? 1 : 0);
+  constexpr int64_t kFilled = kRead < V::kHeight ? kRead : V::kHeight;
   const Columns columns = input_columns(a, out_begin, out_columns);
   int64_t filled = 0;
   for (int64_t row = row_begin; row < row_end; row += kKernel != 0 ? 2 : 1) {
     const bool two = kKernel != 0 && row + 1 < row_end;
     const int64_t first = kKernel != 0 ? (row - row_begin) * kStride / 2 : 0;
     const int64_t end = first + slots - (kStride == 2 && !two ? 1 : 0);
+    int64_t units_filled = unit_begin;
     for (int64_t u = unit_begin; u < unit_end; ++u) {
       const int64_t channel = u * kUnit;
       uint8_t* ring = call.scratch + ring_offset(p) + (u - unit_begin) * p.ring_size;
-      for (int64_t i = kKernel != 0 ? filled : 0; i < end; ++i) {
-        uint8_t* slot = ring + i % slots * slot_size;
-        if constexpr (kKernel != 0) {
-          fill<V, true>(call, columns, channel, row_begin * kStride - a.pad_top + i * 2, 0, slot);
-        } else {
-          fill<V, false>(call, columns, channel, row * a.stride_h - a.pad_top, i * V::kHeight,
-                         slot);
+      if (u == units_filled) {
+        const bool several =
+            u + V::kFillUnits <= unit_end && channel + V::kFillUnits * kUnit <= a.channels;
+        const int64_t units = several ? V::kFillUnits : 1;
+        units_filled += units;
+        for (int64_t i = kKernel != 0 ? filled : 0; i < end; ++i) {
+          uint8_t* slot = ring + i % slots * slot_size;
+          if constexpr (kKernel != 0) {
+            fill<V, kFilled>(call, columns, channel, row_begin * kStride - a.pad_top + i * 2, 0,
+                             units, slot);
+          } else {
+            fill<V, 0>(call, columns, channel, row * a.stride_h - a.pad_top, i * V::kHeight, units,
+                       slot);
+          }
         }
       }
-      const Strip strip = {.args = &a,
-                           .ring = ring,
-                           .slots = slots,
-                           .slot_size = slot_size,
-                           .first = first,
-                           .weight = call.scratch + (u - unit_begin) * p.weight_size,
-                           .channels = 0,
-                           .at = row * a.y_row + out_begin * a.y_pixel + channel,
-                           .columns = out_columns};
+      Strip strip = {.args = &a,
+                     .ring = ring,
+                     .slots = slots,
+                     .slot_size = slot_size,
+                     .first = first,
+                     .weight = call.scratch + (u - unit_begin) * p.weight_size,
+                     .channels = 0,
+                     .at = row * a.y_row + out_begin * a.y_pixel + channel,
+                     .columns = out_columns};
       compute<V, kKernel, kStride>(call, strip, channel, two);
     }
     filled = end;
@@ -288,7 +310,7 @@ template <class V, int kKernel, int kStride>
 void run_with(const Args& a, int64_t row_begin, int64_t row_end, std::byte* scratch) {
   const Call<V> call = {&a, make_plan(a, V::kHeight), V(a), reinterpret_cast<uint8_t*>(scratch)};
   const Plan& p = call.plan;
-  memset(call.scratch + padding_offset(p), a.pad_value ^ a.x_flip, kUnit);
+  memset(call.scratch + padding_offset(p), a.pad_value ^ a.x_flip, kCell);
   for (int64_t unit = 0; unit < p.units; unit += p.group) {
     const int64_t unit_end = smaller(unit + p.group, p.units);
     for (int64_t u = unit; u < unit_end; ++u) {
