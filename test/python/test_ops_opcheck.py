@@ -51,6 +51,14 @@ def conv_args(x, weight, groups, padding, y_dtype=torch.uint8, stride=(1,), dila
     )
 
 
+def convolution_args(op, x, weight, channels, groups, *geometry, y_dtype=torch.uint8):
+    packed = getattr(OPS, f"{op}_pack")(weight, groups)
+    return (
+        *(x, 0.1, 3, packed, scales(channels), torch.randn(channels), list(weight.shape)),
+        *(*geometry, groups, 0.7, 4, y_dtype, "relu"),
+    )
+
+
 def binary_args(a, b, y_dtype=torch.uint8):
     return (a, 0.1, 3, b, 0.2, 4, 0.3, 5, y_dtype, "clamp", [0.0, 4.0])
 
@@ -162,6 +170,48 @@ CASES = {
     ],
     "conv2d_pack": [(s8(6, 4, 3, 2), 1), (s8(6, 1, 3, 3), 6), (channels_last(s8(6, 4, 3, 3)), 2)],
     "conv2d_unpack": [(OPS.conv2d_pack(s8(6, 4, 3, 2), 3), [6, 4, 3, 2], 3)],
+    "conv1d": [
+        convolution_args("conv1d", u8(2, 4, 9), s8(6, 2, 3), 6, 2, [2], [1, 0], [2]),
+        convolution_args("conv1d", s8(4, 9), s8(4, 1, 3), 4, 4, [1], [1], [1], y_dtype=torch.int8),
+        convolution_args("conv1d", u8(0, 4, 9), s8(6, 4, 3), 6, 1, [1], [1], [1]),
+    ],
+    "conv1d.padding": [
+        convolution_args("conv1d", u8(2, 4, 9), s8(6, 4, 3), 6, 1, [1], "same", [2])
+    ],
+    "conv3d": [
+        convolution_args("conv3d", u8(2, 4, 4, 5, 6), s8(6, 2, 2, 3, 1), 6, 2, [2], [1], [1]),
+        convolution_args("conv3d", s8(4, 4, 5, 6), s8(4, 1, 3, 3, 3), 4, 4, [1], [1], [1]),
+    ],
+    "conv3d.padding": [
+        convolution_args("conv3d", u8(2, 4, 4, 5, 6), s8(6, 4, 2, 3, 1), 6, 1, [1], "valid", [1])
+    ],
+    **{
+        f"conv_transpose{d}d": [
+            convolution_args(
+                *(f"conv_transpose{d}d", u8(2, 4, *[5] * d), s8(4, 3, *[3] * d), 6, 2),
+                *([2], [1], [1], [1]),
+            ),
+            convolution_args(
+                *(f"conv_transpose{d}d", s8(4, *[5] * d), s8(4, 1, *[2] * d), 4, 4),
+                *([3] * d, [0], [0], [2]),
+                y_dtype=torch.float32,
+            ),
+        ]
+        for d in (1, 2, 3)
+    },
+    **{
+        f"{op}_pack": [(s8(6, 4, *[3] * int(op[-2])), 2)]
+        for op in ("conv1d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+    },
+    **{
+        f"{op}_unpack": [
+            (
+                getattr(OPS, f"{op}_pack")(s8(6, 4, *[3] * int(op[-2])), 2),
+                *([6, 4, *[3] * int(op[-2])], 2),
+            )
+        ]
+        for op in ("conv1d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+    },
     "add": [
         binary_args(u8(2, 3, 4, 5), u8(2, 3, 4, 5)),
         binary_args(channels_last(u8(2, 3, 4, 5)), channels_last(s8(2, 3, 4, 5)), torch.int8),
