@@ -17,13 +17,8 @@ def check(node: Node, args: dict[str, Any]) -> None:
     weight = args["weight"]
     if not isinstance(weight, Node) or weight.op != "get_attr":
         raise Unsupported("its weight is not a parameter")
-    written = [
-        user.name
-        for user in weight.users
-        if isinstance(user.target, torch._ops.OpOverload) and user.target._schema.is_mutable
-    ]
-    if written:
-        raise Unsupported(f"its weight is written to by {', '.join(written)} (max_norm)")
+    if ir.is_written(weight):
+        raise Unsupported("its weight is written to by the model (max_norm)")
     value = ir.tensor_of(weight)
     if value is not None and value.dtype is not torch.float32:
         raise Unsupported(f"its weight is {value.dtype}, not torch.float32")

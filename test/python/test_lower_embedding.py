@@ -104,8 +104,12 @@ def reason(net, *inputs):
     return " ".join(row.reason for row in rows)
 
 
-def test_max_norm_changes_the_table_and_stays_float():
-    assert "its weight" in reason(Embedding(max_norm=0.5), indices(4, 6))
+def test_max_norm_writes_to_the_table_and_stays_float():
+    torch.manual_seed(0)
+    net, x = Embedding(max_norm=0.5), indices(4, 6)
+    assert "its weight is written to" in reason(net, x)
+    quantized = qnative.quantize(net.eval(), (x,), recipe="dynamic", dynamic_shapes=None)
+    assert torch.equal(quantized(x), net(x))
 
 
 def test_a_computed_table_stays_float():
