@@ -190,3 +190,5 @@ QNATIVE_API at::Tensor mean(const at::Tensor& x, double x_scale, int64_t x_zero_
                             int64_t y_zero_point, at::ScalarType y_dtype);
 
 }  // namespace qnative::ops
+
+#include "qnative/ops/norm.h"

@@ -170,6 +170,10 @@ inline void masked_store(To* to, uint64_t mask, const V& v) {
 #define _mm512_cvtusepi32_epi8(a) qnative::emulated_cvtusepi32_epi8(a)
 #define _mm512_reduce_add_epi32(a) qnative::emulated_reduce_add_epi32(a)
 
+// SIMDe 0.7.4 has the function, under a macro of four arguments.
+#undef _mm512_madd_epi16
+#define _mm512_madd_epi16(a, b) simde_mm512_madd_epi16(a, b)
+
 #undef _mm_maskz_loadu_epi8
 #undef _mm256_maskz_loadu_epi8
 #undef _mm512_maskz_loadu_epi8
