@@ -31,7 +31,7 @@ def images(draw, least=2):
     """x [N, C, ...], its scale and zero point, and a generator."""
     g = generator(draw(seeds))
     shape = draw(st.lists(st.integers(1, 6), min_size=least, max_size=5))
-    if draw(st.booleans()):
+    if shape and draw(st.booleans()):
         shape[1 % len(shape)] = draw(st.sampled_from([1, 4, 12, 33, 70]))
     dtype = draw(dtypes_8bit)
     x = strided(integers(shape, dtype, g), draw(st.integers(0, 3)))
