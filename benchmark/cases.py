@@ -92,6 +92,36 @@ def linear(rows: int, in_features: int, out_features: int) -> Case:
     return Case("linear", f"{rows}x{in_features}x{out_features}", operations, functions)
 
 
+def linear_dynamic(rows: int, in_features: int, out_features: int) -> Case:
+    """int8 weights, x quantized in the op."""
+    x, weight = torch.randn(rows, in_features), Weight(out_features, in_features)
+    packed = ops.linear_pack(weight.int8)
+    functions = {
+        "qnative": lambda: ops.linear_dynamic(x, packed, weight.scale, weight.bias, weight.shape)
+    }
+    for name, engine_weight in weight.pack(torch.ops.quantized.linear_prepack):
+        functions[name] = lambda w=engine_weight: torch.ops.quantized.linear_dynamic(x, w)
+    functions["fp32"] = lambda: F.linear(x, weight.float, weight.bias)
+    operations = 2 * rows * in_features * out_features
+    name = f"{rows}x{in_features}x{out_features}"
+    return Case("linear_dynamic", name, operations, functions)
+
+
+def linear_dynamic_fp16(rows: int, in_features: int, out_features: int) -> Case:
+    """float16 weights; torch's own op needs FBGEMM."""
+    x, weight = torch.randn(rows, in_features), Weight(out_features, in_features)
+    packed = ops.linear_fp16_pack(weight.float)
+    theirs = torch.ops.quantized.linear_prepack_fp16(weight.float, weight.bias)
+    functions = {
+        "qnative": lambda: ops.linear_dynamic_fp16(x, packed, weight.bias, weight.shape),
+        "torch fbgemm": lambda: torch.ops.quantized.linear_dynamic_fp16(x, theirs),
+        "fp32": lambda: F.linear(x, weight.float, weight.bias),
+    }
+    operations = 2 * rows * in_features * out_features
+    name = f"{rows}x{in_features}x{out_features}"
+    return Case("linear_dynamic_fp16", name, operations, functions)
+
+
 def conv2d(
     batch: int,
     channels: int,
@@ -252,6 +282,8 @@ def cases() -> Iterator[Callable[[], Case]]:
     """Every row of the shape files; a case is made when it is called."""
     for row in rows("linear"):
         yield lambda row=row: linear(**{key: int(value) for key, value in row.items()})
+        yield lambda row=row: linear_dynamic(**{key: int(value) for key, value in row.items()})
+        yield lambda row=row: linear_dynamic_fp16(**{key: int(value) for key, value in row.items()})
     for row in rows("conv2d"):
         yield lambda row=row: conv2d(**{key: int(value) for key, value in row.items()})
     for row in rows("elementwise"):

@@ -4,6 +4,7 @@ After torch.export nobody can tell nn.Conv2d from F.conv2d or x.relu() from torc
 of one computation stand for one kind of aten op, and a sequence is a tuple of kinds.
 """
 
+import operator
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from .lowering import direct
 from .lowering.graph import STORAGE_DTYPES, Unsupported
 
 Kinds = tuple[str, ...]
@@ -45,19 +47,31 @@ for _d in "123":
         f"ConvBn{_d}d": (f"conv{_d}d", "batch_norm"),
         f"ConvBnReLU{_d}d": (f"conv{_d}d", "batch_norm", "relu"),
     }
-# functions that boolean_dispatch made: they are all named "fn".
+# functions whose names are not those of their kinds; boolean_dispatch calls all it makes "fn".
 _FUNCTIONS = {
     F.max_pool1d: "max_pool1d",
     F.max_pool2d: "max_pool2d",
     F.max_pool3d: "max_pool3d",
+    operator.floordiv: "floor_divide",
+}
+
+
+# Kinds that a row for another one is meant for as well: nn.RNNCell has both nonlinearities.
+_KIN = {
+    "sub": "add",
+    "rsub": "add",
+    "div": "mul",
+    "bmm": "matmul",
+    "rnn_relu_cell": "rnn_tanh_cell",
 }
 
 
 def canonical(kind: str) -> str:
-    """The kind that configs know: F.interpolate is exported as upsample_<mode>."""
+    """The kind that configs know: F.interpolate is exported as upsample_<mode>, and a difference is
+    a sum."""
     if kind.startswith(("upsample_", "_upsample_")):
         return "interpolate"
-    return kind
+    return _KIN.get(kind, kind)
 
 
 def kinds_of(pattern: Any) -> Kinds:
@@ -120,6 +134,14 @@ def static_dtypes(rows: Iterable[Any], weighted: bool) -> Any:
                 continue
             return config
     raise Unsupported(f"the config has no static 8-bit dtypes for it, only {', '.join(seen)}")
+
+
+def require_dtypes(rows: Iterable[Any], mode: str) -> None:
+    """Unsupported, with the dtypes there are, if no DTypeConfig of ``rows`` asks for ``mode``."""
+    configs = [config for row in rows for config in row.dtype_configs]
+    if not any(direct.fits(mode, config) for config in configs):
+        seen = ", ".join(map(_describe, configs))
+        raise Unsupported(f"the config has no {mode} dtypes for it, only {seen}")
 
 
 def _describe(config: Any) -> str:

@@ -1,5 +1,6 @@
 """A torchao PT2E quantizer that follows a BackendConfig."""
 
+import operator
 from typing import Any
 
 import torch
@@ -12,11 +13,12 @@ from torchao.quantization.pt2e.quantizer import (
 )
 from torchao.quantization.pt2e.quantizer import Quantizer as TorchAOQuantizer
 
-from .lowering import table
+from .lowering import direct, table
+from .lowering.direct import RECIPES, STATIC
 from .lowering.graph import STORAGE_DTYPES, Unsupported, bind, kind, make_functional
 from .lowering.lower import NOT_FUSED, REASON
 from .observers import HistogramObserver, PerChannelWeightObserver
-from .patterns import ConfigIndex, observation, static_dtypes
+from .patterns import ConfigIndex, observation, require_dtypes, static_dtypes
 
 _ANNOTATION = "quantization_annotation"
 _NOT_OBSERVED = "INPUT_OUTPUT_NOT_OBSERVED"
@@ -27,12 +29,14 @@ class Quantizer(TorchAOQuantizer):
     """Annotates what a BackendConfig has a row for and qnative has an op for.
 
     config: a ``qnative.backend_config.BackendConfig``, or upstream's; None is
-    ``get_native_backend_config()``. activation_observer, weight_observer: observer classes (or
+    ``get_native_backend_config()``. recipe: which dtypes of a row are taken, see
+    ``qnative.quantize``. activation_observer, weight_observer: observer classes (or
     ``Observer.with_args(...)``).
 
     What the config says about a pattern decides:
 
-    - Without a row the op stays float. A row stands for the op, however it was called; relu, relu6,
+    - Without a row the op stays float, unless it only moves data, as chunk and slice do: that is
+      quantized as its input is. A row stands for the op, however it was called; relu, relu6,
       hardtanh and clamp become part of the op before them if there is a row for both, or for the
       pair.
     - dtype configs: the first static one with 8-bit activations, and int8 weights where there are
@@ -52,6 +56,7 @@ class Quantizer(TorchAOQuantizer):
         self,
         config: Any = None,
         *,
+        recipe: str = "static",
         activation_observer: Any = HistogramObserver,
         weight_observer: Any = PerChannelWeightObserver,
     ):
@@ -64,7 +69,12 @@ class Quantizer(TorchAOQuantizer):
             raise TypeError(
                 f"qnative.Quantizer: config must be a BackendConfig, got {type(config).__name__}"
             )
+        if recipe not in RECIPES:
+            raise ValueError(
+                f"qnative.Quantizer: unknown recipe {recipe!r}; valid: {', '.join(RECIPES)}"
+            )
         self.config = config
+        self.modes = RECIPES[recipe]
         self.activation_observer = activation_observer
         self.weight_observer = weight_observer
 
@@ -74,6 +84,11 @@ class Quantizer(TorchAOQuantizer):
         make_functional(model.graph)
         model.recompile()
         return model
+
+    @property
+    def needs_calibration(self) -> bool:
+        """Whether there is anything to observe; otherwise ``annotate`` and ``lower`` are enough."""
+        return STATIC in self.modes
 
     def annotate(self, model: GraphModule) -> GraphModule:
         _Annotation(self, model).run()
@@ -98,17 +113,47 @@ class _Annotation:
         for node in self.nodes:
             if node in self.fused:
                 continue
-            try:
-                self._select(node)
-            except Unsupported as error:
-                node.meta[REASON] = str(error)
+            self._choose(node)
         for node in self.nodes:
             if node in self.rows and not self._annotate(node):
                 node.meta[REASON] = "it moves data that is not quantized"
 
     # ---- which nodes -----------------------------------------------------------------------
 
-    def _select(self, node: Node) -> None:
+    def _choose(self, node: Node) -> None:
+        """The first mode that works; if none does, why the first does not."""
+        if self._follows_input(node):
+            self.rows[node] = []
+            return
+        reasons = []
+        for mode in self.quantizer.modes:
+            try:
+                rows, pair, activation = self._find(node)
+                if mode == STATIC:
+                    self._select(node, rows, pair, activation)
+                else:
+                    self._select_direct(mode, node, rows, pair, activation)
+                return
+            except Unsupported as error:
+                reasons.append(str(error))
+        node.meta[REASON] = reasons[0]
+
+    def _follows_input(self, node: Node) -> bool:
+        """Whether a node only moves data, and no config could say more about it."""
+        if STATIC not in self.quantizer.modes or self.index.find(kind(node)):
+            return False
+        if node.target is operator.getitem:
+            return node.args[0] in self.rows
+        if kind(node) not in table.MOVES:
+            return False
+        try:
+            table.check(node)
+        except Unsupported:
+            return False
+        return True
+
+    def _find(self, node: Node) -> tuple[list[Any], list[Any], Node | None]:
+        """The rows for a node, those for it with the activation after it, and that activation."""
         name = kind(node)
         activation, node.meta[NOT_FUSED] = table.activation_after(node)
         rows = self.index.find(name)
@@ -116,6 +161,23 @@ class _Annotation:
         if not rows and not pair:
             op = str(node.target) if not name else f"aten.{name}"
             raise Unsupported(f"the config {self.index.name!r} has no row for {op}")
+        return rows, pair, activation
+
+    def _select_direct(
+        self, mode: str, node: Node, rows: list[Any], pair: list[Any], activation: Node | None
+    ) -> None:
+        """Leaves the node to direct lowering."""
+        require_dtypes(rows or pair, mode)
+        op = direct.check(mode, node)
+        node.meta[direct.MODE] = mode
+        activation, _ = direct.activation_after(op, node)
+        if activation is not None:
+            self.fused[activation] = node
+
+    def _select(
+        self, node: Node, rows: list[Any], pair: list[Any], activation: Node | None
+    ) -> None:
+        name = kind(node)
         op = table.check(node)
         if all(observation(row) == _NOT_OBSERVED for row in rows or pair):
             raise Unsupported(f"the config {self.index.name!r} does not observe {name}")
@@ -143,7 +205,7 @@ class _Annotation:
         node = self.fused.get(node, node)
         if node not in self.rows:
             return False
-        if table.row(node).role == table.FREE:
+        if _op(node).role == table.FREE:
             return any(map(self._takes_quantized, node.users))
         return True
 
@@ -152,7 +214,7 @@ class _Annotation:
         node = self.fused.get(node, node)
         if node not in self.rows:
             return False
-        op, end = table.row(node), self._end(node)
+        op, end = _op(node), self._end(node)
         if op.role == table.FREE:
             return self._takes_quantized(node) and self._gives_quantized(_first(node, op))
         return not op.float_output or any(map(self._takes_quantized, end.users))
@@ -161,9 +223,9 @@ class _Annotation:
 
     def _annotate(self, node: Node) -> bool:
         """False for an op that only moves data which is float anyway."""
-        op, rows = table.row(node), self.rows[node]
-        if op.role == table.FREE and not self._gives_quantized(node):
-            return False
+        op, rows = _op(node), self.rows[node]
+        if op.role == table.FREE:
+            return self._annotate_move(node, op)
         weighted = op.role == table.WEIGHTED
         dtypes = static_dtypes(rows, weighted)
         inputs = self._input_specs(node, op, dtypes)
@@ -181,6 +243,18 @@ class _Annotation:
         else:
             _set(node, inputs, None)
             _set(end, {}, output)
+        return True
+
+    def _annotate_move(self, node: Node, op: table.Op) -> bool:
+        if not self._gives_quantized(node):
+            return False
+        source = _first(node, op)
+        if op is table.GETITEM:
+            _set(node, {}, SharedQuantizationSpec((_first(source, _op(source)), source)))
+        else:
+            shared = SharedQuantizationSpec((source, node))
+            output = None if kind(node) in table.LISTS else shared
+            _set(node, {source: SharedQuantizationSpec(source)}, output)
         return True
 
     def _input_specs(self, node: Node, op: table.Op, dtypes: Any) -> dict[Node, Any]:
@@ -221,7 +295,7 @@ class _Annotation:
     def _shares(self, node: Node, op: table.Op, row: Any, inputs: dict[Node, Any]) -> bool:
         """Whether output and inputs have one observer. Not where an input is fixed: what fits the
         others need not fit into its range."""
-        with_number = kind(node) in ("add", "mul") and op.role == table.LOOKUP
+        with_number = kind(node) in table.WITH_NUMBER and op.role == table.LOOKUP
         if observation(row) != _SHARED or with_number:
             return False
         return not any(
@@ -252,7 +326,13 @@ class _Annotation:
         )
 
 
+def _op(node: Node) -> table.Op:
+    return table.GETITEM if node.target is operator.getitem else table.row(node)
+
+
 def _first(node: Node, op: table.Op) -> Node:
+    if op is table.GETITEM:
+        return node.args[0]
     argument = bind(node)[op.tensors[0]]
     return argument[0] if isinstance(argument, (list, tuple)) else argument
 

@@ -9,10 +9,9 @@ from torch.fx import GraphModule
 
 from .lowering import graph as ir
 from .lowering.constants import fold_constants
+from .lowering.direct import RECIPES
 from .lowering.lower import attach_report, lower
 from .report import FREE, FUSED, NotQuantizedError, Report, Row
-
-RECIPES = ("static",)
 
 
 def quantize(
@@ -35,7 +34,11 @@ def quantize(
     example_inputs: positional arguments of its forward, with a batch of any size.
     calibration: typical inputs, 32 or more: an iterable of tensors, of tuples of positional
     arguments or of dicts of keyword arguments. It is gone through once, and nothing of it is kept.
-    recipe: "static": activations uint8 and weights int8, with scales found on the calibration data.
+    recipe: "static": activations uint8 and weights int8, with scales found on the calibration data;
+    what the config has dynamic or weight-only dtypes for (LSTM, Embedding) takes these. "dynamic":
+    int8 weights, activations quantized row by row at run time, and 8-bit embeddings.
+    "dynamic_fp16": float16 weights. "fp16": float16 weights and activations. "weight_only",
+    "weight_only_int4": embeddings of 8 or 4 bits. Only "static" needs calibration data.
     strict: raise NotQuantizedError if a node stays float.
     config: what to quantize how, see ``qnative.Quantizer``; None is the native backend config.
     dynamic_shapes: "batch" leaves dimension 0 of every input open where the model allows it; None
@@ -52,13 +55,11 @@ def quantize(
     that is not finite; RuntimeError, with the cause, for a model that torch.export rejects.
     """
     _check_arguments(example_inputs, calibration, recipe, weight_rounding)
-    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
-
-    from .calibration import Calibration
     from .quantizer import Quantizer
 
+    quantizer = Quantizer(config, recipe=recipe)
     model = copy.deepcopy(model).eval()
-    exported, notes = _export(model, example_inputs, dynamic_shapes)
+    exported, notes = export(model, example_inputs, dynamic_shapes, "qnative.quantize")
     float_rows = [
         Row(node.name, ir.module_path(node), ir.op_name(node), FREE)
         for node in exported.graph.nodes
@@ -66,22 +67,45 @@ def quantize(
     ]
     folded = fold_constants(exported)
     with torch.no_grad():
-        prepared = prepare_pt2e(exported, Quantizer(config))
-        moments = weight_rounding == "calibrated" or bias_correction
-        run = Calibration(prepared, collect_moments=moments)
-        for inputs in _progress(calibration, "calibrating", verbose):
-            args, kwargs = _call_arguments(inputs)
-            run.feed(*args, **kwargs)
-        run.finish(weight_rounding == "calibrated", bias_correction)
-        lowered = lower(convert_pt2e(prepared))
+        if quantizer.needs_calibration:
+            batches = _progress(calibration, "calibrating", verbose)
+            rounding = weight_rounding == "calibrated"
+            converted, calibration_notes = _calibrate(
+                exported, quantizer, batches, rounding, bias_correction
+            )
+            notes += calibration_notes
+        else:
+            converted = quantizer.annotate(quantizer.transform_for_annotation(exported))
+        lowered = lower(converted)
     report = _whole_report(float_rows, lowered.report, folded)
-    report.notes += notes + run.notes
+    report.notes += notes
     if strict and report.float_rows:
         raise NotQuantizedError(report)
     attach_report(lowered, report)
     if verbose:
         print(f"qnative: {report.summary()}")
     return lowered
+
+
+def _calibrate(
+    exported: GraphModule,
+    quantizer: Any,
+    batches: Iterable[Any],
+    round_weights: bool,
+    correct_bias: bool,
+) -> tuple[GraphModule, list[str]]:
+    """What convert_pt2e makes of the module after it has seen all batches, and notes on that."""
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    from .calibration import Calibration
+
+    prepared = prepare_pt2e(exported, quantizer)
+    run = Calibration(prepared, collect_moments=round_weights or correct_bias)
+    for inputs in batches:
+        args, kwargs = _call_arguments(inputs)
+        run.feed(*args, **kwargs)
+    run.finish(round_weights, correct_bias)
+    return convert_pt2e(prepared), run.notes
 
 
 def _check_arguments(
@@ -101,7 +125,7 @@ def _check_arguments(
             "qnative.quantize: example_inputs must be a tuple of forward's arguments, got "
             f"{type(example_inputs).__name__}"
         )
-    if calibration is None:
+    if recipe == "static" and calibration is None:
         raise ValueError(
             f"qnative.quantize: recipe {recipe!r} needs calibration data: an iterable of typical "
             "inputs"
@@ -134,10 +158,11 @@ def _progress(items: Iterable[Any], title: str, verbose: bool) -> Iterable[Any]:
 # ---- export ----------------------------------------------------------------------------------
 
 
-def _export(
-    model: torch.nn.Module, inputs: tuple[Any, ...], dynamic_shapes: Any
+def export(
+    model: torch.nn.Module, inputs: tuple[Any, ...], dynamic_shapes: Any, caller: str
 ) -> tuple[GraphModule, list[str]]:
-    """The exported module and notes on its shapes."""
+    """The exported module and notes on its shapes; RuntimeError, in the name of ``caller``, for a
+    model that torch.export rejects."""
     try:
         if dynamic_shapes != "batch":
             program = torch.export.export(model, inputs, dynamic_shapes=dynamic_shapes)
@@ -150,7 +175,7 @@ def _export(
             return program.module(), [f"batch size: fixed, {error}"]
     except Exception as error:
         raise RuntimeError(
-            f"qnative.quantize: torch.export rejects {type(model).__name__}: {error}"
+            f"{caller}: torch.export rejects {type(model).__name__}: {error}"
         ) from error
 
 
@@ -171,7 +196,7 @@ def _export_batch(model: torch.nn.Module, inputs: tuple[Any, ...]) -> torch.expo
         value = ir.tensor_of(node)
         if node.name not in program.graph_signature.user_inputs or value is None:
             continue
-        if value.dim() > 0 and isinstance(value.shape[0], int):
+        if value.dim() > 0 and not ir.is_open(value.shape[0]):
             raise _FixedBatch(f"the model computes with the size of {node.name}")
     return program
 

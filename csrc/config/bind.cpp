@@ -39,7 +39,11 @@ void def_common(torch::class_<T>& cls) {
 template <typename T>
 void def_dict(torch::class_<T>& cls) {
   using Self = c10::intrusive_ptr<T>;
-  cls.def("to_dict", &T::to_dict);
+  if constexpr (std::is_same_v<T, DTypeConfig>) {
+    cls.def("to_dict", &T::to_dict);
+  } else {
+    cls.def("to_dict", &T::to_dict, "", {arg("with_ops") = false});
+  }
   cls.def("from_dict", [](const Self&, const c10::Dict<std::string, IValue>& dict) -> Self {
     return T::from_dict(dict);
   });
@@ -168,11 +172,11 @@ void def_pattern(torch::class_<BackendPatternConfig>& cls, const std::string& na
 template <typename Container, auto get, auto set>
 void def_container(torch::class_<BackendPatternConfig>& cls, const std::string& name) {
   const auto getter = [](const PatternConfig& self) -> Container { return (self.get()->*get)(); };
-  cls.def_property(name, getter, [](const PatternConfig& self, Container value) {
-    (self.get()->*set)(std::move(value));
+  cls.def_property(name, getter, [](const PatternConfig& self, const Container& value) {
+    (self.get()->*set)(value);
   });
-  cls.def("set_" + name, [](const PatternConfig& self, Container value) {
-    (self.get()->*set)(std::move(value));
+  cls.def("set_" + name, [](const PatternConfig& self, const Container& value) {
+    (self.get()->*set)(value);
     return self;
   });
   cls.def("_share_" + name, [](const PatternConfig& self, const PatternConfig& other) {
@@ -233,6 +237,18 @@ void bind_pattern_config(torch::Library& m) {
                                                              "num_tensor_args_to_observation_type");
   def_container<C::InputTypeToIndex, &C::input_type_to_index, &C::set_input_type_to_index>(
       cls, "input_type_to_index");
+  const auto set_ops = [](const PatternConfig& self, C::Ops ops) {
+    self->set_ops(std::move(ops));
+    return self;
+  };
+  cls.def_property(
+      "ops", [](const PatternConfig& self) -> C::Ops { return self->ops(); },
+      [=](const PatternConfig& self, C::Ops ops) { set_ops(self, std::move(ops)); });
+  cls.def("set_ops", set_ops);
+  cls.def("op", [](const PatternConfig& self, int64_t dtype_config) {
+    TORCH_CHECK_INDEX(dtype_config >= 0, "op: the index is negative: ", dtype_config);
+    return self->op(static_cast<size_t>(dtype_config));
+  });
   cls.def("pattern_key", [](const PatternConfig& self) { return self->pattern_key().to_ivalue(); });
   def_dict(cls);
   def_common(cls);
@@ -275,6 +291,14 @@ void bind_backend_config(torch::Library& m) {
   cls.def("find", [](const Config& self, const IValue& key) -> std::optional<PatternConfig> {
     auto found = self->find(Pattern::from_ivalue(key));
     return found ? std::optional(std::move(found)) : std::nullopt;
+  });
+  // (config, position of the DTypeConfig, reason)
+  cls.def("validate", [](const Config& self) {
+    std::vector<std::tuple<PatternConfig, int64_t, std::string>> rows;
+    for (auto& [config, dtype_config, reason] : self->validate()) {
+      rows.emplace_back(config, static_cast<int64_t>(dtype_config), reason);
+    }
+    return rows;
   });
   cls.def("erase", [](const Config& self, const IValue& key) {
     return self->erase(Pattern::from_ivalue(key));

@@ -110,7 +110,7 @@ c10::intrusive_ptr<DTypeConfig> DTypeConfig::from_dict(const AnyDict& dict) {
       values::to_bool(get(dict, "is_dynamic"), "is_dynamic"));
 }
 
-AnyDict BackendPatternConfig::to_dict() const {
+AnyDict BackendPatternConfig::to_dict(bool with_ops) const {
   c10::List<c10::IValue> dtype_configs(c10::AnyType::get());
   for (size_t i = 0; i < dtype_configs_.size(); ++i) {
     dtype_configs.push_back(dtype_configs_.get(i)->to_dict());
@@ -136,6 +136,9 @@ AnyDict BackendPatternConfig::to_dict() const {
   }
   if (pattern_complex_format_) {
     dict.insert("pattern_complex_format", pattern_complex_format_->to_ivalue());
+  }
+  if (with_ops && !ops_.empty()) {
+    dict.insert("ops", ops_);
   }
   return dict;
 }
@@ -164,13 +167,18 @@ c10::intrusive_ptr<BackendPatternConfig> BackendPatternConfig::from_dict(const A
   if (!complex.isNone()) {
     config->set_pattern_complex_format(values::to_pattern(complex, "pattern_complex_format"));
   }
+  Ops ops;
+  for (const c10::IValue& op : list_of(dict, "ops")) {
+    ops.push_back(values::to_op(op, "ops"));
+  }
+  config->set_ops(std::move(ops));
   return config;
 }
 
-AnyDict BackendConfig::to_dict() const {
+AnyDict BackendConfig::to_dict(bool with_ops) const {
   c10::List<c10::IValue> configs(c10::AnyType::get());
   for (const auto& [key, config] : entries_) {
-    configs.push_back(config->to_dict());
+    configs.push_back(config->to_dict(with_ops));
   }
   AnyDict dict = new_dict();
   dict.insert("name", name_);

@@ -30,8 +30,9 @@ DTypeArg::DTypeArg(c10::intrusive_ptr<DTypeWithConstraints> constraints)
   TORCH_CHECK(constraints_, "qnative: DTypeConfig: the DTypeWithConstraints is null");
 }
 
-DTypeConfig::DTypeConfig(DTypeArg input_dtype, DTypeArg output_dtype, DTypeArg weight_dtype,
-                         std::optional<at::ScalarType> bias_dtype, std::optional<bool> is_dynamic)
+DTypeConfig::DTypeConfig(const DTypeArg& input_dtype, const DTypeArg& output_dtype,
+                         const DTypeArg& weight_dtype, std::optional<at::ScalarType> bias_dtype,
+                         std::optional<bool> is_dynamic)
     : bias_dtype(bias_dtype),
       is_dynamic(is_dynamic),
       input_(input_dtype.constraints()),

@@ -53,7 +53,7 @@ Pattern from_ivalue(const c10::IValue& value, int depth) {
 
 }  // namespace
 
-Pattern::Pattern(std::string name) : name_(canonical(name)) {
+Pattern::Pattern(const std::string& name) : name_(canonical(name)) {
   TORCH_CHECK_VALUE(!name_.empty(), "the name of a pattern must not be empty");
 }
 

@@ -77,11 +77,11 @@ BackendPatternConfig& BackendPatternConfig::add_dtype_config(
   return *this;
 }
 
-BackendPatternConfig& BackendPatternConfig::set_dtype_configs(DTypeConfigs dtype_configs) {
+BackendPatternConfig& BackendPatternConfig::set_dtype_configs(const DTypeConfigs& dtype_configs) {
   for (size_t i = 0; i < dtype_configs.size(); ++i) {
     TORCH_CHECK(dtype_configs.get(i), "qnative: set_dtype_configs: DTypeConfig ", i, " is null");
   }
-  dtype_configs_ = std::move(dtype_configs);
+  dtype_configs_ = dtype_configs;
   return *this;
 }
 
@@ -121,17 +121,29 @@ BackendPatternConfig& BackendPatternConfig::set_extra_inputs_getter(Name name) {
 }
 
 BackendPatternConfig& BackendPatternConfig::set_num_tensor_args_to_observation_type(
-    NumTensorArgsToObservationType map) {
+    const NumTensorArgsToObservationType& map) {
   for (const auto& entry : map) {
     observation_type_from_int(entry.value());
   }
-  num_tensor_args_to_observation_type_ = std::move(map);
+  num_tensor_args_to_observation_type_ = map;
   return *this;
 }
 
-BackendPatternConfig& BackendPatternConfig::set_input_type_to_index(InputTypeToIndex map) {
-  input_type_to_index_ = std::move(map);
+BackendPatternConfig& BackendPatternConfig::set_input_type_to_index(const InputTypeToIndex& map) {
+  input_type_to_index_ = map;
   return *this;
+}
+
+BackendPatternConfig& BackendPatternConfig::set_ops(Ops ops) {
+  ops_ = std::move(ops);
+  return *this;
+}
+
+std::string BackendPatternConfig::op(size_t dtype_config) const {
+  if (ops_.size() == 1) {
+    return ops_.front();
+  }
+  return dtype_config < ops_.size() ? ops_[dtype_config] : "";
 }
 
 Pattern BackendPatternConfig::pattern_key() const {

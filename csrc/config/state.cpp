@@ -16,8 +16,8 @@ using DTypeConfigs = BackendPatternConfig::DTypeConfigs;
 using ObservationTypes = BackendPatternConfig::NumTensorArgsToObservationType;
 using InputIndices = BackendPatternConfig::InputTypeToIndex;
 
-// A file of another version is refused.
-constexpr int64_t kVersion = 1;
+// A file of a later version is refused. Version 1 has no ops in its pattern configs.
+constexpr int64_t kVersion = 2;
 
 template <typename T>
 constexpr const char* kClassName = nullptr;
@@ -33,6 +33,8 @@ constexpr const char* kClassName<BackendConfig> = "BackendConfig";
 IValue tuple(std::vector<IValue> elements) {
   return c10::ivalue::Tuple::create(std::move(elements));
 }
+
+IValue names(const BackendPatternConfig::Ops& ops) { return tuple({ops.begin(), ops.end()}); }
 
 // The kinds of tables, in the order of the file: each names only what stands before it.
 enum Kind : size_t {
@@ -73,12 +75,13 @@ class Writer {
                     c.root_node_getter(), c.extra_inputs_getter(),
                     add(kObservationTypes, c.num_tensor_args_to_observation_type()),
                     add(kInputIndices, c.input_type_to_index()),
-                    values::from_pattern(c.pattern_complex_format())});
+                    values::from_pattern(c.pattern_complex_format()), names(c.ops())});
     });
   }
 
   IValue tables() && {
     std::vector<IValue> all;
+    all.reserve(tables_.size());
     for (auto& table : tables_) {
       all.push_back(tuple(std::move(table.rows)));
     }
@@ -107,6 +110,7 @@ class Writer {
   int64_t add(const DTypeConfigs& list) {
     return add(kLists, IValue(list).internalToPointer(), [&] {
       std::vector<IValue> indices;
+      indices.reserve(list.size());
       for (size_t i = 0; i < list.size(); ++i) {
         indices.emplace_back(add(*list.get(i)));
       }
@@ -118,6 +122,7 @@ class Writer {
   int64_t add(Kind kind, const c10::Dict<Key, int64_t>& dict) {
     return add(kind, IValue(dict).internalToPointer(), [&] {
       std::vector<IValue> entries;
+      entries.reserve(dict.size());
       for (const auto& entry : dict) {
         entries.push_back(tuple({entry.key(), entry.value()}));
       }
@@ -185,6 +190,7 @@ class Cursor {
 };
 
 struct Tables {
+  int64_t version = kVersion;
   std::vector<ConstraintsPtr> constraints;
   std::vector<DTypeConfigPtr> dtype_configs;
   std::vector<DTypeConfigs> lists;
@@ -241,7 +247,7 @@ InputIndices read_input_indices(const Cursor& row) {
 }
 
 PatternConfigPtr read_pattern_config(const Cursor& row, const Tables& tables) {
-  const auto fields = row.elements(13);
+  const auto fields = row.elements(tables.version == 1 ? 13 : 14);
   auto config = c10::make_intrusive<BackendPatternConfig>(fields[0].as(values::to_pattern));
   config->set_observation_type(fields[1].as(values::to_observation_type))
       .set_dtype_configs(fields[2].of(tables.lists))
@@ -257,13 +263,21 @@ PatternConfigPtr read_pattern_config(const Cursor& row, const Tables& tables) {
   if (auto complex = fields[12].as(values::to_pattern)) {
     config->set_pattern_complex_format(std::move(complex));
   }
+  BackendPatternConfig::Ops ops;
+  if (tables.version > 1) {
+    for (const auto& op : fields[13].elements()) {
+      ops.push_back(op.string());
+    }
+  }
+  config->set_ops(std::move(ops));
   return config;
 }
 
-Tables read_tables(const Cursor& state) {
+Tables read_tables(const Cursor& state, int64_t version) {
   const auto cursors = state.elements(kKinds);
   const auto rows = [&](Kind kind) { return cursors[kind].named(kKindNames[kind]).elements(); };
   Tables tables;
+  tables.version = version;
   for (const auto& row : rows(kConstraints)) {
     tables.constraints.push_back(read_constraints(row));
   }
@@ -339,10 +353,10 @@ c10::intrusive_ptr<T> load(const IValue& state) {
     const std::string found = parts[0].named("the class name").string();
     TORCH_CHECK_VALUE(found == class_name, "damaged state: it is that of a ", found);
     const int64_t version = parts[1].named("the format version").integer();
-    TORCH_CHECK_VALUE(version == kVersion, "the state has format version ", version,
-                      ", this library reads version ", kVersion);
+    TORCH_CHECK_VALUE(version >= 1 && version <= kVersion, "the state has format version ", version,
+                      ", this library reads versions 1 to ", kVersion);
     c10::intrusive_ptr<T> result;
-    read_root(parts[3].named("root"), read_tables(parts[2].named("tables")), result);
+    read_root(parts[3].named("root"), read_tables(parts[2].named("tables"), version), result);
     return result;
   } catch (const c10::ValueError& error) {
     TORCH_CHECK_VALUE(false, "qnative.", class_name, ": ", error.what_without_backtrace());

@@ -49,6 +49,11 @@ std::optional<std::string> to_string(const c10::IValue& value, const std::string
   return value.toOptional<std::string>();
 }
 
+std::string to_op(const c10::IValue& value, const std::string& what) {
+  check(value.isString(), value, what, "names of ops");
+  return value.toStringRef();
+}
+
 std::optional<Pattern> to_pattern(const c10::IValue& value, const std::string& what) {
   if (value.isNone()) {
     return std::nullopt;

@@ -18,6 +18,8 @@ std::optional<double> to_double(const c10::IValue& value, const std::string& wha
 std::optional<int64_t> to_int(const c10::IValue& value, const std::string& what);
 std::optional<bool> to_bool(const c10::IValue& value, const std::string& what);
 std::optional<std::string> to_string(const c10::IValue& value, const std::string& what);
+// A str; None is an error.
+std::string to_op(const c10::IValue& value, const std::string& what);
 std::optional<Pattern> to_pattern(const c10::IValue& value, const std::string& what);
 ObservationType to_observation_type(const c10::IValue& value, const std::string& what);
 

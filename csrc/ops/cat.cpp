@@ -71,19 +71,6 @@ at::MemoryFormat cat_format(at::TensorList tensors) {
   return alike ? format : at::MemoryFormat::Contiguous;
 }
 
-// The bytes of y for the bytes of an input.
-struct Table {
-  Table(double scale, int64_t zero_point, at::ScalarType dtype, const Output& y) {
-    const Requantize q = make_requantize(y);
-    const float multiplier = finite_multiplier("cat", scale / y.scale);
-    for (int32_t byte = 0; byte < 256; ++byte) {
-      const int32_t value = (byte ^ flip_of(dtype)) - unsigned_zero_point(zero_point, dtype);
-      values[byte] = requantize(static_cast<float>(value) * multiplier, q);
-    }
-  }
-  uint8_t values[256];
-};
-
 // Elements in the memory of y: [outer][y_chunk], and in that of an input [outer][chunk].
 int64_t outer_size(const at::Tensor& y, int64_t dim) {
   const Dims<int64_t> strides(y.strides().begin(), y.strides().end());
@@ -123,16 +110,12 @@ at::Tensor cat(at::TensorList tensors, at::ArrayRef<double> scales, at::IntArray
     const at::Tensor x = tensors[i].contiguous(format);
     const auto* from = static_cast<const uint8_t*>(x.const_data_ptr());
     const int64_t chunk = x.numel() / outer;
-    const bool same =
-        scales[i] == y_scale && zero_points[i] == y_zero_point && x.scalar_type() == y_dtype;
-    const std::optional<Table> table =
-        same ? std::nullopt
-             : std::make_optional<Table>(scales[i], zero_points[i], x.scalar_type(), output);
+    const auto table = rescale_table("cat", scales[i], zero_points[i], x.scalar_type(), output);
     const auto copy = [&](const uint8_t* source, uint8_t* target, int64_t n) {
-      if (same) {
-        std::memcpy(target, source, n);
+      if (table) {
+        run_lookup(source, target, n, table->data());
       } else {
-        run_lookup(source, target, n, table->values);
+        std::memcpy(target, source, n);
       }
     };
     if (outer == 1) {

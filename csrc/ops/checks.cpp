@@ -6,6 +6,19 @@ namespace qnative::ops {
 namespace {
 
 constexpr int64_t kMaxExtent = std::numeric_limits<int32_t>::max();
+constexpr const char* kChannel = "an output channel";
+
+constexpr const char* kFunctionNames = ", gelu, gelu_tanh, silu, sigmoid, tanh, hardswish";
+
+FloatActivation function_of(std::string_view name) {
+  if (name == "gelu") return FloatActivation::kGelu;
+  if (name == "gelu_tanh") return FloatActivation::kGeluTanh;
+  if (name == "silu") return FloatActivation::kSilu;
+  if (name == "sigmoid") return FloatActivation::kSigmoid;
+  if (name == "tanh") return FloatActivation::kTanh;
+  if (name == "hardswish") return FloatActivation::kHardswish;
+  return FloatActivation::kNone;
+}
 
 }  // namespace
 
@@ -77,23 +90,33 @@ void check_vector(const char* op, const char* name, const at::Tensor& tensor, co
 template <class Int>
 void check_channels(const char* op, const at::Tensor& weight_scale,
                     const std::optional<at::Tensor>& bias, const Int& n, at::DeviceType device) {
-  const char* const of = "an output channel";
-  check_vector(op, "weight_scale", weight_scale, n, of, device);
-  if (bias) check_vector(op, "bias", *bias, n, of, device);
+  check_vector(op, "weight_scale", weight_scale, n, kChannel, device);
+  check_bias(op, bias, n, device);
+}
+
+template <class Int>
+void check_bias(const char* op, const std::optional<at::Tensor>& bias, const Int& n,
+                at::DeviceType device) {
+  if (bias) check_vector(op, "bias", *bias, n, kChannel, device);
 }
 
 Activation parse_activation(const char* op, std::string_view activation,
-                            at::ArrayRef<double> activation_args) {
+                            at::ArrayRef<double> activation_args, Functions functions) {
+  const FloatActivation function =
+      functions == Functions::kAllowed ? function_of(activation) : FloatActivation::kNone;
+  const bool is_function = function != FloatActivation::kNone;
   const bool is_clamp = activation == "clamp";
   const bool is_relu6 = activation == "relu6";
   const bool is_relu = activation == "relu";
-  TORCH_CHECK(is_clamp || is_relu6 || is_relu || activation == "none", "qnative::", op,
-              ": activation must be one of none, relu, relu6, clamp, got '", activation, "'");
+  TORCH_CHECK(is_clamp || is_relu6 || is_relu || is_function || activation == "none",
+              "qnative::", op, ": activation must be one of none, relu, relu6, clamp",
+              functions == Functions::kAllowed ? kFunctionNames : "", ", got '", activation, "'");
   const size_t wanted = is_clamp ? 2 : 0;
   TORCH_CHECK(activation_args.size() == wanted, "qnative::", op, ": activation '", activation,
               "' takes ", wanted, " activation_args, got ", activation_args.size());
   if (is_relu) return {.min = 0};
   if (is_relu6) return {.min = 0, .max = 6};
+  if (is_function) return {.function = function};
   if (!is_clamp) return {};
   TORCH_CHECK(activation_args[0] <= activation_args[1], "qnative::", op,
               ": activation_args of clamp must be [min, max] with min <= max, got ",
@@ -102,33 +125,50 @@ Activation parse_activation(const char* op, std::string_view activation,
 }
 
 template <class Int>
-Pair<Int> expand_pair(const char* op, const char* name, at::ArrayRef<Int> values, int64_t least) {
-  TORCH_CHECK(values.size() == 1 || values.size() == 2, "qnative::", op, ": ", name,
-              " must have 1 or 2 values, got ", values);
+c10::SmallVector<Int, 3> expand_values(const char* op, const char* name, at::ArrayRef<Int> values,
+                                       int64_t rank, int64_t least) {
+  const auto size = static_cast<int64_t>(values.size());
+  TORCH_CHECK(size == 1 || size == rank, "qnative::", op, ": ", name, " must have 1 ",
+              rank == 1 ? "value" : c10::str("or ", rank, " values"), ", got ", values);
   for (const Int& value : values) {
     TORCH_CHECK(value >= least && value <= kMaxExtent, "qnative::", op, ": ", name, " must be in [",
                 least, ", 2^31), got ", values);
   }
-  return {values.front(), values.back()};
+  c10::SmallVector<Int, 3> expanded(values.begin(), values.end());
+  expanded.resize(rank, values.front());
+  return expanded;
 }
 
 template <class Int>
-void check_image(const char* op, at::ArrayRef<Int> sizes) {
-  TORCH_CHECK(sizes.size() == 3 || sizes.size() == 4, "qnative::", op,
-              ": x must be [N, C, H, W] or [C, H, W], got ", sizes);
-  for (const Int& size : sizes.slice(sizes.size() - 3)) {
-    TORCH_CHECK(size > 0 && size <= kMaxExtent, "qnative::", op,
-                ": channels, height and width of x must be in [1, 2^31), got ", sizes);
+Pair<Int> expand_pair(const char* op, const char* name, at::ArrayRef<Int> values, int64_t least) {
+  const auto expanded = expand_values(op, name, values, 2, least);
+  return {expanded[0], expanded[1]};
+}
+
+template <class Int>
+void check_image(const char* op, at::ArrayRef<Int> sizes, int64_t rank) {
+  const char* const names[] = {"L", "H, W", "D, H, W"};
+  const char* const name = names[rank - 1];
+  const auto dims = static_cast<int64_t>(sizes.size());
+  TORCH_CHECK(dims == rank + 1 || dims == rank + 2, "qnative::", op, ": x must be [N, C, ", name,
+              "] or [C, ", name, "], got ", sizes);
+  for (const Int& size : sizes.slice(dims - rank - 1)) {
+    TORCH_CHECK(size > 0 && size <= kMaxExtent, "qnative::", op, ": C, ", name,
+                " of x must be in [1, 2^31), got ", sizes);
   }
 }
 
 #define QNATIVE_INSTANTIATE(Int)                                                                   \
   template void check_vector(const char*, const char*, const at::Tensor&, const Int&, const char*, \
                              at::DeviceType);                                                      \
+  template c10::SmallVector<Int, 3> expand_values(const char*, const char*, at::ArrayRef<Int>,     \
+                                                  int64_t, int64_t);                               \
   template void check_channels(const char*, const at::Tensor&, const std::optional<at::Tensor>&,   \
                                const Int&, at::DeviceType);                                        \
+  template void check_bias(const char*, const std::optional<at::Tensor>&, const Int&,              \
+                           at::DeviceType);                                                        \
   template Pair<Int> expand_pair(const char*, const char*, at::ArrayRef<Int>, int64_t);            \
-  template void check_image(const char*, at::ArrayRef<Int>);
+  template void check_image(const char*, at::ArrayRef<Int>, int64_t);
 QNATIVE_INSTANTIATE(int64_t)
 QNATIVE_INSTANTIATE(c10::SymInt)
 #undef QNATIVE_INSTANTIATE

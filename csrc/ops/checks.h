@@ -7,6 +7,8 @@
 #include <optional>
 #include <string_view>
 
+#include "float_activation.h"
+
 // Checks at the entry of the ops, shared by their CPU and Meta functions. `op` is the name after
 // qnative::, for messages. Int is int64_t in CPU functions and c10::SymInt in Meta functions.
 namespace qnative::ops {
@@ -55,16 +57,29 @@ void check_vector(const char* op, const char* name, const at::Tensor& tensor, co
 template <class Int>
 void check_channels(const char* op, const at::Tensor& weight_scale,
                     const std::optional<at::Tensor>& bias, const Int& n, at::DeviceType device);
+template <class Int>
+void check_bias(const char* op, const std::optional<at::Tensor>& bias, const Int& n,
+                at::DeviceType device);
 
-// Bounds that an activation sets on real numbers, infinite where it sets none.
+// Bounds that an activation sets on real numbers, infinite where it sets none; or, for float
+// outputs, a function.
 struct Activation {
   double min = -std::numeric_limits<double>::infinity();
   double max = std::numeric_limits<double>::infinity();
+  FloatActivation function = FloatActivation::kNone;
 };
+enum class Functions : bool { kRefused, kAllowed };
 Activation parse_activation(const char* op, std::string_view activation,
-                            at::ArrayRef<double> activation_args);
+                            at::ArrayRef<double> activation_args,
+                            Functions functions = Functions::kRefused);
 
-// An argument of "one value or two": height and width. Each is in [least, 2^31).
+// An argument of "one value, or one for each of `rank` dimensions": `rank` values, each in
+// [least, 2^31).
+template <class Int>
+c10::SmallVector<Int, 3> expand_values(const char* op, const char* name, at::ArrayRef<Int> values,
+                                       int64_t rank, int64_t least);
+
+// The same for height and width.
 template <class Int>
 struct Pair {
   Int h, w;
@@ -72,8 +87,9 @@ struct Pair {
 template <class Int>
 Pair<Int> expand_pair(const char* op, const char* name, at::ArrayRef<Int> values, int64_t least);
 
-// [N, C, H, W] or [C, H, W], all but N positive and less than 2^31.
+// [N, C, H, W] or [C, H, W], all but N positive and less than 2^31; `rank` dimensions instead of
+// height and width.
 template <class Int>
-void check_image(const char* op, at::ArrayRef<Int> sizes);
+void check_image(const char* op, at::ArrayRef<Int> sizes, int64_t rank = 2);
 
 }  // namespace qnative::ops

@@ -60,6 +60,20 @@ Requantize make_requantize(const Output& y) {
           .flip = flip_of(y.dtype)};
 }
 
+std::optional<std::array<uint8_t, 256>> rescale_table(const char* op, double scale,
+                                                      int64_t zero_point, at::ScalarType dtype,
+                                                      const Output& y) {
+  if (scale == y.scale && zero_point == y.zero_point && dtype == y.dtype) return std::nullopt;
+  const Requantize q = make_requantize(y);
+  const float multiplier = finite_multiplier(op, scale / y.scale);
+  std::array<uint8_t, 256> table;
+  for (int32_t byte = 0; byte < 256; ++byte) {
+    const int32_t value = (byte ^ flip_of(dtype)) - unsigned_zero_point(zero_point, dtype);
+    table[byte] = requantize(static_cast<float>(value) * multiplier, q);
+  }
+  return table;
+}
+
 int64_t ChannelParams::bytes(const WeightLayout& layout) {
   const int64_t channels = layout.groups * layout.padded_n();
   return Scratch::bytes<int32_t>(channels) + 2 * Scratch::bytes<float>(channels);
@@ -115,6 +129,7 @@ gemm::Args make_product(const at::Tensor& weight, const WeightLayout& layout,
   if (!output.is_float()) args.requantize = make_requantize(output);
   args.float_lo = static_cast<float>(output.activation.min);
   args.float_hi = static_cast<float>(output.activation.max);
+  args.activation = output.activation.function;
   return args;
 }
 

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <array>
+
 #include "checks.h"
 #include "gemm/gemm.h"
 #include "requantize.h"
@@ -30,6 +32,12 @@ float finite_multiplier(const char* op, double value);
 
 // The range of an 8-bit output, narrowed by its activation.
 Requantize make_requantize(const Output& y);
+
+// The bytes of y for the bytes of x, y = requantize(float(x - zero_point) * float(scale /
+// y.scale)); nothing where they are the same.
+std::optional<std::array<uint8_t, 256>> rescale_table(const char* op, double scale,
+                                                      int64_t zero_point, at::ScalarType dtype,
+                                                      const Output& y);
 
 // What gemm::Args and dwconv::Args say of each output channel. The channels of a group are padded
 // with zeros to layout.padded_n().

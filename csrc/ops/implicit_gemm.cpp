@@ -54,7 +54,7 @@ class ImplicitGemm {
     const int64_t table = uniform_stride() ? 0 : strip_rows_ * w_.out_w;
     const int64_t task_bytes = Scratch::bytes<uint8_t>(gathered) + Scratch::bytes<uint8_t>(strip) +
                                Scratch::bytes<std::byte>(kernel);
-    const int64_t tasks = row_parts_ * column_parts_;
+    const int64_t tasks = grid_.row_parts * grid_.column_parts;
     Scratch scratch(Scratch::bytes<int64_t>(args_.segments) + Scratch::bytes<int32_t>(table) +
                     tasks * task_bytes);
     args_.segment_offset = fill_segments(scratch.take<int64_t>(args_.segments));
@@ -134,30 +134,14 @@ class ImplicitGemm {
   }
 
   // A task is a range of output rows of all images times a range of columns: of groups, or of
-  // panels of output channels. Of the divisions the one with the smallest largest task is taken,
-  // and of those the one that reads least.
+  // panels of output channels.
   void choose_tasks() {
     const int64_t rows = x_.images * w_.out_h;
     const int64_t k = args_.segments * args_.segment_size;
     const int64_t tasks = count_tasks(rows * w_.out_w * k * args_.n * c_.groups, kGrain);
     unit_ = args_.n >= 64 * tasks ? 64 : 16;
-    const int64_t units = c_.groups > 1 ? c_.groups : ceil_div(args_.n, unit_);
-    row_parts_ = column_parts_ = 1;
-    int64_t best_work = std::numeric_limits<int64_t>::max(), best_read = 0;
-    for (int64_t column_parts = 1; column_parts <= std::min(tasks, units); ++column_parts) {
-      const int64_t row_parts = std::min(tasks / column_parts, rows);
-      const int64_t task_rows = ceil_div(rows, row_parts);
-      const int64_t task_units = ceil_div(units, column_parts);
-      const int64_t work = task_rows * task_units;
-      const int64_t read = task_rows * w_.out_w + task_units * unit_;
-      if (work < best_work || (work == best_work && read < best_read)) {
-        best_work = work;
-        best_read = read;
-        row_parts_ = row_parts;
-        column_parts_ = column_parts;
-      }
-    }
-    units_ = units;
+    units_ = c_.groups > 1 ? c_.groups : ceil_div(args_.n, unit_);
+    grid_ = divide(tasks, rows, w_.out_w, units_, unit_);
   }
 
   const int64_t* fill_segments(int64_t* offsets) const {
@@ -182,8 +166,8 @@ class ImplicitGemm {
   }
 
   void run_task(int64_t task, const Buffers& buffers) const {
-    const Part rows = part_of(x_.images * w_.out_h, row_parts_, task / column_parts_);
-    const Part columns = part_of(units_, column_parts_, task % column_parts_);
+    const Part rows = part_of(x_.images * w_.out_h, grid_.row_parts, task / grid_.column_parts);
+    const Part columns = part_of(units_, grid_.column_parts, task % grid_.column_parts);
     for (int64_t row = rows.begin; row < rows.end;) {
       const int64_t image = row / w_.out_h;
       const int64_t image_end = std::min((image + 1) * w_.out_h, rows.end);
@@ -218,6 +202,8 @@ class ImplicitGemm {
       args.y_stride = c_.groups * args.n;
       const int64_t y_begin = first_pixel * args.y_stride + g * args.n;
       args.y = static_cast<std::byte*>(args.y) + y_begin * (args.float_output ? 4 : 1);
+      if (args.row_factor != nullptr) args.row_factor += first_pixel;
+      if (args.row_multiplier != nullptr) args.row_multiplier += first_pixel;
       const int64_t n_begin = has_groups ? 0 : columns.begin * unit_;
       const int64_t n_end = has_groups ? args.n : std::min(columns.end * unit_, args.n);
       run_gemm(args, 0, m, n_begin, n_end, buffers.kernel);
@@ -261,14 +247,42 @@ class ImplicitGemm {
   gemm::Args args_;
   int64_t group_channels_, strip_channels_;
   bool by_pixel_, gathers_, is_direct_;
-  int64_t row_pitch_, pixel_pitch_;   // of what the kernel reads, bytes
-  int64_t strip_rows_;                // output rows of one call of the kernel, at most
-  int64_t unit_, units_;              // output channels a column unit, column units
-  int64_t row_parts_, column_parts_;  // tasks
+  int64_t row_pitch_, pixel_pitch_;  // of what the kernel reads, bytes
+  int64_t strip_rows_;               // output rows of one call of the kernel, at most
+  int64_t unit_, units_;             // output channels a column unit, column units
+  Grid grid_;                        // tasks
 };
 
 }  // namespace
 
 void run_convolution(const Convolution& convolution) { ImplicitGemm(convolution).run(); }
+
+void run_rows(const Rows& x, const gemm::Args& product) {
+  run_convolution({.x = {.data = x.data,
+                         .images = 1,
+                         .height = x.m,
+                         .width = 1,
+                         .channels = x.k,
+                         .image_stride = x.m * x.row_stride,
+                         .row_stride = x.row_stride,
+                         .pixel_stride = x.row_stride,
+                         .channel_stride = x.k_stride,
+                         .flip = x.flip,
+                         .pad_value = 0},
+                   .window = {.kernel_h = 1,
+                              .kernel_w = 1,
+                              .stride_h = 1,
+                              .stride_w = 1,
+                              .dilation_h = 1,
+                              .dilation_w = 1,
+                              .pad_top = 0,
+                              .pad_left = 0,
+                              .out_h = x.m,
+                              .out_w = 1},
+                   .groups = 1,
+                   .group_weight = 0,
+                   .group_params = 0,
+                   .product = product});
+}
 
 }  // namespace qnative::ops

@@ -32,9 +32,10 @@ struct Window {
 };
 
 // weight, start, multiplier, bias, n, y, float_output and the fields of the epilogue of `product`
-// are set, for the first group; x, offsets and strides are not. Weights of the groups lie
-// group_weight bytes apart, start, multiplier and bias group_params elements apart. y is
-// [images][out_h][out_w][groups * n], dense. Nothing may be empty.
+// are set, for the first group; x, offsets and strides are not. What product has for each row is
+// for all rows of y, and for one group only. Weights of the groups lie group_weight bytes apart,
+// start, multiplier and bias group_params elements apart. y is [images][out_h][out_w][groups * n],
+// dense. Nothing may be empty.
 struct Convolution {
   Source x;
   Window window;
@@ -44,5 +45,14 @@ struct Convolution {
 };
 
 void run_convolution(const Convolution& convolution);
+
+// 8-bit [m][k] of any strides, in bytes, times weights of one segment: a product as above.
+struct Rows {
+  const uint8_t* data;
+  int64_t m, k;
+  int64_t row_stride, k_stride;
+  uint8_t flip;
+};
+void run_rows(const Rows& x, const gemm::Args& product);
 
 }  // namespace qnative::ops

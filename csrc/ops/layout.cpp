@@ -5,22 +5,9 @@ namespace {
 
 template <class Int>
 Dims<Int> broadcast_sizes(const char* op, at::TensorList operands) {
-  Dims<Int> sizes;
-  for (const at::Tensor& operand : operands) {
-    const at::ArrayRef<Int> own = at::symint::sizes<Int>(operand);
-    if (own.size() > sizes.size()) sizes.insert(sizes.begin(), own.size() - sizes.size(), Int(1));
-    const size_t offset = sizes.size() - own.size();
-    for (size_t i = 0; i < own.size(); ++i) {
-      if (sizes[offset + i] == 1) {
-        sizes[offset + i] = own[i];
-      } else {
-        TORCH_CHECK(own[i] == 1 || own[i] == sizes[offset + i], "qnative::", op,
-                    ": shapes do not broadcast: ", at::symint::sizes<Int>(operands.front()),
-                    " and ", own);
-      }
-    }
-  }
-  return sizes;
+  c10::SmallVector<at::ArrayRef<Int>, 4> shapes;
+  for (const at::Tensor& operand : operands) shapes.push_back(at::symint::sizes<Int>(operand));
+  return broadcast_shapes<Int>(op, shapes);
 }
 
 // Strides of `operand` in the broadcast shape, 0 where it is expanded.
@@ -67,6 +54,24 @@ bool all(at::TensorList operands, const Predicate& predicate) {
 }
 
 }  // namespace
+
+template <class Int>
+Dims<Int> broadcast_shapes(const char* op, at::ArrayRef<at::ArrayRef<Int>> shapes) {
+  Dims<Int> sizes;
+  for (const at::ArrayRef<Int>& own : shapes) {
+    if (own.size() > sizes.size()) sizes.insert(sizes.begin(), own.size() - sizes.size(), Int(1));
+    const size_t offset = sizes.size() - own.size();
+    for (size_t i = 0; i < own.size(); ++i) {
+      if (sizes[offset + i] == 1) {
+        sizes[offset + i] = own[i];
+      } else {
+        TORCH_CHECK(own[i] == 1 || own[i] == sizes[offset + i], "qnative::", op,
+                    ": shapes do not broadcast: ", shapes.front(), " and ", own);
+      }
+    }
+  }
+  return sizes;
+}
 
 template <class Int>
 Dims<int64_t> physical_order(at::ArrayRef<Int> sizes, at::ArrayRef<Dims<Int>> strides) {
@@ -131,6 +136,9 @@ at::Tensor with_layout_of(const at::Tensor& x, const at::Tensor& y) {
   return alike ? x : empty_strided(y.sizes(), y.strides(), x.scalar_type()).copy_(x);
 }
 
+template Dims<int64_t> broadcast_shapes<int64_t>(const char*, at::ArrayRef<at::IntArrayRef>);
+template Dims<c10::SymInt> broadcast_shapes<c10::SymInt>(const char*,
+                                                         at::ArrayRef<c10::SymIntArrayRef>);
 template Dims<int64_t> physical_order(at::IntArrayRef, at::ArrayRef<Dims<int64_t>>);
 template Dims<int64_t> physical_order(c10::SymIntArrayRef, at::ArrayRef<Dims<c10::SymInt>>);
 template Layout<int64_t> elementwise_layout(const char*, at::TensorList);

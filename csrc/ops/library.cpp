@@ -38,6 +38,30 @@ TORCH_LIBRARY(qnative, m) {
   m.def("linear_pack(Tensor weight) -> Tensor", tags);
   m.def("linear_unpack(Tensor weight, SymInt[] weight_shape) -> Tensor", tags);
 
+  // linear from float to float: activation may also be "gelu", "gelu_tanh", "silu", "sigmoid",
+  // "tanh" or "hardswish"
+  m.def(
+      "linear_dynamic(Tensor x, Tensor weight, Tensor weight_scale, Tensor? bias, SymInt[] "
+      "weight_shape, str activation=\"none\", float[] activation_args=[]) -> Tensor",
+      tags);
+  m.def(
+      "linear_dynamic_fp16(Tensor x, Tensor weight, Tensor? bias, SymInt[] weight_shape, str "
+      "activation=\"none\", float[] activation_args=[]) -> Tensor",
+      tags);
+  m.def(
+      "linear_fp16(Tensor x, Tensor weight, Tensor? bias, SymInt[] weight_shape, str "
+      "activation=\"none\", float[] activation_args=[]) -> Tensor",
+      tags);
+  m.def("linear_fp16_pack(Tensor weight) -> Tensor", tags);
+  m.def("linear_fp16_unpack(Tensor weight, SymInt[] weight_shape) -> Tensor", tags);
+
+  // matmul
+  m.def(
+      "matmul(Tensor a, float a_scale, int a_zero_point, Tensor b, float b_scale, int "
+      "b_zero_point, float y_scale, int y_zero_point, ScalarType y_dtype, str "
+      "activation=\"none\", float[] activation_args=[]) -> Tensor",
+      tags);
+
   // conv
   m.def(
       "conv2d(Tensor x, float x_scale, int x_zero_point, Tensor weight, Tensor weight_scale, "
@@ -75,8 +99,21 @@ TORCH_LIBRARY(qnative, m) {
 
   // pool
   m.def(
+      "max_pool1d(Tensor x, SymInt[] kernel_size, SymInt[] stride=[], SymInt[] padding=[0], "
+      "SymInt[] dilation=[1], bool ceil_mode=False) -> Tensor",
+      tags);
+  m.def(
       "max_pool2d(Tensor x, SymInt[] kernel_size, SymInt[] stride=[], SymInt[] padding=[0], "
       "SymInt[] dilation=[1], bool ceil_mode=False) -> Tensor",
+      tags);
+  m.def(
+      "max_pool3d(Tensor x, SymInt[] kernel_size, SymInt[] stride=[], SymInt[] padding=[0], "
+      "SymInt[] dilation=[1], bool ceil_mode=False) -> Tensor",
+      tags);
+  m.def(
+      "avg_pool1d(Tensor x, float x_scale, int x_zero_point, SymInt[] kernel_size, SymInt[] "
+      "stride, SymInt[] padding, bool ceil_mode, bool count_include_pad, "
+      "float y_scale, int y_zero_point, ScalarType y_dtype) -> Tensor",
       tags);
   m.def(
       "avg_pool2d(Tensor x, float x_scale, int x_zero_point, SymInt[] kernel_size, SymInt[] "
@@ -84,8 +121,26 @@ TORCH_LIBRARY(qnative, m) {
       "float y_scale, int y_zero_point, ScalarType y_dtype) -> Tensor",
       tags);
   m.def(
+      "avg_pool3d(Tensor x, float x_scale, int x_zero_point, SymInt[] kernel_size, SymInt[] "
+      "stride, SymInt[] padding, bool ceil_mode, bool count_include_pad, int? divisor_override, "
+      "float y_scale, int y_zero_point, ScalarType y_dtype) -> Tensor",
+      tags);
+  m.def(
+      "adaptive_avg_pool1d(Tensor x, float x_scale, int x_zero_point, SymInt[] output_size, float "
+      "y_scale, int y_zero_point, ScalarType y_dtype) -> Tensor",
+      tags);
+  m.def(
       "adaptive_avg_pool2d(Tensor x, float x_scale, int x_zero_point, SymInt[] output_size, float "
       "y_scale, int y_zero_point, ScalarType y_dtype) -> Tensor",
+      tags);
+  m.def(
+      "adaptive_avg_pool3d(Tensor x, float x_scale, int x_zero_point, SymInt[] output_size, float "
+      "y_scale, int y_zero_point, ScalarType y_dtype) -> Tensor",
+      tags);
+  m.def(
+      "interpolate(Tensor x, float x_scale, int x_zero_point, SymInt[]? size, float[]? "
+      "scale_factors, str mode, bool? align_corners, float y_scale, int y_zero_point, ScalarType "
+      "y_dtype) -> Tensor",
       tags);
   m.def(
       "mean(Tensor x, float x_scale, int x_zero_point, int[]? dim, bool keepdim, float y_scale, "
@@ -120,4 +175,60 @@ TORCH_LIBRARY(qnative, m) {
       "prelu(Tensor x, float x_scale, int x_zero_point, Tensor weight, float y_scale, int "
       "y_zero_point, ScalarType y_dtype) -> Tensor",
       tags);
+
+  // rnn: weights of a layer and direction are w_ih, w_hh (, w_hr), packed int8 with weight_scales
+  // or packed float16 without; biases are b_ih, b_hh, or there are none
+  m.def(
+      "lstm(Tensor x, Tensor? h0, Tensor? c0, Tensor[] weights, Tensor[] weight_scales, Tensor[] "
+      "biases, int input_size, int hidden_size, int proj_size, int num_layers, bool bidirectional, "
+      "bool batch_first) -> (Tensor y, Tensor h, Tensor c)",
+      tags);
+  m.def(
+      "lstm.data(Tensor data, Tensor batch_sizes, Tensor h0, Tensor c0, Tensor[] weights, Tensor[] "
+      "weight_scales, Tensor[] biases, int input_size, int hidden_size, int proj_size, int "
+      "num_layers, bool bidirectional) -> (Tensor y, Tensor h, Tensor c)",
+      tags);
+  m.def(
+      "gru(Tensor x, Tensor? h0, Tensor[] weights, Tensor[] weight_scales, Tensor[] biases, int "
+      "input_size, int hidden_size, int num_layers, bool bidirectional, bool batch_first) -> "
+      "(Tensor y, Tensor h)",
+      tags);
+  m.def(
+      "gru.data(Tensor data, Tensor batch_sizes, Tensor h0, Tensor[] weights, Tensor[] "
+      "weight_scales, Tensor[] biases, int input_size, int hidden_size, int num_layers, bool "
+      "bidirectional) -> (Tensor y, Tensor h)",
+      tags);
+  m.def(
+      "lstm_cell(Tensor x, Tensor? h, Tensor? c, Tensor[] weights, Tensor[] weight_scales, "
+      "Tensor[] biases, int input_size, int hidden_size) -> (Tensor h_next, Tensor c_next)",
+      tags);
+  m.def(
+      "gru_cell(Tensor x, Tensor? h, Tensor[] weights, Tensor[] weight_scales, Tensor[] biases, "
+      "int input_size, int hidden_size) -> Tensor",
+      tags);
+  m.def(
+      "rnn_tanh_cell(Tensor x, Tensor? h, Tensor[] weights, Tensor[] weight_scales, Tensor[] "
+      "biases, int input_size, int hidden_size) -> Tensor",
+      tags);
+  m.def(
+      "rnn_relu_cell(Tensor x, Tensor? h, Tensor[] weights, Tensor[] weight_scales, Tensor[] "
+      "biases, int input_size, int hidden_size) -> Tensor",
+      tags);
+
+  // embedding: rows of 8 or 4 bits with their scale and bias, float32 comes out
+  m.def("embedding_8bit(Tensor weight, Tensor indices) -> Tensor", tags);
+  m.def("embedding_4bit(Tensor weight, SymInt embedding_dim, Tensor indices) -> Tensor", tags);
+  m.def(
+      "embedding_bag_8bit(Tensor weight, Tensor indices, Tensor? offsets=None, int mode=0, Tensor? "
+      "per_sample_weights=None, bool include_last_offset=False, int? padding_idx=None) -> Tensor",
+      tags);
+  m.def(
+      "embedding_bag_4bit(Tensor weight, SymInt embedding_dim, Tensor indices, Tensor? "
+      "offsets=None, int mode=0, Tensor? per_sample_weights=None, bool "
+      "include_last_offset=False, int? padding_idx=None) -> Tensor",
+      tags);
+  m.def("embedding_8bit_pack(Tensor weight) -> Tensor", tags);
+  m.def("embedding_4bit_pack(Tensor weight) -> Tensor", tags);
+  m.def("embedding_8bit_unpack(Tensor weight) -> Tensor", tags);
+  m.def("embedding_4bit_unpack(Tensor weight, SymInt embedding_dim) -> Tensor", tags);
 }

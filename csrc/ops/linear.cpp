@@ -20,14 +20,7 @@ c10::SmallVector<Int, at::kDimVectorStaticSize> check_linear(
     const WeightLayout& layout, at::DeviceType device) {
   check_8bit("linear", "x", x, device);
   check_qparams("linear", "x_", x_scale, x_zero_point, x.scalar_type());
-  const at::ArrayRef<Int> sizes = at::symint::sizes<Int>(x);
-  TORCH_CHECK(!sizes.empty() && sizes.back() == layout.segment_size, "qnative::linear: x must be ",
-              "[..., ", layout.segment_size, "] to fit weight_shape, got ", sizes);
-  check_packed("linear", weight, layout, device);
-  check_channels("linear", weight_scale, bias, Int(layout.n), device);
-  c10::SmallVector<Int, at::kDimVectorStaticSize> y_sizes(sizes.begin(), sizes.end());
-  y_sizes.back() = Int(layout.n);
-  return y_sizes;
+  return check_linear_operands<Int>("linear", x, weight, weight_scale, bias, layout, device);
 }
 
 at::Tensor linear_meta(const at::Tensor& x, double x_scale, int64_t x_zero_point,
@@ -76,31 +69,13 @@ at::Tensor linear(const at::Tensor& x, double x_scale, int64_t x_zero_point,
   if (y.numel() == 0) return y;
   const auto rows = x.expect_contiguous();
   const int64_t k = layout.segment_size, m = rows->numel() / k;
-  run_convolution({.x = {.data = static_cast<const uint8_t*>(rows->const_data_ptr()),
-                         .images = 1,
-                         .height = m,
-                         .width = 1,
-                         .channels = k,
-                         .image_stride = m * k,
-                         .row_stride = k,
-                         .pixel_stride = k,
-                         .channel_stride = 1,
-                         .flip = flip_of(x.scalar_type()),
-                         .pad_value = 0},
-                   .window = {.kernel_h = 1,
-                              .kernel_w = 1,
-                              .stride_h = 1,
-                              .stride_w = 1,
-                              .dilation_h = 1,
-                              .dilation_w = 1,
-                              .pad_top = 0,
-                              .pad_left = 0,
-                              .out_h = m,
-                              .out_w = 1},
-                   .groups = 1,
-                   .group_weight = 0,
-                   .group_params = 0,
-                   .product = make_product(weight, layout, params, output, y)});
+  run_rows({.data = static_cast<const uint8_t*>(rows->const_data_ptr()),
+            .m = m,
+            .k = k,
+            .row_stride = k,
+            .k_stride = 1,
+            .flip = flip_of(x.scalar_type())},
+           make_product(weight, layout, params, output, y));
   return y;
 }
 

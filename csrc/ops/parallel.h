@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 
 // How work is shared out to threads.
 namespace qnative::ops {
@@ -31,6 +32,31 @@ void run_tasks(int64_t tasks, const F& f) {
   at::parallel_for(0, tasks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) f(task);
   });
+}
+
+// At most `tasks` tasks over rows times column units, each a range of both: of the divisions the
+// one with the smallest largest task, and of those the one that reads least, in bytes that a row
+// (row_size) and a unit (unit_size) take.
+struct Grid {
+  int64_t row_parts, column_parts;
+};
+inline Grid divide(int64_t tasks, int64_t rows, int64_t row_size, int64_t units,
+                   int64_t unit_size) {
+  Grid best{1, 1};
+  int64_t best_work = std::numeric_limits<int64_t>::max(), best_read = 0;
+  for (int64_t column_parts = 1; column_parts <= std::min(tasks, units); ++column_parts) {
+    const int64_t row_parts = std::min(tasks / column_parts, rows);
+    const int64_t task_rows = (rows + row_parts - 1) / row_parts;
+    const int64_t task_units = (units + column_parts - 1) / column_parts;
+    const int64_t work = task_rows * task_units;
+    const int64_t read = task_rows * row_size + task_units * unit_size;
+    if (work < best_work || (work == best_work && read < best_read)) {
+      best_work = work;
+      best_read = read;
+      best = {row_parts, column_parts};
+    }
+  }
+  return best;
 }
 
 // f(begin, end) for balanced parts of [0, n); `unit` is the work of one of the n.

@@ -30,12 +30,12 @@ at::Tensor dequantize_meta(const at::Tensor& x, double scale, int64_t zero_point
 
 }  // namespace
 
-void check_real(const char* op, const at::Tensor& x, at::DeviceType device) {
-  check_tensor(op, "x", x, device);
+void check_real(const char* op, const at::Tensor& x, at::DeviceType device, const char* name) {
+  check_tensor(op, name, x, device);
   const at::ScalarType dtype = x.scalar_type();
   TORCH_CHECK(
       dtype == at::kFloat || dtype == at::kHalf || dtype == at::kBFloat16 || dtype == at::kDouble,
-      "qnative::", op, ": x must be Float, Half, BFloat16 or Double, got ", dtype);
+      "qnative::", op, ": ", name, " must be Float, Half, BFloat16 or Double, got ", dtype);
 }
 
 Range check_quant_range(const char* op, at::ScalarType dtype, std::optional<int64_t> quant_min,

@@ -64,6 +64,37 @@ void check_unpacked(const char* op, const at::Tensor& weight, const char* form, 
               weight.sym_sizes());
 }
 
+template <class Int>
+c10::SmallVector<Int, at::kDimVectorStaticSize> linear_sizes(const char* op, const at::Tensor& x,
+                                                             int64_t n, int64_t k) {
+  const at::ArrayRef<Int> sizes = at::symint::sizes<Int>(x);
+  TORCH_CHECK(!sizes.empty() && sizes.back() == k, "qnative::", op, ": x must be [..., ", k,
+              "] to fit weight_shape, got ", sizes);
+  c10::SmallVector<Int, at::kDimVectorStaticSize> y_sizes(sizes.begin(), sizes.end());
+  y_sizes.back() = Int(n);
+  return y_sizes;
+}
+
+template <class Int>
+c10::SmallVector<Int, at::kDimVectorStaticSize> check_linear_operands(
+    const char* op, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& weight_scale,
+    const std::optional<at::Tensor>& bias, const WeightLayout& layout, at::DeviceType device) {
+  auto y_sizes = linear_sizes<Int>(op, x, layout.n, layout.segment_size);
+  check_packed(op, weight, layout, device);
+  check_channels(op, weight_scale, bias, Int(layout.n), device);
+  return y_sizes;
+}
+
+#define QNATIVE_INSTANTIATE(Int)                                                       \
+  template c10::SmallVector<Int, at::kDimVectorStaticSize> linear_sizes<Int>(          \
+      const char*, const at::Tensor&, int64_t, int64_t);                               \
+  template c10::SmallVector<Int, at::kDimVectorStaticSize> check_linear_operands<Int>( \
+      const char*, const at::Tensor&, const at::Tensor&, const at::Tensor&,            \
+      const std::optional<at::Tensor>&, const WeightLayout&, at::DeviceType);
+QNATIVE_INSTANTIATE(int64_t)
+QNATIVE_INSTANTIATE(c10::SymInt)
+#undef QNATIVE_INSTANTIATE
+
 at::DimVector concrete(c10::SymIntArrayRef values) {
   at::DimVector numbers;
   for (const c10::SymInt& value : values) numbers.push_back(value.guard_int(__FILE__, __LINE__));

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <cstdint>
+#include <optional>
 
 // Packed weights: what weight_shape says about the bytes of a packed tensor.
 namespace qnative::ops {
@@ -34,6 +35,18 @@ ConvWeight conv_weight(const char* op, at::IntArrayRef weight_shape, int64_t gro
 // The int8 tensor of `layout`.
 void check_packed(const char* op, const at::Tensor& weight, const WeightLayout& layout,
                   at::DeviceType device);
+
+// What the linear ops share: x [..., K] and the parameters of the output channels fit the layout.
+// Returns the shape of y.
+template <class Int>
+c10::SmallVector<Int, at::kDimVectorStaticSize> check_linear_operands(
+    const char* op, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& weight_scale,
+    const std::optional<at::Tensor>& bias, const WeightLayout& layout, at::DeviceType device);
+
+// [..., N] for x [..., K].
+template <class Int>
+c10::SmallVector<Int, at::kDimVectorStaticSize> linear_sizes(const char* op, const at::Tensor& x,
+                                                             int64_t n, int64_t k);
 
 // An int8 weight before packing, of `rank` dimensions.
 void check_unpacked(const char* op, const at::Tensor& weight, const char* form, int64_t rank,

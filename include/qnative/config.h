@@ -52,7 +52,7 @@ class QNATIVE_API Pattern {
   // ("reshape"). Of a function that torch binds to several names, the one in
   // torch.nn.functional is kept: "torch.conv2d" becomes "torch.nn.functional.conv2d". Throws
   // c10::ValueError if empty.
-  Pattern(std::string name);  // NOLINT(google-explicit-constructor)
+  Pattern(const std::string& name);  // NOLINT(google-explicit-constructor)
   Pattern(const char* name) : Pattern(std::string(name)) {}
 
   // Pattern::tuple({"torch.nn.Linear", "torch.nn.ReLU"}): Linear, then ReLU.
@@ -122,8 +122,8 @@ class QNATIVE_API DTypeArg {
 // One supported combination of dtypes.
 class QNATIVE_API DTypeConfig : public torch::CustomClassHolder {
  public:
-  explicit DTypeConfig(DTypeArg input_dtype = {}, DTypeArg output_dtype = {},
-                       DTypeArg weight_dtype = {},
+  explicit DTypeConfig(const DTypeArg& input_dtype = {}, const DTypeArg& output_dtype = {},
+                       const DTypeArg& weight_dtype = {},
                        std::optional<at::ScalarType> bias_dtype = std::nullopt,
                        std::optional<bool> is_dynamic = std::nullopt);
 
@@ -173,6 +173,7 @@ class QNATIVE_API BackendPatternConfig : public torch::CustomClassHolder {
   using NumTensorArgsToObservationType = c10::Dict<int64_t, int64_t>;
   // "weight", "bias" or "input" -> position among the arguments of a function.
   using InputTypeToIndex = c10::Dict<std::string, int64_t>;
+  using Ops = std::vector<std::string>;
 
   explicit BackendPatternConfig(std::optional<Pattern> pattern = std::nullopt);
 
@@ -193,6 +194,13 @@ class QNATIVE_API BackendPatternConfig : public torch::CustomClassHolder {
   InputTypeToIndex input_type_to_index() const { return input_type_to_index_; }
   const std::optional<Pattern>& pattern_complex_format() const { return pattern_complex_format_; }
 
+  // What upstream's configs do not say: the qnative ops that run the pattern, such as "conv2d". One
+  // name for every DTypeConfig, or a name for each, in the order of dtype_configs. "free": the
+  // pattern moves, renames or measures data, and needs no op. Configs are equal whatever their ops.
+  const Ops& ops() const { return ops_; }
+  // The op of dtype_configs()[dtype_config]; "" if none is named.
+  std::string op(size_t dtype_config) const;
+
   // A name, or a tuple of 2 or 3 in the order of execution. Throws c10::ValueError when
   // pattern_complex_format is set: only one of them can be.
   BackendPatternConfig& set_pattern(std::optional<Pattern> pattern);
@@ -200,7 +208,7 @@ class QNATIVE_API BackendPatternConfig : public torch::CustomClassHolder {
   // Throws c10::Error for null.
   BackendPatternConfig& add_dtype_config(c10::intrusive_ptr<DTypeConfig> dtype_config);
   // Shares the list.
-  BackendPatternConfig& set_dtype_configs(DTypeConfigs dtype_configs);
+  BackendPatternConfig& set_dtype_configs(const DTypeConfigs& dtype_configs);
   // The float module to be replaced by reference_quantized_module.
   BackendPatternConfig& set_root_module(Name name);
   BackendPatternConfig& set_qat_module(Name name);
@@ -211,10 +219,12 @@ class QNATIVE_API BackendPatternConfig : public torch::CustomClassHolder {
   BackendPatternConfig& set_root_node_getter(Name name);
   BackendPatternConfig& set_extra_inputs_getter(Name name);
   // Share the dict. The first throws c10::ValueError for a value that is no ObservationType.
-  BackendPatternConfig& set_num_tensor_args_to_observation_type(NumTensorArgsToObservationType map);
-  BackendPatternConfig& set_input_type_to_index(InputTypeToIndex map);
+  BackendPatternConfig& set_num_tensor_args_to_observation_type(
+      const NumTensorArgsToObservationType& map);
+  BackendPatternConfig& set_input_type_to_index(const InputTypeToIndex& map);
   // The reversed nested form, of any shape. Throws c10::ValueError when pattern is set.
   BackendPatternConfig& set_pattern_complex_format(std::optional<Pattern> pattern);
+  BackendPatternConfig& set_ops(Ops ops);
 
   // The reversed nested form under which BackendConfig keeps this config. Throws c10::ValueError
   // without a pattern, and for a tuple of a length other than 2 or 3.
@@ -224,14 +234,15 @@ class QNATIVE_API BackendPatternConfig : public torch::CustomClassHolder {
   // dtype_configs (list of dicts), pattern (str or tuple), root_module, qat_module,
   // reference_quantized_module_for_root, fused_module, fuser_method, root_node_getter,
   // extra_inputs_getter (str), num_tensor_args_to_observation_type, input_type_to_index (dict),
-  // pattern_complex_format (str or tuple).
-  c10::Dict<std::string, c10::IValue> to_dict() const;
+  // pattern_complex_format (str or tuple). `with_ops`: "ops" (list of str) too, if there are any;
+  // upstream's dicts have no such key.
+  c10::Dict<std::string, c10::IValue> to_dict(bool with_ops = false) const;
   // dtype_configs may hold dicts and DTypeConfig objects. Unknown keys are ignored. Throws
   // c10::ValueError for a value of the wrong type.
   static c10::intrusive_ptr<BackendPatternConfig> from_dict(
       const c10::Dict<std::string, c10::IValue>& dict);
 
-  // Equal values, whether shared or not.
+  // Equal values, whether shared or not; ops are not compared.
   bool operator==(const BackendPatternConfig& other) const;
 
  private:
@@ -248,6 +259,15 @@ class QNATIVE_API BackendPatternConfig : public torch::CustomClassHolder {
   NumTensorArgsToObservationType num_tensor_args_to_observation_type_;
   InputTypeToIndex input_type_to_index_;
   std::optional<Pattern> pattern_complex_format_;
+  Ops ops_;
+};
+
+// A DTypeConfig of a pattern that no kernel runs, and why.
+struct QNATIVE_API MissingKernel {
+  c10::intrusive_ptr<BackendPatternConfig> config;
+  // Position in config->dtype_configs().
+  size_t dtype_config;
+  std::string reason;
 };
 
 // The patterns that a backend can quantize, in order.
@@ -276,8 +296,12 @@ class QNATIVE_API BackendConfig : public torch::CustomClassHolder {
   // Whether there was one.
   bool erase(const Pattern& key);
 
+  // Every DTypeConfig of every pattern that cannot run: its row names no op, names one that is not
+  // registered with a CPU kernel, or no PyTorch program has the pattern.
+  std::vector<MissingKernel> validate() const;
+
   // {"name": str, "configs": [dict of BackendPatternConfig::to_dict]}
-  c10::Dict<std::string, c10::IValue> to_dict() const;
+  c10::Dict<std::string, c10::IValue> to_dict(bool with_ops = false) const;
   // Both keys are optional; configs may hold dicts and BackendPatternConfig objects. Throws
   // c10::ValueError for a value of the wrong type.
   static c10::intrusive_ptr<BackendConfig> from_dict(

@@ -7,6 +7,9 @@
 #include <tuple>
 
 #include "qnative/export.h"
+#include "qnative/ops/embedding.h"
+#include "qnative/ops/pool.h"
+#include "qnative/ops/rnn.h"
 
 // The operators of qnative for C++ programs, one function for each schema of torch.ops.qnative.
 // They run on CPU tensors and skip the dispatcher: nothing is recorded by autograd or jit.trace.
@@ -88,6 +91,65 @@ QNATIVE_API at::Tensor linear_pack(const at::Tensor& weight);
 // The inverse of linear_pack: int8 weight_shape.
 QNATIVE_API at::Tensor linear_unpack(const at::Tensor& weight, at::IntArrayRef weight_shape);
 
+// ---- linear from float to float ------------------------------------------------------------
+// activation: also "gelu" (with erf), "gelu_tanh", "silu", "sigmoid", "tanh" or "hardswish".
+
+// linear with x quantized on the way, each row with a scale and a zero point of its own.
+// x: float32 [..., K], any strides; weight, weight_scale, bias, weight_shape: as in linear.
+// y: float32 [..., N], contiguous. For each row of x, with low and high the least and greatest of
+// its values and 0:
+//   scale      = max(float((high - low) / 255), 2^-126)
+//   zero_point = min(rne(-low * float(1 / scale)), 255)
+//   q          = clamp(rne(x * float(1 / scale)) + zero_point, 0, 255)
+//   y          = act(fma(float(sum_k (q - zero_point) * weight), float(scale * weight_scale[n]),
+//                        bias[n]))
+// A row that holds NaN or an infinity gives NaN; other rows do not change.
+QNATIVE_API at::Tensor linear_dynamic(const at::Tensor& x, const at::Tensor& weight,
+                                      const at::Tensor& weight_scale,
+                                      const std::optional<at::Tensor>& bias,
+                                      at::IntArrayRef weight_shape,
+                                      std::string_view activation = "none",
+                                      at::ArrayRef<double> activation_args = {});
+
+// linear with weights stored in half precision and float32 arithmetic. x: float32 [..., K], any
+// strides; weight: from linear_fp16_pack; bias: float32 [N]; weight_shape: {N, K}. y: float32
+// [..., N], contiguous.
+//   y = act(acc + bias[n]), acc = 0, then fma(x[k], float(weight[n][k]), acc) for k = 0, 1, ...
+QNATIVE_API at::Tensor linear_dynamic_fp16(const at::Tensor& x, const at::Tensor& weight,
+                                           const std::optional<at::Tensor>& bias,
+                                           at::IntArrayRef weight_shape,
+                                           std::string_view activation = "none",
+                                           at::ArrayRef<double> activation_args = {});
+
+// The same with x and y in half precision: y is rounded once, at the end.
+QNATIVE_API at::Tensor linear_fp16(const at::Tensor& x, const at::Tensor& weight,
+                                   const std::optional<at::Tensor>& bias,
+                                   at::IntArrayRef weight_shape,
+                                   std::string_view activation = "none",
+                                   at::ArrayRef<double> activation_args = {});
+
+// float16 or float32 [N, K] -> the layout of the kernels, float16 of one dimension, the same on
+// every machine. Values of float32 beyond 65504 saturate.
+QNATIVE_API at::Tensor linear_fp16_pack(const at::Tensor& weight);
+
+// The inverse of linear_fp16_pack: float16 weight_shape.
+QNATIVE_API at::Tensor linear_fp16_unpack(const at::Tensor& weight, at::IntArrayRef weight_shape);
+
+// ---- matmul --------------------------------------------------------------------------------
+
+// torch.matmul of real numbers, then the activation. a: 8-bit [..., M, K] or [K]; b: 8-bit
+// [..., K, N] or [K], not necessarily of one dtype; leading dimensions broadcast; any strides (a
+// transposed b costs nothing more); K <= 33025 (more could overflow int32). y: contiguous; y_dtype
+// uint8, int8 or float32.
+//   acc = sum_k (a - a_zero_point) * (b - b_zero_point), exact in int32
+//   8-bit:   r / y_scale = float(acc) * float(a_scale * b_scale / y_scale)
+//   float32: r = float(acc) * float(a_scale * b_scale)
+QNATIVE_API at::Tensor matmul(const at::Tensor& a, double a_scale, int64_t a_zero_point,
+                              const at::Tensor& b, double b_scale, int64_t b_zero_point,
+                              double y_scale, int64_t y_zero_point, at::ScalarType y_dtype,
+                              std::string_view activation = "none",
+                              at::ArrayRef<double> activation_args = {});
+
 // ---- conv ----------------------------------------------------------------------------------
 
 // torch.nn.functional.conv2d of real numbers, then the activation. Arithmetic as in linear; the
@@ -157,37 +219,6 @@ QNATIVE_API at::Tensor cat(at::TensorList tensors, at::ArrayRef<double> scales,
 // y = table[x - min], min = 0 for uint8 x and -128 for int8 x. x: 8-bit, any shape; table: 8-bit
 // [256]. y: dtype of table, strides as in torch's unary operators.
 QNATIVE_API at::Tensor lookup(const at::Tensor& x, const at::Tensor& table);
-
-// ---- pool ----------------------------------------------------------------------------------
-// x: 8-bit [N, C, H, W] or [C, H, W]; channels_last x gives channels_last y. kernel_size, stride,
-// padding, dilation: one value or two; an empty stride is kernel_size. Shapes as in torch.
-
-// Scale and zero point of y are those of x. Padding never wins.
-QNATIVE_API at::Tensor max_pool2d(const at::Tensor& x, at::IntArrayRef kernel_size,
-                                  at::IntArrayRef stride = {}, at::IntArrayRef padding = 0,
-                                  at::IntArrayRef dilation = 1, bool ceil_mode = false);
-
-//   r / y_scale = float(sum over the window of (x - x_zero_point)) *
-//                 float(x_scale / (divisor * y_scale))
-// divisor: as in torch, from the window, count_include_pad and divisor_override (not 0).
-QNATIVE_API at::Tensor avg_pool2d(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                                  at::IntArrayRef kernel_size, at::IntArrayRef stride,
-                                  at::IntArrayRef padding, bool ceil_mode, bool count_include_pad,
-                                  std::optional<int64_t> divisor_override, double y_scale,
-                                  int64_t y_zero_point, at::ScalarType y_dtype);
-
-// output_size: one value or two; arithmetic of avg_pool2d.
-QNATIVE_API at::Tensor adaptive_avg_pool2d(const at::Tensor& x, double x_scale,
-                                           int64_t x_zero_point, at::IntArrayRef output_size,
-                                           double y_scale, int64_t y_zero_point,
-                                           at::ScalarType y_dtype);
-
-// Mean over the dimensions `dim` (none or empty: all); arithmetic of avg_pool2d. x: 8-bit, any
-// shape; fewer than 2^23 elements are averaged into one. The mean of nothing (a zero-sized
-// dimension) is the zero point.
-QNATIVE_API at::Tensor mean(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                            at::OptionalIntArrayRef dim, bool keepdim, double y_scale,
-                            int64_t y_zero_point, at::ScalarType y_dtype);
 
 }  // namespace qnative::ops
 

@@ -10,6 +10,7 @@ from .backend_config import (
     BackendPatternConfig,
     DTypeConfig,
     DTypeWithConstraints,
+    MissingKernel,
     ObservationType,
 )
 from .native import (
@@ -32,6 +33,7 @@ __all__ = [
     "BackendPatternConfig",
     "DTypeConfig",
     "DTypeWithConstraints",
+    "MissingKernel",
     "ObservationType",
     "default_dynamic_float16_dtype_config",
     "default_dynamic_int8_dtype_config",

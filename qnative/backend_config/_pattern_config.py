@@ -80,6 +80,24 @@ class BackendPatternConfig(Wrapper):
     )
     _pattern_complex_format = NamedObject("pattern_complex_format")
 
+    @property
+    def ops(self) -> tuple[str, ...]:
+        """What upstream's configs do not say: the ``qnative::`` ops that run the pattern.
+
+        One name for every DTypeConfig, or a name for each, in the order of ``dtype_configs``.
+        "free": the pattern moves, renames or measures data, and needs no op. ``==`` does not
+        compare ops.
+        """
+        return tuple(self.script_object.ops)
+
+    @ops.setter
+    def ops(self, ops: Iterable[str]) -> None:
+        self.script_object.ops = [check_type("op", op, str) for op in ops]
+
+    def op(self, dtype_config: int = 0) -> str:
+        """The op of ``dtype_configs[dtype_config]``; "" if none is named."""
+        return self.script_object.op(dtype_config)
+
     def __init__(self, pattern: Any = None):
         self._adopt(self._construct())
         self.pattern = pattern
@@ -190,6 +208,11 @@ class BackendPatternConfig(Wrapper):
         self._pattern_complex_format = pattern
         return self
 
+    def set_ops(self, *ops: str) -> BackendPatternConfig:
+        """The op of every DTypeConfig, or that of each: see :attr:`ops`."""
+        self.ops = ops
+        return self
+
     @classmethod
     def from_dict(cls, backend_pattern_config_dict: dict[str, Any]) -> BackendPatternConfig:
         """From a dict with any of these keys:
@@ -200,6 +223,7 @@ class BackendPatternConfig(Wrapper):
         "fuser_method", "root_node_getter", "extra_inputs_getter": function
         "num_tensor_args_to_observation_type", "input_type_to_index": dict
         "pattern_complex_format": the pattern in the reversed nested format
+        "ops": list of names
         """
         items = backend_pattern_config_dict
         config = cls()
@@ -222,10 +246,13 @@ class BackendPatternConfig(Wrapper):
         config._set_input_type_to_index(items.get("input_type_to_index", {}))
         if "pattern_complex_format" in items:
             config._set_pattern_complex_format(items["pattern_complex_format"])
-        return config
+        return config.set_ops(*items.get("ops", ()))
 
-    def to_dict(self) -> dict[str, Any]:
-        """The dict that :meth:`from_dict` takes; what is not set is left out."""
+    def to_dict(self, with_ops: bool = False) -> dict[str, Any]:
+        """The dict that :meth:`from_dict` takes; what is not set is left out.
+
+        with_ops: "ops" too, a key that upstream's dicts do not have.
+        """
         fields = self._fields()
         items = {
             "observation_type": fields.pop("observation_type"),
@@ -235,6 +262,8 @@ class BackendPatternConfig(Wrapper):
             key = name.removeprefix("_")
             key += "_for_root" if key == "reference_quantized_module" else ""
             items[key] = value.copy() if isinstance(value, DictView) else value
+        if with_ops and self.ops:
+            items["ops"] = list(self.ops)
         return items
 
     def to_torch(self) -> Any:

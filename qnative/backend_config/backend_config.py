@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -17,8 +17,22 @@ __all__ = [
     "BackendPatternConfig",
     "DTypeConfig",
     "DTypeWithConstraints",
+    "MissingKernel",
     "ObservationType",
 ]
+
+
+class MissingKernel(NamedTuple):
+    """``config.dtype_configs[dtype_config]`` cannot run."""
+
+    config: BackendPatternConfig
+    dtype_config: int
+    reason: str
+
+    @property
+    def op(self) -> str:
+        """The op that it names, or ""."""
+        return self.config.op(self.dtype_config)
 
 
 class BackendConfig(Wrapper):
@@ -96,9 +110,19 @@ class BackendConfig(Wrapper):
             config.set_backend_pattern_config(value)
         return config
 
-    def to_dict(self) -> dict[str, Any]:
-        """The dict that :meth:`from_dict` takes."""
-        return {"name": self.name, "configs": [config.to_dict() for config in self.configs]}
+    def to_dict(self, with_ops: bool = False) -> dict[str, Any]:
+        """The dict that :meth:`from_dict` takes; with_ops: with :attr:`BackendPatternConfig.ops`,
+        which upstream's dicts do not have."""
+        return {"name": self.name, "configs": [config.to_dict(with_ops) for config in self.configs]}
+
+    def validate(self) -> list[MissingKernel]:
+        """Every DTypeConfig of every pattern that cannot run, with the reason: it names no op,
+        names one that is not registered with a CPU kernel, or no program has the pattern."""
+        self._kept = self.configs
+        return [
+            MissingKernel(BackendPatternConfig.from_script_object(config), dtype_config, reason)
+            for config, dtype_config, reason in self._script_object.validate()
+        ]
 
     def to_torch(self) -> Any:
         """The same as an object of ``torch.ao.quantization.backend_config``, for prepare_fx.

@@ -1,7 +1,7 @@
 """How one aten call becomes one qnative call. Weights are packed here."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -56,8 +56,8 @@ class Site:
     """An aten call about to be replaced.
 
     x: its quantized tensor arguments by name, a list for a list argument. bounds: of the activation
-    fused into it. y: of its output; None ends in float32. pad: (left, right, top, bottom) of the
-    aten.pad fused into it.
+    fused into it; function: its name where it is no bound. y: of its output; None ends in float32.
+    pad: (left, right, top, bottom) of the aten.pad fused into it.
     """
 
     module: GraphModule
@@ -68,6 +68,7 @@ class Site:
     bounds: Bounds
     y: QParams | None
     pad: tuple[int, int, int, int] = (0, 0, 0, 0)
+    function: str = ""
     float_bytes: int = 0
     packed_bytes: int = 0
 
@@ -218,6 +219,21 @@ def add(site: Site) -> Node:
     return site.call(torch.ops.qnative.add.default, *a.args, *b.args, *site.activation, **options)
 
 
+def sub(site: Site) -> Node:
+    """self - alpha * other; rsub has them the other way round."""
+    alpha = -float(site.args["alpha"])
+    a, b = site.x["self"], site.x["other"]
+    if ir.kind(site.node) == "rsub":
+        a, b = b, a
+    op = torch.ops.qnative.add.default
+    return site.call(op, *a.args, *b.args, *site.activation, alpha=alpha)
+
+
+def matmul(site: Site) -> Node:
+    a, b = site.x.values()
+    return site.call(torch.ops.qnative.matmul.default, *a.args, *b.args, *site.activation)
+
+
 def mul(site: Site) -> Node:
     a, b = site.x["self"], site.x["other"]
     return site.call(torch.ops.qnative.mul.default, *a.args, *b.args, *site.activation)
@@ -235,32 +251,57 @@ def cat(site: Site) -> Node:
     )
 
 
-def max_pool2d(site: Site) -> Node:
+def stack(site: Site) -> Node:
+    """cat of the tensors with one more dimension."""
+    unsqueeze, dim = torch.ops.aten.unsqueeze.default, site.args["dim"]
+    longer = [replace(x, node=site.call(unsqueeze, x.node, dim)) for x in site.x["tensors"]]
+    return cat(replace(site, x={"tensors": longer}))
+
+
+def max_pool(site: Site) -> Node:
     names = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
-    return site.call(
-        torch.ops.qnative.max_pool2d.default,
-        site.x["self"].node,
-        *(site.args[name] for name in names),
-    )
+    op = getattr(torch.ops.qnative, ir.kind(site.node)).default
+    return site.call(op, site.x["self"].node, *(site.args[name] for name in names))
 
 
-def avg_pool2d(site: Site) -> Node:
+def avg_pool(site: Site) -> Node:
+    """Of every number of dimensions; one dimension has no divisor_override."""
     names = (
         *("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"),
         "divisor_override",
     )
-    values = (site.args[name] for name in names)
-    return site.call(
-        torch.ops.qnative.avg_pool2d.default, *site.x["self"].args, *values, *site.full_output
-    )
+    values = (site.args[name] for name in names if name in site.args)
+    op = getattr(torch.ops.qnative, ir.kind(site.node)).default
+    return site.call(op, *site.x["self"].args, *values, *site.full_output)
 
 
-def adaptive_avg_pool2d(site: Site) -> Node:
+def adaptive_avg_pool(site: Site) -> Node:
+    op = getattr(torch.ops.qnative, ir.kind(site.node)).default
+    return site.call(op, *site.x["self"].args, site.args["output_size"], *site.full_output)
+
+
+# aten's names of what torch.nn.functional.interpolate calls a mode.
+INTERPOLATE_MODES = {
+    **{f"upsample_nearest{d}d": "nearest" for d in (1, 2, 3)},
+    **{f"_upsample_nearest_exact{d}d": "nearest-exact" for d in (1, 2, 3)},
+    "upsample_linear1d": "linear",
+    "upsample_bilinear2d": "bilinear",
+    "upsample_bicubic2d": "bicubic",
+    "upsample_trilinear3d": "trilinear",
+}
+
+
+def interpolate(site: Site) -> Node:
+    args, x, mode = site.args, site.x["input"], INTERPOLATE_MODES[ir.kind(site.node)]
+    same = x.qparams.scale, x.qparams.zero_point, x.qparams.dtype
     return site.call(
-        torch.ops.qnative.adaptive_avg_pool2d.default,
-        *site.x["self"].args,
-        site.args["output_size"],
-        *site.full_output,
+        torch.ops.qnative.interpolate.default,
+        *x.args,
+        args["output_size"],
+        args["scale_factors"],
+        mode,
+        args.get("align_corners"),
+        *(same if "nearest" in mode else site.full_output),
     )
 
 
@@ -372,6 +413,11 @@ def lookup(site: Site) -> Node:
     table = lookup_table(x.qparams, site.y, function)
     name = site.constants.add(f"{site.name}.table", table)
     return site.call(torch.ops.qnative.lookup.default, x.node, site.constants.get(name))
+
+
+def resize(site: Site) -> Node:
+    """Of contiguous values to as many ones: what reshape does, whatever the layout is by now."""
+    return site.call(torch.ops.aten.reshape.default, site.x["self"].node, site.args["size"])
 
 
 def free(site: Site) -> Node:

@@ -98,6 +98,12 @@ def tensor_of(node: Any) -> torch.Tensor | None:
     return value if isinstance(value, torch.Tensor) else None
 
 
+def is_open(size: Any) -> bool:
+    """Whether a size differs from call to call. (Export leaves those that it found to be fixed as
+    symbols of one value.)"""
+    return isinstance(size, torch.SymInt) and size.node.maybe_as_int() is None
+
+
 def attribute(module: torch.nn.Module, target: str) -> Any:
     """module.a.b.c for the target "a.b.c" of a get_attr node."""
     for part in target.split("."):
@@ -136,14 +142,19 @@ def qparams(module: torch.nn.Module, node: Node) -> QParams:
     )
 
 
-def module_path(node: Node) -> str:
-    """Qualified name of the module that the node was traced in, "" at the top."""
-    stack = node.meta.get("nn_module_stack") or {}
-    for path, _ in reversed(list(stack.values())):
+def module_paths(node: Node) -> list[str]:
+    """Qualified names of the modules that the node was traced in, outermost first."""
+    paths = []
+    for path, _ in (node.meta.get("nn_module_stack") or {}).values():
         # export writes "L['self'].features[0]" or "features.0", depending on its mode.
         path = path.replace("L['self']", "").replace("['", ".").replace("']", "")
-        return path.replace("[", ".").replace("]", "").strip(".")
-    return ""
+        paths.append(path.replace("[", ".").replace("]", "").strip("."))
+    return paths
+
+
+def module_path(node: Node) -> str:
+    """Qualified name of the module that the node was traced in, "" at the top."""
+    return (module_paths(node) or [""])[-1]
 
 
 def is_decomposed(node: Node) -> bool:

@@ -1,15 +1,16 @@
 """dequantize -> aten op [-> activation] -> quantize becomes one qnative op."""
 
+import operator
 from typing import Any
 
 from torch.fx import GraphModule, Node
 
 from ..report import FLOAT, FREE, FUSED, QUANTIZED, NotQuantizedError, Report, Row
-from . import emit, qdq, table
+from . import direct, emit, qdq, table
 from . import graph as ir
 from .activation import NO_BOUNDS, activation_bounds
 from .graph import Unsupported
-from .sizes import keep_sizes_open
+from .sizes import guard, keep_sizes_open
 
 # Keys of a node's meta: why the Quantizer left it float, and why its activation is an op by itself.
 REASON = "qnative_reason"
@@ -62,11 +63,15 @@ def _check_converted(module: Any) -> None:
             raise ValueError(
                 f"qnative.lower: module has observers ({node.name}): call convert_pt2e first"
             )
-    if any(ir.is_decomposed(node) or REASON in node.meta for node in module.graph.nodes):
+    if any(map(_is_annotated, module.graph.nodes)):
         return
     if any(ir.target_name(node).startswith("qnative.") for node in module.graph.nodes):
         raise ValueError("qnative.lower: module is lowered already")
     raise ValueError(f"qnative.lower: module is a float model without quantize nodes: {how}")
+
+
+def _is_annotated(node: Node) -> bool:
+    return ir.is_decomposed(node) or REASON in node.meta or direct.MODE in node.meta
 
 
 class _Lowering:
@@ -91,7 +96,10 @@ class _Lowering:
             if row.verdict != FLOAT:
                 continue
             try:
-                self._lower_node(node, row)
+                if direct.MODE in node.meta:
+                    self._lower_directly(node, row)
+                else:
+                    self._lower_node(node, row)
             except Unsupported as error:
                 row.reason = node.meta.get(REASON, str(error))
         qdq.collapse(self.module, self.constants)
@@ -106,7 +114,7 @@ class _Lowering:
             if node.op in ("get_attr", "call_module"):
                 value = self.constants.values.get(node.target)
                 if value is None:
-                    value = ir.attribute(self.module, node.target)
+                    value = guard(node.target, ir.attribute(self.module, node.target))
                 attributes[node.target] = value
         self.graph.lint()
         return GraphModule(attributes, self.graph, type(self.module).__name__)
@@ -118,12 +126,33 @@ class _Lowering:
                 self.graph.erase_node(node)  # impure: no dead code elimination takes it
                 row.verdict, row.reason = FREE, "removed: it does nothing outside of training"
 
+    def _lower_directly(self, node: Node, row: Row) -> None:
+        op, last = direct.check(node.meta[direct.MODE], node), node
+        site = emit.Site(self.module, self.constants, node, ir.bind(node), {}, NO_BOUNDS, None)
+        activation, row.reason = direct.activation_after(op, node)
+        if activation is not None:
+            site.function, last = direct.function_name(activation), activation
+            if not site.function:
+                site.bounds = activation_bounds(activation)
+            fused = self.rows[activation]
+            fused.verdict, fused.reason = FUSED, f"activation of {row.name}"
+        with self.graph.inserting_before(last):
+            new = op.emit(site)
+        qdq.replace(last, new)
+        for dead in dict.fromkeys((last, node)):
+            if not dead.users:
+                self.graph.erase_node(dead)  # lstm and gru are impure: they could drop out
+        row.verdict, row.kernel = QUANTIZED, ir.op_name(new)
+        row.float_bytes, row.packed_bytes = site.float_bytes, site.packed_bytes
+
     def _lower_node(self, node: Node, row: Row) -> None:
         op = table.check(node)
         if not node.users:
             raise Unsupported("nothing uses it")
         site = self._site(op, node)
-        if op.role in (table.FREE, table.SAME):
+        if ir.kind(node) in table.LISTS:
+            new = self._emit_list(op, site)
+        elif op.role in (table.FREE, table.SAME):
             new = self._emit_same(op, site)
         else:
             new = self._emit_requantized(op, site, row)
@@ -161,6 +190,25 @@ class _Lowering:
                 dequantize.target, (new, *dequantize.args[1:]), dequantize.kwargs
             )
         qdq.replace(site.node, real)
+        return new
+
+    def _emit_list(self, op: table.Op, site: emit.Site) -> Node:
+        """The same for an op that gives a list, of which every item is dequantized."""
+        users = list(site.node.users)
+        if not all(user.target is operator.getitem for user in users):
+            raise Unsupported("its output is used as a list")
+        dequantize = site.args[op.tensors[0]]
+        with self.graph.inserting_before(site.node):
+            new = op.emit(site)
+        for user in users:
+            with self.graph.inserting_before(user):
+                item = self.graph.call_function(operator.getitem, (new, user.args[1]))
+                item.meta["val"] = ir.tensor_of(user)
+                real = self.graph.call_function(
+                    dequantize.target, (item, *dequantize.args[1:]), dequantize.kwargs
+                )
+            qdq.replace(user, real)
+            self.rows[user].verdict = FREE
         return new
 
     def _emit_requantized(self, op: table.Op, site: emit.Site, row: Row) -> Node:

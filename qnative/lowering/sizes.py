@@ -9,8 +9,28 @@ from torch.fx import Graph, Node
 
 from . import graph as ir
 
+# Where export leaves the checks of its sizes.
+_GUARDS = "_guards_fn"
 # Methods of Tensor that take sizes, by their kind.
 _WITH_SIZES = ("reshape", "expand", "repeat", "narrow")
+
+
+class Guards(torch.nn.Module):
+    """The checks of input sizes that torch.export made, outside of jit.trace, which would take
+    their outcome for a constant and warn of it. (The ops check what they compute with anyway.)"""
+
+    def __init__(self, guards: torch.nn.Module):
+        super().__init__()
+        self.guards = guards
+
+    def forward(self, *args):
+        if not torch.jit.is_tracing():
+            self.guards(*args)
+
+
+def guard(target: str, module: torch.nn.Module) -> torch.nn.Module:
+    """The submodule that a lowered graph calls in place of ``module``."""
+    return Guards(module) if target == _GUARDS and not isinstance(module, Guards) else module
 
 
 def keep_sizes_open(graph: Graph) -> None:
@@ -34,7 +54,7 @@ def _leave_size_to_reshape(node: Node) -> None:
     value = ir.tensor_of(node)
     if value is None or not _has_open_size(node):
         return
-    sizes = [-1 if isinstance(size, torch.SymInt) else size for size in value.shape]
+    sizes = [-1 if ir.is_open(size) else int(size) for size in value.shape]
     if sizes.count(-1) == 1 and 0 not in sizes:
         node.args = (node.args[0], sizes)
 

@@ -34,6 +34,12 @@ class Op:
     float_output: bool = False
 
 
+# Of two 8-bit numbers, so that their sum is an int32.
+_MAX_PRODUCTS = 33025
+# With a number they are functions of each value by itself.
+WITH_NUMBER = ("add", "mul", "sub", "rsub", "div")
+
+
 def _require(condition: bool, reason: str) -> None:
     if not condition:
         raise Unsupported(reason)
@@ -65,8 +71,15 @@ def _check_binary(node: Node, args: dict[str, Any]) -> None:
     _require(isinstance(args["self"], Node), "its first argument is a number")
 
 
-def _check_pool(node: Node, args: dict[str, Any]) -> None:
-    _rank(node, args["self"], (3, 4))
+def _check_matmul(node: Node, args: dict[str, Any]) -> None:
+    value = tensor_of(args["self"])
+    if value is not None and isinstance(value.shape[-1], int):
+        products = value.shape[-1]
+        _require(products <= _MAX_PRODUCTS, f"it sums {products} products, more than int32 holds")
+
+
+def _check_pool(dims: int) -> Callable[[Node, dict[str, Any]], None]:
+    return lambda node, args: _rank(node, args["self"], (dims + 1, dims + 2))
 
 
 def _check_dtype(node: Node, args: dict[str, Any]) -> None:
@@ -101,6 +114,13 @@ def _check_view(node: Node, args: dict[str, Any]) -> None:
     _require("dtype" not in args, "it reinterprets the bytes of float32 values")
 
 
+def _check_resize(node: Node, args: dict[str, Any]) -> None:
+    before, after = tensor_of(args["self"]), tensor_of(node)
+    if before is not None and after is not None:
+        _require(before.numel() == after.numel(), "it changes the number of elements")
+        _require(before.is_contiguous(), "it resizes a tensor that is not contiguous")
+
+
 _FREE = Op(FREE, ("self",), emit.free)
 _LOOKUP = Op(LOOKUP, ("self",), emit.lookup, _check_lookup)
 _PRELU = Op(LOOKUP, ("self",), emit.lookup, _check_weight)
@@ -111,10 +131,12 @@ TABLE: dict[str, Op] = {
     "conv2d": Op(WEIGHTED, ("input", "weight"), emit.conv2d, _check_conv2d, True, True),
     "add": Op(COMPUTE, ("self", "other"), emit.add, _check_binary, fuses=True),
     "mul": Op(COMPUTE, ("self", "other"), emit.mul, _check_binary, fuses=True),
+    "sub": Op(COMPUTE, ("self", "other"), emit.sub, _check_binary, fuses=True),
+    "rsub": Op(COMPUTE, ("self", "other"), emit.sub, _check_binary, fuses=True),
+    "matmul": Op(COMPUTE, ("self", "other"), emit.matmul, _check_matmul, True, True),
+    "bmm": Op(COMPUTE, ("self", "mat2"), emit.matmul, _check_matmul, True, True),
     "cat": Op(COMPUTE, ("tensors",), emit.cat),
-    "max_pool2d": Op(SAME, ("self",), emit.max_pool2d, _check_pool),
-    "avg_pool2d": Op(COMPUTE, ("self",), emit.avg_pool2d, _check_pool),
-    "adaptive_avg_pool2d": Op(COMPUTE, ("self",), emit.adaptive_avg_pool2d, _check_pool),
+    "stack": Op(COMPUTE, ("tensors",), emit.stack),
     "mean": Op(COMPUTE, ("self",), emit.mean, _check_dtype),
     "layer_norm": Op(COMPUTE, ("input",), emit.layer_norm, _check_weight, float_output=True),
     "group_norm": Op(COMPUTE, ("input",), emit.group_norm, _check_weight),
@@ -126,8 +148,21 @@ TABLE: dict[str, Op] = {
     "pixel_shuffle": _FREE,
     "pixel_unshuffle": _FREE,
     "repeat_interleave": _FREE,
+    "floor_divide": Op(LOOKUP, ("self",), emit.lookup, _check_lookup),
+    "resize": Op(FREE, ("self",), emit.resize, _check_resize),
     "view": Op(FREE, ("self",), emit.free, _check_view),
 }
+for _dims in (1, 2, 3):
+    TABLE |= {
+        f"max_pool{_dims}d": Op(SAME, ("self",), emit.max_pool, _check_pool(_dims)),
+        f"avg_pool{_dims}d": Op(COMPUTE, ("self",), emit.avg_pool, _check_pool(_dims)),
+        f"adaptive_avg_pool{_dims}d": Op(
+            COMPUTE, ("self",), emit.adaptive_avg_pool, _check_pool(_dims)
+        ),
+    }
+for _name, _mode in emit.INTERPOLATE_MODES.items():
+    # The nearest modes only move values.
+    TABLE[_name] = Op(SAME if "nearest" in _mode else COMPUTE, ("input",), emit.interpolate)
 # Element by element, whatever the other arguments.
 for _name in [
     "celu",
@@ -167,23 +202,25 @@ for _name in [
 ]:
     TABLE[_name] = _FREE
 
-# No config has rows for these, but they do no arithmetic either.
-_MOVES = frozenset(
-    (
-        *("alias", "chunk", "clone", "expand", "index_select", "mT", "numpy_T", "select"),
-        *("slice", "split", "stack", "t", "unbind"),
-    )
-)
+# Their outputs are lists.
+LISTS = frozenset(("chunk", "split", "split_with_sizes", "tensor_split", "unbind"))
+# No config has rows for these: they do no arithmetic, and are quantized as their input is.
+MOVES = LISTS | {
+    *("alias", "clone", "expand", "flip", "index_select", "mT", "movedim", "numpy_T", "roll"),
+    *("select", "slice", "swapaxes", "t", "unflatten"),
+}
+TABLE |= dict.fromkeys(MOVES, _FREE)
+GETITEM = Op(FREE, ("self",))
 
 
 def row(node: Node) -> Op | None:
-    """The row of a node. A sum or product with a number, or a prelu with one weight, is a function
-    of each value by itself."""
+    """The row of a node. Arithmetic with a number, or a prelu with one weight, is a function of each
+    value by itself."""
     name = kind(node)
     if name == "prelu":
         weight = tensor_of(bind(node)["weight"])
         return _PRELU if weight is not None and weight.numel() == 1 else TABLE[name]
-    if name in ("add", "mul") and not isinstance(bind(node).get("other"), Node):
+    if name in WITH_NUMBER and not isinstance(bind(node).get("other"), Node):
         return _LOOKUP
     return TABLE.get(name)
 
@@ -256,7 +293,7 @@ def _moves(node: Node) -> bool:
     """Whether a node hands on values as they are."""
     op = TABLE.get(kind(node))
     if op is None or op.role != FREE:
-        return kind(node) in _MOVES
+        return False
     try:
         if op.check is not None:
             op.check(node, bind(node))

@@ -52,7 +52,8 @@ inline PatternConfigPtr full_pattern_config() {
       .set_root_node_getter("a.root")
       .set_extra_inputs_getter("a.extra")
       .set_num_tensor_args_to_observation_type(types)
-      .set_input_type_to_index(inputs);
+      .set_input_type_to_index(inputs)
+      .set_ops({"linear", "free"});
   return config;
 }
 

@@ -60,6 +60,7 @@ TEST(Script, EveryFieldAndTheStaleKeySurviveSaving) {
   config->set_backend_pattern_config(complex);
   const auto loaded = config_of(saved_and_loaded(with_config(config)));
   EXPECT_EQ(*loaded, *config);
+  EXPECT_EQ(loaded->configs()[0]->ops(), (BackendPatternConfig::Ops{"linear", "free"}));
   const auto dtypes = loaded->configs()[0]->dtype_configs().get(1);
   EXPECT_EQ(dtypes->input_dtype_with_constraints(), dtypes->output_dtype_with_constraints());
   EXPECT_TRUE(dtypes->input_dtype_with_constraints()->quant_min_lower_bound->isIntegral(false));
@@ -137,6 +138,23 @@ TEST(State, OfEachClass) {
   check(get_test_only_legacy_native_backend_config());
 }
 
+TEST(State, OfVersion1HasNoOps) {
+  auto config = full_pattern_config();
+  std::vector<IValue> state = state_of(config).toTupleRef().elements().vec();
+  std::vector<IValue> tables = state[2].toTupleRef().elements().vec();
+  std::vector<IValue> row = tables[5].toTupleRef().elements()[0].toTupleRef().elements().vec();
+  row.pop_back();
+  const auto tuple = [](std::vector<IValue> v) { return c10::ivalue::Tuple::create(std::move(v)); };
+  tables[5] = tuple({tuple(row)});
+  const auto saved = [&](int64_t version) {
+    return tuple({state[0], version, tuple(tables), state[3]});
+  };
+  const auto loaded = restore<BackendPatternConfig>(saved(1));
+  EXPECT_EQ(*loaded, *config);
+  EXPECT_TRUE(loaded->ops().empty());
+  EXPECT_VALUE_ERROR(restore<BackendPatternConfig>(saved(2)), "should have 14 elements, got 13");
+}
+
 TEST(State, DamagedHeader) {
   const IValue state = state_of(get_native_backend_config());
   const auto tuple = [](std::vector<IValue> v) { return c10::ivalue::Tuple::create(std::move(v)); };
@@ -145,8 +163,10 @@ TEST(State, DamagedHeader) {
   EXPECT_VALUE_ERROR(restore<BackendConfig>(tuple({})), "should have 4 elements, got 0");
   EXPECT_VALUE_ERROR(restore<DTypeConfig>(state),
                      "qnative.DTypeConfig: damaged state: it is that of a BackendConfig");
-  EXPECT_VALUE_ERROR(restore<BackendConfig>(replaced(state, {1}, 2)),
-                     "the state has format version 2, this library reads version 1");
+  EXPECT_VALUE_ERROR(restore<BackendConfig>(replaced(state, {1}, 3)),
+                     "the state has format version 3, this library reads versions 1 to 2");
+  EXPECT_VALUE_ERROR(restore<BackendConfig>(replaced(state, {1}, 0)),
+                     "the state has format version 0, this library reads versions 1 to 2");
   EXPECT_VALUE_ERROR(restore<BackendConfig>(replaced(state, {1}, "1")),
                      "the format version should be an int, got String");
   EXPECT_VALUE_ERROR(restore<BackendConfig>(replaced(state, {2}, 1)), "tables should be a tuple");
@@ -178,6 +198,8 @@ TEST(State, DamagedTables) {
   rejects({2, 5, 0, 0}, 1, "pattern_configs[0][0] should be a str, a tuple or None, got Int");
   rejects({2, 5, 0, 0}, "", "the name of a pattern must not be empty");
   rejects({2, 5, 0, 3}, 1, "pattern_configs[0][3] should be a str or None, got Int");
+  rejects({2, 5, 0, 13}, "x", "pattern_configs[0][13] should be a tuple, got String");
+  rejects({2, 5, 0, 13, 0}, 1, "pattern_configs[0][13][0] should be a str, got Int");
   rejects({2, 5, 0, 12}, "x", "Only one of 'pattern' or 'pattern_complex_format' can be set");
   rejects({3, 0}, 1, "root[0] should be a str, got Int");
   rejects({3, 1, 0, 0}, IValue(), "root[1][0][0] should be a pattern, got None");

@@ -79,13 +79,25 @@ class Problem {
             .float_output = float_output,
             .requantize = requantize_,
             .float_lo = float_lo_,
-            .float_hi = float_hi_};
+            .float_hi = float_hi_,
+            .activation = activation_,
+            .row_factor = row_factor_.empty() ? nullptr : row_factor_.data(),
+            .column_factor = column_factor_.empty() ? nullptr : column_factor_.data(),
+            .row_multiplier = row_multiplier_.empty() ? nullptr : row_multiplier_.data()};
+  }
+
+  // A zero point and a scale for each row, as dynamic quantization has them.
+  void add_row_parameters() {
+    row_factor_ = random_.vector<int32_t>(shape_.m, -255, 0);
+    column_factor_ = random_.vector<int32_t>(round_up(shape_.n, 16), -30000, 30000);
+    row_multiplier_ = random_.vector<float>(shape_.m, 0.25f, 4.0f);
   }
 
   int64_t y_size() const { return shape_.m * (shape_.n + 5); }
 
   int32_t accumulator(int64_t i, int64_t n) const {
     int64_t acc = start_[n];
+    if (!row_factor_.empty()) acc += int64_t{row_factor_[i]} * column_factor_[n];
     const int64_t row = row_offset_.empty() ? i * x_stride_ : row_offset_[i];
     for (int64_t s = 0; s < shape_.segments; ++s) {
       for (int64_t k = 0; k < shape_.segment_size; ++k) {
@@ -111,6 +123,9 @@ class Problem {
   std::vector<float> multiplier_, bias_;
   Requantize requantize_;
   float float_lo_ = -kInf, float_hi_ = kInf;
+  FloatActivation activation_ = FloatActivation::kNone;
+  std::vector<int32_t> row_factor_, column_factor_;  // empty: none
+  std::vector<float> row_multiplier_;
 
  private:
   void make_rows(Rows rows) {
@@ -236,6 +251,44 @@ TEST_P(GemmTest, ManyRowsOfLargeK) {
   }
 }
 
+TEST_P(GemmTest, RowParameters) {
+  for (int64_t m : kM) {
+    for (int64_t n : {1, 15, 16, 17, 33, 48, 64, 100, 130}) {
+      Problem problem({m, n, 1, 4 + (m * 5 + n) % 90}, Rows::kDense, m * 1000 + n);
+      problem.add_row_parameters();
+      expect_equals_scalar(GetParam(), problem);
+      expect_equals_scalar<float>(GetParam(), problem, {m / 2, m, n / 32 * 16, n});
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST_P(GemmTest, RowParametersWrapAndKeepNan) {
+  Problem problem({7, 70, 1, 33}, Rows::kDense, 5);
+  problem.add_row_parameters();
+  problem.row_factor_[3] = std::numeric_limits<int32_t>::min();
+  problem.column_factor_[9] = std::numeric_limits<int32_t>::max();
+  problem.row_multiplier_ = {kNan, kInf, 0.0f, -0.0f, 1e38f, std::numeric_limits<float>::min(), 1};
+  expect_equals_scalar(GetParam(), problem);
+}
+
+// Without products r is the bias: every activation over every magnitude.
+TEST_P(GemmTest, Activations) {
+  Problem problem({1, 60000, 1, 0}, Rows::kDense, 5);
+  std::fill(problem.start_.begin(), problem.start_.end(), 0);
+  for (float& bias : problem.bias_) {
+    const float magnitude = std::exp2(problem.random_.uniform(-30.0f, 8.0f));
+    bias = problem.random_.uniform(0, 1) ? magnitude : -magnitude;
+  }
+  const float special[] = {0.0f, -0.0f, kInf, -kInf, kNan, 3e38f, -3e38f, 1e-42f, 0.625f, 3.0f};
+  std::copy(std::begin(special), std::end(special), problem.bias_.begin());
+  for (int i = 1; i <= static_cast<int>(FloatActivation::kHardswish); ++i) {
+    problem.activation_ = static_cast<FloatActivation>(i);
+    expect_equals_scalar<float>(GetParam(), problem, {0, 1, 0, 60000});
+    if (HasFatalFailure()) return;
+  }
+}
+
 TEST_P(GemmTest, PartialRangesWriteNothingElse) {
   const Problem problem({50, 130, 2, 21}, Rows::kOverlapping, 3);
   for (const auto& [m_begin, m_end] : {std::pair{0, 50}, {0, 1}, {7, 8}, {13, 37}, {49, 50}}) {
@@ -348,6 +401,10 @@ TEST(GemmScalarTest, IsTheFormula) {
   for (const Shape& shape : {Shape{5, 33, 1, 67}, Shape{7, 3, 3, 9}, Shape{1, 17, 9, 16}}) {
     for (Rows rows : {Rows::kDense, Rows::kStrided, Rows::kOverlapping}) {
       Problem problem(shape, rows, 17);
+      if (rows == Rows::kStrided) {
+        problem.add_row_parameters();
+        for (float& v : problem.row_multiplier_) v = problem.random_.uniform(0, 1) ? 0.5f : 2.0f;
+      }
       for (float& v : problem.multiplier_) v = problem.random_.uniform(128, 255) * 0x1p-17f;
       for (float& v : problem.bias_) v = problem.random_.uniform(-4000, 4000) * 0x1p-5f;
       problem.requantize_ = {.zero_point = 131, .lo = 7, .hi = 249, .flip = 0x80};
@@ -362,11 +419,17 @@ TEST(GemmScalarTest, IsTheFormula) {
       for (int64_t i = 0; i < shape.m; ++i) {
         for (int64_t n = 0; n < shape.n; ++n) {
           const double acc = static_cast<float>(problem.accumulator(i, n));
-          const float r = static_cast<float>(acc * problem.multiplier_[n] + problem.bias_[n]);
+          const float row_multiplier =
+              problem.row_multiplier_.empty() ? 1.0f : problem.row_multiplier_[i];
+          const auto scaled = [&](double multiplier) {
+            return static_cast<float>(acc * multiplier + problem.bias_[n]);
+          };
+          const float r = scaled(problem.multiplier_[n]);
           const double level = std::nearbyint(static_cast<double>(r)) + 131;
           const int64_t at = i * (shape.n + 5) + n;
           EXPECT_EQ(y.data()[at], static_cast<int>(std::clamp(level, 7.0, 249.0)) ^ 0x80);
-          EXPECT_EQ(real.data()[at], std::clamp(r, -70.0f, 90.0f));
+          EXPECT_EQ(real.data()[at],
+                    std::clamp(scaled(problem.multiplier_[n] * row_multiplier), -70.0f, 90.0f));
         }
       }
     }

@@ -18,6 +18,7 @@ struct Shape {
   int64_t rows, columns, channels;
   int64_t outputs = 1;
   int64_t pixel_gap = 0, row_gap = 0, output_stride = 0;  // bytes; gaps between pixels and rows
+  int64_t planes = 1, plane_gap = 0;
 };
 
 std::vector<Shape> shapes() {
@@ -44,6 +45,16 @@ std::vector<Shape> shapes() {
       }
     }
   }
+  for (int64_t channels : {1, 3, 8, 17, 32, 64, 100}) {
+    for (int64_t planes : {2, 3, 5}) {
+      all.push_back({2, 2, channels, 1, 0, 0, 0, planes});
+      all.push_back({3, 3, channels, 70, 0, 70 * channels, channels, planes, 11});
+      all.push_back({3, 2, channels, 4, 1, 3, 2 * channels, planes, 7 * channels});
+      all.push_back({1, 1, channels, 9, 0, 0, channels, planes, 9 * channels});
+      all.push_back({1, 7, channels, 1, 0, 0, 0, planes, 5});
+      all.push_back({4, 100, channels, 2, 0, 3 * channels, channels, planes, 3});
+    }
+  }
   for (int64_t channels : {1, 2, 3, 5, 8, 31, 33}) {
     for (int64_t columns : {255, 256, 257, 258, 1000}) {
       all.push_back({1, columns, channels});
@@ -61,9 +72,10 @@ struct Image {
   Image(const Shape& shape, Random& random) {
     const int64_t pixel_stride = shape.channels + shape.pixel_gap;
     const int64_t row_stride = shape.columns * pixel_stride + shape.row_gap;
-    data = random.full_range<uint8_t>((shape.outputs - 1) * shape.output_stride +
-                                      (shape.rows - 1) * row_stride +
-                                      (shape.columns - 1) * pixel_stride + shape.channels);
+    const int64_t plane_stride = shape.rows * row_stride + shape.plane_gap;
+    data = random.full_range<uint8_t>(
+        (shape.outputs - 1) * shape.output_stride + (shape.planes - 1) * plane_stride +
+        (shape.rows - 1) * row_stride + (shape.columns - 1) * pixel_stride + shape.channels);
     window = {.x = nullptr,
               .row_stride = row_stride,
               .pixel_stride = pixel_stride,
@@ -71,25 +83,30 @@ struct Image {
               .columns = shape.columns,
               .channels = shape.channels,
               .outputs = shape.outputs,
-              .output_stride = shape.output_stride};
+              .output_stride = shape.output_stride,
+              .planes = shape.planes,
+              .plane_stride = plane_stride};
   }
 
   // f(value) for every value of channel c of window o.
   template <class F>
   void for_window(int64_t o, int64_t c, const F& f) const {
-    for (int64_t i = 0; i < window.rows; ++i) {
-      for (int64_t j = 0; j < window.columns; ++j) {
-        f(data[o * window.output_stride + i * window.row_stride + j * window.pixel_stride + c]);
+    for (int64_t p = 0; p < window.planes; ++p) {
+      for (int64_t i = 0; i < window.rows; ++i) {
+        for (int64_t j = 0; j < window.columns; ++j) {
+          f(data[o * window.output_stride + p * window.plane_stride + i * window.row_stride +
+                 j * window.pixel_stride + c]);
+        }
       }
     }
   }
 };
 
 std::string describe(const Window& w) {
-  return std::to_string(w.rows) + "x" + std::to_string(w.columns) + " windows of " +
-         std::to_string(w.channels) + " channels, pixel stride " + std::to_string(w.pixel_stride) +
-         ", row stride " + std::to_string(w.row_stride) + ", " + std::to_string(w.outputs) +
-         " outputs";
+  return std::to_string(w.planes) + "x" + std::to_string(w.rows) + "x" + std::to_string(w.columns) +
+         " windows of " + std::to_string(w.channels) + " channels, pixel stride " +
+         std::to_string(w.pixel_stride) + ", row stride " + std::to_string(w.row_stride) + ", " +
+         std::to_string(w.outputs) + " outputs";
 }
 
 TEST(MaxPool, EveryIsaGivesTheLargestValue) {
@@ -154,7 +171,8 @@ std::vector<uint8_t> expected_mean(const Image& image, const MeanArgs& args, flo
 
 void expect_mean(const Image& image, const MeanArgs& args) {
   const float multiplier =
-      args.multiplier / static_cast<float>(image.window.rows * image.window.columns);
+      args.multiplier /
+      static_cast<float>(image.window.planes * image.window.rows * image.window.columns);
   const auto expected = expected_mean(image, args, multiplier);
   for (const auto& kernel : runnable(mean_kernels())) {
     Guarded<uint8_t> y(expected.size(), 1);

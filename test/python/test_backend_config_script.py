@@ -209,7 +209,7 @@ def string(text: bytes) -> bytes:
         (string(b"BackendConfig"), string(b"DTypeConfig"), "it is that of a DTypeConfig"),
         (string(b"a name"), b"K\x07", r"root\[0\] should be a str, got Int"),
         (string(b"a name"), b"N", r"root\[0\] should be a str, got None"),
-        (b"K\x01", b"K\x02", "the state has format version 2, this library reads version 1"),
+        (b"K\x02", b"K\x03", "the state has format version 3, this library reads versions 1 to 2"),
     ],
 )
 def test_a_damaged_file_says_what_is_wrong(old, new, message):

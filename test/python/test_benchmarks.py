@@ -12,6 +12,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # torch warns that its quanti
 
 CASES = [
     pytest.param(lambda: cases.linear(3, 20, 17), id="linear"),
+    pytest.param(lambda: cases.linear_dynamic(3, 20, 17), id="linear_dynamic"),
+    pytest.param(lambda: cases.linear_dynamic_fp16(3, 20, 17), id="linear_dynamic_fp16"),
     pytest.param(lambda: cases.conv2d(2, 8, 9, 7, 16, 3, 2, 1, 1), id="conv2d"),
     pytest.param(lambda: cases.conv2d(1, 16, 9, 7, 16, 5, 1, 2, 16), id="depthwise"),
     *(
@@ -37,7 +39,9 @@ def test_competitors_compute_the_same(make):
 
 def test_every_shape_is_a_case():
     names = ("linear", "conv2d", "elementwise")
-    assert len(list(cases.cases())) == sum(len(list(cases.rows(name))) for name in names)
+    # The shapes of linear serve its dynamic and its float16 form too.
+    count = sum(len(list(cases.rows(name))) for name in names) + 2 * len(list(cases.rows("linear")))
+    assert len(list(cases.cases())) == count
     assert {row["op"] for row in cases.rows("elementwise")} == set(cases.ELEMENTWISE)
 
 

@@ -1,8 +1,10 @@
 """What every op says about bad input: on CPU and, but for values of tensors, on Meta alike."""
 
+import importlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -88,6 +90,30 @@ VALID = {
         **OUTPUT,
     },
     "adaptive_avg_pool2d": {**INPUT, "output_size": [2], **OUTPUT},
+    **{
+        f"max_pool{d}d": {
+            **{"x": u8(2, 3, *[6] * d), "kernel_size": [3], "stride": [2], "padding": [1]},
+            **{"dilation": [1], "ceil_mode": False},
+        }
+        for d in (1, 3)
+    },
+    **{
+        f"avg_pool{d}d": {
+            **{**INPUT, "x": u8(2, 3, *[6] * d), "kernel_size": [3], "stride": [2]},
+            **{"padding": [1], "ceil_mode": False, "count_include_pad": True},
+            **({} if d == 1 else {"divisor_override": None}),
+            **OUTPUT,
+        }
+        for d in (1, 3)
+    },
+    **{
+        f"adaptive_avg_pool{d}d": {**INPUT, "x": u8(2, 3, *[6] * d), "output_size": [2], **OUTPUT}
+        for d in (1, 3)
+    },
+    "interpolate": {
+        **{**INPUT, "size": [3], "scale_factors": None, "mode": "bilinear"},
+        **{"align_corners": None, **OUTPUT},
+    },
     "mean": {**INPUT, "dim": [2, 3], "keepdim": False, **OUTPUT},
 }
 
@@ -335,6 +361,38 @@ ERRORS = {
         ({"divisor_override": 0}, "divisor_override must not be 0"),
     ],
     "adaptive_avg_pool2d": [*AVERAGE_ERRORS, *IMAGE_ERRORS, *pair_errors("output_size", 0)],
+    **{
+        f"{op}{d}d": [
+            ({"x": u8(6)}, r"x must be \[N, C, "),
+            ({key: [1, 2, 3, 4]}, f"{key} must have 1 "),
+            ({key: [-1]}, rf"{key} must be in \[\d, 2\^31\), got \[-1\]"),
+        ]
+        for op, key in (
+            *(("max_pool", "kernel_size"), ("avg_pool", "stride")),
+            ("adaptive_avg_pool", "output_size"),
+        )
+        for d in (1, 3)
+    },
+    "interpolate": [
+        *AVERAGE_ERRORS,
+        ({"x": u8(2, 3)}, r"x must be \[N, C, L\]"),
+        ({"mode": "area"}, "mode must be one of nearest, .*, got 'area'"),
+        ({"mode": "linear"}, "mode 'linear' needs x of 3 dimensions, got 4"),
+        ({"mode": "nearest", "align_corners": True}, "mode 'nearest' takes no align_corners"),
+        ({"scale_factors": [2.0]}, "either size or scale_factors must be given, got both"),
+        ({"size": None}, "either size or scale_factors must be given, got none"),
+        ({"size": [0]}, r"size must be in \[1, 2\^31\), got \[0\]"),
+        ({"size": [1, 2, 3]}, "size must have 1 or 2 values"),
+        *(
+            ({"size": None, "scale_factors": [value]}, message)
+            for value, message in (
+                (0.0, "scale_factors must be positive and finite"),
+                (NAN, "scale_factors must be positive and finite"),
+                (1e300, r"sizes of y must be in \[1, 2\^31\)"),
+                (0.01, r"sizes of y must be in \[1, 2\^31\), got 0"),
+            )
+        ),
+    ],
     "mean": [
         *AVERAGE_ERRORS,
         ({"dim": [4]}, r"dim must be in \[-4, 3\], got 4"),
@@ -398,25 +456,37 @@ def test_every_op_has_errors():
         for schema in schemas
         if schema.name.startswith("qnative::")
     }
-    assert names == set(VALID) == set(ERRORS)
+    modules = [
+        importlib.import_module(path.stem) for path in Path(__file__).parent.glob("*_errors.py")
+    ]
+    assert all(set(module.VALID) == set(module.ERRORS) for module in modules)
+    assert names == {name for module in modules for name in module.VALID}
 
 
-@pytest.mark.parametrize("name", VALID)
-def test_arguments_are_valid_before_they_are_changed(name):
-    cpu = call(name, VALID[name])
-    meta = call(name, {key: to_meta(value) for key, value in VALID[name].items()})
+def check_valid(name, args):
+    """CPU and Meta agree on arguments without errors."""
+    cpu = call(name, args)
+    meta = call(name, {key: to_meta(value) for key, value in args.items()})
     for y, z in zip(cpu, meta, strict=True) if isinstance(cpu, tuple) else [(cpu, meta)]:
         assert (y.shape, y.dtype, y.stride()) == (z.shape, z.dtype, z.stride())
 
 
-@pytest.mark.parametrize("name, changes, message", cases(ERRORS))
-def test_error(name, changes, message):
-    args = {**VALID[name], **changes}
+def check_error(name, args, message):
     op = name.partition(".")[0]
     with pytest.raises(RuntimeError, match=f"qnative::{op}: .*{message}"):
         call(name, args)
     with pytest.raises(RuntimeError, match=f"qnative::{op}: .*{message}"):
         call(name, {key: to_meta(value) for key, value in args.items()})
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_arguments_are_valid_before_they_are_changed(name):
+    check_valid(name, VALID[name])
+
+
+@pytest.mark.parametrize("name, changes, message", cases(ERRORS))
+def test_error(name, changes, message):
+    check_error(name, {**VALID[name], **changes}, message)
 
 
 @pytest.mark.parametrize("name, changes, message", cases(VALUE_ERRORS))

@@ -33,6 +33,14 @@ def linear_args(x, y_dtype, *activation, bias=True):
     return (x, 0.1, 3, packed, scales(5), b, [5, 7], 0.7, 4, y_dtype, *activation)
 
 
+def float_linear_args(x, *activation, dynamic=False, bias=True):
+    b = torch.randn(5, generator=GENERATOR) if bias else None
+    if dynamic:
+        return (x, OPS.linear_pack(s8(5, 7)), scales(5), b, [5, 7], *activation)
+    weight = torch.randn(5, 7, generator=GENERATOR)
+    return (x, OPS.linear_fp16_pack(weight), b, [5, 7], *activation)
+
+
 def conv_args(x, weight, groups, padding, y_dtype=torch.uint8, stride=(1,), dilation=(1,)):
     packed = OPS.conv2d_pack(weight, groups)
     n = len(weight)
@@ -65,8 +73,58 @@ def binary_args(a, b, y_dtype=torch.uint8):
     return (a, 0.1, 3, b, 0.2, 4, 0.3, 5, y_dtype, "clamp", [0.0, 4.0])
 
 
+def rnn_args(gates, sizes, layers=1, bias=True, half=False):
+    """weights, weight_scales and biases of two directions a layer, sizes: input, hidden, proj."""
+    input_size, hidden, proj = sizes
+    weights, weight_scales, biases = [], [], []
+    for layer in range(layers):
+        for _ in range(2):
+            out = proj or hidden
+            shapes = [(gates * hidden, 2 * out if layer else input_size), (gates * hidden, out)]
+            for n, k in [*shapes, *([(proj, hidden)] if proj else [])]:
+                if half:
+                    weights.append(torch.randn((n + 15) // 16 * 16 * k, generator=GENERATOR).half())
+                else:
+                    weights.append(OPS.linear_pack(s8(n, k)))
+                    weight_scales.append(scales(n) / 100)
+            biases += [scales(gates * hidden), scales(gates * hidden)] if bias else []
+    return weights, weight_scales, biases
+
+
+def cell_args(gates, half=False):
+    weights, weight_scales, biases = rnn_args(gates, (4, 6, 0), half=half)
+    return weights[:2], weight_scales[:2], biases[:2], 4, 6
+
+
+STEPS = torch.tensor([3, 3, 1])
+
+
+def table(bits):
+    weight = torch.randn(9, 5, generator=GENERATOR)
+    packed = getattr(OPS, f"embedding_{bits}bit_pack")(weight)
+    return (packed,) if bits == 8 else (packed, 5)
+
+
+def bag_args(*first):
+    indices, offsets = torch.tensor([8, 0, 3, 3]), torch.tensor([0, 1, 1])
+    return [
+        (*first, indices.view(2, 2)),
+        (*first, indices.int(), offsets, 1),
+        (*first, indices, offsets, 0, torch.rand(4), True, 3),
+        (*first, indices[:0].view(2, 0), None, 2),
+    ]
+
+
 AVG = (0.1, 3, [3, 2], [2], [1], True, False, None, 0.2, 4, torch.int8)
 CASES = {
+    "embedding_8bit": [(*table(8), torch.tensor([[0, 8], [1, 1]])), (*table(8), torch.tensor(2))],
+    "embedding_4bit": [(*table(4), torch.tensor([0, 8]).int())],
+    "embedding_bag_8bit": bag_args(*table(8)),
+    "embedding_bag_4bit": bag_args(*table(4)),
+    "embedding_8bit_pack": [(torch.randn(4, 5),), (torch.randn(5, 4).half().t(),)],
+    "embedding_4bit_pack": [(torch.randn(4, 5),), (torch.randn(5, 4).t(),)],
+    "embedding_8bit_unpack": [table(8)],
+    "embedding_4bit_unpack": [table(4)],
     "quantize_per_tensor": [
         (torch.randn(2, 3, 4, 5), 0.1, 3, torch.uint8),
         (channels_last(torch.randn(2, 3, 4, 5)), 0.1, 3, torch.int8),
@@ -93,6 +151,32 @@ CASES = {
         linear_args(u8(7), torch.float32, "clamp", [-1.0, 1.0], bias=False),
         linear_args(u8(0, 7), torch.uint8),
         linear_args(u8(7, 4).t(), torch.uint8),
+    ],
+    "linear_dynamic": [
+        float_linear_args(torch.randn(4, 7), dynamic=True),
+        float_linear_args(torch.randn(2, 3, 7), "gelu", dynamic=True, bias=False),
+        float_linear_args(torch.randn(7, 4).t(), "clamp", [-1.0, 1.0], dynamic=True),
+        float_linear_args(torch.randn(0, 7), dynamic=True),
+    ],
+    "linear_dynamic_fp16": [
+        float_linear_args(torch.randn(4, 7)),
+        float_linear_args(torch.randn(7), "relu", bias=False),
+        float_linear_args(torch.randn(2, 0, 7), "tanh"),
+    ],
+    "linear_fp16": [
+        float_linear_args(torch.randn(4, 7).half()),
+        float_linear_args(torch.randn(7, 4).half().t(), "silu", bias=False),
+    ],
+    "linear_fp16_pack": [(torch.randn(5, 7),), (torch.randn(7, 40).half().t(),)],
+    "linear_fp16_unpack": [(OPS.linear_fp16_pack(torch.randn(5, 7)), [5, 7])],
+    "matmul": [
+        binary_args(u8(4, 7), u8(7, 5)),
+        binary_args(s8(2, 3, 4, 7), u8(2, 1, 5, 7).transpose(-1, -2), torch.int8),
+        binary_args(u8(7), s8(7), torch.float32),
+        binary_args(u8(2, 4, 7), s8(7)),
+        binary_args(u8(7), s8(3, 7, 2)),
+        binary_args(u8(0, 4, 7), s8(7, 2)),
+        binary_args(u8(4, 0), s8(0, 2)),
     ],
     "linear_pack": [(s8(5, 7),), (s8(7, 40).t(),)],
     "linear_unpack": [(OPS.linear_pack(s8(5, 7)), [5, 7])],
@@ -128,6 +212,41 @@ CASES = {
         ),
         ([u8(0), u8(2, 3)], [0.1, 0.2], [3, 4], -2, 0.3, 5, torch.int8),
     ],
+    "lstm": [
+        (torch.randn(5, 3, 4), None, None, *rnn_args(4, (4, 6, 0)), 4, 6, 0, 1, True, False),
+        (
+            *(torch.randn(3, 5, 4), torch.zeros(4, 3, 2), torch.zeros(4, 3, 6)),
+            *(*rnn_args(4, (4, 6, 2), 2, False, True), 4, 6, 2, 2, True, True),
+        ),
+        (torch.randn(5, 4), None, None, *rnn_args(4, (4, 6, 0)), 4, 6, 0, 1, True, False),
+        (torch.randn(5, 0, 4), None, None, *rnn_args(4, (4, 6, 0)), 4, 6, 0, 1, True, False),
+    ],
+    "lstm.data": [
+        (
+            *(torch.randn(7, 4), STEPS, torch.zeros(2, 3, 6), torch.zeros(2, 3, 6)),
+            *(*rnn_args(4, (4, 6, 0)), 4, 6, 0, 1, True),
+        ),
+    ],
+    "gru": [
+        (torch.randn(5, 3, 4), None, *rnn_args(3, (4, 6, 0)), 4, 6, 1, True, False),
+        (
+            *(torch.randn(3, 5, 4), torch.zeros(4, 3, 6), *rnn_args(3, (4, 6, 0), 2, half=True)),
+            *(4, 6, 2, True, True),
+        ),
+    ],
+    "gru.data": [
+        (
+            *(torch.randn(7, 4), STEPS, torch.zeros(2, 3, 6), *rnn_args(3, (4, 6, 0))),
+            *(4, 6, 1, True),
+        ),
+    ],
+    "lstm_cell": [
+        (torch.randn(3, 4), None, torch.zeros(3, 6), *cell_args(4)),
+        (torch.randn(4), None, None, *cell_args(4, True)),
+    ],
+    "gru_cell": [(torch.randn(3, 4), torch.zeros(3, 6), *cell_args(3))],
+    "rnn_tanh_cell": [(torch.randn(3, 4), None, *cell_args(1))],
+    "rnn_relu_cell": [(torch.randn(3, 4), None, *cell_args(1))],
     "lookup": [
         (u8(2, 3, 4, 5), s8(256)),
         (channels_last(s8(2, 3, 4, 5)), u8(256)),
@@ -142,6 +261,23 @@ CASES = {
     "adaptive_avg_pool2d": [
         (u8(2, 3, 6, 7), 0.1, 3, [1], 0.2, 4, torch.uint8),
         (channels_last(u8(2, 3, 6, 7)), 0.1, 3, [4, 3], 0.2, 4, torch.int8),
+    ],
+    "max_pool1d": [(u8(2, 3, 7), [3], [2], [1], [2], True), (s8(3, 7), [2])],
+    "max_pool3d": [
+        (u8(2, 3, 4, 6, 7), [2, 3, 2]),
+        (u8(2, 3, 4, 6, 7).to(memory_format=torch.channels_last_3d), [3], [2], [1], [1], True),
+        (s8(3, 4, 6, 7), [2]),
+    ],
+    "avg_pool1d": [(u8(2, 3, 7), 0.1, 3, [3], [2], [1], True, False, 0.2, 4, torch.int8)],
+    "avg_pool3d": [(u8(2, 3, 4, 6, 7), 0.1, 3, [3], *AVG[3:])],
+    "adaptive_avg_pool1d": [(s8(2, 3, 7), 0.1, 3, [4], 0.2, 4, torch.uint8)],
+    "adaptive_avg_pool3d": [(s8(2, 3, 4, 6, 7), 0.1, 3, [2, 3, 9], 0.2, 4, torch.uint8)],
+    "interpolate": [
+        (u8(2, 3, 6, 7), 0.1, 3, None, [2.0, 1.5], "nearest", None, 0.1, 3, torch.uint8),
+        (channels_last(u8(2, 3, 6, 7)), 0.1, 3, [9, 4], None, "bilinear", True, *AVG[-3:]),
+        (s8(2, 3, 6), 0.1, 3, None, [0.7], "linear", False, *AVG[-3:]),
+        (u8(2, 3, 4, 6, 7), 0.1, 3, [5], None, "trilinear", None, *AVG[-3:]),
+        (u8(0, 3, 6, 7), 0.1, 3, None, [2.0], "bicubic", None, *AVG[-3:]),
     ],
     "mean": [
         (u8(2, 3, 6, 7), 0.1, 3, [2, 3], False, 0.2, 4, torch.uint8),

@@ -35,7 +35,11 @@ def data() -> SimpleNamespace:
         contiguous=image,
         shift=torch.randn(64, generator=g),
         table=integers((256,), U8, g),
+        rows_of=torch.randn(2000, 64, generator=g),
+        embedding=OPS.embedding_8bit_pack(torch.randn(2000, 64, generator=g)),
+        indices=torch.randint(0, 2000, (500, 20), generator=g),
         linear=OPS.linear_pack(integers((64, 3136), S8, g)),
+        half=OPS.linear_fp16_pack(torch.randn(64, 3136, generator=g)),
         dense=OPS.conv2d_pack(integers((64, 64, 3, 3), S8, g), 1),
         depthwise=OPS.conv2d_pack(integers((64, 1, 3, 3), S8, g), 64),
     )
@@ -69,6 +73,17 @@ CASES = {
     "dequantize_per_channel": lambda d: OPS.dequantize_per_channel(d.image, d.scale, None, 1),
     "choose_qparams": lambda d: OPS.choose_qparams(d.real, U8)[0],
     "linear": lambda d: OPS.linear(d.rows, *Q, d.linear, d.scale, None, [64, 3136], *OUT),
+    "linear_dynamic": lambda d: OPS.linear_dynamic(
+        d.real.view(128, 3136), d.linear, d.scale, None, [64, 3136]
+    ),
+    "linear_dynamic_fp16": lambda d: OPS.linear_dynamic_fp16(
+        d.real.view(128, 3136), d.half, None, [64, 3136]
+    ),
+    "linear_fp16": lambda d: OPS.linear_fp16(
+        d.real.view(128, 3136).half(), d.half, None, [64, 3136]
+    ),
+    "matmul": lambda d: OPS.matmul(d.rows, *Q, d.rows.t(), *Q, 900.0, 3, U8),
+    "matmul batched": lambda d: OPS.matmul(d.image, *Q, d.image.mT, *Q, 900.0, 3, U8),
     "conv2d": lambda d: conv2d(d, d.dense, 1),
     "conv2d depthwise": lambda d: conv2d(d, d.depthwise, 64),
     "add": lambda d: OPS.add(d.image, *Q, d.image, *Q, *OUT),
@@ -76,9 +91,21 @@ CASES = {
     "mul": lambda d: OPS.mul(d.image, *Q, d.image, *Q, *OUT),
     "cat": lambda d: OPS.cat([d.image, d.image], [0.1, 0.2], [7, 7], 1, *OUT),
     "lookup": lambda d: OPS.lookup(d.image, d.table),
+    "embedding_8bit": lambda d: OPS.embedding_8bit(d.embedding, d.indices),
+    "embedding_4bit": lambda d: OPS.embedding_4bit(d.embedding, 128, d.indices),
+    "embedding_bag_8bit": lambda d: OPS.embedding_bag_8bit(d.embedding, d.indices),
+    "embedding_bag_4bit": lambda d: OPS.embedding_bag_4bit(d.embedding, 128, d.indices),
+    "embedding_8bit_pack": lambda d: OPS.embedding_8bit_pack(d.rows_of),
+    "embedding_4bit_pack": lambda d: OPS.embedding_4bit_pack(d.rows_of),
     "max_pool2d": lambda d: OPS.max_pool2d(d.image, [3], [2], [1]),
     "avg_pool2d": lambda d: OPS.avg_pool2d(d.image, *Q, [3], [2], [1], False, True, None, *OUT),
     "adaptive_avg_pool2d": lambda d: OPS.adaptive_avg_pool2d(d.image, *Q, [7], *OUT),
+    "max_pool1d": lambda d: OPS.max_pool1d(d.image.flatten(2), [3], [2], [1]),
+    "max_pool3d": lambda d: OPS.max_pool3d(d.image.unsqueeze(1), [3], [2], [1]),
+    "interpolate": lambda d: OPS.interpolate(d.image, *Q, None, [2.0], "bilinear", False, *OUT),
+    "interpolate nearest": lambda d: OPS.interpolate(
+        d.image, *Q, None, [2.0], "nearest", None, *OUT
+    ),
     "mean": lambda d: OPS.mean(d.image, *Q, [2, 3], False, *OUT),
     "layer_norm": lambda d: OPS.layer_norm(d.rows, *Q, [3136], None, None, 1e-5, *OUT),
     "group_norm": lambda d: group_norm(d, d.contiguous, 8),

@@ -141,10 +141,9 @@ void Avx2::interleave_cells(const Source (&rows)[kHeight], uint8_t* to, int64_t 
     row0 += cells * stride0;
     row1 += cells * stride1;
     to += cells * kCell;
-    count -= cells;
   };
-  for (; count >= 4; advance(4)) unroll<4>(cell);
-  for (; count > 0; advance(1)) cell(0);
+  for (; count >= 4; count -= 4, advance(4)) unroll<4>(cell);
+  for (; count > 0; --count, advance(1)) cell(0);
 }
 
 // kCount outputs of 8 bytes, 1, 2 or 4. Saturation does the lower clamp: what is below -32768 (and

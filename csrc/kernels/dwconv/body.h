@@ -102,11 +102,10 @@ template <class V, int kKernel, int kStride, int kRows>
       asm("" : "+r"(from[i]));  // or g++ 12 makes a vector of the pointers
     });
     at += columns * right;
-    left -= columns;
   };
-  while (left >= 4) tiles(std::integral_constant<int, 4>{});
-  if (left >= 2) tiles(std::integral_constant<int, 2>{});
-  if (left == 1) tiles(std::integral_constant<int, 1>{});
+  for (; left >= 4; left -= 4) tiles(std::integral_constant<int, 4>{});
+  if (left & 2) tiles(std::integral_constant<int, 2>{});
+  if (left & 1) tiles(std::integral_constant<int, 1>{});
 }
 
 template <class V, int kColumns>

@@ -5,6 +5,8 @@
 
 #include "gemm.h"
 #include "layout.h"
+#include "simd/activation.h"
+#include "simd/real_avx2.h"
 #include "simd/unroll.h"
 
 // Exact with 16-bit products: vpmaddubsw would be no faster (both are bound by two multiplications
@@ -97,28 +99,20 @@ void widen_panel(const int8_t* w, int64_t size, int8_t* wide) {
   store(std::integral_constant<int, 1>{});
 }
 
-// What turns sums of 16 columns into y, in vectors. y may alias anything as far as the compiler
+// What turns sums of 16 columns into bytes, in vectors. y may alias anything as far as the compiler
 // knows: read from Args, all of it would be read and broadcast again after every row.
-struct Columns {
-  explicit Columns(const Args& args, int64_t n)
-      : multiplier{_mm256_loadu_ps(args.multiplier + n), _mm256_loadu_ps(args.multiplier + n + 8)},
-        bias{_mm256_loadu_ps(args.bias + n), _mm256_loadu_ps(args.bias + n + 8)} {}
-
-  [[gnu::always_inline]] __m256 to_real(__m256i acc, int j) const {
-    return _mm256_fmadd_ps(_mm256_cvtepi32_ps(acc), multiplier[j], bias[j]);
-  }
-
-  __m256 multiplier[2];
-  __m256 bias[2];
-};
-
-struct Bytes : Columns {
+struct Bytes {
   Bytes(const Args& args, int64_t n)
-      : Columns(args, n),
+      : multiplier{_mm256_loadu_ps(args.multiplier + n), _mm256_loadu_ps(args.multiplier + n + 8)},
+        bias{_mm256_loadu_ps(args.bias + n), _mm256_loadu_ps(args.bias + n + 8)},
         hi(_mm256_set1_ps(static_cast<float>(args.requantize.hi - args.requantize.zero_point))),
         zero_point(_mm256_set1_epi16(static_cast<int16_t>(args.requantize.zero_point))),
         lo(_mm_set1_epi8(static_cast<int8_t>(args.requantize.lo))),
         flip(_mm_set1_epi8(static_cast<int8_t>(args.requantize.flip))) {}
+
+  [[gnu::always_inline]] __m256 to_real(__m256i acc, int j) const {
+    return _mm256_fmadd_ps(_mm256_cvtepi32_ps(acc), multiplier[j], bias[j]);
+  }
 
   // Saturation does the lower clamp: what is below -32768 (and INT_MIN, which cvtps gives below
   // int32) ends as 0 after the zero point is added.
@@ -138,20 +132,32 @@ struct Bytes : Columns {
     }
   }
 
+  __m256 multiplier[2];
+  __m256 bias[2];
   __m256 hi;
   __m256i zero_point;
   __m128i lo, flip;
 };
 
-struct Floats : Columns {
-  Floats(const Args& args, int64_t n)
-      : Columns(args, n), lo(_mm256_set1_ps(args.float_lo)), hi(_mm256_set1_ps(args.float_hi)) {}
-
-  [[gnu::always_inline]] void store(const __m256i (&acc)[2], float* y, int64_t columns) const {
+// acc: [rows][2]. Apart from the tiles, because the memory traffic of float output hides the detour
+// through the stack, and twelve unrolled copies would be most of the code.
+[[gnu::noinline]] void store_float(const Args& args, const __m256i* acc, int64_t rows, int64_t m,
+                                   int64_t n, int64_t columns) {
+  const __m256 lo = _mm256_set1_ps(args.float_lo);
+  const __m256 hi = _mm256_set1_ps(args.float_hi);
+  for (int64_t i = 0; i < rows; ++i) {
+    float* y = static_cast<float*>(args.y) + (m + i) * args.y_stride + n;
     __m256 r[2];
     for (int j = 0; j < 2; ++j) {
+      __m256 multiplier = _mm256_loadu_ps(args.multiplier + n + 8 * j);
+      if (args.row_multiplier != nullptr) {
+        multiplier = _mm256_mul_ps(multiplier, _mm256_set1_ps(args.row_multiplier[m + i]));
+      }
+      r[j] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(acc[i * 2 + j]), multiplier,
+                             _mm256_loadu_ps(args.bias + n + 8 * j));
+      r[j] = activate<RealAvx2>(args.activation, r[j]);
       // The second operand is what min and max give for NaN.
-      r[j] = _mm256_min_ps(hi, _mm256_max_ps(lo, to_real(acc[j], j)));
+      r[j] = _mm256_min_ps(hi, _mm256_max_ps(lo, r[j]));
     }
     if (columns >= 16) {
       _mm256_storeu_ps(y, r[0]);
@@ -160,9 +166,7 @@ struct Floats : Columns {
       memcpy(y, r, columns * sizeof(float));
     }
   }
-
-  __m256 lo, hi;
-};
+}
 
 template <int kRows, bool kWidePanel>
 void tile(const Args& args, const int16_t* x, const int8_t* w, int64_t m, int64_t n,
@@ -175,6 +179,16 @@ void tile(const Args& args, const int16_t* x, const int8_t* w, int64_t m, int64_
       acc[i][j] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(args.start + n + 8 * j));
     }
   });
+  if (args.row_factor != nullptr) {
+    const auto* factors = reinterpret_cast<const __m256i*>(args.column_factor + n);
+    unroll<kRows>([&](auto i) __attribute__((always_inline)) {
+      const __m256i factor = _mm256_set1_epi32(args.row_factor[m + i]);
+      for (int j = 0; j < 2; ++j) {
+        const __m256i product = _mm256_mullo_epi32(factor, _mm256_loadu_si256(factors + j));
+        acc[i][j] = _mm256_add_epi32(acc[i][j], product);
+      }
+    });
+  }
   const auto step = [&](__m256i w0, __m256i w1, const int16_t* pair)
                         __attribute__((always_inline)) {
                           unroll<kRows>([&](auto i) __attribute__((always_inline)) {
@@ -200,11 +214,11 @@ void tile(const Args& args, const int16_t* x, const int8_t* w, int64_t m, int64_
   }
   const int64_t y_stride = args.y_stride;
   if (args.float_output) {
-    const Floats output(args, n);
-    float* y = static_cast<float*>(args.y) + m * y_stride + n;
+    __m256i copy[kRows * 2];
     unroll<kRows>([&](auto i) __attribute__((always_inline)) {
-      output.store(acc[i], y + i * y_stride, columns);
+      for (int j = 0; j < 2; ++j) copy[i * 2 + j] = acc[i][j];
     });
+    store_float(args, copy, kRows, m, n, columns);
   } else {
     const Bytes output(args, n);
     uint8_t* y = static_cast<uint8_t*>(args.y) + m * y_stride + n;

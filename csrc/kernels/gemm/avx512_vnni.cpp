@@ -1,6 +1,8 @@
 #include "gemm.h"
 #include "layout.h"
+#include "simd/activation.h"
 #include "simd/intrinsics_avx512.h"
+#include "simd/real_avx512.h"
 #include "simd/unroll.h"
 
 namespace qnative::gemm {
@@ -90,9 +92,13 @@ template <int kRows, int kVectors>
   for (int64_t i = 0; i < rows; ++i) {
     float* y = static_cast<float*>(args.y) + (m + i) * args.y_stride + n;
     for (int64_t j = 0; j < vectors; ++j) {
-      __m512 r = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i * vectors + j]),
-                                 _mm512_loadu_ps(args.multiplier + n + 16 * j),
+      __m512 multiplier = _mm512_loadu_ps(args.multiplier + n + 16 * j);
+      if (args.row_multiplier != nullptr) {
+        multiplier = _mm512_mul_ps(multiplier, _mm512_set1_ps(args.row_multiplier[m + i]));
+      }
+      __m512 r = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i * vectors + j]), multiplier,
                                  _mm512_loadu_ps(args.bias + n + 16 * j));
+      r = activate<RealAvx512>(args.activation, r);
       // The second operand is what min and max give for NaN.
       r = _mm512_min_ps(hi, _mm512_max_ps(lo, r));
       const int64_t left = columns - 16 * j;
@@ -126,18 +132,34 @@ template <int kRows, int kVectors>
   return _mm512_set1_epi32(group);
 }
 
+// What the sums begin with.
+template <int kRows, int kVectors>
+[[gnu::always_inline]] inline void load_start(const Args& args, __m512i (&acc)[kRows][kVectors],
+                                              int64_t m, int64_t n) {
+  unroll<kRows>([&](auto i) __attribute__((always_inline)) {
+    unroll<kVectors>([&](auto j) __attribute__((always_inline)) {
+      acc[i][j] = _mm512_loadu_si512(args.start + n + 16 * j);
+    });
+  });
+  if (args.row_factor == nullptr) return;
+  const int32_t* column_factor = args.column_factor + n;
+  unroll<kRows>([&](auto i) __attribute__((always_inline)) {
+    const __m512i factor = _mm512_set1_epi32(args.row_factor[m + i]);
+    unroll<kVectors>([&](auto j) __attribute__((always_inline)) {
+      acc[i][j] = _mm512_add_epi32(
+          acc[i][j], _mm512_mullo_epi32(factor, _mm512_loadu_si512(column_factor + 16 * j)));
+    });
+  });
+}
+
 template <int kRows, int kVectors>
 void tile(const Args& args, int64_t m, int64_t n, int64_t columns) {
   const int64_t panel = panel_size(args.segments, args.segment_size);
   const int8_t* w = args.weight + n / kPanelColumns * panel;
   const uint8_t* row[kRows];
   __m512i acc[kRows][kVectors];
-  unroll<kRows>([&](auto i) __attribute__((always_inline)) {
-    row[i] = x_row(args, m + i);
-    unroll<kVectors>([&](auto j) __attribute__((always_inline)) {
-      acc[i][j] = _mm512_loadu_si512(args.start + n + 16 * j);
-    });
-  });
+  unroll<kRows>([&](auto i) __attribute__((always_inline)) { row[i] = x_row(args, m + i); });
+  load_start(args, acc, m, n);
   for (int64_t s = 0; s < args.segments; ++s) {
     const int64_t end = args.segment_offset[s] + args.segment_size;
     for (int64_t k = args.segment_offset[s]; k < end; k += kGroup) {
@@ -163,8 +185,10 @@ void row_tile(const Args& args, int64_t m, int64_t n, int64_t columns) {
   const int64_t panel = panel_size(args.segments, args.segment_size);
   const int8_t* w = args.weight + n / kPanelColumns * panel;
   __m512i acc[kSteps][kVectors];
+  __m512i sum[1][kVectors];
+  load_start(args, sum, m, n);
   unroll<kVectors>([&](auto j) __attribute__((always_inline)) {
-    acc[0][j] = _mm512_loadu_si512(args.start + n + 16 * j);
+    acc[0][j] = sum[0][j];
     unroll<kSteps - 1>(
         [&](auto u) __attribute__((always_inline)) { acc[u + 1][j] = _mm512_setzero_si512(); });
   });
@@ -188,7 +212,6 @@ void row_tile(const Args& args, int64_t m, int64_t n, int64_t columns) {
       w += kStepBytes;
     }
   }
-  __m512i sum[1][kVectors];
   unroll<kVectors>([&](auto j) __attribute__((always_inline)) {
     sum[0][j] = acc[0][j];
     unroll<kSteps - 1>([&](auto u) __attribute__((always_inline)) {

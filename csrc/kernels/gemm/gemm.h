@@ -5,17 +5,23 @@
 #include <limits>
 #include <span>
 
+#include "float_activation.h"
 #include "isa.h"
 #include "requantize.h"
 
 // Matrix product of uint8 rows with packed int8 weights, exact in int32 (modulo 2^32), and
 // convolution as such a product:
 //
-//   acc[i][n] = start[n] + sum_{s < segments} sum_{k < segment_size}
+//   acc[i][n] = start[n] + row_factor[i] * column_factor[n] + sum_{s < segments} sum_{k <
+//   segment_size}
 //                            x[row(i) + segment_offset[s] + k] * w[n][s][k]
 //   row(i)    = row_offset ? row_offset[i] : i * x_stride
 //   r         = fma(float(acc), multiplier[n], bias[n])
-//   y[i][n]   = requantize(r), or for float output r clamped to [float_lo, float_hi], NaN kept
+//   y[i][n]   = requantize(r), or for float output activation(r) clamped to [float_lo, float_hi],
+//               NaN kept
+//
+// The factors undo zero points of rows. Float output may have a scale for each row too: multiplier
+// [n] is then float(row_multiplier[i] * multiplier[n]).
 //
 // A linear layer has one segment. A convolution over NHWC input has one segment a kernel row, since
 // KW * C bytes of a kernel row are contiguous, and rows that overlap: no im2col.
@@ -39,6 +45,10 @@ struct Args {
   Requantize requantize;  // for uint8 output
   float float_lo;         // for float output; -inf and inf when there is no clamp
   float float_hi;
+  FloatActivation activation = FloatActivation::kNone;  // for float output
+  const int32_t* row_factor = nullptr;                  // [m] or null: 0
+  const int32_t* column_factor = nullptr;               // [round_up(n, 16)] with row_factor
+  const float* row_multiplier = nullptr;                // [m] or null: 1; for float output
 };
 
 // Computes rows [m_begin, m_end) and columns [n_begin, min(n_end, n)); n_begin is a multiple of 16.
@@ -62,5 +72,16 @@ int64_t packed_size(int64_t n, int64_t segments, int64_t segment_size);  // pane
 void pack(const int8_t* weight, int64_t n, int64_t segments, int64_t segment_size, int8_t* packed);
 void unpack(const int8_t* packed, int64_t n, int64_t segments, int64_t segment_size,
             int8_t* weight);
+
+// An 8-bit matrix [k][n] of any strides, whose bytes with `flip` turned over are int8.
+struct Matrix {
+  const uint8_t* data;
+  int64_t k, n;
+  int64_t k_stride, n_stride;
+  uint8_t flip;
+};
+// Panels [begin, end) of 16 columns of the matrix, of one segment of k bytes, and their column
+// sums. packed, sums: of the first of these panels.
+void pack_panels(const Matrix& matrix, int64_t begin, int64_t end, int8_t* packed, int32_t* sums);
 
 }  // namespace qnative::gemm

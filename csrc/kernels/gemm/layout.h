@@ -1,17 +1,15 @@
 #pragma once
 
+#include "blocks.h"
 #include "gemm.h"
 
-// What the files of this family share: the packed layout in numbers, and the blocking of rows.
+// What the files of this family share: the packed layout in numbers, and avx2.cpp's scratch.
 namespace qnative::gemm {
 namespace {
 
 constexpr int64_t kPanelColumns = 16;
 constexpr int64_t kGroup = 4;  // consecutive k of one column, a 32-bit lane
 constexpr int64_t kStepBytes = kPanelColumns * kGroup;
-
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 // Bytes of one panel: 16 columns of every segment.
 inline int64_t panel_size(int64_t segments, int64_t segment_size) {
@@ -26,14 +24,6 @@ inline int64_t row_size(const Args& args) {
 inline const uint8_t* x_row(const Args& args, int64_t i) {
   return args.x + (args.row_offset != nullptr ? args.row_offset[i] : i * args.x_stride);
 }
-
-// `rows` rows in ceil(rows / max_rows) blocks that differ by one row at most: blocks() of them, the
-// first `larger` have size + 1 rows. A last block of one or two rows would waste most of a tile.
-struct Blocks {
-  Blocks(int64_t rows, int64_t max_rows)
-      : count(ceil_div(rows, max_rows)), size(rows / count), larger(rows % count) {}
-  int64_t count, size, larger;
-};
 
 // avx2.cpp copies a block of rows into scratch as int16. The block stays in the L2 cache, and the
 // height of a tile is the least. Odd strides in units of 64 bytes keep the rows of a tile out of

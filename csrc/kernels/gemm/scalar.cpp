@@ -3,16 +3,22 @@
 
 #include "gemm.h"
 #include "layout.h"
+#include "simd/activation.h"
+#include "simd/real_scalar.h"
 
 namespace qnative::gemm {
 namespace {
 
-int32_t dot(const Args& args, const uint8_t* row, int64_t n) {
+int32_t accumulate(const Args& args, int64_t i, int64_t n) {
+  const uint8_t* row = x_row(args, i);
   const int64_t groups = ceil_div(args.segment_size, kGroup);
   const int8_t* column = args.weight +
                          n / kPanelColumns * panel_size(args.segments, args.segment_size) +
                          n % kPanelColumns * kGroup;
   uint32_t acc = static_cast<uint32_t>(args.start[n]);
+  if (args.row_factor != nullptr) {
+    acc += static_cast<uint32_t>(args.row_factor[i]) * static_cast<uint32_t>(args.column_factor[n]);
+  }
   for (int64_t s = 0; s < args.segments; ++s) {
     const uint8_t* x = row + args.segment_offset[s];
     const int8_t* w = column + s * groups * kStepBytes;
@@ -29,16 +35,19 @@ Fn scalar;
 void scalar(const Args& args, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end,
             std::byte*) {
   for (int64_t i = m_begin; i < m_end; ++i) {
-    const uint8_t* row = x_row(args, i);
     for (int64_t n = n_begin; n < std::min(n_end, args.n); ++n) {
-      const float acc = static_cast<float>(dot(args, row, n));
-      const float r = std::fma(acc, args.multiplier[n], args.bias[n]);
+      const float acc = static_cast<float>(accumulate(args, i, n));
       const int64_t at = i * args.y_stride + n;
+      float multiplier = args.multiplier[n];
       if (args.float_output) {
+        if (args.row_multiplier != nullptr) multiplier *= args.row_multiplier[i];
+        const float r =
+            activate<RealScalar>(args.activation, std::fma(acc, multiplier, args.bias[n]));
         const float above = r < args.float_lo ? args.float_lo : r;
         static_cast<float*>(args.y)[at] = above > args.float_hi ? args.float_hi : above;
       } else {
-        static_cast<uint8_t*>(args.y)[at] = requantize(r, args.requantize);
+        static_cast<uint8_t*>(args.y)[at] =
+            requantize(std::fma(acc, multiplier, args.bias[n]), args.requantize);
       }
     }
   }

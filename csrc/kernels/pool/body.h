@@ -70,6 +70,14 @@ struct Largest {
     for (int64_t i = 1; i < count; ++i) most.include(load(p + i * stride));
     return most;
   }
+
+  // of(p, stride, count) of `groups` >= 1 groups of pixels that lie `group_stride` bytes apart.
+  static Largest of(const uint8_t* p, int64_t stride, int64_t count, int64_t group_stride,
+                    int64_t groups) {
+    Largest most = of(p, stride, count);
+    for (int64_t i = 1; i < groups; ++i) most.include(of(p + i * group_stride, stride, count));
+    return most;
+  }
 };
 
 template <class V, bool is_signed>
@@ -84,7 +92,7 @@ struct MaxBlock {
     const int64_t step = w.pixel_stride > 0 ? w.output_stride / w.pixel_stride : 0;
     const bool overlap = step > 0 && step * w.pixel_stride == w.output_stride && w.outputs > 1 &&
                          w.columns <= kColumns / 2 &&
-                         w.rows * w.columns > w.rows * step + w.columns;
+                         w.planes * w.rows * (w.columns - step) > w.columns;
     overlap ? run_columns<kSide, n>(w.x + c, step, y + c) : run_windows<kSide, n>(w.x + c, y + c);
   }
 
@@ -93,9 +101,10 @@ struct MaxBlock {
     using Most = Largest<V, is_signed, n>;
     const Window w = sized<kSide>(window);
     for (int64_t o = 0; o < w.outputs; ++o, x += w.output_stride, to += w.channels) {
-      Most most = Most::of(x, w.pixel_stride, w.columns);
-      for (int64_t i = 1; i < w.rows; ++i) {
-        most.include(Most::of(x + i * w.row_stride, w.pixel_stride, w.columns));
+      Most most = Most::of(x, w.pixel_stride, w.columns, w.row_stride, w.rows);
+      for (int64_t p = 1; p < w.planes; ++p) {
+        most.include(
+            Most::of(x + p * w.plane_stride, w.pixel_stride, w.columns, w.row_stride, w.rows));
       }
       most.store(to);
     }
@@ -112,7 +121,7 @@ struct MaxBlock {
       const int64_t outputs = left < most_outputs ? left : most_outputs;
       const int64_t count = (outputs - 1) * step + w.columns;
       for (int64_t j = 0; j < count; ++j, x += w.pixel_stride) {
-        Most::of(x, w.row_stride, w.rows).store(columns + j * n);
+        Most::of(x, w.row_stride, w.rows, w.plane_stride, w.planes).store(columns + j * n);
       }
       x -= (w.columns - step) * w.pixel_stride;
       for (int64_t o = 0; o < outputs; ++o, to += w.channels) {
@@ -161,19 +170,23 @@ struct Sum {
   void add_small(const Window& w, const uint8_t* x) {
     typename V::Words sum[vectors];
     for (int v = 0; v < vectors; ++v) sum[v] = V::words(0);
-    for (int64_t i = 0; i < w.rows; ++i, x += w.row_stride) {
-      add_pixels(sum, x, w.pixel_stride, w.columns);
+    for (int64_t p = 0; p < w.planes; ++p, x += w.plane_stride) {
+      for (int64_t i = 0; i < w.rows; ++i) {
+        add_pixels(sum, x + i * w.row_stride, w.pixel_stride, w.columns);
+      }
     }
     for (int v = 0; v < vectors; ++v) total[v] = V::add_words(total[v], sum[v]);
   }
 
   void add_any(Window w, const uint8_t* x) {
-    const int64_t rows = w.rows, columns = w.columns;
-    w.rows = 1;
-    for (int64_t i = 0; i < rows; ++i, x += w.row_stride) {
+    const int64_t rows = w.planes * w.rows, columns = w.columns, rows_of_plane = w.rows;
+    w.planes = w.rows = 1;
+    for (int64_t i = 0; i < rows; ++i) {
+      const uint8_t* row =
+          x + i / rows_of_plane * w.plane_stride + i % rows_of_plane * w.row_stride;
       for (int64_t j = 0; j < columns; j += kPixels) {
         w.columns = columns - j < kPixels ? columns - j : kPixels;
-        add_small(w, x + j * w.pixel_stride);
+        add_small(w, row + j * w.pixel_stride);
       }
     }
   }
@@ -192,7 +205,7 @@ struct MeanBlock {
   void run(int64_t c) const {
     constexpr int kPart = n < V::kBytes ? n : V::kBytes, kVectors = n / kPart;
     const Window w = sized<kSide>(window);
-    const bool small = w.rows * w.columns <= Sum<V, kPart, kVectors>::kPixels;
+    const bool small = w.planes * w.rows * w.columns <= Sum<V, kPart, kVectors>::kPixels;
     const uint8_t* x = w.x + c;
     uint8_t* to = y + c;
     for (int64_t o = 0; o < w.outputs; ++o, x += w.output_stride, to += w.channels) {
@@ -243,10 +256,12 @@ void sum_narrow(const Window& window, const uint8_t* x, uint8_t flip, int32_t* t
     const int c = static_cast<int>(byte[i]);
     if (c < step) totals[c % window.channels] += sums[i];
   }
-  for (int64_t i = 0; i < window.rows; ++i) {
-    const uint8_t* p = x + i * window.row_stride;
-    for (int64_t j = wide.columns * step; j < row; ++j) {
-      totals[j % window.channels] += p[j] ^ flip;
+  for (int64_t p = 0; p < window.planes; ++p, x += window.plane_stride) {
+    for (int64_t i = 0; i < window.rows; ++i) {
+      const uint8_t* from = x + i * window.row_stride;
+      for (int64_t j = wide.columns * step; j < row; ++j) {
+        totals[j % window.channels] += from[j] ^ flip;
+      }
     }
   }
 }
@@ -254,10 +269,14 @@ void sum_narrow(const Window& window, const uint8_t* x, uint8_t flip, int32_t* t
 template <class V>
 void run_mean(Window window, uint8_t x_flip, int32_t x_zero_point, float multiplier,
               const Requantize& q, uint8_t* y) {
-  const int32_t start = -x_zero_point * static_cast<int32_t>(window.rows * window.columns);
-  if (window.row_stride == window.columns * window.pixel_stride) {
+  const int32_t start =
+      -x_zero_point * static_cast<int32_t>(window.planes * window.rows * window.columns);
+  // Rows without gaps between them are one, and so are planes.
+  for (int i = 0; i < 2 && window.row_stride == window.columns * window.pixel_stride; ++i) {
     window.columns *= window.rows;
-    window.rows = 1;
+    window.rows = window.planes;
+    window.row_stride = window.plane_stride;
+    window.planes = 1;
   }
   const bool narrow = is_narrow<V>(window);
   if (window.channels < 8 && !narrow) {

@@ -6,17 +6,19 @@
 #include "isa.h"
 #include "requantize.h"
 
-// Pooling windows over NHWC data, of a run of output pixels: which windows there are, padding and
-// ceil_mode are the caller's business.
+// Pooling windows over NHWC and NDHWC data, of a run of output pixels: which windows there are,
+// padding and ceil_mode are the caller's business.
 namespace qnative::pool {
 
 struct Window {
   const uint8_t* x;                  // first pixel of the first window
   int64_t row_stride, pixel_stride;  // bytes between window rows and between pixels of a row
-  int64_t rows, columns;             // both >= 1; rows * columns < 2^23
+  int64_t rows, columns;             // both >= 1; planes * rows * columns < 2^23
   int64_t channels;                  // contiguous in every pixel
   int64_t outputs = 1;               // windows of this size, with their first pixels
   int64_t output_stride = 0;         // so many bytes apart
+  int64_t planes = 1;                // rows x columns pixels each, >= 1
+  int64_t plane_stride = 0;          // bytes
 };
 
 // y[o * channels + c] = max over window o of x[c] ^ flip, then ^ flip (flip 0x80 for int8).

@@ -217,6 +217,16 @@ struct Avx2 {
             _mm256_add_epi32(sum.d, _mm256_madd_epi16(d, d))};
   }
 
+  // Part: one of the four vectors of Floats
+
+  using Part = __m256;
+  static constexpr int kFloats = 8;
+  static Part load_part(const float* p) { return _mm256_loadu_ps(p); }
+  static void store_part(float* p, Part x) { _mm256_storeu_ps(p, x); }
+  static Part part(float x) { return _mm256_set1_ps(x); }
+  static Part mul(Part x, Part y) { return _mm256_mul_ps(x, y); }
+  static Part fma(Part x, Part y, Part z) { return _mm256_fmadd_ps(x, y, z); }
+
  private:
   static __m256 nan_to_zero(__m256 x) { return _mm256_and_ps(x, _mm256_cmp_ps(x, x, _CMP_ORD_Q)); }
 };

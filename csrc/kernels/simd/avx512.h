@@ -193,6 +193,16 @@ struct Avx512 {
             _mm512_add_epi32(sum.d, _mm512_madd_epi16(d, d))};
   }
 
+  // Part
+
+  using Part = __m512;
+  static constexpr int kFloats = 16;
+  static Part load_part(const float* p) { return _mm512_loadu_ps(p); }
+  static void store_part(float* p, Part x) { _mm512_storeu_ps(p, x); }
+  static Part part(float x) { return _mm512_set1_ps(x); }
+  static Part mul(Part x, Part y) { return _mm512_mul_ps(x, y); }
+  static Part fma(Part x, Part y, Part z) { return _mm512_fmadd_ps(x, y, z); }
+
  private:
   static __mmask64 first(int64_t n) { return n >= 64 ? ~uint64_t{0} : (uint64_t{1} << n) - 1; }
   static __mmask16 part(__mmask64 mask, int i) { return static_cast<__mmask16>(mask >> 16 * i); }

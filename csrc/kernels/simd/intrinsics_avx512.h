@@ -125,6 +125,23 @@ inline ToV convert_lanes(const FromV& from, Convert convert) {
       a, [](uint32_t v) { return (uint8_t)(v < 255 ? v : 255); });
 }
 
+[[maybe_unused]] inline __m512 emulated_cvtph_ps(__m256i a) {
+  __m128i half[2];
+  memcpy(half, &a, sizeof(half));
+  const __m256 wide[2] = {_mm256_cvtph_ps(half[0]), _mm256_cvtph_ps(half[1])};
+  __m512 out;
+  memcpy(&out, wide, sizeof(out));
+  return out;
+}
+[[maybe_unused]] inline __m256i emulated_cvtps_ph(__m512 a) {
+  __m256 wide[2];
+  memcpy(wide, &a, sizeof(wide));
+  const __m128i half[2] = {_mm256_cvtps_ph(wide[0], 0), _mm256_cvtps_ph(wide[1], 0)};
+  __m256i out;
+  memcpy(&out, half, sizeof(out));
+  return out;
+}
+
 template <class T, class V, class From>
 inline V masked_load(uint64_t mask, const From* from) {
   Lanes<T, V> out;
@@ -161,6 +178,8 @@ inline void masked_store(To* to, uint64_t mask, const V& v) {
 #undef _mm512_cvtepi32_epi8
 #undef _mm512_cvtusepi32_epi8
 #undef _mm512_reduce_add_epi32
+#undef _mm512_cvtph_ps
+#undef _mm512_cvtps_ph
 #define _mm512_cvtps_epi32(a) qnative::emulated_cvtps_epi32(a)
 #define _mm512_cvtepi32_ps(a) qnative::emulated_cvtepi32_ps(a)
 #define _mm512_cvtepu8_epi32(a) qnative::emulated_cvtepu8_epi32(a)
@@ -169,6 +188,8 @@ inline void masked_store(To* to, uint64_t mask, const V& v) {
 #define _mm512_cvtepi32_epi8(a) qnative::emulated_cvtepi32_epi8(a)
 #define _mm512_cvtusepi32_epi8(a) qnative::emulated_cvtusepi32_epi8(a)
 #define _mm512_reduce_add_epi32(a) qnative::emulated_reduce_add_epi32(a)
+#define _mm512_cvtph_ps(a) qnative::emulated_cvtph_ps(a)
+#define _mm512_cvtps_ph(a, rounding) qnative::emulated_cvtps_ph(a)
 
 // SIMDe 0.7.4 has the function, under a macro of four arguments.
 #undef _mm512_madd_epi16

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <cstdint>
+
+namespace qnative {
+namespace {
+
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+
+// `rows` rows in ceil(rows / max_rows) blocks that differ by one row at most: blocks() of them, the
+// first `larger` have size + 1 rows. A last block of one or two rows would waste most of a tile.
+struct Blocks {
+  Blocks(int64_t rows, int64_t max_rows)
+      : count(ceil_div(rows, max_rows)), size(rows / count), larger(rows % count) {}
+  int64_t count, size, larger;
+};
+
+}  // namespace
+}  // namespace qnative

@@ -1,0 +1,13 @@
+#include "simd/avx2.h"
+
+#include "body.h"
+
+namespace qnative::interpolate {
+
+void row_avx2(const RowArgs& args, const uint8_t* x, float* wide, float* t) {
+  run_row<Avx2>(args, x, wide, t);
+}
+
+void column_avx2(const ColumnArgs& args, int64_t n, uint8_t* y) { run_column<Avx2>(args, n, y); }
+
+}  // namespace qnative::interpolate

@@ -1,0 +1,92 @@
+#pragma once
+
+#include "interpolate.h"
+#include "simd/requantize.h"
+
+namespace qnative::interpolate {
+namespace {
+
+template <class V>
+void widen_row(const RowArgs& args, const uint8_t* x, float* wide) {
+  const typename V::Bytes flip = V::bytes(args.flip);
+  const typename V::Floats bias = V::floats(V::kBias + static_cast<float>(args.zero_point));
+  const auto centred = [&](typename V::Bytes bytes) {
+    return V::sub(V::widen(V::spread(V::exclusive_or(bytes, flip))), bias);
+  };
+  const int64_t n = args.pixels * args.channels;
+  int64_t i = 0;
+  for (; i + V::kBytes <= n; i += V::kBytes) V::store(wide + i, centred(V::load(x + i)));
+  V::store(wide + i, centred(V::load(x + i, n - i)));
+}
+
+// Each pixel in whole vectors: what is written after its channels is overwritten by the next one.
+template <class V, int taps>
+void run_vectors(const RowArgs& args, const float* wide, float* t) {
+  const int32_t* index = args.index;
+  const float* weight = args.weight;
+  for (int64_t o = 0; o < args.outputs; ++o, index += taps, weight += taps, t += args.channels) {
+    for (int64_t c = 0; c < args.channels; c += V::kFloats) {
+      const auto value = [&](int k) { return V::load_part(wide + index[k] * args.channels + c); };
+      typename V::Part sum = V::mul(value(0), V::part(weight[0]));
+      for (int k = 1; k < taps; ++k) sum = V::fma(value(k), V::part(weight[k]), sum);
+      V::store_part(t + c, sum);
+    }
+  }
+}
+
+// For pixels of one value.
+template <int taps>
+void run_values(const RowArgs& args, const float* wide, float* t) {
+  const int32_t* index = args.index;
+  const float* weight = args.weight;
+  for (int64_t o = 0; o < args.outputs; ++o, index += taps, weight += taps) {
+    float sum = wide[index[0]] * weight[0];
+    for (int k = 1; k < taps; ++k) sum = __builtin_fmaf(wide[index[k]], weight[k], sum);
+    t[o] = sum;
+  }
+}
+
+template <class V, int taps>
+void run_taps(const RowArgs& args, const float* wide, float* t) {
+  args.channels == 1 ? run_values<taps>(args, wide, t) : run_vectors<V, taps>(args, wide, t);
+}
+
+template <class V>
+void run_row(const RowArgs& args, const uint8_t* x, float* wide, float* t) {
+  widen_row<V>(args, x, wide);
+  if (args.taps == 1) return run_taps<V, 1>(args, wide, t);
+  if (args.taps == 2) return run_taps<V, 2>(args, wide, t);
+  run_taps<V, 4>(args, wide, t);
+}
+
+template <class V, int rows, int planes>
+void run_columns(const ColumnArgs& args, int64_t n, uint8_t* y) {
+  using Floats = typename V::Floats;
+  const VectorRequantize<V> requantize(args.requantize);
+  const Floats multiplier = V::floats(args.multiplier);
+  const auto plane = [&](int p, int64_t i) {
+    const auto value = [&](int j) { return V::load(args.t[p * rows + j] + i); };
+    Floats sum = V::mul(value(0), V::floats(args.row_weight[0]));
+    for (int j = 1; j < rows; ++j) sum = V::fma(value(j), V::floats(args.row_weight[j]), sum);
+    return sum;
+  };
+  for (int64_t i = 0; i < n; i += V::kBytes) {
+    Floats sum = V::mul(plane(0, i), V::floats(args.plane_weight[0]));
+    for (int p = 1; p < planes; ++p) {
+      sum = V::fma(plane(p, i), V::floats(args.plane_weight[p]), sum);
+    }
+    const typename V::Bytes bytes = V::collect(requantize(V::mul(sum, multiplier)));
+    n - i >= V::kBytes ? V::store(y + i, bytes) : V::store(y + i, bytes, n - i);
+  }
+}
+
+template <class V>
+void run_column(const ColumnArgs& args, int64_t n, uint8_t* y) {
+  if (args.planes == 2) return run_columns<V, 2, 2>(args, n, y);
+  if (args.rows == 1) return run_columns<V, 1, 1>(args, n, y);
+  if (args.rows == 2) return run_columns<V, 2, 1>(args, n, y);
+  run_columns<V, 4, 1>(args, n, y);
+}
+
+}  // namespace
+}  // namespace qnative::interpolate

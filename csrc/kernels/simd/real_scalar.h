@@ -1,0 +1,49 @@
+#pragma once
+
+// One float32 as the verbs of simd/real_avx2.h and simd/real_avx512.h: the specification of what
+// is written over them.
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+namespace qnative {
+namespace {
+
+struct RealScalar {
+  using F = float;
+  static constexpr int kLanes = 1;
+  static F set(float x) { return x; }
+  static F add(F x, F y) { return x + y; }
+  static F sub(F x, F y) { return x - y; }
+  static F mul(F x, F y) { return x * y; }
+  static F div(F x, F y) { return x / y; }
+  static F fma(F x, F y, F z) { return fmaf(x, y, z); }
+  // x < y ? x : y and x > y ? x : y, so y where one of them is NaN.
+  static F min(F x, F y) { return x < y ? x : y; }
+  static F max(F x, F y) { return x > y ? x : y; }
+  static F abs(F x) { return from_bits(bits(x) & 0x7fffffffU); }
+  // The absolute value of x with the sign of y.
+  static F copysign(F x, F y) {
+    return from_bits((bits(x) & 0x7fffffffU) | (bits(y) & 0x80000000U));
+  }
+  // x < y ? a : b
+  static F less(F x, F y, F a, F b) { return x < y ? a : b; }
+  // 2^n for n = -126..127, and infinity for 128: t = 1.5 * 2^23 + n.
+  static F exp2_of(F t) { return from_bits((bits(t) << 23) + 0x3f800000U); }
+
+ private:
+  static uint32_t bits(float x) {
+    uint32_t b;
+    memcpy(&b, &x, sizeof(b));
+    return b;
+  }
+  static float from_bits(uint32_t b) {
+    float x;
+    memcpy(&x, &b, sizeof(x));
+    return x;
+  }
+};
+
+}  // namespace
+}  // namespace qnative

@@ -1,0 +1,137 @@
+#include <torch/library.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "checks.h"
+#include "dispatch.h"
+#include "epilogue.h"
+#include "implicit_gemm.h"
+#include "output.h"
+#include "parallel.h"
+#include "qnative/ops.h"
+#include "quantize/quantize.h"
+#include "scratch.h"
+#include "weight.h"
+
+namespace qnative::ops {
+namespace {
+
+constexpr const char* kOp = "linear_dynamic";
+constexpr int64_t kGrain = 32 * 1024;        // floats a task quantizes
+constexpr int64_t kBlock = 4 * 1024 * 1024;  // bytes of quantized rows at a time
+
+template <class Int>
+auto check(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& weight_scale,
+           const std::optional<at::Tensor>& bias, const WeightLayout& layout,
+           at::DeviceType device) {
+  check_tensor(kOp, "x", x, device);
+  check_dtype(kOp, "x", x, at::kFloat);
+  return check_linear_operands<Int>(kOp, x, weight, weight_scale, bias, layout, device);
+}
+
+Output make_float_output(std::string_view activation, at::ArrayRef<double> activation_args) {
+  return {.scale = 1,
+          .zero_point = 0,
+          .dtype = at::kFloat,
+          .activation = parse_activation(kOp, activation, activation_args, Functions::kAllowed)};
+}
+
+// Rows of x as uint8, padded with zeros to whole groups of four, and what they stand for.
+struct QuantizedRows {
+  uint8_t* q;  // [rows][stride]
+  int64_t stride;
+  float* scale;         // NaN for a row with a value that is not finite
+  int32_t* zero_point;  // negated
+};
+
+void quantize_row(const float* x, int64_t k, int64_t i, const QuantizedRows& rows) {
+  static auto& min_max = select(quantize::min_max_kernels());
+  static auto& quantize = select(quantize::quantize_kernels());
+  uint8_t* const q = rows.q + i * rows.stride;
+  float low, high;
+  min_max(x, k, &low, &high);
+  if (!std::isfinite(low) || !std::isfinite(high)) {
+    std::memset(q, 0, rows.stride);
+    rows.scale[i] = std::numeric_limits<float>::quiet_NaN();
+    rows.zero_point[i] = 0;
+    return;
+  }
+  low = std::min(low, 0.0f);
+  high = std::max(high, 0.0f);
+  // A difference of floats may overflow float32; the inverse of a denormal scale would.
+  const auto scale = std::max(static_cast<float>((double{high} - double{low}) / 255),
+                              std::numeric_limits<float>::min());
+  const float inverse_scale = 1.0f / scale;
+  const auto zero_point =
+      static_cast<int32_t>(std::min(std::nearbyint(-low * inverse_scale), 255.0f));
+  quantize(x, q, k, inverse_scale, {.zero_point = zero_point, .lo = 0, .hi = 255, .flip = 0});
+  std::memset(q + k, 0, rows.stride - k);
+  rows.scale[i] = scale;
+  rows.zero_point[i] = -zero_point;
+}
+
+at::Tensor linear_dynamic_meta(const at::Tensor& x, const at::Tensor& weight,
+                               const at::Tensor& weight_scale,
+                               const std::optional<at::Tensor>& bias,
+                               c10::SymIntArrayRef weight_shape, std::string_view activation,
+                               at::ArrayRef<double> activation_args) {
+  const WeightLayout layout = linear_layout(kOp, concrete(weight_shape));
+  const auto y_sizes = check<c10::SymInt>(x, weight, weight_scale, bias, layout, at::kMeta);
+  make_float_output(activation, activation_args);
+  return at::empty_symint(y_sizes, x.options());
+}
+
+}  // namespace
+
+at::Tensor linear_dynamic(const at::Tensor& x, const at::Tensor& weight,
+                          const at::Tensor& weight_scale, const std::optional<at::Tensor>& bias,
+                          at::IntArrayRef weight_shape, std::string_view activation,
+                          at::ArrayRef<double> activation_args) {
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  const WeightLayout layout = linear_layout(kOp, weight_shape);
+  const auto y_sizes = check<int64_t>(x, weight, weight_scale, bias, layout, at::kCPU);
+  const Output output = make_float_output(activation, activation_args);
+  const int64_t k = layout.segment_size, stride = (k + 3) / 4 * 4, n = layout.padded_n();
+  const int64_t m = x.numel() / k, block = std::min(m, std::max<int64_t>(kBlock / stride, 1));
+  Scratch scratch(ChannelParams::bytes(layout) + Scratch::bytes<int32_t>(n) +
+                  Scratch::bytes<uint8_t>(block * stride) + Scratch::bytes<float>(block) +
+                  Scratch::bytes<int32_t>(block));
+  // With the zero point -1 the sums of the columns, which the zero points of the rows multiply.
+  const ChannelParams params =
+      make_channel_params(kOp, 1, -1, weight, layout, weight_scale, bias, output, scratch);
+  at::Tensor y = empty(y_sizes, at::kFloat);
+  if (y.numel() == 0) return y;
+  auto* const start = scratch.take<int32_t>(n);
+  std::fill_n(start, n, 0);
+  const QuantizedRows rows = {.q = scratch.take<uint8_t>(block * stride),
+                              .stride = stride,
+                              .scale = scratch.take<float>(block),
+                              .zero_point = scratch.take<int32_t>(block)};
+  const auto dense = x.expect_contiguous();
+  const float* const data = dense->const_data_ptr<float>();
+  gemm::Args product = make_product(weight, layout, params, output, y);
+  product.start = start;
+  product.column_factor = params.start;
+  product.row_factor = rows.zero_point;
+  product.row_multiplier = rows.scale;
+  auto* const y_data = y.mutable_data_ptr<float>();
+  for (int64_t begin = 0; begin < m; begin += block) {
+    const int64_t count = std::min(block, m - begin);
+    run_parts(count, k, kGrain, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) quantize_row(data + (begin + i) * k, k, i, rows);
+    });
+    product.y = y_data + begin * layout.n;
+    run_rows(
+        {.data = rows.q, .m = count, .k = stride, .row_stride = stride, .k_stride = 1, .flip = 0},
+        product);
+  }
+  return y;
+}
+
+TORCH_LIBRARY_IMPL(qnative, CPU, m) { m.impl("linear_dynamic", TORCH_FN(linear_dynamic)); }
+
+TORCH_LIBRARY_IMPL(qnative, Meta, m) { m.impl("linear_dynamic", TORCH_FN(linear_dynamic_meta)); }
+
+}  // namespace qnative::ops

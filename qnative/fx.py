@@ -1,0 +1,371 @@
+"""FX graph mode: upstream's ``prepare_fx``, ``prepare_qat_fx`` and ``convert_fx``, ending in qnative ops.
+
+Moving is changing ``from torch.ao.quantization.quantize_fx import ...`` into ``from qnative.fx import
+...``: models, qconfig mappings and custom configs are the same. What comes out has plain tensors
+only, where upstream's has quantized dtypes, and carries a report.
+"""
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch.ao.quantization import quantize_fx as upstream
+from torch.fx import GraphModule, Node
+
+from .fx_qconfig import default_qat_qconfig_mapping, default_qconfig_mapping
+from .lowering import direct
+from .lowering import graph as ir
+from .lowering.constants import fold_constants
+from .lowering.graph import Unsupported
+from .lowering.lower import REASON, attach_report, lower
+from .recipes import export
+from .report import NotQuantizedError
+
+__all__ = [
+    "convert_fx",
+    "default_qat_qconfig_mapping",
+    "default_qconfig_mapping",
+    "prepare_fx",
+    "prepare_qat_fx",
+]
+
+_INPUTS = "qnative_example_inputs"
+_OBSERVED = "_observed_graph_module_attrs"
+
+
+def prepare_fx(
+    model: torch.nn.Module,
+    qconfig_mapping: Any,
+    example_inputs: tuple[Any, ...],
+    prepare_custom_config: Any = None,
+    _equalization_config: Any = None,
+    backend_config: Any = None,
+) -> GraphModule:
+    """The model with observers, to be fed with calibration data and then given to ``convert_fx``.
+
+    model: a float module that torch.fx can trace. It is not changed; a model in training mode is
+    copied and put into evaluation mode.
+    qconfig_mapping: upstream's; None is ``default_qconfig_mapping()``.
+    example_inputs: positional arguments of its forward.
+    prepare_custom_config: upstream's.
+    backend_config: of ``qnative.backend_config`` or upstream's. None is the native one without the
+    fixed scales of sigmoid, tanh and softmax: upstream applies them to the inputs as well, which
+    clips what enters a sigmoid to [0, 1).
+
+    Raises RuntimeError, with the cause, for a model that upstream rejects.
+    """
+    model = copy.deepcopy(model).eval()
+    _fuse_intrinsic(model)
+    if qconfig_mapping is None:
+        qconfig_mapping = default_qconfig_mapping()
+    custom = (prepare_custom_config, _equalization_config)
+    return _prepare(
+        upstream.prepare_fx, model, qconfig_mapping, example_inputs, *custom, backend_config
+    )
+
+
+def prepare_qat_fx(
+    model: torch.nn.Module,
+    qconfig_mapping: Any,
+    example_inputs: tuple[Any, ...],
+    prepare_custom_config: Any = None,
+    backend_config: Any = None,
+) -> GraphModule:
+    """The model with fake quantization, to be trained and then given to ``convert_fx``.
+
+    As ``prepare_fx``; the result is in training mode, and its parameters are copies. None as
+    qconfig_mapping is ``default_qat_qconfig_mapping()``.
+    """
+    model = copy.deepcopy(model).train()
+    if qconfig_mapping is None:
+        qconfig_mapping = default_qat_qconfig_mapping()
+    return _prepare(
+        upstream.prepare_qat_fx,
+        model,
+        qconfig_mapping,
+        example_inputs,
+        prepare_custom_config,
+        backend_config,
+    )
+
+
+def convert_fx(
+    graph_module: GraphModule,
+    convert_custom_config: Any = None,
+    _remove_qconfig: bool = True,
+    qconfig_mapping: Any = None,
+    backend_config: Any = None,
+    *,
+    strict: bool = False,
+    dynamic_shapes: Any = "batch",
+) -> GraphModule:
+    """A calibrated or trained model in ``qnative::*`` ops, as ``qnative.quantize`` gives it.
+
+    graph_module: what ``prepare_fx`` or ``prepare_qat_fx`` returned; it is not changed.
+    convert_custom_config, qconfig_mapping, backend_config: as upstream's. strict, dynamic_shapes:
+    as those of ``qnative.quantize``. ``_remove_qconfig`` is there for upstream's callers: the result
+    has no qconfigs.
+
+    Raises ValueError for a module that was not prepared by qnative; RuntimeError, with the cause,
+    for one that upstream or torch.export rejects; NotQuantizedError if strict.
+    """
+    if not isinstance(graph_module, GraphModule) or _INPUTS not in graph_module.meta:
+        raise ValueError(
+            "qnative.convert_fx: graph_module must come from qnative.fx.prepare_fx or "
+            f"prepare_qat_fx, got {type(graph_module).__name__}"
+        )
+    module = copy.deepcopy(graph_module).eval()
+    _end_training(module)
+    marked = _mark_direct(module)
+    try:
+        reference = upstream._convert_to_reference_decomposed_fx(
+            module, convert_custom_config, qconfig_mapping, _backend(backend_config)
+        )
+    except Exception as error:
+        raise RuntimeError(
+            f"qnative.convert_fx: upstream's convert_fx rejects the model: {_line(error)}; "
+            "qnative.quantize takes what torch.export takes"
+        ) from error
+    exported, notes = export(
+        reference, graph_module.meta[_INPUTS], dynamic_shapes, "qnative.convert_fx"
+    )
+    with torch.no_grad():
+        fold_constants(exported)
+        _annotate(exported, marked)
+        lowered = lower(exported)
+    report = lowered.report
+    report.notes += notes
+    if strict and report.float_rows:
+        raise NotQuantizedError(report)
+    attach_report(lowered, report)
+    return lowered
+
+
+# ---- prepare ---------------------------------------------------------------------------------
+
+
+def _prepare(
+    function: Any,
+    model: torch.nn.Module,
+    qconfig_mapping: Any,
+    example_inputs: tuple[Any, ...],
+    *custom: Any,
+) -> GraphModule:
+    *custom_configs, backend_config = custom
+    if not isinstance(example_inputs, tuple):
+        raise TypeError(
+            f"qnative.{function.__name__}: example_inputs must be a tuple of forward's arguments, "
+            f"got {type(example_inputs).__name__}"
+        )
+    name = type(model).__name__
+    _split_padding(model)
+    try:
+        prepared = function(
+            model,
+            qconfig_mapping,
+            example_inputs,
+            *custom_configs,
+            backend_config=_backend(backend_config),
+        )
+    except Exception as error:
+        raise RuntimeError(
+            f"qnative.{function.__name__}: upstream rejects {name}: {_line(error)}; "
+            "qnative.quantize takes what torch.export takes"
+        ) from error
+    prepared.meta[_INPUTS] = example_inputs
+    return prepared
+
+
+def _line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"
+
+
+def _backend(config: Any) -> Any:
+    """Upstream's form of a backend config."""
+    if config is not None:
+        return config.to_torch() if hasattr(config, "to_torch") else config
+    from .backend_config import get_native_backend_config
+
+    native = get_native_backend_config().to_torch()
+    for row in native.configs:
+        for dtypes in row.dtype_configs:
+            for constraints in (
+                dtypes.input_dtype_with_constraints,
+                dtypes.output_dtype_with_constraints,
+            ):
+                constraints.scale_exact_match = constraints.zero_point_exact_match = None
+    return native
+
+
+def _replace_modules(model: torch.nn.Module, replacement: Any) -> None:
+    """Every submodule m by replacement(m), unless that is None; one that is shared stays shared."""
+    new: dict[int, torch.nn.Module | None] = {}
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if id(child) not in new:
+                new[id(child)] = replacement(child)
+            if new[id(child)] is not None:
+                setattr(parent, name, new[id(child)])
+
+
+def _fuse_intrinsic(model: torch.nn.Module) -> None:
+    """nni.ConvBn and its like, which upstream fuses in training only, as one op."""
+    from torch.ao.nn import intrinsic as nni
+    from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+    relu = {}
+    for d in "123":
+        relu[getattr(nni, f"ConvBnReLU{d}d")] = getattr(nni, f"ConvReLU{d}d")
+    plain = (nni.ConvBn1d, nni.ConvBn2d, nni.ConvBn3d)
+
+    def fused(module: torch.nn.Module) -> torch.nn.Module | None:
+        if type(module) in plain:
+            return fuse_conv_bn_eval(module[0], module[1])
+        if type(module) is nni.LinearBn1d:
+            return fuse_linear_bn_eval(module[0], module[1])
+        if type(module) in relu:
+            return relu[type(module)](fuse_conv_bn_eval(module[0], module[1]), module[2]).eval()
+        return None
+
+    _replace_modules(model, fused)
+
+
+class _Padded(torch.nn.Module):
+    """A convolution whose padding is not zeros: upstream's reference modules know zeros only."""
+
+    def __init__(self, conv: torch.nn.Module):
+        super().__init__()
+        self.pad, self.mode = conv._reversed_padding_repeated_twice, conv.padding_mode
+        self.conv = copy.copy(conv)
+        self.conv.padding_mode, self.conv.padding = "zeros", (0,) * len(conv.kernel_size)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(F.pad(x, self.pad, mode=self.mode))
+
+
+def _split_padding(model: torch.nn.Module) -> None:
+    convs = (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
+
+    def padded(module: torch.nn.Module) -> torch.nn.Module | None:
+        return _Padded(module) if type(module) in convs and module.padding_mode != "zeros" else None
+
+    _replace_modules(model, padded)
+
+
+# ---- convert ---------------------------------------------------------------------------------
+
+
+def _end_training(module: GraphModule) -> None:
+    """F.dropout has the mode in which the model was traced."""
+    for node in module.graph.nodes:
+        if node.target is F.dropout:
+            node.args, node.kwargs = node.args[:2], {**node.kwargs, "training": False}
+    module.recompile()
+
+
+class _Marked(torch.nn.Module):
+    """One node of the prepared graph that needs no calibration: its path names it after export."""
+
+    def __init__(self, function: Any):
+        super().__init__()
+        self.function = function
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+
+def _mode(post_process: Any) -> str | None:
+    """What an observer that observes nothing asks for."""
+    if getattr(post_process, "dtype", None) is torch.float16:
+        return direct.DYNAMIC_FP16 if post_process.is_dynamic else direct.FP16
+    return direct.DYNAMIC_INT8 if getattr(post_process, "is_dynamic", False) else None
+
+
+def _mark_direct(module: GraphModule) -> dict[str, str]:
+    """Takes the nodes with dynamic, float16 and weight-only qconfigs away from upstream's convert.
+
+    Gives the path of the module of each such node, and its mode.
+    """
+    observed = module.meta[_OBSERVED]
+    modes: dict[Node, str] = {}
+    for node in list(module.graph.nodes):
+        post_process = _called(module, node)
+        mode = _mode(post_process) if hasattr(post_process, "calculate_qparams") else None
+        if mode is not None:
+            for neighbour in _neighbours(module, node):
+                modes.setdefault(neighbour, mode)
+            node.replace_all_uses_with(node.args[0])
+            module.graph.erase_node(node)
+        elif weight_only := _weight_only(post_process):
+            modes[node] = weight_only
+    marked = {}
+    for node, mode in modes.items():
+        observed.node_name_to_qconfig[node.name] = None
+        marked[_isolate(module, node)] = mode
+    module.recompile()
+    return marked
+
+
+def _called(module: GraphModule, node: Node) -> Any:
+    return module.get_submodule(node.target) if node.op == "call_module" else None
+
+
+def _neighbours(module: GraphModule, post_process: Node) -> Iterator[Node]:
+    for node in (*post_process.users, *post_process.all_input_nodes):
+        is_op = node.op in ("call_function", "call_method", "call_module")
+        if is_op and not hasattr(_called(module, node), "calculate_qparams"):
+            yield node
+
+
+def _weight_only(module: Any) -> str | None:
+    qconfig = getattr(module, "qconfig", None)
+    if not isinstance(module, torch.nn.Embedding | torch.nn.EmbeddingBag) or qconfig is None:
+        return None
+    modes = {
+        torch.quint8: direct.WEIGHT_ONLY_INT8,
+        torch.quint4x2: direct.WEIGHT_ONLY_INT4,
+    }
+    return modes.get(qconfig.weight().dtype)
+
+
+def _isolate(module: GraphModule, node: Node) -> str:
+    """Makes a node the call of a _Marked module of its own, and gives its path."""
+    function = _called(module, node)
+    if function is None:
+        function = node.target
+        if node.op == "call_method":
+            function = _method(node.target)
+    else:
+        if hasattr(function, "to_float") and hasattr(function, "weight_fake_quant"):
+            function = function.to_float()
+        function.qconfig = None
+    path = f"_qnative_marked_{node.name}"
+    module.add_module(path, _Marked(function))
+    node.op, node.target = "call_module", path
+    return path
+
+
+def _method(name: str) -> Any:
+    def call(x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        return getattr(x, name)(*args, **kwargs)
+
+    return call
+
+
+def _annotate(exported: GraphModule, marked: dict[str, str]) -> None:
+    """What ``lower`` has to know about nodes that upstream did not quantize."""
+    for node in exported.graph.nodes:
+        if node.op != "call_function" or ir.is_decomposed(node):
+            continue
+        mode = next((marked[path] for path in ir.module_paths(node) if path in marked), None)
+        if mode is not None:
+            try:
+                direct.check(mode, node)
+                node.meta[direct.MODE] = mode
+            except Unsupported as error:
+                node.meta[REASON] = str(error)
+        elif not any(ir.is_call(x, ir.DEQUANTIZE) for x in node.all_input_nodes):
+            node.meta[REASON] = "it has no qconfig, or none that the backend config supports"

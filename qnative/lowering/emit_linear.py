@@ -1,0 +1,131 @@
+"""Linear layers that go straight from the float graph to ops with float inputs and outputs."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.fx import Node
+
+from . import graph as ir
+from .activation import fused_activation
+from .emit import Site, is_constant
+from .graph import Unsupported, bind, kind, tensor_of
+
+# More products of a uint8 with an int8 could overflow int32.
+_MAX_PRODUCTS = 65793
+_FUNCTIONS = ("gelu", "silu", "sigmoid", "tanh", "hardswish")
+
+
+def function_name(node: Node) -> str:
+    """What the ops call a function that can be part of them; "" for other nodes."""
+    name = kind(node)
+    if name == "gelu" and bind(node)["approximate"] == "tanh":
+        return "gelu_tanh"
+    return name if name in _FUNCTIONS else ""
+
+
+def _check(node: Node, args: dict[str, Any], dtypes: tuple[torch.dtype, ...]) -> None:
+    for name in ("weight", "bias"):
+        if args[name] is not None and not is_constant(args[name]):
+            raise Unsupported(f"its {name} is computed, not a constant")
+    for name in ("input", "weight"):
+        value = tensor_of(args[name])
+        if value is not None and value.dtype not in dtypes:
+            wanted = " or ".join(map(str, dtypes))
+            raise Unsupported(f"its argument {name} is {value.dtype}, not {wanted}")
+    weight = tensor_of(args["weight"])
+    if weight is not None and (weight.dim() != 2 or weight.numel() == 0):
+        raise Unsupported(f"its weight has shape {list(weight.shape)}")
+
+
+def check_dynamic(node: Node, args: dict[str, Any]) -> None:
+    _check(node, args, (torch.float32,))
+    weight = tensor_of(args["weight"])
+    if weight is not None and weight.shape[1] > _MAX_PRODUCTS:
+        raise Unsupported(f"it sums {weight.shape[1]} products, more than {_MAX_PRODUCTS}")
+
+
+def check_dynamic_fp16(node: Node, args: dict[str, Any]) -> None:
+    _check(node, args, (torch.float32,))
+
+
+def check_fp16(node: Node, args: dict[str, Any]) -> None:
+    _check(node, args, (torch.float32, torch.float16))
+
+
+def _activation(site: Site) -> tuple[Any, ...]:
+    if site.function:
+        return (site.function,)
+    name, values = fused_activation(site.bounds, None)
+    return () if name == "none" else (name, values) if values else (name,)
+
+
+def _constants(
+    site: Site, op: str, make: Callable[[torch.Tensor], dict[str, torch.Tensor]]
+) -> tuple[list[Node], Node | None, list[int]]:
+    """What ``make`` packs of the weight, the bias and weight_shape. A weight used twice is packed
+    once."""
+    constants = site.constants
+    weight = ir.constant(site.module, site.args["weight"])
+    key = (op, weight.data_ptr(), tuple(weight.shape))
+    if key not in constants.packed:
+        tensors = make(weight)
+        constants.packed[key] = tuple(
+            constants.add(f"{site.name}.{name}", value) for name, value in tensors.items()
+        )
+        site.float_bytes += weight.numel() * weight.element_size()
+        site.packed_bytes += sum(t.numel() * t.element_size() for t in tensors.values())
+    bias = None
+    if site.args["bias"] is not None:
+        value = ir.constant(site.module, site.args["bias"])
+        site.float_bytes += value.numel() * value.element_size()
+        value = value.to(torch.float32).clone()
+        site.packed_bytes += value.numel() * value.element_size()
+        bias = constants.get(constants.add(f"{site.name}.bias", value))
+    return [constants.get(name) for name in constants.packed[key]], bias, list(weight.shape)
+
+
+def _int8(weight: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Symmetric with a scale for each output channel."""
+    most = weight.abs().amax(1)
+    if not bool(most.isfinite().all()):
+        raise Unsupported("its weight is not finite")
+    # A channel of zeros may have any scale.
+    scale = torch.where(most > 0, most / 127, 1.0).clamp(min=torch.finfo(torch.float32).tiny)
+    codes = (weight / scale[:, None]).round().clamp(-127, 127).to(torch.int8)
+    return {"weight": torch.ops.qnative.linear_pack(codes), "weight_scale": scale}
+
+
+def _half(weight: torch.Tensor) -> dict[str, torch.Tensor]:
+    return {"weight": torch.ops.qnative.linear_fp16_pack(weight)}
+
+
+def linear_dynamic(site: Site) -> Node:
+    weight, bias, shape = _constants(site, "linear_dynamic", _int8)
+    op = torch.ops.qnative.linear_dynamic.default
+    return site.call(op, site.args["input"], *weight, bias, shape, *_activation(site))
+
+
+def linear_dynamic_fp16(site: Site) -> Node:
+    weight, bias, shape = _constants(site, "linear_fp16", _half)
+    op = torch.ops.qnative.linear_dynamic_fp16.default
+    return site.call(op, site.args["input"], *weight, bias, shape, *_activation(site))
+
+
+def linear_fp16(site: Site) -> Node:
+    """In a float32 model x becomes float16 before it, and y float32 after it."""
+    weight, bias, shape = _constants(site, "linear_fp16", _half)
+    x, to = site.args["input"], torch.ops.aten.to.dtype
+    value = tensor_of(x)
+    is_float = value is None or value.dtype is torch.float32
+    if is_float:
+        # What comes from another op in float16 is taken as it is.
+        was_half = x.target is to and getattr(x.args[0], "target", None) in _HALF_OPS
+        x = x.args[0] if was_half else site.call(to, x, torch.float16)
+    y = site.call(
+        torch.ops.qnative.linear_fp16.default, x, *weight, bias, shape, *_activation(site)
+    )
+    return site.call(to, y, torch.float32) if is_float else y
+
+
+_HALF_OPS = (torch.ops.qnative.linear_fp16.default,)

@@ -1,0 +1,125 @@
+"""Embedding and EmbeddingBag become tables of 8 or 4 bits, or say why they stay float."""
+
+import io
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import qnative
+from qnative.report import FLOAT
+
+RECIPES = {"dynamic": 8, "weight_only": 8, "weight_only_int4": 4}
+
+
+class Embedding(nn.Module):
+    def __init__(self, **options):
+        super().__init__()
+        self.table = nn.Embedding(50, 13, **options)
+
+    def forward(self, x):
+        return self.table(x)
+
+
+class Bag(nn.Module):
+    def __init__(self, **options):
+        super().__init__()
+        self.table = nn.EmbeddingBag(50, 13, **options)
+
+    def forward(self, x, *more):
+        return self.table(x, *more)
+
+
+class Weighted(Bag):
+    def forward(self, x, offsets, weights):
+        return self.table(x, offsets, per_sample_weights=weights)
+
+
+def indices(*shape):
+    return torch.randint(0, 50, shape, generator=torch.Generator().manual_seed(0))
+
+
+OFFSETS = torch.tensor([0, 2, 2, 6])
+NETS = {
+    "embedding": (Embedding, {}, (indices(4, 6),)),
+    "padding": (Embedding, {"padding_idx": 3}, (indices(4, 6),)),
+    "bag": (Bag, {"mode": "sum"}, (indices(4, 6),)),
+    "mean": (Bag, {"mode": "mean", "padding_idx": 2}, (indices(11), OFFSETS)),
+    "max": (Bag, {"mode": "max"}, (indices(4, 6),)),
+    "last offset": (Bag, {"mode": "sum", "include_last_offset": True}, (indices(6), OFFSETS)),
+    "weights": (Weighted, {"mode": "sum"}, (indices(11), OFFSETS, torch.rand(11))),
+}
+
+
+def ops_of(module):
+    return [str(n.target) for n in module.graph.nodes if n.op == "call_function"]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("name", NETS)
+def test_tables_are_lowered(name, recipe):
+    make, options, inputs = NETS[name]
+    torch.manual_seed(0)
+    net, bits = make(**options).eval(), RECIPES[recipe]
+    shapes = None if len(inputs) > 1 else "batch"  # offsets and indices have unlike batches
+    quantized = qnative.quantize(net, inputs, recipe=recipe, dynamic_shapes=shapes)
+    op = "embedding" if make is Embedding else "embedding_bag"
+    assert f"qnative.{op}_{bits}bit.default" in ops_of(quantized)
+    assert not any(f"aten.{op}" in target for target in ops_of(quantized))
+    assert not any(row.verdict == FLOAT and "embedding" in row.op for row in quantized.report.rows)
+    # The model with the values of its table: float32 sums of at most six values differ.
+    table = getattr(torch.ops.qnative, f"embedding_{bits}bit_pack")(net.table.weight.detach())
+    values = getattr(torch.ops.qnative, f"embedding_{bits}bit_unpack")(
+        *((table,) if bits == 8 else (table, 13))
+    )
+    net.table.weight.data = values
+    torch.testing.assert_close(quantized(*inputs), net(*inputs), rtol=1e-5, atol=1e-6)
+    file = io.BytesIO()
+    torch.jit.save(torch.jit.trace(quantized, inputs), file)
+    file.seek(0)
+    assert torch.equal(torch.jit.load(file)(*inputs), quantized(*inputs))
+
+
+def test_any_batch_and_length_of_a_batch():
+    net = Embedding().eval()
+    quantized = qnative.quantize(net, (indices(4, 6),), recipe="dynamic")
+    assert quantized(indices(9, 6)).shape == (9, 6, 13)
+
+
+def test_a_table_used_twice_is_packed_once():
+    class Twice(Embedding):
+        def forward(self, x):
+            return self.table(x) + self.table(x + 1)
+
+    quantized = qnative.quantize(Twice().eval(), (indices(4, 6).clamp(max=48),), recipe="dynamic")
+    tables = [b for b in quantized.buffers() if b.dtype is torch.uint8]
+    assert len(tables) == 1
+    assert sum(row.float_bytes for row in quantized.report.rows) == 50 * 13 * 4
+
+
+def reason(net, *inputs):
+    quantized = qnative.quantize(net.eval(), inputs, recipe="dynamic", dynamic_shapes=None)
+    rows = [row for row in quantized.report.float_rows if row.op.startswith("aten.embedding")]
+    return " ".join(row.reason for row in rows)
+
+
+def test_max_norm_changes_the_table_and_stays_float():
+    assert "its weight" in reason(Embedding(max_norm=0.5), indices(4, 6))
+
+
+def test_a_computed_table_stays_float():
+    class Computed(nn.Module):
+        def forward(self, table, x):
+            return F.embedding(x, table)
+
+    assert "its weight is not a parameter" in reason(Computed(), torch.randn(50, 3), indices(4))
+
+
+def test_a_bag_whose_other_outputs_are_used_stays_float():
+    class Counts(Bag):
+        def forward(self, x, offsets):
+            y = torch.embedding_bag(self.table.weight, x, offsets, False, 1)
+            return y[0], y[2]
+
+    assert "uses more than its first output" in reason(Counts(), indices(11), OFFSETS)

@@ -1,0 +1,164 @@
+"""Recurrent layers and cells: the ops through qnative.quantize, beside the float models."""
+
+import io
+
+import pytest
+import torch
+
+import qnative
+
+RECIPES = {"dynamic": 1e-2, "dynamic_fp16": 1e-3}  # int8 and half precision weights
+LAYERS = [
+    {},
+    {"num_layers": 2, "bidirectional": True},
+    {"batch_first": True, "bias": False},
+    {"proj_size": 20},
+]
+
+
+class Layer(torch.nn.Module):
+    def __init__(self, kind, **options):
+        super().__init__()
+        self.rnn = kind(24, 64, **options)
+
+    def forward(self, x):
+        y, states = self.rnn(x)
+        return y, *(states if isinstance(states, tuple) else [states])
+
+
+class Cells(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm = torch.nn.LSTMCell(24, 64)
+        self.gru = torch.nn.GRUCell(64, 48)
+        self.tanh = torch.nn.RNNCell(48, 32)
+        self.relu = torch.nn.RNNCell(32, 16, nonlinearity="relu", bias=False)
+
+    def forward(self, x):
+        h, c = self.lstm(x)
+        return self.relu(self.tanh(self.gru(h))), c
+
+
+def check(model, x, recipe, other):
+    """`other`: an input of other dynamic sizes."""
+    model = model.eval()
+    auto = torch.export.Dim.AUTO
+    shapes = (dict.fromkeys(range(x.dim() - 1), auto),)
+    lowered = qnative.quantize(model, (x,), recipe=recipe, dynamic_shapes=shapes)
+    assert not lowered.report.float_rows, lowered.report
+    with torch.no_grad():
+        for inputs in (x, other):
+            for y, expected in zip(lowered(inputs), model(inputs), strict=True):
+                torch.testing.assert_close(y, expected, rtol=0, atol=RECIPES[recipe])
+        file = io.BytesIO()
+        torch.jit.save(torch.jit.trace(lowered, x), file)
+        file.seek(0)
+        for y, z in zip(lowered(other), torch.jit.load(file)(other), strict=True):
+            assert torch.equal(y, z)
+
+
+def other_batch(options):
+    """torch.export unrolls the steps of a sequence, which fixes their number."""
+    return torch.randn(*((40, 5) if options.get("batch_first") else (7, 40)), 24)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("options", LAYERS, ids=str)
+@pytest.mark.filterwarnings("ignore")  # torch: oneDNN has no projections; jit is going
+def test_lstm(options, recipe):
+    torch.manual_seed(0)
+    check(Layer(torch.nn.LSTM, **options), torch.randn(7, 5, 24), recipe, other_batch(options))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("options", LAYERS[:3], ids=str)
+@pytest.mark.filterwarnings("ignore")
+def test_gru(options, recipe):
+    torch.manual_seed(0)
+    check(Layer(torch.nn.GRU, **options), torch.randn(7, 5, 24), recipe, other_batch(options))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.filterwarnings("ignore")
+def test_cells(recipe):
+    torch.manual_seed(0)
+    check(Cells(), torch.randn(5, 24), recipe, torch.randn(9, 24))
+
+
+@pytest.mark.parametrize("kind", [torch.nn.LSTM, torch.nn.GRU])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_packed_sequence_is_each_sequence_by_itself(kind, bidirectional):
+    torch.manual_seed(0)
+    model = Layer(kind, bidirectional=bidirectional).eval()
+    lowered = qnative.quantize(model, (torch.randn(7, 2, 24),), recipe="dynamic")
+    node = next(n for n in lowered.graph.nodes if str(n.target).startswith("qnative."))
+    constants = [[getattr_path(lowered, n.target) for n in part] for part in part_lists(node)]
+    lengths = [9, 9, 5, 2]
+    sequences = [torch.randn(n, 24) for n in lengths]
+    packed = torch.nn.utils.rnn.pack_sequence(sequences)
+    d = 2 if bidirectional else 1
+    op = getattr(torch.ops.qnative, kind.__name__.lower())
+    states = [torch.zeros(d, 4, 64)] * (2 if kind is torch.nn.LSTM else 1)
+    sizes = [24, 64, *([0] if kind is torch.nn.LSTM else []), 1, bidirectional]
+    y, *last = op.data(packed.data, packed.batch_sizes, *states, *constants, *sizes)
+    y = packed._replace(data=y)
+    padded, _ = torch.nn.utils.rnn.pad_packed_sequence(y)
+    for i, x in enumerate(sequences):
+        alone, *state = op(x[:, None], *[None] * len(states), *constants, *sizes, False)
+        assert torch.equal(padded[: len(x), i], alone[:, 0])
+        assert all(torch.equal(a[:, i], b[:, 0]) for a, b in zip(last, state, strict=True))
+    for bad in ([4, 5], [4, 0], [3, 3], [4] * 7):
+        with pytest.raises(RuntimeError, match="batch_sizes must"):
+            op.data(packed.data, torch.tensor(bad), *states, *constants, *sizes)
+
+
+def part_lists(node):
+    return [arg for arg in node.args if isinstance(arg, (list, tuple))]
+
+
+def getattr_path(module, target):
+    for part in target.split("."):
+        module = getattr(module, part)
+    return module
+
+
+def test_no_time_step():
+    model = Layer(torch.nn.LSTM).eval()
+    lowered = qnative.quantize(model, (torch.randn(7, 2, 24),), recipe="dynamic")
+    assert lowered is not None
+    with pytest.raises(RuntimeError, match="at least one time step"):
+        torch.ops.qnative.lstm(torch.randn(0, 2, 4), None, None, *ones(), 4, 6, 0, 1, False, False)
+    y, h, c = torch.ops.qnative.lstm(
+        torch.randn(3, 0, 4), None, None, *ones(), 4, 6, 0, 1, False, False
+    )
+    assert y.shape == (3, 0, 6) and h.shape == c.shape == (1, 0, 6)
+
+
+def ones():
+    pack = torch.ops.qnative.linear_pack
+    weights = [pack(torch.ones(24, k, dtype=torch.int8)) for k in (4, 6)]
+    return weights, [torch.ones(24)] * 2, []
+
+
+def test_200_steps_stay_close():
+    torch.manual_seed(0)
+    model = torch.nn.LSTM(256, 256, num_layers=2, bidirectional=True).eval()
+    x = torch.randn(200, 2, 256)
+    lowered = qnative.quantize(model, (x,), recipe="dynamic")
+    with torch.no_grad():
+        assert (lowered(x)[0] - model(x)[0]).abs().max() < 1e-2
+
+
+def test_threads_change_no_bit():
+    torch.manual_seed(0)
+    model = torch.nn.LSTM(256, 512).eval()
+    inputs = [torch.randn(6, batch, 256) for batch in (1, 8, 40)]
+    lowered = qnative.quantize(model, (inputs[1],), recipe="dynamic", dynamic_shapes=None)
+    before, results = torch.get_num_threads(), []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            results.append(lowered(inputs[1])[0])
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(results[0], y) for y in results[1:])
