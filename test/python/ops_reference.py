@@ -134,15 +134,16 @@ def dequantize(x, scale, zero_point):
 
 
 def statistics(values, x_scale, eps):
-    """(scale, shift) over the last axis, float64: values * scale + shift has mean 0 and variance 1.
-    values: x - x_zero_point, integers."""
+    """(scale, shift) over the last axis, float64: values * scale + shift has mean 0 and variance 1, or
+    is 0. values: x - x_zero_point, integers."""
     n = values.shape[-1]
     floor = values.sum(-1) // n
     rest = values - floor[..., None]
     mean = rest.sum(-1) / n
-    deviation = np.sqrt(x_scale * x_scale * ((rest**2).sum(-1) / n - mean * mean) + eps)
+    variance = (rest**2).sum(-1) / n - mean * mean
+    deviation = np.sqrt(x_scale * x_scale * variance + eps)
     with np.errstate(divide="ignore"):
-        scale = np.where(deviation > 0, x_scale / deviation, 0)
+        scale = np.where(variance > 0, x_scale / deviation, 0)
     return scale, -(floor + mean) * scale
 
 

@@ -15,7 +15,7 @@ namespace qnative::ops {
 // torch.nn.functional.layer_norm. x: 8-bit [..., *normalized_shape], any strides; weight, bias:
 // normalized_shape. y: contiguous; y_dtype uint8, int8 or float32. Mean and variance are those of
 // exact integer sums.
-//   d = sqrt(x_scale^2 * variance + eps), and nothing is normalized where that is 0
+//   d = sqrt(x_scale^2 * variance + eps), or infinity where the variance is 0
 //   r / y_scale = fma(fma(float(x - x_zero_point), float(x_scale / d), float(-mean * x_scale / d)),
 //                     weight * float(1 / y_scale), bias * float(1 / y_scale))
 QNATIVE_API at::Tensor layer_norm(const at::Tensor& x, double x_scale, int64_t x_zero_point,
