@@ -270,6 +270,37 @@ ELEMENTWISE = {
 }
 
 
+def of_rows(op: str, rows: int, columns: int) -> Case:
+    """An op on each row by itself; torch's int8 form of it gives 8 bits, as ours does."""
+    x = random_input(rows, columns)
+    functions = OF_ROWS[op](x, quantized(x), x.float())
+    return Case(op, f"{rows}x{columns}", x.numel(), functions)
+
+
+def layer_norm(x: Tensor, quantized_x: Tensor, float_x: Tensor) -> dict[str, Callable]:
+    shape = list(x.shape[-1:])
+    weight, bias = torch.rand(shape) + 0.5, torch.randn(shape)
+    return {
+        "qnative": lambda: ops.layer_norm(x, *X, shape, weight, bias, 1e-5, *Y),
+        "torch int8": lambda: torch.ops.quantized.layer_norm(
+            quantized_x, shape, weight, bias, 1e-5, Y_SCALE, Y_ZERO_POINT
+        ),
+        "fp32": lambda: F.layer_norm(float_x, shape, weight, bias),
+    }
+
+
+def softmax(x: Tensor, quantized_x: Tensor, float_x: Tensor) -> dict[str, Callable]:
+    scale = 1 / 256
+    return {
+        "qnative": lambda: ops.softmax(x, *X, -1, scale, 0, torch.uint8),
+        "torch int8": lambda: torch.ops.quantized.softmax(quantized_x, -1, scale, 0),
+        "fp32": lambda: torch.softmax(float_x, -1),
+    }
+
+
+OF_ROWS = {"layer_norm": layer_norm, "softmax": softmax}
+
+
 def rows(name: str) -> Iterator[dict[str, str]]:
     """benchmark/shapes/<name>.csv without its column `network`, which is for readers."""
     with open(SHAPES / f"{name}.csv", newline="") as file:
@@ -289,3 +320,6 @@ def cases() -> Iterator[Callable[[], Case]]:
     for row in rows("elementwise"):
         op = row.pop("op")
         yield lambda op=op, row=row: elementwise(op, **{k: int(v) for k, v in row.items()})
+    for row in rows("of_rows"):
+        op = row.pop("op")
+        yield lambda op=op, row=row: of_rows(op, **{k: int(v) for k, v in row.items()})

@@ -214,8 +214,8 @@ GETITEM = Op(FREE, ("self",))
 
 
 def row(node: Node) -> Op | None:
-    """The row of a node. Arithmetic with a number, or a prelu with one weight, is a function of each
-    value by itself."""
+    """The row of a node. Arithmetic with a number, or a prelu with one weight, is a function of
+    each value by itself."""
     name = kind(node)
     if name == "prelu":
         weight = tensor_of(bind(node)["weight"])

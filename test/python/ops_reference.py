@@ -134,8 +134,8 @@ def dequantize(x, scale, zero_point):
 
 
 def statistics(values, x_scale, eps):
-    """(scale, shift) over the last axis, float64: values * scale + shift has mean 0 and variance 1, or
-    is 0. values: x - x_zero_point, integers."""
+    """(scale, shift) over the last axis, float64: values * scale + shift has mean 0 and variance 1,
+    or is 0 where all values are equal. values: x - x_zero_point, integers."""
     n = values.shape[-1]
     floor = values.sum(-1) // n
     rest = values - floor[..., None]
@@ -167,7 +167,7 @@ def layer_norm(x, x_scale, x_zero_point, shape, weight, bias, eps, y_scale, *out
 
 
 def channel_norm(x, x_zero_point, scale, shift, weight, bias, y_scale, *output):
-    """scale, shift: float64, that broadcast against [N, C]. output: y_zero_point, y_dtype, clamp."""
+    """scale, shift: float64, broadcast against [N, C]. output: y_zero_point, y_dtype, clamp."""
     w = 1.0 if weight is None else weight.numpy().astype(np.float64)
     b = 0.0 if bias is None else bias.numpy().astype(np.float64)
     per_channel = x.shape[:2] + (1,) * (x.dim() - 2)

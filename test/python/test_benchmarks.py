@@ -20,6 +20,7 @@ CASES = [
         pytest.param(lambda op=op: cases.elementwise(op, 2, 16, 8, 6), id=op)
         for op in cases.ELEMENTWISE
     ),
+    *(pytest.param(lambda op=op: cases.of_rows(op, 3, 40), id=op) for op in cases.OF_ROWS),
 ]
 
 
@@ -38,11 +39,12 @@ def test_competitors_compute_the_same(make):
 
 
 def test_every_shape_is_a_case():
-    names = ("linear", "conv2d", "elementwise")
+    names = ("linear", "conv2d", "elementwise", "of_rows")
     # The shapes of linear serve its dynamic and its float16 form too.
     count = sum(len(list(cases.rows(name))) for name in names) + 2 * len(list(cases.rows("linear")))
     assert len(list(cases.cases())) == count
     assert {row["op"] for row in cases.rows("elementwise")} == set(cases.ELEMENTWISE)
+    assert {row["op"] for row in cases.rows("of_rows")} == set(cases.OF_ROWS)
 
 
 def test_operations_of_a_convolution():
