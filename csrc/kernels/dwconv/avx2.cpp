@@ -13,6 +13,7 @@ class Avx2 {
  public:
   using Vector = __m256i;
   static constexpr int64_t kHeight = 2;
+  static constexpr int64_t kFillUnits = 1;
 
   static void arrange(const Args& a, const Plan& p, const int8_t* packed, uint8_t* unit);
   static void interleave(const Source (&rows)[kHeight], uint8_t flip, uint8_t* to, int64_t count) {

@@ -10,9 +10,12 @@ class Avx512Vnni {
  public:
   using Vector = __m512i;
   static constexpr int64_t kHeight = 4;
+  static constexpr int64_t kFillUnits = 4;
 
   static void arrange(const Args& a, const Plan& p, const int8_t* packed, uint8_t* to);
   static void interleave(const Source (&rows)[kHeight], uint8_t flip, uint8_t* to, int64_t count);
+  static void interleave_units(const Source (&rows)[kHeight], uint8_t flip, uint8_t* to,
+                               int64_t unit, int64_t count);
   static void pad(uint8_t value, uint8_t* to, int64_t count) {
     const Vector v = _mm512_set1_epi8(static_cast<char>(value));
     for (int64_t i = 0; i < count; ++i) _mm512_store_si512(to + i * kCell, v);
@@ -43,6 +46,12 @@ class Avx512Vnni {
               int64_t right, int64_t below) const;
 
  private:
+  // From 16 channels of each of four rows to four rows of each channel.
+  static Vector interleaving() {
+    alignas(64) uint8_t order[64];
+    for (int i = 0; i < 64; ++i) order[i] = static_cast<uint8_t>(i % 4 * 16 + i / 4);
+    return _mm512_load_si512(order);
+  }
   // Columns 4 * i to 4 * i + 3 of a row of the packed kernel; zeros outside of it.
   static Vector packed_row(const Args& a, const int8_t* packed, int64_t kh, int64_t i) {
     if (kh < 0 || kh >= a.kernel_h) return _mm512_setzero_si512();
@@ -100,9 +109,7 @@ void Avx512Vnni::interleave(const Source (&rows)[kHeight], uint8_t flip, uint8_t
   const auto load16 = [](const uint8_t* from) {
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
   };
-  alignas(64) uint8_t order[64];
-  for (int i = 0; i < 64; ++i) order[i] = static_cast<uint8_t>(i % 4 * 16 + i / 4);
-  const Vector transposed = _mm512_load_si512(order);
+  const Vector transposed = interleaving();
   const Vector flips = _mm512_set1_epi8(static_cast<char>(flip));
   Source r[kHeight] = {rows[0], rows[1], rows[2], rows[3]};
   for (int64_t i = 0; i < count; ++i) {
@@ -112,6 +119,34 @@ void Avx512Vnni::interleave(const Source (&rows)[kHeight], uint8_t flip, uint8_t
     x = _mm512_inserti32x4(x, load16(r[3].from), 3);
     x = _mm512_permutexvar_epi8(transposed, x);
     _mm512_store_si512(to, _mm512_xor_si512(x, flips));
+    to += kCell;
+    for (Source& row : r) row.from += row.stride;
+  }
+}
+
+// Whole cache lines of x: 16 bytes at a time, every line would be read four times, from L2 where a
+// row is long.
+void Avx512Vnni::interleave_units(const Source (&rows)[kHeight], uint8_t flip, uint8_t* to,
+                                  int64_t unit, int64_t count) {
+  const Vector transposed = interleaving();
+  const Vector flips = _mm512_set1_epi8(static_cast<char>(flip));
+  Source r[kHeight] = {rows[0], rows[1], rows[2], rows[3]};
+  const auto put = [&](int64_t u, Vector x) __attribute__((always_inline)) {
+    x = _mm512_permutexvar_epi8(transposed, x);
+    _mm512_store_si512(to + u * unit, _mm512_xor_si512(x, flips));
+  };
+  for (int64_t i = 0; i < count; ++i) {
+    const Vector x0 = _mm512_loadu_si512(r[0].from), x1 = _mm512_loadu_si512(r[1].from);
+    const Vector x2 = _mm512_loadu_si512(r[2].from), x3 = _mm512_loadu_si512(r[3].from);
+    // Lanes of 16 channels: 0 and 1 of two rows, then 2 and 3 of them.
+    const Vector front01 = _mm512_shuffle_i32x4(x0, x1, 0x44);
+    const Vector front23 = _mm512_shuffle_i32x4(x2, x3, 0x44);
+    const Vector back01 = _mm512_shuffle_i32x4(x0, x1, 0xee);
+    const Vector back23 = _mm512_shuffle_i32x4(x2, x3, 0xee);
+    put(0, _mm512_shuffle_i32x4(front01, front23, 0x88));
+    put(1, _mm512_shuffle_i32x4(front01, front23, 0xdd));
+    put(2, _mm512_shuffle_i32x4(back01, back23, 0x88));
+    put(3, _mm512_shuffle_i32x4(back01, back23, 0xdd));
     to += kCell;
     for (Source& row : r) row.from += row.stride;
   }

@@ -12,7 +12,9 @@
 //   V::arrange(...)       the taps of a unit, from the packed layout to [kParts][KW][shifts]
 //                         [bundles][channels of a vector][kHeight]: shift s has row
 //                         kHeight * i + j - s of the kernel, or zeros, in place j of bundle i
-//   V::interleave(...)    columns of a bundle from kHeight rows
+//   V::kFillUnits         units whose bundles are made together, 1 if there is no
+//   interleave_units() V::interleave(...)    columns of a bundle from kHeight rows
+//   V::interleave_units(...)  the same of kFillUnits neighbouring units, `unit` bytes apart
 //   V::pad(...)           columns of a bundle that lie outside of the image
 //   V::load(from), V::multiply_add(acc, x, w), V::multiply_add_from<offset>(acc, x, w)
 //   V(args).output(...)   from int32 to y
@@ -177,10 +179,11 @@ inline Source row_source(const Args& a, int64_t row, const Columns& columns, int
   return {copy, kUnit};
 }
 
-// Fills a slot from the first `count` of kHeight rows, `step` rows apart.
+// Fills a slot of `units` units, 1 or kFillUnits, from the first `count` of kHeight rows, `step`
+// rows apart. All channels of several units exist.
 template <class V>
 void fill(const Call<V>& call, const Columns& columns, int64_t channel, int64_t row, int64_t step,
-          int64_t count, uint8_t* slot) {
+          int64_t count, int64_t units, uint8_t* slot) {
   const Args& a = *call.args;
   const uint8_t* padding = call.scratch + padding_offset(call.plan);
   uint8_t* copies = call.scratch + copies_offset(call.plan);
@@ -190,15 +193,24 @@ void fill(const Call<V>& call, const Columns& columns, int64_t channel, int64_t 
     rows[i] = i < count ? row_source(a, row + i * step, columns, channel, padding, copy)
                         : Source{padding, 0};
   }
-  V::pad(a.pad_value, slot, columns.before);
-  slot += columns.before * kCell;
-  V::interleave(rows, a.x_flip, slot, columns.inside);
-  V::pad(a.pad_value, slot + columns.inside * kCell, columns.after);
+  uint8_t* const inside = slot + columns.before * kCell;
+  for (int64_t u = 0; u < units; ++u) {
+    V::pad(a.pad_value, slot + u * call.plan.ring_size, columns.before);
+    V::pad(a.pad_value, inside + u * call.plan.ring_size + columns.inside * kCell, columns.after);
+  }
+  if constexpr (V::kFillUnits > 1) {
+    if (units > 1) {
+      V::interleave_units(rows, a.x_flip, inside, call.plan.ring_size, columns.inside);
+      return;
+    }
+  }
+  V::interleave(rows, a.x_flip, inside, columns.inside);
 }
 
 // Output rows [row, row + 2) of fixed kernels, or one row, of one unit, whose bundles are in place.
+// The strip is consumed: a copy would be read wider than it was written, which stalls.
 template <class V, int kKernel, int kStride>
-void compute(const Call<V>& call, Strip s, int64_t channel, bool two) {
+void compute(const Call<V>& call, Strip& s, int64_t channel, bool two) {
   const Args& a = *call.args;
   constexpr int64_t kChannels = kUnit / kParts<V>;
   const int64_t end = smaller(channel + kUnit, a.channels);
@@ -226,35 +238,45 @@ void run_strip(const Call<V>& call, int64_t unit_begin, int64_t unit_end, int64_
   const Plan& p = call.plan;
   const int64_t slots = kKernel != 0 ? fixed_slots(kKernel, kStride, V::kHeight) : p.slots;
   const int64_t slot_size = p.columns * kCell;
+  // A lone bundle of stride 2 has no use for its last row.
+  constexpr int64_t kRead = kKernel + (kStride == 1 ? 1 : 0);
+  constexpr int64_t kFilled = kRead < V::kHeight ? kRead : V::kHeight;
   const Columns columns = input_columns(a, out_begin, out_columns);
   int64_t filled = 0;
   for (int64_t row = row_begin; row < row_end; row += kKernel != 0 ? 2 : 1) {
     const bool two = kKernel != 0 && row + 1 < row_end;
     const int64_t first = kKernel != 0 ? (row - row_begin) * kStride / 2 : 0;
     const int64_t end = first + slots - (kStride == 2 && !two ? 1 : 0);
+    int64_t units_filled = unit_begin;
     for (int64_t u = unit_begin; u < unit_end; ++u) {
       const int64_t channel = u * kUnit;
       uint8_t* ring = call.scratch + ring_offset(p) + (u - unit_begin) * p.ring_size;
-      for (int64_t i = kKernel != 0 ? filled : 0; i < end; ++i) {
-        uint8_t* slot = ring + i % slots * slot_size;
-        if constexpr (kKernel != 0) {
-          fill<V>(call, columns, channel, row_begin * kStride - a.pad_top + i * 2, 1, V::kHeight,
-                  slot);
-        } else {
-          const int64_t tap = i * V::kHeight;
-          fill<V>(call, columns, channel, row * a.stride_h - a.pad_top + tap * a.dilation_h,
-                  a.dilation_h, a.kernel_h - tap, slot);
+      if (u == units_filled) {
+        const bool several =
+            u + V::kFillUnits <= unit_end && channel + V::kFillUnits * kUnit <= a.channels;
+        const int64_t units = several ? V::kFillUnits : 1;
+        units_filled += units;
+        for (int64_t i = kKernel != 0 ? filled : 0; i < end; ++i) {
+          uint8_t* slot = ring + i % slots * slot_size;
+          if constexpr (kKernel != 0) {
+            fill<V>(call, columns, channel, row_begin * kStride - a.pad_top + i * 2, 1, kFilled,
+                    units, slot);
+          } else {
+            const int64_t tap = i * V::kHeight;
+            fill<V>(call, columns, channel, row * a.stride_h - a.pad_top + tap * a.dilation_h,
+                    a.dilation_h, a.kernel_h - tap, units, slot);
+          }
         }
       }
-      const Strip strip = {.args = &a,
-                           .ring = ring,
-                           .slots = slots,
-                           .slot_size = slot_size,
-                           .first = first,
-                           .weight = call.scratch + (u - unit_begin) * p.weight_size,
-                           .channels = 0,
-                           .at = (row * a.out_w + out_begin) * a.channels + channel,
-                           .columns = out_columns};
+      Strip strip = {.args = &a,
+                     .ring = ring,
+                     .slots = slots,
+                     .slot_size = slot_size,
+                     .first = first,
+                     .weight = call.scratch + (u - unit_begin) * p.weight_size,
+                     .channels = 0,
+                     .at = (row * a.out_w + out_begin) * a.channels + channel,
+                     .columns = out_columns};
       compute<V, kKernel, kStride>(call, strip, channel, two);
     }
     filled = end;
@@ -280,7 +302,7 @@ template <class V, int kKernel, int kStride>
 void run_with(const Args& a, int64_t row_begin, int64_t row_end, std::byte* scratch) {
   const Call<V> call = {&a, make_plan(a, V::kHeight), V(a), reinterpret_cast<uint8_t*>(scratch)};
   const Plan& p = call.plan;
-  memset(call.scratch + padding_offset(p), a.pad_value ^ a.x_flip, kUnit);
+  memset(call.scratch + padding_offset(p), a.pad_value ^ a.x_flip, kCell);
   for (int64_t unit = 0; unit < p.units; unit += p.group) {
     const int64_t unit_end = smaller(unit + p.group, p.units);
     for (int64_t u = unit; u < unit_end; ++u) {

@@ -1,0 +1,91 @@
+"""interpolate and the pools of one and three dimensions against torch on real numbers."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from ops_strategies import dtypes_8bit, generator, integers, qparams, repeatable, seeds
+
+import qnative  # noqa: F401
+
+OPS = torch.ops.qnative
+MODES = {
+    1: ["nearest", "nearest-exact", "linear"],
+    2: ["nearest", "nearest-exact", "bilinear", "bicubic"],
+    3: ["nearest", "nearest-exact", "trilinear"],
+}
+FORMATS = {2: torch.channels_last, 3: torch.channels_last_3d}
+
+
+def check(y, real, scale, zero_point, x):
+    """y is ``real``, quantized; where that is half-way between two codes, either of them."""
+    info, exact = torch.iinfo(y.dtype), real / scale
+    want = (exact.round() + zero_point).clamp(info.min, info.max)
+    # Float32 sums of dequantized products are off by some parts in 10^7 of their largest term.
+    size = x.abs().max() / scale + 1
+    half_way = (exact - exact.floor() - 0.5).abs() < 1e-5 * size
+    assert y.shape == real.shape
+    assert (((y.double() - want) == 0) | (half_way & ((y.double() - want).abs() <= 1))).all()
+
+
+@repeatable
+@given(st.integers(1, 3), dtypes_8bit, st.booleans(), st.booleans(), seeds, st.data())
+def test_interpolate_is_that_of_torch(rank, dtype, sized, last, seed, data):
+    mode = data.draw(st.sampled_from(MODES[rank]))
+    (scale, zero_point), y_dtype = data.draw(qparams(dtype)), data.draw(dtypes_8bit)
+    y_scale, y_zero_point = data.draw(qparams(y_dtype))
+    dims = st.lists(st.integers(1, 9), min_size=rank, max_size=rank)
+    x = integers([2, data.draw(st.integers(1, 20)), *data.draw(dims)], dtype, generator(seed))
+    if last and rank > 1:
+        x = x.contiguous(memory_format=FORMATS[rank])
+    size = data.draw(dims) if sized else None
+    factors = None if sized else [data.draw(st.sampled_from([1.0, 1.7, 2.0, 3.3]))] * rank
+    align = None if "nearest" in mode else data.draw(st.booleans())
+    real = (x.double() - zero_point) * scale
+    want = F.interpolate(real.float(), size, factors, mode, align).double()
+    output = (y_scale, y_zero_point, y_dtype)
+    y = OPS.interpolate(x, scale, zero_point, size, factors, mode, align, *output)
+    check(y, want, y_scale, y_zero_point, real)
+    assert not (last and rank > 1) or y.is_contiguous(memory_format=FORMATS[rank])
+    if "nearest" in mode:
+        same = OPS.interpolate(x, scale, zero_point, size, factors, mode, None, 0.5, 0, dtype)
+        assert same.dtype == dtype
+        copied = OPS.interpolate(x, 0.5, 0, size, factors, mode, None, 0.5, 0, dtype)
+        assert torch.equal(copied, F.interpolate(x.float(), size, factors, mode).to(dtype))
+
+
+@repeatable
+@given(st.sampled_from([1, 3]), dtypes_8bit, st.booleans(), st.booleans(), seeds, st.data())
+def test_pools_are_those_of_torch(rank, dtype, ceil_mode, counts, seed, data):
+    scale, zero_point = data.draw(qparams(dtype))
+    kernel = data.draw(st.lists(st.integers(1, 4), min_size=rank, max_size=rank))
+    stride = data.draw(st.lists(st.integers(1, 3), min_size=rank, max_size=rank))
+    padding = [data.draw(st.integers(0, k // 2)) for k in kernel]
+    x = integers([2, data.draw(st.integers(1, 40)), *[7, 6, 5][:rank]], dtype, generator(seed))
+    x = x if data.draw(st.booleans()) else x[0]
+    real = (x.double() - zero_point) * scale
+    if x.dim() == 5 and data.draw(st.booleans()):
+        x = x.contiguous(memory_format=torch.channels_last_3d)
+    window = (kernel, stride, padding)
+    most = getattr(F, f"max_pool{rank}d")(x.float(), *window, 1, ceil_mode)
+    y = getattr(OPS, f"max_pool{rank}d")(x, *window, [1], ceil_mode)
+    assert torch.equal(y, most.to(dtype))
+    divisor = () if rank == 1 else (data.draw(st.sampled_from([None, 5])),)
+    mean = getattr(F, f"avg_pool{rank}d")(real, *window, ceil_mode, counts, *divisor)
+    q, output = (scale, zero_point), (scale, zero_point, dtype)
+    y = getattr(OPS, f"avg_pool{rank}d")(x, *q, *window, ceil_mode, counts, *divisor, *output)
+    check(y, mean, scale, zero_point, real)
+    mean = getattr(F, f"adaptive_avg_pool{rank}d")(real, [3, 9, 2][:rank])
+    y = getattr(OPS, f"adaptive_avg_pool{rank}d")(x, *q, [3, 9, 2][:rank], *output)
+    check(y, mean, scale, zero_point, real)
+
+
+@pytest.mark.parametrize("mode", MODES[2])
+def test_layouts_give_the_same_bits(mode):
+    x = integers((2, 67, 14, 15), torch.uint8, generator(1))
+    align = None if "nearest" in mode else False
+    args = (0.1, 3, None, [2.3], mode, align, 0.07, 9, torch.int8)
+    plain = OPS.interpolate(x, *args)
+    assert torch.equal(plain, OPS.interpolate(x.contiguous(memory_format=FORMATS[2]), *args))
+    assert torch.equal(plain, OPS.interpolate(x.mT.contiguous().mT, *args))
