@@ -221,3 +221,5 @@ QNATIVE_API at::Tensor cat(at::TensorList tensors, at::ArrayRef<double> scales,
 QNATIVE_API at::Tensor lookup(const at::Tensor& x, const at::Tensor& table);
 
 }  // namespace qnative::ops
+
+#include "qnative/ops/norm.h"
