@@ -5,7 +5,6 @@ Only speeds are compared, so inputs stay in 0..127, where no engine of torch sat
 
 import contextlib
 import csv
-import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -289,30 +288,35 @@ ELEMENTWISE = {
 }
 
 
-def embedding_bag(bits: int, num_embeddings: int, dim: int, bags: int, entries: int) -> Case:
-    """Sums of rows of a table, other ones at each call: tables do not stay in the caches."""
-    table = torch.randn(num_embeddings, dim)
-    packed = (ops.embedding_8bit_pack(table),)
-    if bits == 4:
-        packed = (ops.embedding_4bit_pack(table), dim)
-    name = "byte" if bits == 8 else "4bit"
-    their_rows = getattr(torch.ops.quantized, f"embedding_bag_{name}_prepack")(table)
-    mine = getattr(ops, f"embedding_bag_{bits}bit")
-    theirs = getattr(torch.ops.quantized, f"embedding_bag_{name}_rowwise_offsets")
-    offsets = torch.arange(0, bags * entries, entries)
-    batches = torch.randint(num_embeddings, (16, bags * entries)).unbind()
+def of_rows(op: str, rows: int, columns: int) -> Case:
+    """An op on each row by itself; torch's int8 form of it gives 8 bits, as ours does."""
+    x = random_input(rows, columns)
+    functions = OF_ROWS[op](x, quantized(x), x.float())
+    return Case(op, f"{rows}x{columns}", x.numel(), functions)
 
-    def on_batches(function: Callable[[Tensor], Tensor]) -> Callable[[], Tensor]:
-        batch = itertools.cycle(batches)
-        return lambda: function(next(batch))
 
-    functions = {
-        "qnative": on_batches(lambda x: mine(*packed, x, offsets)),
-        "torch int8": on_batches(lambda x: theirs(their_rows, x, offsets)),
-        "fp32": on_batches(lambda x: F.embedding_bag(x, table, offsets, mode="sum")),
+def layer_norm(x: Tensor, quantized_x: Tensor, float_x: Tensor) -> dict[str, Callable]:
+    shape = list(x.shape[-1:])
+    weight, bias = torch.rand(shape) + 0.5, torch.randn(shape)
+    return {
+        "qnative": lambda: ops.layer_norm(x, *X, shape, weight, bias, 1e-5, *Y),
+        "torch int8": lambda: torch.ops.quantized.layer_norm(
+            quantized_x, shape, weight, bias, 1e-5, Y_SCALE, Y_ZERO_POINT
+        ),
+        "fp32": lambda: F.layer_norm(float_x, shape, weight, bias),
     }
-    shape = f"{num_embeddings}x{dim}, {bags} bags of {entries}"
-    return Case(f"embedding_bag_{bits}bit", shape, bags * entries * dim, functions)
+
+
+def softmax(x: Tensor, quantized_x: Tensor, float_x: Tensor) -> dict[str, Callable]:
+    scale = 1 / 256
+    return {
+        "qnative": lambda: ops.softmax(x, *X, -1, scale, 0, torch.uint8),
+        "torch int8": lambda: torch.ops.quantized.softmax(quantized_x, -1, scale, 0),
+        "fp32": lambda: torch.softmax(float_x, -1),
+    }
+
+
+OF_ROWS = {"layer_norm": layer_norm, "softmax": softmax}
 
 
 def rows(name: str) -> Iterator[dict[str, str]]:
@@ -336,5 +340,6 @@ def cases() -> Iterator[Callable[[], Case]]:
     for row in rows("elementwise"):
         op = row.pop("op")
         yield lambda op=op, row=row: elementwise(op, **{k: int(v) for k, v in row.items()})
-    for row in rows("embedding_bag"):
-        yield lambda row=row: embedding_bag(**{key: int(value) for key, value in row.items()})
+    for row in rows("of_rows"):
+        op = row.pop("op")
+        yield lambda op=op, row=row: of_rows(op, **{k: int(v) for k, v in row.items()})

@@ -47,8 +47,9 @@ class Quantizer(TorchAOQuantizer):
       A sum or product with a number has its own, whatever the row says: upstream derives it from
       the input, and both are exact.
 
-    Outputs of linear and conv2d that nothing uses in 8 bits stay float32. Why a node was not
-    annotated is in the report of the lowered model.
+    Outputs that nothing uses in 8 bits stay float32 where the op can give that (linear, conv2d,
+    matmul, layer_norm, softmax). Why a node was not annotated is in the report of the lowered
+    model.
     """
 
     def __init__(

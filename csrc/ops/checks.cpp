@@ -6,16 +6,7 @@ namespace qnative::ops {
 namespace {
 
 constexpr int64_t kMaxExtent = std::numeric_limits<int32_t>::max();
-
-template <class Int>
-void check_vector(const char* op, const char* name, const at::Tensor& tensor, const Int& n,
-                  at::DeviceType device) {
-  check_tensor(op, name, tensor, device);
-  check_dtype(op, name, tensor, at::kFloat);
-  const at::ArrayRef<Int> sizes = at::symint::sizes<Int>(tensor);
-  TORCH_CHECK(sizes.size() == 1 && sizes[0] == n, "qnative::", op, ": ", name, " must have shape [",
-              n, "] (one value an output channel), got ", sizes);
-}
+constexpr const char* kChannel = "an output channel";
 
 constexpr const char* kFunctionNames = ", gelu, gelu_tanh, silu, sigmoid, tanh, hardswish";
 
@@ -72,6 +63,11 @@ void check_qparams(const char* op, const char* prefix, double scale, int64_t zer
   check_zero_point(op, prefix, zero_point, dtype);
 }
 
+void check_eps(const char* op, double eps) {
+  TORCH_CHECK(eps >= 0 && eps <= std::numeric_limits<double>::max(), "qnative::", op,
+              ": eps must be finite and not negative, got ", eps);
+}
+
 void check_output(const char* op, double y_scale, int64_t y_zero_point, at::ScalarType y_dtype,
                   FloatOutput float_output) {
   if (float_output == FloatOutput::kAllowed && y_dtype == at::kFloat) return;
@@ -82,16 +78,26 @@ void check_output(const char* op, double y_scale, int64_t y_zero_point, at::Scal
 }
 
 template <class Int>
+void check_vector(const char* op, const char* name, const at::Tensor& tensor, const Int& n,
+                  const char* of, at::DeviceType device) {
+  check_tensor(op, name, tensor, device);
+  check_dtype(op, name, tensor, at::kFloat);
+  const at::ArrayRef<Int> sizes = at::symint::sizes<Int>(tensor);
+  TORCH_CHECK(sizes.size() == 1 && sizes[0] == n, "qnative::", op, ": ", name, " must have shape [",
+              n, "] (one value ", of, "), got ", sizes);
+}
+
+template <class Int>
 void check_channels(const char* op, const at::Tensor& weight_scale,
                     const std::optional<at::Tensor>& bias, const Int& n, at::DeviceType device) {
-  check_vector(op, "weight_scale", weight_scale, n, device);
+  check_vector(op, "weight_scale", weight_scale, n, kChannel, device);
   check_bias(op, bias, n, device);
 }
 
 template <class Int>
 void check_bias(const char* op, const std::optional<at::Tensor>& bias, const Int& n,
                 at::DeviceType device) {
-  if (bias) check_vector(op, "bias", *bias, n, device);
+  if (bias) check_vector(op, "bias", *bias, n, kChannel, device);
 }
 
 Activation parse_activation(const char* op, std::string_view activation,
@@ -152,14 +158,16 @@ void check_image(const char* op, at::ArrayRef<Int> sizes, int64_t rank) {
   }
 }
 
-#define QNATIVE_INSTANTIATE(Int)                                                                 \
-  template c10::SmallVector<Int, 3> expand_values(const char*, const char*, at::ArrayRef<Int>,   \
-                                                  int64_t, int64_t);                             \
-  template void check_channels(const char*, const at::Tensor&, const std::optional<at::Tensor>&, \
-                               const Int&, at::DeviceType);                                      \
-  template void check_bias(const char*, const std::optional<at::Tensor>&, const Int&,            \
-                           at::DeviceType);                                                      \
-  template Pair<Int> expand_pair(const char*, const char*, at::ArrayRef<Int>, int64_t);          \
+#define QNATIVE_INSTANTIATE(Int)                                                                   \
+  template void check_vector(const char*, const char*, const at::Tensor&, const Int&, const char*, \
+                             at::DeviceType);                                                      \
+  template c10::SmallVector<Int, 3> expand_values(const char*, const char*, at::ArrayRef<Int>,     \
+                                                  int64_t, int64_t);                               \
+  template void check_channels(const char*, const at::Tensor&, const std::optional<at::Tensor>&,   \
+                               const Int&, at::DeviceType);                                        \
+  template void check_bias(const char*, const std::optional<at::Tensor>&, const Int&,              \
+                           at::DeviceType);                                                        \
+  template Pair<Int> expand_pair(const char*, const char*, at::ArrayRef<Int>, int64_t);            \
   template void check_image(const char*, at::ArrayRef<Int>, int64_t);
 QNATIVE_INSTANTIATE(int64_t)
 QNATIVE_INSTANTIATE(c10::SymInt)

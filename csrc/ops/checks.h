@@ -41,11 +41,18 @@ void check_zero_point(const char* op, const char* prefix, int64_t zero_point, at
 void check_qparams(const char* op, const char* prefix, double scale, int64_t zero_point,
                    at::ScalarType dtype);
 
+// What is added to a variance: finite and not negative.
+void check_eps(const char* op, double eps);
+
 // y_dtype, y_scale and y_zero_point, of which float32 output ignores the last two.
 enum class FloatOutput : bool { kRefused, kAllowed };
 void check_output(const char* op, double y_scale, int64_t y_zero_point, at::ScalarType y_dtype,
                   FloatOutput float_output = FloatOutput::kRefused);
 
+// float32 [n], one value `of` what: "a channel".
+template <class Int>
+void check_vector(const char* op, const char* name, const at::Tensor& tensor, const Int& n,
+                  const char* of, at::DeviceType device);
 // float32 [n] scale and, perhaps, bias of output channels.
 template <class Int>
 void check_channels(const char* op, const at::Tensor& weight_scale,

@@ -152,6 +152,35 @@ TORCH_LIBRARY(qnative, m) {
       "int y_zero_point, ScalarType y_dtype) -> Tensor",
       tags);
 
+  // norm: weight, bias and running statistics are float32 real numbers
+  m.def(
+      "layer_norm(Tensor x, float x_scale, int x_zero_point, SymInt[] normalized_shape, Tensor? "
+      "weight, Tensor? bias, float eps, float y_scale, int y_zero_point, ScalarType y_dtype) -> "
+      "Tensor",
+      tags);
+  m.def(
+      "group_norm(Tensor x, float x_scale, int x_zero_point, int num_groups, Tensor? weight, "
+      "Tensor? bias, float eps, float y_scale, int y_zero_point, ScalarType y_dtype) -> Tensor",
+      tags);
+  m.def(
+      "instance_norm(Tensor x, float x_scale, int x_zero_point, Tensor? weight, Tensor? bias, "
+      "Tensor? running_mean, Tensor? running_var, bool use_input_stats, float eps, float y_scale, "
+      "int y_zero_point, ScalarType y_dtype) -> Tensor",
+      tags);
+  m.def(
+      "batch_norm(Tensor x, float x_scale, int x_zero_point, Tensor? weight, Tensor? bias, Tensor "
+      "running_mean, Tensor running_var, float eps, float y_scale, int y_zero_point, ScalarType "
+      "y_dtype, str activation=\"none\", float[] activation_args=[]) -> Tensor",
+      tags);
+  m.def(
+      "softmax(Tensor x, float x_scale, int x_zero_point, int dim, float y_scale, int "
+      "y_zero_point, ScalarType y_dtype) -> Tensor",
+      tags);
+  m.def(
+      "prelu(Tensor x, float x_scale, int x_zero_point, Tensor weight, float y_scale, int "
+      "y_zero_point, ScalarType y_dtype) -> Tensor",
+      tags);
+
   // rnn: weights of a layer and direction are w_ih, w_hh (, w_hr), packed int8 with weight_scales
   // or packed float16 without; biases are b_ih, b_hh, or there are none
   m.def(

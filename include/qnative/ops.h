@@ -189,3 +189,4 @@ QNATIVE_API at::Tensor lookup(const at::Tensor& x, const at::Tensor& table);
 }  // namespace qnative::ops
 
 #include "qnative/ops/conv.h"
+#include "qnative/ops/norm.h"

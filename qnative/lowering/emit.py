@@ -315,6 +315,83 @@ def mean(site: Site) -> Node:
     )
 
 
+def _floats(site: Site, name: str) -> Node | None:
+    """An argument that stays float32, as a buffer of the lowered module."""
+    if site.args[name] is None:
+        return None
+    constants, key = site.constants, (site.node, name)
+    if key not in constants.packed:
+        value = ir.constant(site.module, site.args[name]).to(torch.float32).clone()
+        constants.packed[key] = (constants.add(f"{site.name}.{name}", value),)
+        site.float_bytes += value.numel() * 4
+        site.packed_bytes += value.numel() * 4
+    return constants.get(*constants.packed[key])
+
+
+def layer_norm(site: Site) -> Node:
+    return site.call(
+        torch.ops.qnative.layer_norm.default,
+        *site.x["input"].args,
+        site.args["normalized_shape"],
+        *(_floats(site, name) for name in ("weight", "bias")),
+        site.args["eps"],
+        *site.full_output,
+    )
+
+
+def group_norm(site: Site) -> Node:
+    return site.call(
+        torch.ops.qnative.group_norm.default,
+        *site.x["input"].args,
+        site.args["num_groups"],
+        *(_floats(site, name) for name in ("weight", "bias")),
+        site.args["eps"],
+        *site.full_output,
+    )
+
+
+_RUNNING = ("weight", "bias", "running_mean", "running_var")
+
+
+def instance_norm(site: Site) -> Node:
+    return site.call(
+        torch.ops.qnative.instance_norm.default,
+        *site.x["input"].args,
+        *(_floats(site, name) for name in _RUNNING),
+        site.args["use_input_stats"],
+        site.args["eps"],
+        *site.full_output,
+    )
+
+
+def batch_norm(site: Site) -> Node:
+    return site.call(
+        torch.ops.qnative.batch_norm.default,
+        *site.x["input"].args,
+        *(_floats(site, name) for name in _RUNNING),
+        site.args["eps"],
+        *site.activation,
+    )
+
+
+def softmax(site: Site) -> Node:
+    return site.call(
+        torch.ops.qnative.softmax.default,
+        *site.x["self"].args,
+        site.args["dim"],
+        *site.full_output,
+    )
+
+
+def prelu(site: Site) -> Node:
+    return site.call(
+        torch.ops.qnative.prelu.default,
+        *site.x["self"].args,
+        _floats(site, "weight"),
+        *site.full_output,
+    )
+
+
 def lookup_table(x: QParams, y: QParams, function: Any) -> torch.Tensor:
     """The 256 values of y for ``function`` (float32 -> float32) of each value of x."""
     info = torch.iinfo(x.dtype)

@@ -9,6 +9,7 @@ from torch.fx import Node
 from . import graph as ir
 from .activation import fused_activation
 from .emit import Site, is_constant
+from .emit_half import as_float, as_half
 from .graph import Unsupported, bind, kind, tensor_of
 
 # More products of a uint8 with an int8 could overflow int32.
@@ -115,17 +116,15 @@ def linear_dynamic_fp16(site: Site) -> Node:
 def linear_fp16(site: Site) -> Node:
     """In a float32 model x becomes float16 before it, and y float32 after it."""
     weight, bias, shape = _constants(site, "linear_fp16", pack_half)
-    x, to = site.args["input"], torch.ops.aten.to.dtype
+    x = site.args["input"]
     value = tensor_of(x)
     is_float = value is None or value.dtype is torch.float32
-    if is_float:
-        # What comes from another op in float16 is taken as it is.
-        was_half = x.target is to and getattr(x.args[0], "target", None) in _HALF_OPS
-        x = x.args[0] if was_half else site.call(to, x, torch.float16)
     y = site.call(
-        torch.ops.qnative.linear_fp16.default, x, *weight, bias, shape, *_activation(site)
+        torch.ops.qnative.linear_fp16.default,
+        as_half(site, x) if is_float else x,
+        *weight,
+        bias,
+        shape,
+        *_activation(site),
     )
-    return site.call(to, y, torch.float32) if is_float else y
-
-
-_HALF_OPS = (torch.ops.qnative.linear_fp16.default,)
+    return as_float(site, y) if is_float else y

@@ -146,19 +146,14 @@ def qparams(module: torch.nn.Module, node: Node) -> QParams:
     )
 
 
-def module_paths(node: Node) -> list[str]:
-    """Qualified names of the modules that the node was traced in, outermost first."""
-    paths = []
-    for path, _ in (node.meta.get("nn_module_stack") or {}).values():
-        # export writes "L['self'].features[0]" or "features.0", depending on its mode.
-        path = path.replace("L['self']", "").replace("['", ".").replace("']", "")
-        paths.append(path.replace("[", ".").replace("]", "").strip("."))
-    return paths
-
-
 def module_path(node: Node) -> str:
     """Qualified name of the module that the node was traced in, "" at the top."""
-    return (module_paths(node) or [""])[-1]
+    stack = node.meta.get("nn_module_stack") or {}
+    for path, _ in reversed(list(stack.values())):
+        # export writes "L['self'].features[0]" or "features.0", depending on its mode.
+        path = path.replace("L['self']", "").replace("['", ".").replace("']", "")
+        return path.replace("[", ".").replace("]", "").strip(".")
+    return ""
 
 
 def is_decomposed(node: Node) -> bool:

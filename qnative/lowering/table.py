@@ -53,8 +53,8 @@ def _rank(node: Node, argument: Any, ranks: tuple[int, ...]) -> None:
 
 
 def _check_weight(node: Node, args: dict[str, Any]) -> None:
-    for name in ("weight", "bias"):
-        if args[name] is not None:
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        if args.get(name) is not None:
             _require(emit.is_constant(args[name]), f"its {name} is computed, not a constant")
 
 
@@ -82,8 +82,19 @@ def _check_pool(dims: int) -> Callable[[Node, dict[str, Any]], None]:
     return lambda node, args: _rank(node, args["self"], (dims + 1, dims + 2))
 
 
-def _check_mean(node: Node, args: dict[str, Any]) -> None:
+def _check_dtype(node: Node, args: dict[str, Any]) -> None:
     _require(args["dtype"] in (None, torch.float32), f"its dtype argument is {args['dtype']}")
+
+
+def _check_batch_norm(node: Node, args: dict[str, Any]) -> None:
+    _require(not args["training"], "it normalizes with the statistics of the batch")
+    _check_weight(node, args)
+
+
+def _check_instance_norm(node: Node, args: dict[str, Any]) -> None:
+    updates = args["use_input_stats"] and args["running_mean"] is not None
+    _require(not updates, "it updates running statistics: call model.eval() before export")
+    _check_weight(node, args)
 
 
 def _check_dropout(node: Node, args: dict[str, Any]) -> None:
@@ -112,6 +123,7 @@ def _check_resize(node: Node, args: dict[str, Any]) -> None:
 
 _FREE = Op(FREE, ("self",), emit.free)
 _LOOKUP = Op(LOOKUP, ("self",), emit.lookup, _check_lookup)
+_PRELU = Op(LOOKUP, ("self",), emit.lookup, _check_weight)
 _CLAMP = Op(LOOKUP, ("self",), emit.lookup, _check_clamp)
 
 TABLE: dict[str, Op] = {
@@ -125,7 +137,13 @@ TABLE: dict[str, Op] = {
     "bmm": Op(COMPUTE, ("self", "mat2"), emit.matmul, _check_matmul, True, True),
     "cat": Op(COMPUTE, ("tensors",), emit.cat),
     "stack": Op(COMPUTE, ("tensors",), emit.stack),
-    "mean": Op(COMPUTE, ("self",), emit.mean, _check_mean),
+    "mean": Op(COMPUTE, ("self",), emit.mean, _check_dtype),
+    "layer_norm": Op(COMPUTE, ("input",), emit.layer_norm, _check_weight, float_output=True),
+    "group_norm": Op(COMPUTE, ("input",), emit.group_norm, _check_weight),
+    "instance_norm": Op(COMPUTE, ("input",), emit.instance_norm, _check_instance_norm),
+    "batch_norm": Op(COMPUTE, ("input",), emit.batch_norm, _check_batch_norm, fuses=True),
+    "softmax": Op(COMPUTE, ("self",), emit.softmax, _check_dtype, float_output=True),
+    "prelu": Op(COMPUTE, ("self",), emit.prelu, _check_weight),
     "dropout": Op(FREE, ("input",), emit.free, _check_dropout),
     "pixel_shuffle": _FREE,
     "pixel_unshuffle": _FREE,
@@ -196,8 +214,12 @@ GETITEM = Op(FREE, ("self",))
 
 
 def row(node: Node) -> Op | None:
-    """The row of a node. Arithmetic with a number is a function of each value by itself."""
+    """The row of a node. Arithmetic with a number, or a prelu with one weight, is a function of
+    each value by itself."""
     name = kind(node)
+    if name == "prelu":
+        weight = tensor_of(bind(node)["weight"])
+        return _PRELU if weight is not None and weight.numel() == 1 else TABLE[name]
     if name in WITH_NUMBER and not isinstance(bind(node).get("other"), Node):
         return _LOOKUP
     return TABLE.get(name)

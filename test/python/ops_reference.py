@@ -154,3 +154,72 @@ def quantize(x, scale, zero_point, dtype, low=None, high=None):
 def dequantize(x, scale, zero_point):
     real = centred(x, zero_point).astype(np.float32) * f32(scale)
     return torch.from_numpy(np.asarray(real))
+
+
+def statistics(values, x_scale, eps):
+    """(scale, shift) over the last axis, float64: values * scale + shift has mean 0 and variance 1,
+    or is 0 where all values are equal. values: x - x_zero_point, integers."""
+    n = values.shape[-1]
+    floor = values.sum(-1) // n
+    rest = values - floor[..., None]
+    mean = rest.sum(-1) / n
+    variance = (rest**2).sum(-1) / n - mean * mean
+    deviation = np.sqrt(x_scale * x_scale * variance + eps)
+    with np.errstate(divide="ignore"):
+        scale = np.where(variance > 0, x_scale / deviation, 0)
+    return scale, -(floor + mean) * scale
+
+
+def to_output(r, y_scale, y_zero_point, y_dtype, clamp=NO_CLAMP):
+    """r in units of y_scale, which is 1 for float32."""
+    if y_dtype == torch.float32:
+        return torch.from_numpy(np.asarray(r))
+    return requantize(r, y_zero_point, y_dtype, clamp, y_scale)
+
+
+def layer_norm(x, x_scale, x_zero_point, shape, weight, bias, eps, y_scale, *output):
+    """output: y_zero_point, y_dtype."""
+    y_scale = 1.0 if output[1] == torch.float32 else y_scale
+    values = centred(x, x_zero_point).reshape(*x.shape[: x.dim() - len(shape)], -1)
+    scale, shift = (f32(value)[..., None] for value in statistics(values, x_scale, eps))
+    factor = f32(1 / y_scale)
+    w = factor if weight is None else weight.numpy().ravel() * factor
+    b = f32(0) if bias is None else bias.numpy().ravel() * factor
+    r = fma(fma(values.astype(np.float32), scale, shift), w, b)
+    return to_output(r.reshape(x.shape), y_scale, *output)
+
+
+def channel_norm(x, x_zero_point, scale, shift, weight, bias, y_scale, *output):
+    """scale, shift: float64, broadcast against [N, C]. output: y_zero_point, y_dtype, clamp."""
+    w = 1.0 if weight is None else weight.numpy().astype(np.float64)
+    b = 0.0 if bias is None else bias.numpy().astype(np.float64)
+    per_channel = x.shape[:2] + (1,) * (x.dim() - 2)
+    multiplier, addend = (
+        f32(np.broadcast_to(value / y_scale, x.shape[:2])).reshape(per_channel)
+        for value in (scale * w, shift * w + b)
+    )
+    r = fma(centred(x, x_zero_point).astype(np.float32), multiplier, addend)
+    return to_output(r, y_scale, *output)
+
+
+def group_norm(x, x_scale, x_zero_point, groups, weight, bias, eps, *output):
+    values = centred(x, x_zero_point).reshape(x.shape[0], groups, -1)
+    each = x.shape[1] // groups
+    scale, shift = (value.repeat(each, axis=1) for value in statistics(values, x_scale, eps))
+    return channel_norm(x, x_zero_point, scale, shift, weight, bias, *output)
+
+
+def batch_norm(x, x_scale, x_zero_point, weight, bias, mean, var, eps, y_scale, *output):
+    w = 1.0 if weight is None else weight.numpy().astype(np.float64)
+    b = 0.0 if bias is None else bias.numpy().astype(np.float64)
+    factor = w / np.sqrt(var.numpy().astype(np.float64) + eps)
+    scale, shift = x_scale * factor, b - mean.numpy().astype(np.float64) * factor
+    return channel_norm(x, x_zero_point, scale, shift, None, None, y_scale, *output)
+
+
+def prelu(x, x_scale, x_zero_point, weight, y_scale, *output):
+    values = centred(x, x_zero_point).astype(np.float32)
+    shape = (-1,) + (1,) * (x.dim() - 2) if weight.numel() > 1 else ()
+    w = weight.numpy().astype(np.float64).reshape(shape)
+    r = values * np.where(values < 0, f32(x_scale * w / y_scale), f32(x_scale / y_scale))
+    return to_output(r, y_scale, *output)

@@ -16,12 +16,11 @@ CASES = [
     pytest.param(lambda: cases.linear_dynamic_fp16(3, 20, 17), id="linear_dynamic_fp16"),
     pytest.param(lambda: cases.conv2d(2, 8, 9, 7, 16, 3, 2, 1, 1), id="conv2d"),
     pytest.param(lambda: cases.conv2d(1, 16, 9, 7, 16, 5, 1, 2, 16), id="depthwise"),
-    pytest.param(lambda: cases.embedding_bag(8, 30, 20, 4, 5), id="embedding_bag_8bit"),
-    pytest.param(lambda: cases.embedding_bag(4, 30, 20, 4, 5), id="embedding_bag_4bit"),
     *(
         pytest.param(lambda op=op: cases.elementwise(op, 2, 16, 8, 6), id=op)
         for op in cases.ELEMENTWISE
     ),
+    *(pytest.param(lambda op=op: cases.of_rows(op, 3, 40), id=op) for op in cases.OF_ROWS),
 ]
 
 
@@ -50,11 +49,12 @@ def test_lstm_of_competitors():
 
 
 def test_every_shape_is_a_case():
-    names = ("linear", "lstm", "conv2d", "elementwise", "embedding_bag")
+    names = ("linear", "lstm", "conv2d", "elementwise", "embedding_bag", "of_rows")
     # The shapes of linear serve its dynamic and its float16 form too.
     count = sum(len(list(cases.rows(name))) for name in names) + 2 * len(list(cases.rows("linear")))
     assert len(list(cases.cases())) == count
     assert {row["op"] for row in cases.rows("elementwise")} == set(cases.ELEMENTWISE)
+    assert {row["op"] for row in cases.rows("of_rows")} == set(cases.OF_ROWS)
 
 
 def test_operations_of_a_convolution():

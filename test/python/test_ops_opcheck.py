@@ -59,6 +59,25 @@ def convolution_args(op, x, weight, channels, groups, *geometry, y_dtype=torch.u
     )
 
 
+def normal(*shape):
+    return torch.randn(shape, generator=GENERATOR)
+
+
+OUTPUT = (0.2, 4, torch.int8)
+
+
+def norm_args(x, *args, affine=True, output=OUTPUT):
+    """x, its parameters, args, weight, bias, eps and the output's parameters."""
+    weights = (normal(x.shape[1]), normal(x.shape[1])) if affine else (None, None)
+    return (x, 0.1, 3, *args, *weights, 1e-5, *output)
+
+
+def running_args(x, *args, output=OUTPUT):
+    c = x.shape[1]
+    statistics = (normal(c), scales(c))
+    return (x, 0.1, 3, normal(c), None, *statistics, *args, 1e-5, *output)
+
+
 def binary_args(a, b, y_dtype=torch.uint8):
     return (a, 0.1, 3, b, 0.2, 4, 0.3, 5, y_dtype, "clamp", [0.0, 4.0])
 
@@ -293,6 +312,40 @@ CASES = {
         (u8(2, 3, 6, 7), 0.1, 3, [2, 3], False, 0.2, 4, torch.uint8),
         (s8(2, 3, 6), 0.1, 3, [-1], True, 0.2, 4, torch.int8),
         (s8(2, 3, 6), 0.1, 3, None, False, 0.2, 4, torch.int8),
+    ],
+    "layer_norm": [
+        (u8(2, 3, 4), 0.1, 3, [4], normal(4), normal(4), 1e-5, *OUTPUT),
+        (s8(4, 3, 2).transpose(0, 2), 0.1, 3, [3, 4], None, None, 1e-5, 1.0, 0, torch.float32),
+        (u8(0, 4), 0.1, 3, [4], None, normal(4), 1e-5, *OUTPUT),
+    ],
+    "group_norm": [
+        norm_args(u8(2, 6, 5), 3),
+        norm_args(channels_last(s8(2, 4, 5, 6)), 2, affine=False),
+        norm_args(u8(2, 4, 2, 3, 3).to(memory_format=torch.channels_last_3d), 1),
+        norm_args(u8(3, 4), 2),
+        norm_args(u8(0, 4, 3), 2),
+    ],
+    "instance_norm": [
+        (u8(2, 3, 5), 0.1, 3, None, None, None, None, True, 1e-5, *OUTPUT),
+        running_args(channels_last(s8(2, 4, 5, 6)), False),
+        running_args(u8(2, 3, 4, 5), True),
+    ],
+    "batch_norm": [
+        running_args(u8(2, 3, 5)),
+        running_args(channels_last(s8(2, 4, 5, 6)), output=(*OUTPUT, "relu")),
+        running_args(u8(3, 4), output=(*OUTPUT, "clamp", [0.0, 4.0])),
+    ],
+    "softmax": [
+        (u8(2, 3, 5), 0.1, 3, -1, 1 / 256, 0, torch.uint8),
+        (channels_last(s8(2, 3, 4, 5)), 0.1, 3, 1, 1 / 256, -128, torch.int8),
+        (u8(3, 4).t(), 0.1, 3, 0, 1.0, 0, torch.float32),
+        (u8(), 0.1, 3, 0, 1 / 256, 0, torch.uint8),
+        (u8(2, 0), 0.1, 3, 1, 1 / 256, 0, torch.uint8),
+    ],
+    "prelu": [
+        (u8(2, 3, 4), 0.1, 3, normal(3), *OUTPUT),
+        (channels_last(s8(2, 3, 4, 5)), 0.1, 3, normal(3), *OUTPUT),
+        (u8(5), 0.1, 3, normal(1), *OUTPUT),
     ],
 }
 

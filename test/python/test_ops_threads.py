@@ -33,6 +33,8 @@ def data() -> SimpleNamespace:
         image=image.contiguous(memory_format=torch.channels_last),
         real=torch.randn(2, 64, 56, 56, generator=g),
         scale=scale,
+        contiguous=image,
+        shift=torch.randn(64, generator=g),
         table=integers((256,), U8, g),
         rows_of=torch.randn(2000, 64, generator=g),
         embedding=OPS.embedding_8bit_pack(torch.randn(2000, 64, generator=g)),
@@ -60,6 +62,18 @@ def conv2d(d: SimpleNamespace, weight: torch.Tensor, groups: int) -> torch.Tenso
 
 def quantize_per_channel(d: SimpleNamespace) -> torch.Tensor:
     return OPS.quantize_per_channel(d.real, d.scale, torch.zeros(64, dtype=torch.int64), 1, S8)
+
+
+def batch_norm(d: SimpleNamespace, x: torch.Tensor) -> torch.Tensor:
+    return OPS.batch_norm(x, *Q, d.scale, d.shift, d.shift, d.scale, 1e-5, *OUT)
+
+
+def group_norm(d: SimpleNamespace, x: torch.Tensor, groups: int) -> torch.Tensor:
+    return OPS.group_norm(x, *Q, groups, d.scale, d.shift, 1e-5, *OUT)
+
+
+def instance_norm(d: SimpleNamespace) -> torch.Tensor:
+    return OPS.instance_norm(d.image, *Q, None, d.shift, None, None, True, 1e-5, *OUT)
 
 
 CASES = {
@@ -108,6 +122,16 @@ CASES = {
         d.image, *Q, None, [2.0], "nearest", None, *OUT
     ),
     "mean": lambda d: OPS.mean(d.image, *Q, [2, 3], False, *OUT),
+    "layer_norm": lambda d: OPS.layer_norm(d.rows, *Q, [3136], None, None, 1e-5, *OUT),
+    "group_norm": lambda d: group_norm(d, d.contiguous, 8),
+    "group_norm one group": lambda d: group_norm(d, d.contiguous[:1], 1),
+    "group_norm channels_last": lambda d: group_norm(d, d.image[:1], 8),
+    "instance_norm": instance_norm,
+    "batch_norm": lambda d: batch_norm(d, d.contiguous),
+    "batch_norm channels_last": lambda d: batch_norm(d, d.image),
+    "softmax": lambda d: OPS.softmax(d.rows, *Q, -1, 1 / 256, 0, U8),
+    "softmax of channels": lambda d: OPS.softmax(d.image, *Q, 1, 1.0, 0, torch.float32),
+    "prelu": lambda d: OPS.prelu(d.contiguous, *Q, d.shift, *OUT),
 }
 
 

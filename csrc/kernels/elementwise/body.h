@@ -6,20 +6,6 @@
 namespace qnative::elementwise {
 namespace {
 
-// One input as exact floats a - a_zero_point, in the order of V::widen.
-template <class V>
-struct Input {
-  typename V::Bytes flip;
-  typename V::Floats bias;
-
-  Input(uint8_t flip, int32_t zero_point)
-      : flip(V::bytes(flip)), bias(V::floats(V::kBias + static_cast<float>(zero_point))) {}
-
-  typename V::Floats operator()(typename V::Bytes x) const {
-    return V::sub(V::widen(V::exclusive_or(x, flip)), bias);
-  }
-};
-
 template <class V>
 struct Add {
   typename V::Floats a_multiplier, b_multiplier;
@@ -46,7 +32,8 @@ struct Mul {
 
 template <class V, template <class> class Op>
 void run(const Args& args, const uint8_t* a, const uint8_t* b, uint8_t* y, int64_t n) {
-  const Input<V> a_input(args.a_flip, args.a_zero_point), b_input(args.b_flip, args.b_zero_point);
+  const VectorInput<V> a_input(args.a_flip, args.a_zero_point);
+  const VectorInput<V> b_input(args.b_flip, args.b_zero_point);
   const Op<V> op(args);
   const VectorRequantize<V> requantize(args.requantize);
   const auto f = [&](typename V::Bytes a_bytes, typename V::Bytes b_bytes) {

@@ -205,6 +205,17 @@ struct Avx2 {
             _mm256_add_epi32(sum.c, _mm256_unpacklo_epi16(x.b, zero)),
             _mm256_add_epi32(sum.d, _mm256_unpackhi_epi16(x.b, zero))};
   }
+  // sum + x * x + y * y, in the order of widen.
+  static Ints add_squares(Ints sum, Bytes x, Bytes y) {
+    const __m256i zero = _mm256_setzero_si256();
+    const __m256i lo = _mm256_unpacklo_epi8(x, y), hi = _mm256_unpackhi_epi8(x, y);
+    const __m256i a = _mm256_unpacklo_epi8(lo, zero), b = _mm256_unpackhi_epi8(lo, zero);
+    const __m256i c = _mm256_unpacklo_epi8(hi, zero), d = _mm256_unpackhi_epi8(hi, zero);
+    return {_mm256_add_epi32(sum.a, _mm256_madd_epi16(a, a)),
+            _mm256_add_epi32(sum.b, _mm256_madd_epi16(b, b)),
+            _mm256_add_epi32(sum.c, _mm256_madd_epi16(c, c)),
+            _mm256_add_epi32(sum.d, _mm256_madd_epi16(d, d))};
+  }
 
   // Part: one of the four vectors of Floats
 

@@ -182,6 +182,16 @@ struct Avx512 {
             _mm512_add_epi32(sum.c, _mm512_unpacklo_epi16(x.b, zero)),
             _mm512_add_epi32(sum.d, _mm512_unpackhi_epi16(x.b, zero))};
   }
+  static Ints add_squares(Ints sum, Bytes x, Bytes y) {
+    const __m512i zero = _mm512_setzero_si512();
+    const __m512i lo = _mm512_unpacklo_epi8(x, y), hi = _mm512_unpackhi_epi8(x, y);
+    const __m512i a = _mm512_unpacklo_epi8(lo, zero), b = _mm512_unpackhi_epi8(lo, zero);
+    const __m512i c = _mm512_unpacklo_epi8(hi, zero), d = _mm512_unpackhi_epi8(hi, zero);
+    return {_mm512_add_epi32(sum.a, _mm512_madd_epi16(a, a)),
+            _mm512_add_epi32(sum.b, _mm512_madd_epi16(b, b)),
+            _mm512_add_epi32(sum.c, _mm512_madd_epi16(c, c)),
+            _mm512_add_epi32(sum.d, _mm512_madd_epi16(d, d))};
+  }
 
   // Part
 

@@ -191,6 +191,10 @@ inline void masked_store(To* to, uint64_t mask, const V& v) {
 #define _mm512_cvtph_ps(a) qnative::emulated_cvtph_ps(a)
 #define _mm512_cvtps_ph(a, rounding) qnative::emulated_cvtps_ph(a)
 
+// SIMDe 0.7.4 has the function, under a macro of four arguments.
+#undef _mm512_madd_epi16
+#define _mm512_madd_epi16(a, b) simde_mm512_madd_epi16(a, b)
+
 #undef _mm_maskz_loadu_epi8
 #undef _mm256_maskz_loadu_epi8
 #undef _mm512_maskz_loadu_epi8

@@ -7,6 +7,20 @@
 namespace qnative {
 namespace {
 
+// Bytes as exact floats x - zero_point, in the order of V::widen.
+template <class V>
+struct VectorInput {
+  typename V::Bytes flip;
+  typename V::Floats bias;
+
+  VectorInput(uint8_t flip, int32_t zero_point)
+      : flip(V::bytes(flip)), bias(V::floats(V::kBias + static_cast<float>(zero_point))) {}
+
+  typename V::Floats operator()(typename V::Bytes x) const {
+    return V::sub(V::widen(V::exclusive_or(x, flip)), bias);
+  }
+};
+
 template <class V>
 struct VectorRequantize {
   typename V::Floats hi;

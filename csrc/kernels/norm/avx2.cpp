@@ -1,0 +1,44 @@
+#include "simd/avx2.h"
+
+#include "body.h"
+
+namespace qnative::norm {
+
+void sum_avx2(const uint8_t* x, int64_t n, uint8_t flip, int64_t* sum, int64_t* squares) {
+  run_sum<Avx2>(x, n, flip, sum, squares);
+}
+
+void sum_columns_avx2(const uint8_t* x, int64_t rows, int64_t stride, int64_t n, uint8_t flip,
+                      int64_t* sum, int64_t* squares) {
+  run_sum_columns<Avx2>(x, rows, stride, n, flip, sum, squares);
+}
+
+void scale_avx2(const Args& args, const uint8_t* x, uint8_t* y, int64_t n, float scale,
+                float shift) {
+  run_scale<Avx2>(args, x, y, n, scale, shift);
+}
+
+void scale_each_avx2(const Args& args, const uint8_t* x, uint8_t* y, int64_t n, const float* scale,
+                     const float* shift) {
+  run_scale_each<Avx2>(args, x, y, n, scale, shift);
+}
+
+void affine_avx2(const Args& args, const uint8_t* x, uint8_t* y, int64_t n, const Affine& affine) {
+  run_affine<Avx2, StoreBytes<Avx2>>(args, x, y, n, affine);
+}
+
+void affine_float_avx2(const Args& args, const uint8_t* x, float* y, int64_t n,
+                       const Affine& affine) {
+  run_affine<Avx2, StoreFloats<Avx2>>(args, x, y, n, affine);
+}
+
+void prelu_avx2(const Args& args, const uint8_t* x, uint8_t* y, int64_t n, float positive,
+                const float* negative) {
+  run_prelu<Avx2>(args, x, y, n, positive, negative);
+}
+
+uint8_t largest_avx2(const uint8_t* x, int64_t n, uint8_t flip) {
+  return run_largest<Avx2>(x, n, flip);
+}
+
+}  // namespace qnative::norm
