@@ -8,7 +8,7 @@ from torch.fx import GraphModule, Node
 
 from . import rounding
 from .lowering import graph as ir
-from .lowering.emit import conv2d_sides
+from .lowering.emit_conv import CONVS, TRANSPOSED, conv_sides, for_each_dimension
 from .rounding import InputMoments
 
 # Patches of an image, or rows of a matrix, that are taken for the moments: the more, the more
@@ -19,32 +19,32 @@ _LARGEST_K = 5120
 
 
 class _Collector(torch.nn.Module):
-    """Stands before a linear or conv2d node while calibrating."""
+    """Stands before a linear or convolution node while calibrating."""
 
     def __init__(self, node: Node, weight: torch.Tensor, generator: torch.Generator):
         super().__init__()
         self.args = ir.bind(node)
-        self.is_conv = ir.kind(node) == "conv2d"
+        self.dims = CONVS.get(ir.kind(node), 0)
         self.shape, self.generator = tuple(weight.shape), generator
         k = weight.numel() // weight.shape[0]
-        groups = self.args["groups"] if self.is_conv else 1
+        groups = self.args["groups"] if self.dims else 1
         self.patches = min(_LEAST_PATCHES + k // 8, _MOST_PATCHES)
         self.moments = InputMoments.zeros(groups, k, second=k <= _LARGEST_K)
 
     def forward(self, x: torch.Tensor) -> None:
         if x.numel() == 0:
             return
-        if not self.is_conv:
+        if not self.dims:
             limit = self.patches * (x.shape[0] if x.dim() > 1 else 1)
             self.moments.update(rounding.linear_patches(x, limit, self.generator))
             return
-        args, x = self.args, x if x.dim() == 4 else x.unsqueeze(0)
-        patches = rounding.conv2d_patches(
+        args, x = self.args, x if x.dim() == self.dims + 2 else x.unsqueeze(0)
+        patches = rounding.conv_patches(
             x,
             self.shape,
-            args["stride"],
-            conv2d_sides(args, self.shape),
-            args["dilation"],
+            for_each_dimension(args["stride"], self.dims),
+            conv_sides(args, self.shape),
+            for_each_dimension(args["dilation"], self.dims),
             args["groups"],
             self.patches * x.shape[0],
             self.generator,
@@ -54,7 +54,7 @@ class _Collector(torch.nn.Module):
 
 @dataclass
 class _Layer:
-    """A linear or conv2d node of the prepared graph with a weight of its own."""
+    """A linear or convolution node of the prepared graph with a weight of its own."""
 
     node: Node
     weight: torch.nn.Parameter | torch.Tensor
@@ -111,17 +111,19 @@ class Calibration:
     def _insert_collectors(self) -> list[_Layer]:
         generator = torch.Generator().manual_seed(0)
         graph, layers = self.module.graph, []
-        weights = [
-            ir.bind(node)["weight"] for node in graph.nodes if ir.kind(node) in ("linear", "conv2d")
-        ]
+        kinds = {"linear", *CONVS, *TRANSPOSED}
+        weights = [ir.bind(node)["weight"] for node in graph.nodes if ir.kind(node) in kinds]
         sources = [_source(weight) for weight in weights]
         for node in list(graph.nodes):
-            if ir.kind(node) not in ("linear", "conv2d"):
+            if ir.kind(node) not in kinds:
                 continue
             observed = ir.bind(node)["weight"]
             source = _source(observed)
             # A weight that two layers share cannot fit the inputs of both.
             if observed not in self.observers or not source or sources.count(source) > 1:
+                continue
+            if ir.kind(node) in TRANSPOSED:
+                self.notes.append(f"{node.name}: weights rounded to nearest, it is transposed")
                 continue
             weight = ir.attribute(self.module, source)
             collector = _Collector(node, weight, generator)

@@ -15,6 +15,7 @@ from torchao.quantization.pt2e.quantizer import Quantizer as TorchAOQuantizer
 
 from .lowering import direct, table
 from .lowering.direct import RECIPES, STATIC
+from .lowering.emit_conv import TRANSPOSED
 from .lowering.graph import STORAGE_DTYPES, NoDtypes, Unsupported, bind, kind, make_functional
 from .lowering.lower import NOT_FUSED, REASON
 from .observers import HistogramObserver, PerChannelWeightObserver
@@ -47,7 +48,7 @@ class Quantizer(TorchAOQuantizer):
       A sum or product with a number has its own, whatever the row says: upstream derives it from
       the input, and both are exact.
 
-    Outputs that nothing uses in 8 bits stay float32 where the op can give that (linear, conv2d,
+    Outputs that nothing uses in 8 bits stay float32 where the op can give that (linear, conv,
     matmul, layer_norm, softmax). Why a node was not annotated is in the report of the lowered
     model.
     """
@@ -264,7 +265,8 @@ class _Annotation:
             argument = args[name]
             for source in argument if isinstance(argument, (list, tuple)) else [argument]:
                 if name == "weight":
-                    specs[source] = self._weight_spec(dtypes.weight_dtype_with_constraints)
+                    axis = 1 if kind(node) in TRANSPOSED else 0
+                    specs[source] = self._weight_spec(dtypes.weight_dtype_with_constraints, axis)
                 else:
                     dtype = dtypes.input_dtype_with_constraints
                     specs[source] = self._edge(source, node, dtype)
@@ -314,7 +316,7 @@ class _Annotation:
             qscheme=torch.per_tensor_affine,
         )
 
-    def _weight_spec(self, constraints: Any) -> QuantizationSpec:
+    def _weight_spec(self, constraints: Any, axis: int) -> QuantizationSpec:
         dtype, least, most, options = _limits(constraints)
         observer = self.quantizer.weight_observer
         return QuantizationSpec(
@@ -323,7 +325,7 @@ class _Annotation:
             quant_min=least,
             quant_max=most,
             qscheme=torch.per_channel_symmetric,
-            ch_axis=0,
+            ch_axis=axis,
         )
 
 

@@ -11,6 +11,7 @@ from torch.fx import GraphModule
 from .lowering import graph as ir
 from .lowering.constants import fold_constants
 from .lowering.direct import RECIPES
+from .lowering.fold import fold_batch_norm
 from .lowering.lower import attach_report, lower
 from .report import FREE, FUSED, NotQuantizedError, Report, Row
 
@@ -68,6 +69,7 @@ def quantize(
     ]
     folded = fold_constants(exported)
     with torch.no_grad():
+        fold_batch_norm(exported)
         if quantizer.needs_calibration:
             batches = _progress(calibration, "calibrating", verbose)
             rounding = weight_rounding == "calibrated"

@@ -7,6 +7,8 @@ yet rounded (Optimal Brain Quantization in the column order of GPTQ, arXiv 2210.
 of the mean error, dW E[x], goes into the bias (arXiv 1906.04721).
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -55,32 +57,40 @@ def linear_patches(x: torch.Tensor, limit: int, generator: torch.Generator) -> t
     return rows[_sample(rows.shape[0], limit, generator)].t().unsqueeze(0)
 
 
-def conv2d_patches(
+def conv_patches(
     x: torch.Tensor,
-    weight_shape: tuple[int, ...],
-    stride: tuple[int, int],
-    padding: tuple[int, int, int, int],
-    dilation: tuple[int, int],
+    weight_shape: Sequence[int],
+    stride: Sequence[int],
+    sides: Sequence[int],
+    dilation: Sequence[int],
     groups: int,
     limit: int,
     generator: torch.Generator,
 ) -> torch.Tensor:
-    """At most ``limit`` of the patches that conv2d multiplies with its weight: [groups, K, P].
+    """At most ``limit`` of the patches that a convolution multiplies with its weight:
+    [groups, K, P].
 
-    x: [N, C, H, W]. padding: (top, bottom, left, right). K = C / groups * KH * KW.
+    x: [N, C, ...]. sides: padding before and after each dimension: (top, bottom, left, right).
+    K = C / groups * the size of the kernel.
     """
-    top, bottom, left, right = padding
-    x = torch.nn.functional.pad(x, (left, right, top, bottom))
     channels, kernel = weight_shape[1], weight_shape[2:]
-    out = [(x.shape[2 + i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1 for i in range(2)]
-    index = _sample(x.shape[0] * out[0] * out[1], limit, generator)
-    image, row, column = index // (out[0] * out[1]), index // out[1] % out[0], index % out[1]
-    rows = (row * stride[0]).unsqueeze(1) + torch.arange(kernel[0]) * dilation[0]
-    columns = (column * stride[1]).unsqueeze(1) + torch.arange(kernel[1]) * dilation[1]
+    dims = len(kernel)
+    last_first = [side for i in reversed(range(dims)) for side in sides[2 * i : 2 * i + 2]]
+    x = torch.nn.functional.pad(x, last_first)
+    out = [
+        (x.shape[2 + i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1 for i in range(dims)
+    ]
+    index = _sample(x.shape[0] * math.prod(out), limit, generator)
+    count, positions = len(index), []
+    for i in reversed(range(dims)):
+        taps = (index % out[i] * stride[i]).unsqueeze(1) + torch.arange(kernel[i]) * dilation[i]
+        # [P, 1, KW, 1]: the taps of a dimension are along its own.
+        positions.insert(0, taps.reshape(-1, *(kernel[i] if i == j else 1 for j in range(dims))))
+        index = index // out[i]
     # [P, KH, KW, C]: the indexed dimensions come first.
-    patches = x[image[:, None, None], :, rows[:, :, None], columns[:, None, :]]
-    patches = patches.unflatten(3, (groups, channels))
-    return patches.permute(3, 4, 1, 2, 0).reshape(groups, -1, len(index))
+    patches = x[(index.reshape(-1, *[1] * dims), slice(None), *positions)]
+    patches = patches.unflatten(-1, (groups, channels)).movedim((-2, -1, 0), (0, 1, -1))
+    return patches.reshape(groups, -1, count)
 
 
 def _compensation(second: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,5 @@
 """How one aten call becomes one qnative call. Weights are packed here."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -57,7 +56,7 @@ class Site:
 
     x: its quantized tensor arguments by name, a list for a list argument. bounds: of the activation
     fused into it; function: its name where it is no bound. y: of its output; None ends in float32.
-    pad: (left, right, top, bottom) of the aten.pad fused into it.
+    pad: that of the aten.pad fused into it, last dimension first; () without one.
     """
 
     module: GraphModule
@@ -67,7 +66,7 @@ class Site:
     x: dict[str, Any]
     bounds: Bounds
     y: QParams | None
-    pad: tuple[int, int, int, int] = (0, 0, 0, 0)
+    pad: tuple[int, ...] = ()
     function: str = ""
     float_bytes: int = 0
     packed_bytes: int = 0
@@ -114,17 +113,18 @@ def is_constant(node: Any) -> bool:
     return (ir.is_call(node, passing) or observed) and is_constant(node.args[0])
 
 
-def _int8_weight(site: Site) -> tuple[torch.Tensor, torch.Tensor]:
-    """The weight as int8 and its scale for each output channel, float32 [N]."""
+def _int8_weight(site: Site, axis: int, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The weight as int8 and its scale for each output channel, float32 [N]. Output channels lie
+    along ``axis``, where several ``groups`` share what they have there."""
     node = site.args["weight"]
     args = ir.bind(node)
     weight = ir.constant(site.module, args["input"])
-    channels = weight.shape[0]
+    channels = weight.shape[axis]
     if weight.dtype is not torch.int8:
         raise Unsupported(f"its weight is {weight.dtype}, not torch.int8")
     if ir.is_call(node, ir.DEQUANTIZE_CHANNEL):
-        if args["axis"] != 0:
-            raise Unsupported(f"its weight is quantized along axis {args['axis']}, not 0")
+        if args["axis"] != axis:
+            raise Unsupported(f"its weight is quantized along axis {args['axis']}, not {axis}")
         scale = ir.constant(site.module, args["scales"])
         zero_point = ir.constant(site.module, args["zero_points"])
     else:
@@ -133,13 +133,16 @@ def _int8_weight(site: Site) -> tuple[torch.Tensor, torch.Tensor]:
         zero_point = torch.tensor(params.zero_point)
     if zero_point is not None and bool((zero_point != 0).any()):
         raise Unsupported("its weight is not symmetric: a zero point is not 0")
-    return weight, scale.to(torch.float32).clone()
+    return weight, scale.to(torch.float32).repeat(groups)
 
 
-def _weight_arguments(site: Site, op: str, *pack_args: Any) -> tuple[Any, ...]:
-    """weight, weight_scale, bias and weight_shape; a weight used twice is packed once."""
+def weight_arguments(
+    site: Site, op: str, *pack_args: Any, axis: int = 0, groups: int = 1
+) -> tuple[Any, ...]:
+    """weight, weight_scale, bias and weight_shape; a weight used twice is packed once. axis,
+    groups: see _int8_weight."""
     constants = site.constants
-    weight, scale = _int8_weight(site)
+    weight, scale = _int8_weight(site, axis, groups)
     key = (op, *pack_args, weight.data_ptr(), scale.numpy().tobytes())
     if key not in constants.packed:
         packed = getattr(torch.ops.qnative, f"{op}_pack")(weight, *pack_args)
@@ -160,55 +163,9 @@ def _weight_arguments(site: Site, op: str, *pack_args: Any) -> tuple[Any, ...]:
 
 
 def linear(site: Site) -> Node:
-    weight = _weight_arguments(site, "linear")
+    weight = weight_arguments(site, "linear")
     return site.call(
         torch.ops.qnative.linear.default, *site.x["input"].args, *weight, *site.activation
-    )
-
-
-def _pair(values: Any) -> list[int]:
-    return list(values) * 2 if len(values) == 1 else list(values)
-
-
-def conv2d_sides(args: dict[str, Any], weight_shape: Sequence[int]) -> tuple[int, int, int, int]:
-    """(top, bottom, left, right) of the padding of an aten.conv2d, "same" and "valid" included."""
-    padding = args["padding"]
-    if not isinstance(padding, str):
-        vertical, horizontal = _pair(padding)
-        return vertical, vertical, horizontal, horizontal
-    if padding == "valid":
-        return 0, 0, 0, 0
-    height, width = (
-        d * (k - 1) for d, k in zip(_pair(args["dilation"]), weight_shape[2:], strict=True)
-    )
-    return height // 2, height - height // 2, width // 2, width - width // 2
-
-
-def _padding(site: Site, weight_shape: Sequence[int]) -> Any:
-    """As it stands in the aten call, or with the aten.pad before it added: two values, or four
-    where the sides differ."""
-    if not any(site.pad):
-        return site.args["padding"]
-    left, right, top, bottom = site.pad
-    sides = conv2d_sides(site.args, weight_shape)
-    sides = [a + b for a, b in zip(sides, (top, bottom, left, right), strict=True)]
-    return sides[::2] if sides[::2] == sides[1::2] else sides
-
-
-def conv2d(site: Site) -> Node:
-    args = site.args
-    weight = _weight_arguments(site, "conv2d", args["groups"])
-    padding = _padding(site, weight[3])
-    op = torch.ops.qnative.conv2d
-    return site.call(
-        op.padding if isinstance(padding, str) else op.default,
-        *site.x["input"].args,
-        *weight,
-        args["stride"],
-        padding,
-        args["dilation"],
-        args["groups"],
-        *site.activation,
     )
 
 

@@ -161,7 +161,7 @@ class _Lowering:
         row.float_bytes, row.packed_bytes = site.float_bytes, site.packed_bytes
 
     def _site(self, op: table.Op, node: Node) -> emit.Site:
-        args, pad = ir.bind(node), (0, 0, 0, 0)
+        args, pad = ir.bind(node), ()
         if op.role == table.WEIGHTED:
             if not ir.is_call(args["weight"], ir.DEQUANTIZE | ir.DEQUANTIZE_CHANNEL):
                 raise Unsupported("its weight is not quantized")

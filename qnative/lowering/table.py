@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.fx import Node
 
-from . import emit
+from . import emit, emit_conv
 from .activation import FUSABLE, activation_bounds
 from .emit import Site
 from .graph import Unsupported, bind, is_call, kind, target_name, tensor_of
@@ -58,9 +58,12 @@ def _check_weight(node: Node, args: dict[str, Any]) -> None:
             _require(emit.is_constant(args[name]), f"its {name} is computed, not a constant")
 
 
-def _check_conv2d(node: Node, args: dict[str, Any]) -> None:
-    _check_weight(node, args)
-    _rank(node, args["input"], (3, 4))
+def _check_conv(dims: int) -> Callable[[Node, dict[str, Any]], None]:
+    def check(node: Node, args: dict[str, Any]) -> None:
+        _check_weight(node, args)
+        _rank(node, args["input"], (dims + 1, dims + 2))
+
+    return check
 
 
 def _check_binary(node: Node, args: dict[str, Any]) -> None:
@@ -128,7 +131,6 @@ _CLAMP = Op(LOOKUP, ("self",), emit.lookup, _check_clamp)
 
 TABLE: dict[str, Op] = {
     "linear": Op(WEIGHTED, ("input", "weight"), emit.linear, _check_weight, True, True),
-    "conv2d": Op(WEIGHTED, ("input", "weight"), emit.conv2d, _check_conv2d, True, True),
     "add": Op(COMPUTE, ("self", "other"), emit.add, _check_binary, fuses=True),
     "mul": Op(COMPUTE, ("self", "other"), emit.mul, _check_binary, fuses=True),
     "sub": Op(COMPUTE, ("self", "other"), emit.sub, _check_binary, fuses=True),
@@ -153,7 +155,12 @@ TABLE: dict[str, Op] = {
     "view": Op(FREE, ("self",), emit.free, _check_view),
 }
 for _dims in (1, 2, 3):
+    _check = _check_conv(_dims)
     TABLE |= {
+        f"conv{_dims}d": Op(WEIGHTED, ("input", "weight"), emit_conv.conv, _check, True, True),
+        f"conv_transpose{_dims}d": Op(
+            WEIGHTED, ("input", "weight"), emit_conv.conv_transpose, _check, True, True
+        ),
         f"max_pool{_dims}d": Op(SAME, ("self",), emit.max_pool, _check_pool(_dims)),
         f"avg_pool{_dims}d": Op(COMPUTE, ("self",), emit.avg_pool, _check_pool(_dims)),
         f"adaptive_avg_pool{_dims}d": Op(
@@ -259,11 +266,12 @@ def activation_after(node: Node) -> tuple[Node | None, str]:
     return candidates[0], ""
 
 
-def zero_padding(node: Node) -> tuple[Node | None, tuple[int, int, int, int]]:
-    """The aten.pad before a conv2d that its own padding can replace, and (left, right, top,
-    bottom)."""
-    nothing = None, (0, 0, 0, 0)
-    pad = bind(node)["input"] if kind(node) == "conv2d" else None
+def zero_padding(node: Node) -> tuple[Node | None, tuple[int, ...]]:
+    """The aten.pad before a convolution that its own padding can replace, and two numbers for each
+    dimension, last one first: (left, right, top, bottom)."""
+    nothing = None, ()
+    dims = emit_conv.CONVS.get(kind(node))
+    pad = bind(node)["input"] if dims else None
     if kind(pad) not in ("pad", "constant_pad_nd"):
         return nothing
     args = bind(pad)
@@ -271,9 +279,9 @@ def zero_padding(node: Node) -> tuple[Node | None, tuple[int, int, int, int]]:
     plain = args.get("mode", "constant") == "constant" and not args["value"]
     if not plain or not all(isinstance(side, int) and side >= 0 for side in sides):
         return nothing
-    if len(sides) > 4:
+    if len(sides) > 2 * dims:
         return nothing
-    return pad, tuple([*sides, 0, 0][:4])
+    return pad, (*sides, *[0] * (2 * dims - len(sides)))
 
 
 def is_free(node: Node, dequantize: set[str]) -> bool:

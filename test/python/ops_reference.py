@@ -92,27 +92,56 @@ def linear_fp16(rows, w, bias):
     return acc if bias is None else acc + bias.numpy()
 
 
-def conv2d(x, x_scale, x_zero_point, w, w_scale, bias, window, groups, *output):
-    """x [N, C, H, W]; window: stride (h, w), padding (top, bottom, left, right), dilation (h, w);
-    output as in linear."""
+def _last(y: torch.Tensor) -> torch.Tensor:
+    """[N, spatial..., C] as [N, C, spatial...]."""
+    return y.movedim(-1, 1)
+
+
+def conv(x, x_scale, x_zero_point, w, w_scale, bias, window, groups, *output):
+    """Of any number of dimensions, as for two: x [N, C, H, W]; window: stride (h, w), padding (top,
+    bottom, left, right), dilation (h, w); output as in linear."""
     stride, padding, dilation = window
-    top, bottom, left, right = padding
-    values = np.pad(centred(x, x_zero_point), ((0, 0), (0, 0), (top, bottom), (left, right)))
+    sides = list(zip(padding[::2], padding[1::2], strict=True))
+    values = np.pad(centred(x, x_zero_point), ((0, 0), (0, 0), *sides)).astype(np.float64)
     weight = w.numpy().astype(np.float64)
-    n, _, h, wd = values.shape
-    o, cg, kh, kw = weight.shape
-    oh = (h - (kh - 1) * dilation[0] - 1) // stride[0] + 1
-    ow = (wd - (kw - 1) * dilation[1] - 1) // stride[1] + 1
-    acc = np.zeros((n, oh, ow, groups, o // groups))
-    for i in range(kh):
-        for j in range(kw):
-            rows = slice(i * dilation[0], i * dilation[0] + (oh - 1) * stride[0] + 1, stride[0])
-            columns = slice(j * dilation[1], j * dilation[1] + (ow - 1) * stride[1] + 1, stride[1])
-            tap = values[:, :, rows, columns].astype(np.float64).reshape(n, groups, cg, oh, ow)
-            acc += np.einsum("ngchw,goc->nhwgo", tap, weight[:, :, i, j].reshape(groups, -1, cg))
-    acc = acc.reshape(n, oh, ow, o).astype(np.int64)
-    y = products_to_output(acc, x_scale, w_scale, bias, *output)
-    return y.permute(0, 3, 1, 2)
+    (n, _, *sizes), (o, cg, *kernel) = values.shape, weight.shape
+    out = [
+        (size - (k - 1) * d - 1) // s + 1
+        for size, k, d, s in zip(sizes, kernel, dilation, stride, strict=True)
+    ]
+    acc = np.zeros((n, *out, groups, o // groups)).reshape(n, -1, groups, o // groups)
+    for at in np.ndindex(*kernel):
+        steps = zip(at, dilation, out, stride, strict=True)
+        taps = tuple(slice(i * d, i * d + (size - 1) * s + 1, s) for i, d, size, s in steps)
+        tap = values[(..., *taps)].reshape(n, groups, cg, -1)
+        acc += np.einsum("ngcp,goc->npgo", tap, weight[(..., *at)].reshape(groups, -1, cg))
+    acc = acc.reshape(n, *out, o).astype(np.int64)
+    return _last(products_to_output(acc, x_scale, w_scale, bias, *output))
+
+
+def conv_transpose(x, x_scale, x_zero_point, w, w_scale, bias, window, groups, *output):
+    """window: stride, padding, output_padding, dilation, each with a value for each dimension; w
+    [C, O / groups, ...]."""
+    stride, padding, output_padding, dilation = window
+    values = centred(x, x_zero_point).astype(np.float64)
+    weight = w.numpy().astype(np.float64)
+    (n, c, *sizes), (_, og, *kernel) = values.shape, weight.shape
+    whole = [
+        (size - 1) * s + (k - 1) * d + 1 + more
+        for size, s, k, d, more in zip(sizes, stride, kernel, dilation, output_padding, strict=True)
+    ]
+    acc = np.zeros((n, *whole, groups, og))
+    grouped = values.reshape(n, groups, c // groups, -1)
+    for at in np.ndindex(*kernel):
+        steps = zip(at, dilation, sizes, stride, strict=True)
+        taps = tuple(slice(i * d, i * d + (size - 1) * s + 1, s) for i, d, size, s in steps)
+        tap = weight[(..., *at)].reshape(groups, c // groups, og)
+        product = np.einsum("ngcp,gco->npgo", grouped, tap)
+        acc[(slice(None), *taps)] += product.reshape(n, *sizes, groups, og)
+    inside = tuple(slice(p, size - p) for p, size in zip(padding, whole, strict=True))
+    acc = acc[(slice(None), *inside)].astype(np.int64)
+    acc = acc.reshape(*acc.shape[:-2], groups * og)
+    return _last(products_to_output(acc, x_scale, w_scale, bias, *output))
 
 
 def add(a, aq, b, bq, y_scale, y_zero_point, y_dtype, clamp=NO_CLAMP, alpha=1.0):

@@ -38,7 +38,7 @@ def run_both(x, w, groups, stride, padding, dilation, y_dtype=torch.uint8, **mor
     sides = (padding[0], padding[0], padding[-1], padding[-1])
     window = ((stride[0], stride[-1]), sides, (dilation[0], dilation[-1]))
     batch = x if x.dim() == 4 else x[None]
-    expected = reference.conv2d(batch, *xq, w, w_scale, bias, window, groups, *output)
+    expected = reference.conv(batch, *xq, w, w_scale, bias, window, groups, *output)
     return y, expected if x.dim() == 4 else expected[0]
 
 

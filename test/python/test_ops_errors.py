@@ -33,12 +33,6 @@ LINEAR = {
     **{"y_scale": 0.1, "y_zero_point": 3, "y_dtype": torch.uint8},
     **{"activation": "none", "activation_args": []},
 }
-CONV = {
-    **LINEAR,
-    **{"x": u8(2, 4, 6, 6), "weight": OPS.conv2d_pack(s8(6, 2, 3, 3), 2)},
-    **{"weight_scale": torch.ones(6), "weight_shape": [6, 2, 3, 3]},
-    **{"stride": [1], "padding": [1], "dilation": [1], "groups": 2},
-}
 BINARY = {
     **{"a": u8(2, 3), "a_scale": 0.1, "a_zero_point": 3},
     **{"b": s8(2, 3), "b_scale": 0.1, "b_zero_point": 3},
@@ -65,13 +59,6 @@ VALID = {
     "linear": LINEAR,
     "linear_pack": {"weight": s8(5, 7)},
     "linear_unpack": {"weight": OPS.linear_pack(s8(5, 7)), "weight_shape": [5, 7]},
-    "conv2d": CONV,
-    "conv2d.padding": {**CONV, "padding": "same"},
-    "conv2d_pack": {"weight": s8(6, 2, 3, 3), "groups": 2},
-    "conv2d_unpack": {
-        **{"weight": OPS.conv2d_pack(s8(6, 2, 3, 3), 2), "weight_shape": [6, 2, 3, 3]},
-        "groups": 2,
-    },
     "add": {**BINARY, "alpha": 1.0},
     "mul": BINARY,
     "cat": {
@@ -241,19 +228,6 @@ LINEAR_ERRORS = [
     *output_errors("Byte, Char or Float"),
     *ACTIVATION_ERRORS,
 ]
-CONV_ERRORS = [
-    *LINEAR_ERRORS,
-    *IMAGE_ERRORS,
-    *pair_errors("stride", 1),
-    *pair_errors("dilation", 1),
-    ({"x": u8(2, 3, 6, 6)}, r"x must have 4 channels .* groups 2, got \[2, 3, 6, 6\]"),
-    ({"groups": 4}, "groups must be positive and divide the output channels 6, got 4"),
-    ({"groups": 0}, "groups must be positive and divide the output channels 6, got 0"),
-    ({"groups": -2}, "groups must be positive and divide the output channels 6, got -2"),
-    ({"weight_shape": [6, 2, 3, 0]}, r"each in \[1, 2\^31\), got \[6, 2, 3, 0\]"),
-    ({"weight_shape": [2**40, 2, 3, 3]}, r"each in \[1, 2\^31\), got \[1099511627776, 2, 3, 3\]"),
-    ({"weight_shape": [6, 2, 2**20, 3]}, "at most 65793 products can be summed in int32"),
-]
 BINARY_ERRORS = [
     *input_errors("a", "a_scale", "a_zero_point"),
     *input_errors("b", "b_scale", "b_zero_point"),
@@ -307,28 +281,6 @@ ERRORS = {
         ({"weight": s8(0, 7)}, r"each in \[1, 2\^31\), got \[0, 7\]"),
     ],
     "linear_unpack": WEIGHT_ERRORS,
-    "conv2d": [
-        *CONV_ERRORS,
-        *pair_errors("padding", 0, counts="1, 2 or 4"),
-        ({"padding": [1, 1, 1, -1]}, r"padding must be in \[0, 2\^31\), got \[1, -1\]"),
-        ({"dilation": [4], "padding": [0]}, "the dilated kernel has height 9, but padded x only 6"),
-        ({"dilation": [1, 4], "padding": [0]}, "the dilated kernel has width 9"),
-    ],
-    "conv2d.padding": [
-        *CONV_ERRORS,
-        ({"padding": "full"}, "padding must be numbers, 'same' or 'valid', got 'full'"),
-        ({"stride": [1, 2]}, r"padding 'same' needs stride 1, got \[1, 2\]"),
-    ],
-    "conv2d_pack": [
-        ({"weight": u8(6, 2, 3, 3)}, "weight must be Char, got Byte"),
-        ({"weight": s8(6, 2)}, r"weight must be \[O, C / groups, KH, KW\], got \[6, 2\]"),
-        ({"groups": 4}, "groups must be positive and divide the output channels 6, got 4"),
-        ({"groups": 0}, "groups must be positive and divide the output channels 6, got 0"),
-    ],
-    "conv2d_unpack": [
-        *WEIGHT_ERRORS,
-        ({"groups": 4}, "groups must be positive and divide the output channels 6, got 4"),
-    ],
     "add": BINARY_ERRORS,
     "mul": BINARY_ERRORS,
     "cat": [
@@ -410,13 +362,6 @@ VALUE_ERRORS = {
         ({"x": torch.tensor([3e38, -3e38])}, "the range of x overflows"),
     ],
     "linear": channel_value_errors(5),
-    "conv2d": [
-        *channel_value_errors(6),
-        (
-            {"padding": [2**31 - 1, 2**30], "stride": [2**31 - 1]},
-            r"padded x must have less than 2\^31 bytes a row",
-        ),
-    ],
     "add": [
         ({"alpha": INF}, "alpha must be finite, got inf"),
         ({"a_scale": 1e38, "y_scale": 1e-37}, "the ratio of the scales overflows float32"),

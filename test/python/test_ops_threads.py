@@ -30,6 +30,7 @@ def data() -> SimpleNamespace:
     image = integers((2, 64, 56, 56), U8, g)
     return SimpleNamespace(
         rows=image.view(128, 3136),
+        plain=image,
         image=image.contiguous(memory_format=torch.channels_last),
         real=torch.randn(2, 64, 56, 56, generator=g),
         scale=scale,
@@ -58,6 +59,16 @@ def rnn(cell: str, g: torch.Generator, half: bool = False) -> tuple:
 def conv2d(d: SimpleNamespace, weight: torch.Tensor, groups: int) -> torch.Tensor:
     shape = [64, 64 // groups, 3, 3]
     return OPS.conv2d(d.image, *Q, weight, d.scale, None, shape, [1], [1], [1], groups, *OUT)
+
+
+def conv_nd(d: SimpleNamespace, op: str, groups: int = 1) -> torch.Tensor:
+    """On the image as a line, a plane or a block."""
+    dims = int(op[-2])
+    x = d.plain.view(2, 64, *{1: [3136], 2: [56, 56], 3: [14, 14, 16]}[dims])
+    shape = [64, 64 // groups, *[3] * dims]
+    weight = getattr(OPS, f"{op}_pack")(integers(shape, S8, generator(1)), groups)
+    window = [[1], [1], *([[0]] if "transpose" in op else []), [1]]
+    return getattr(OPS, op)(x, *Q, weight, d.scale, None, shape, *window, groups, *OUT)
 
 
 def quantize_per_channel(d: SimpleNamespace) -> torch.Tensor:
@@ -96,6 +107,12 @@ CASES = {
     "matmul batched": lambda d: OPS.matmul(d.image, *Q, d.image.mT, *Q, 900.0, 3, U8),
     "conv2d": lambda d: conv2d(d, d.dense, 1),
     "conv2d depthwise": lambda d: conv2d(d, d.depthwise, 64),
+    **{
+        op: lambda d, op=op: conv_nd(d, op)
+        for op in ("conv1d", "conv3d", *(f"conv_transpose{dims}d" for dims in (1, 2, 3)))
+    },
+    "conv1d depthwise": lambda d: conv_nd(d, "conv1d", 64),
+    "conv_transpose2d depthwise": lambda d: conv_nd(d, "conv_transpose2d", 64),
     "add": lambda d: OPS.add(d.image, *Q, d.image, *Q, *OUT),
     "add broadcast": lambda d: OPS.add(d.image, *Q, d.image[:1, :, :1], *Q, *OUT),
     "mul": lambda d: OPS.mul(d.image, *Q, d.image, *Q, *OUT),

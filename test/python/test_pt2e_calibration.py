@@ -115,20 +115,25 @@ def test_weight_observer_uses_all_codes():
         ((2, 3, 7, 8), (4, 3, 3, 2), (2, 1), (1, 1, 0, 0), (1, 2), 1),
         ((2, 6, 5, 5), (6, 1, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 6),
         ((1, 4, 6, 6), (6, 2, 2, 2), (2, 2), (0, 1, 0, 1), (1, 1), 2),
+        ((2, 4, 9), (6, 2, 3), (2,), (0, 2), (2,), 2),
+        ((2, 3, 4, 5, 6), (4, 3, 2, 3, 2), (2, 1, 1), (1, 0, 0, 2, 1, 1), (1, 2, 1), 1),
     ],
 )
-def test_patches_are_what_conv2d_multiplies(shape, weight_shape, stride, padding, dilation, groups):
+def test_patches_are_what_convolutions_multiply(
+    shape, weight_shape, stride, padding, dilation, groups
+):
     torch.manual_seed(0)
     x, weight = torch.randn(shape), torch.randn(weight_shape)
     generator = torch.Generator().manual_seed(0)
     rest = (weight_shape, stride, padding, dilation, groups)
-    patches = rounding.conv2d_patches(x, *rest, 10**6, generator)
-    top, bottom, left, right = padding
-    padded = F.pad(x, (left, right, top, bottom))
-    want = F.conv2d(padded, weight, None, stride, 0, dilation, groups)
+    patches = rounding.conv_patches(x, *rest, 10**6, generator)
+    dims = len(stride)
+    padded = F.pad(x, [p for i in reversed(range(dims)) for p in padding[2 * i : 2 * i + 2]])
+    conv = getattr(F, f"conv{dims}d")
+    want = conv(padded, weight, None, stride, 0, dilation, groups)
     got = weight.reshape(groups, weight_shape[0] // groups, -1) @ patches
-    assert torch.allclose(got.flatten(0, 1), want.permute(1, 0, 2, 3).flatten(1), atol=1e-5)
-    assert rounding.conv2d_patches(x, *rest, 5, generator).shape == (*patches.shape[:2], 5)
+    assert torch.allclose(got.flatten(0, 1), want.transpose(0, 1).flatten(1), atol=1e-5)
+    assert rounding.conv_patches(x, *rest, 5, generator).shape == (*patches.shape[:2], 5)
 
 
 def test_rows_are_what_linear_multiplies():
