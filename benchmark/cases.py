@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-import qnative  # noqa: F401
+import qnative
 
 SHAPES = Path(__file__).parent / "shapes"
 ENGINES = ("onednn", "x86", "fbgemm")
@@ -46,6 +46,16 @@ def quantized(x: Tensor, scale: float = SCALE, zero_point: int = ZERO_POINT) -> 
     return torch._make_per_tensor_quantized_tensor(x, scale, zero_point)
 
 
+def engines() -> Iterator[str]:
+    """Each engine of this build of torch, while it is the one that packs."""
+    before = torch.backends.quantized.engine
+    for engine in ENGINES:
+        if engine in torch.backends.quantized.supported_engines:
+            torch.backends.quantized.engine = engine
+            yield engine
+    torch.backends.quantized.engine = before
+
+
 class Weight:
     """One weight in each form the competitors want."""
 
@@ -62,12 +72,8 @@ class Weight:
 
     def pack(self, prepack: Callable, *args) -> Iterator[tuple[str, object]]:
         """Engine, packed weight, for each engine of this build of torch."""
-        before = torch.backends.quantized.engine
-        for engine in ENGINES:
-            if engine in torch.backends.quantized.supported_engines:
-                torch.backends.quantized.engine = engine
-                yield f"torch {engine}", prepack(self.quantized, self.bias, *args)
-        torch.backends.quantized.engine = before
+        for engine in engines():
+            yield f"torch {engine}", prepack(self.quantized, self.bias, *args)
 
 
 def linear(rows: int, in_features: int, out_features: int) -> Case:
@@ -120,6 +126,18 @@ def linear_dynamic_fp16(rows: int, in_features: int, out_features: int) -> Case:
     operations = 2 * rows * in_features * out_features
     name = f"{rows}x{in_features}x{out_features}"
     return Case("linear_dynamic_fp16", name, operations, functions)
+
+
+def lstm(steps: int, batch: int, size: int) -> Case:
+    """int8 weights, the input and the hidden state quantized in the op."""
+    x, model = torch.randn(steps, batch, size), torch.nn.LSTM(size, size).eval()
+    mine = qnative.quantize(model, (x,), recipe="dynamic")
+    functions = {"qnative": lambda: mine(x)[0]}
+    for engine in engines():
+        theirs = torch.ao.quantization.quantize_dynamic(torch.nn.Sequential(model))
+        functions[f"torch {engine}"] = lambda m=theirs: m(x)[0]
+    functions["fp32"] = lambda: model(x)[0]
+    return Case("lstm", f"{steps}x{batch}x{size}", 16 * steps * batch * size**2, functions)
 
 
 def conv2d(
@@ -315,6 +333,8 @@ def cases() -> Iterator[Callable[[], Case]]:
         yield lambda row=row: linear(**{key: int(value) for key, value in row.items()})
         yield lambda row=row: linear_dynamic(**{key: int(value) for key, value in row.items()})
         yield lambda row=row: linear_dynamic_fp16(**{key: int(value) for key, value in row.items()})
+    for row in rows("lstm"):
+        yield lambda row=row: lstm(**{key: int(value) for key, value in row.items()})
     for row in rows("conv2d"):
         yield lambda row=row: conv2d(**{key: int(value) for key, value in row.items()})
     for row in rows("elementwise"):

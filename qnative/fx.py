@@ -1,8 +1,9 @@
-"""FX graph mode: upstream's ``prepare_fx``, ``prepare_qat_fx`` and ``convert_fx``, ending in qnative ops.
+"""FX graph mode: upstream's ``prepare_fx``, ``prepare_qat_fx`` and ``convert_fx``, ending in
+qnative ops.
 
-Moving is changing ``from torch.ao.quantization.quantize_fx import ...`` into ``from qnative.fx import
-...``: models, qconfig mappings and custom configs are the same. What comes out has plain tensors
-only, where upstream's has quantized dtypes, and carries a report.
+Moving is changing ``from torch.ao.quantization.quantize_fx import ...`` into
+``from qnative.fx import ...``: models, qconfig mappings and custom configs are the same. What comes
+out has plain tensors only, where upstream's has quantized dtypes, and carries a report.
 """
 
 import copy
@@ -105,8 +106,8 @@ def convert_fx(
 
     graph_module: what ``prepare_fx`` or ``prepare_qat_fx`` returned; it is not changed.
     convert_custom_config, qconfig_mapping, backend_config: as upstream's. strict, dynamic_shapes:
-    as those of ``qnative.quantize``. ``_remove_qconfig`` is there for upstream's callers: the result
-    has no qconfigs.
+    as those of ``qnative.quantize``. ``_remove_qconfig`` is there for upstream's callers: the
+    result has no qconfigs.
 
     Raises ValueError for a module that was not prepared by qnative; RuntimeError, with the cause,
     for one that upstream or torch.export rejects; NotQuantizedError if strict.
@@ -345,6 +346,9 @@ def _isolate(module: GraphModule, node: Node) -> str:
     path = f"_qnative_marked_{node.name}"
     module.add_module(path, _Marked(function))
     node.op, node.target = "call_module", path
+    # What torch.export gives to the nodes that come from this one.
+    stack = node.meta.get("nn_module_stack") or {}
+    node.meta["nn_module_stack"] = {**stack, path: (path, _Marked)}
     return path
 
 
@@ -360,8 +364,10 @@ def _annotate(exported: GraphModule, marked: dict[str, str]) -> None:
     for node in exported.graph.nodes:
         if node.op != "call_function" or ir.is_decomposed(node):
             continue
-        mode = next((marked[path] for path in ir.module_paths(node) if path in marked), None)
-        if mode is not None:
+        path = ir.module_path(node)
+        if path in marked:
+            mode = marked[path]
+            node.meta["nn_module_stack"] = dict(list(node.meta["nn_module_stack"].items())[:-1])
             try:
                 direct.check(mode, node)
                 node.meta[direct.MODE] = mode

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from .lowering import direct
-from .lowering.graph import STORAGE_DTYPES, Unsupported
+from .lowering.graph import STORAGE_DTYPES, NoDtypes, Unsupported
 
 Kinds = tuple[str, ...]
 
@@ -141,7 +141,7 @@ def require_dtypes(rows: Iterable[Any], mode: str) -> None:
     configs = [config for row in rows for config in row.dtype_configs]
     if not any(direct.fits(mode, config) for config in configs):
         seen = ", ".join(map(_describe, configs))
-        raise Unsupported(f"the config has no {mode} dtypes for it, only {seen}")
+        raise NoDtypes(f"the config has no {mode} dtypes for it, only {seen}")
 
 
 def _describe(config: Any) -> str:

@@ -15,7 +15,7 @@ from torchao.quantization.pt2e.quantizer import Quantizer as TorchAOQuantizer
 
 from .lowering import direct, table
 from .lowering.direct import RECIPES, STATIC
-from .lowering.graph import STORAGE_DTYPES, Unsupported, bind, kind, make_functional
+from .lowering.graph import STORAGE_DTYPES, NoDtypes, Unsupported, bind, kind, make_functional
 from .lowering.lower import NOT_FUSED, REASON
 from .observers import HistogramObserver, PerChannelWeightObserver
 from .patterns import ConfigIndex, observation, require_dtypes, static_dtypes
@@ -121,7 +121,7 @@ class _Annotation:
     # ---- which nodes -----------------------------------------------------------------------
 
     def _choose(self, node: Node) -> None:
-        """The first mode that works; if none does, why the first does not."""
+        """The first mode that works; if none does, why not the first that the config asks for."""
         if self._follows_input(node):
             self.rows[node] = []
             return
@@ -135,8 +135,9 @@ class _Annotation:
                     self._select_direct(mode, node, rows, pair, activation)
                 return
             except Unsupported as error:
-                reasons.append(str(error))
-        node.meta[REASON] = reasons[0]
+                reasons.append(error)
+        asked = [reason for reason in reasons if not isinstance(reason, NoDtypes)]
+        node.meta[REASON] = str((asked or reasons)[0])
 
     def _follows_input(self, node: Node) -> bool:
         """Whether a node only moves data, and no config could say more about it."""

@@ -1,6 +1,7 @@
 """``qnative.quantize``: from a float model to one that runs in qnative ops, in one call."""
 
 import copy
+import inspect
 from collections.abc import Iterable
 from typing import Any
 
@@ -75,6 +76,7 @@ def quantize(
             )
             notes += calibration_notes
         else:
+            _fold_batch_norm(exported)
             converted = quantizer.annotate(quantizer.transform_for_annotation(exported))
         lowered = lower(converted)
     report = _whole_report(float_rows, lowered.report, folded)
@@ -106,6 +108,14 @@ def _calibrate(
         run.feed(*args, **kwargs)
     run.finish(round_weights, correct_bias)
     return convert_pt2e(prepared), run.notes
+
+
+def _fold_batch_norm(exported: GraphModule) -> None:
+    """As prepare_pt2e does it."""
+    from torchao.quantization.pt2e.utils import _fuse_conv_bn_, _fuse_linear_bn_
+
+    _fuse_conv_bn_(exported)
+    _fuse_linear_bn_(exported)
 
 
 def _check_arguments(
@@ -187,7 +197,8 @@ def _export_batch(model: torch.nn.Module, inputs: tuple[Any, ...]) -> torch.expo
     """Exports with dimension 0 of every input open, or raises _FixedBatch."""
     # torch.export takes a size of 1 for a constant.
     inputs = torch.utils._pytree.tree_map_only(torch.Tensor, _at_least_two, inputs)
-    shapes = torch.utils._pytree.tree_map(_open_batch, inputs)
+    arguments = inspect.signature(model.forward).bind(*inputs).arguments
+    shapes = torch.utils._pytree.tree_map(_open_batch, dict(arguments))
     try:
         program = torch.export.export(model, inputs, dynamic_shapes=shapes)
     except Exception as error:

@@ -79,11 +79,10 @@ int64_t ChannelParams::bytes(const WeightLayout& layout) {
   return Scratch::bytes<int32_t>(channels) + 2 * Scratch::bytes<float>(channels);
 }
 
-ChannelParams make_channel_params(const char* op, double x_scale, int32_t x_zero_point,
-                                  const at::Tensor& weight, const WeightLayout& layout,
-                                  const at::Tensor& weight_scale,
-                                  const std::optional<at::Tensor>& bias, const Output& y,
-                                  Scratch& scratch) {
+MutableChannelParams make_channel_scales(const char* op, double x_scale, const WeightLayout& layout,
+                                         const at::Tensor& weight_scale,
+                                         const std::optional<at::Tensor>& bias, const Output& y,
+                                         Scratch& scratch) {
   const int64_t n = layout.n, padded_n = layout.padded_n();
   int32_t* const starts = scratch.take<int32_t>(layout.groups * padded_n);
   float* const multipliers = scratch.take<float>(layout.groups * padded_n);
@@ -91,13 +90,6 @@ ChannelParams make_channel_params(const char* op, double x_scale, int32_t x_zero
   const auto dense_scale = weight_scale.expect_contiguous();
   const auto dense_bias = bias ? bias->expect_contiguous() : c10::MaybeOwned<at::Tensor>();
   for (int64_t g = 0; g < layout.groups; ++g) {
-    int32_t* start = starts + g * padded_n;
-    // Copied as bytes: a weight that is a view may lie at any address.
-    std::memcpy(start,
-                weight.const_data_ptr<int8_t>() + g * layout.group_bytes() + layout.panel_bytes(),
-                padded_n * sizeof(int32_t));
-    for (int64_t i = 0; i < padded_n; ++i) start[i] *= -x_zero_point;
-
     const float* scale = dense_scale->const_data_ptr<float>() + g * n;
     float* multiplier = multipliers + g * padded_n;
     for (int64_t i = 0; i < n; ++i) {
@@ -114,6 +106,25 @@ ChannelParams make_channel_params(const char* op, double x_scale, int32_t x_zero
     std::fill(b + (bias ? n : 0), b + padded_n, 0.0f);
   }
   return {starts, multipliers, biases};
+}
+
+ChannelParams make_channel_params(const char* op, double x_scale, int32_t x_zero_point,
+                                  const at::Tensor& weight, const WeightLayout& layout,
+                                  const at::Tensor& weight_scale,
+                                  const std::optional<at::Tensor>& bias, const Output& y,
+                                  Scratch& scratch) {
+  const MutableChannelParams params =
+      make_channel_scales(op, x_scale, layout, weight_scale, bias, y, scratch);
+  const int64_t padded_n = layout.padded_n();
+  for (int64_t g = 0; g < layout.groups; ++g) {
+    int32_t* start = params.start + g * padded_n;
+    // Copied as bytes: a weight that is a view may lie at any address.
+    std::memcpy(start,
+                weight.const_data_ptr<int8_t>() + g * layout.group_bytes() + layout.panel_bytes(),
+                padded_n * sizeof(int32_t));
+    for (int64_t i = 0; i < padded_n; ++i) start[i] *= -x_zero_point;
+  }
+  return params;
 }
 
 gemm::Args make_product(const at::Tensor& weight, const WeightLayout& layout,

@@ -49,6 +49,19 @@ struct ChannelParams {
   static int64_t bytes(const WeightLayout& layout);  // of Scratch
 };
 
+// All but start, of which the memory is as it was: the caller fills it.
+struct MutableChannelParams {
+  int32_t* start;
+  const float* multiplier;
+  const float* bias;
+
+  operator ChannelParams() const { return {start, multiplier, bias}; }
+};
+MutableChannelParams make_channel_scales(const char* op, double x_scale, const WeightLayout& layout,
+                                         const at::Tensor& weight_scale,
+                                         const std::optional<at::Tensor>& bias, const Output& y,
+                                         Scratch& scratch);
+
 // x_zero_point: of the uint8 form of x. An error names the first weight_scale that is not positive
 // or that makes a multiplier overflow float32.
 ChannelParams make_channel_params(const char* op, double x_scale, int32_t x_zero_point,

@@ -62,21 +62,26 @@ TORCH_LIBRARY(qnative, m) {
       "activation=\"none\", float[] activation_args=[]) -> Tensor",
       tags);
 
-  // conv
-  m.def(
-      "conv2d(Tensor x, float x_scale, int x_zero_point, Tensor weight, Tensor weight_scale, "
-      "Tensor? bias, SymInt[] weight_shape, SymInt[] stride, SymInt[] padding, SymInt[] dilation, "
-      "SymInt groups, float y_scale, int y_zero_point, ScalarType y_dtype, str "
-      "activation=\"none\", float[] activation_args=[]) -> Tensor",
-      tags);
-  m.def(
-      "conv2d.padding(Tensor x, float x_scale, int x_zero_point, Tensor weight, Tensor "
-      "weight_scale, Tensor? bias, SymInt[] weight_shape, SymInt[] stride, str padding, SymInt[] "
-      "dilation, SymInt groups, float y_scale, int y_zero_point, ScalarType y_dtype, str "
-      "activation=\"none\", float[] activation_args=[]) -> Tensor",
-      tags);
-  m.def("conv2d_pack(Tensor weight, SymInt groups) -> Tensor", tags);
-  m.def("conv2d_unpack(Tensor weight, SymInt[] weight_shape, SymInt groups) -> Tensor", tags);
+  // conv: stride, padding, output_padding and dilation have one value or one for each dimension,
+  // padding of conv<d>d also two
+  const auto def = [&](const std::string& schema) { m.def(schema.c_str(), tags); };
+  const std::string operands =
+      "(Tensor x, float x_scale, int x_zero_point, Tensor weight, Tensor weight_scale, Tensor? "
+      "bias, SymInt[] weight_shape, SymInt[] stride, ";
+  const std::string rest =
+      "SymInt[] dilation, SymInt groups, float y_scale, int y_zero_point, ScalarType y_dtype, str "
+      "activation=\"none\", float[] activation_args=[]) -> Tensor";
+  for (const char* dims : {"1d", "2d", "3d"}) {
+    const std::string conv = std::string("conv") + dims;
+    const std::string transposed = std::string("conv_transpose") + dims;
+    def(conv + operands + "SymInt[] padding, " + rest);
+    def(conv + ".padding" + operands + "str padding, " + rest);
+    def(transposed + operands + "SymInt[] padding, SymInt[] output_padding, " + rest);
+    for (const std::string& op : {conv, transposed}) {
+      def(op + "_pack(Tensor weight, SymInt groups) -> Tensor");
+      def(op + "_unpack(Tensor weight, SymInt[] weight_shape, SymInt groups) -> Tensor");
+    }
+  }
 
   // binary
   m.def(

@@ -1,17 +1,14 @@
 #include <torch/library.h>
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
 
 #include "checks.h"
-#include "dispatch.h"
 #include "epilogue.h"
 #include "implicit_gemm.h"
 #include "output.h"
 #include "parallel.h"
 #include "qnative/ops.h"
-#include "quantize/quantize.h"
+#include "quantized_rows.h"
 #include "scratch.h"
 #include "weight.h"
 
@@ -38,40 +35,6 @@ Output make_float_output(std::string_view activation, at::ArrayRef<double> activ
           .activation = parse_activation(kOp, activation, activation_args, Functions::kAllowed)};
 }
 
-// Rows of x as uint8, padded with zeros to whole groups of four, and what they stand for.
-struct QuantizedRows {
-  uint8_t* q;  // [rows][stride]
-  int64_t stride;
-  float* scale;         // NaN for a row with a value that is not finite
-  int32_t* zero_point;  // negated
-};
-
-void quantize_row(const float* x, int64_t k, int64_t i, const QuantizedRows& rows) {
-  static auto& min_max = select(quantize::min_max_kernels());
-  static auto& quantize = select(quantize::quantize_kernels());
-  uint8_t* const q = rows.q + i * rows.stride;
-  float low, high;
-  min_max(x, k, &low, &high);
-  if (!std::isfinite(low) || !std::isfinite(high)) {
-    std::memset(q, 0, rows.stride);
-    rows.scale[i] = std::numeric_limits<float>::quiet_NaN();
-    rows.zero_point[i] = 0;
-    return;
-  }
-  low = std::min(low, 0.0f);
-  high = std::max(high, 0.0f);
-  // A difference of floats may overflow float32; the inverse of a denormal scale would.
-  const auto scale = std::max(static_cast<float>((double{high} - double{low}) / 255),
-                              std::numeric_limits<float>::min());
-  const float inverse_scale = 1.0f / scale;
-  const auto zero_point =
-      static_cast<int32_t>(std::min(std::nearbyint(-low * inverse_scale), 255.0f));
-  quantize(x, q, k, inverse_scale, {.zero_point = zero_point, .lo = 0, .hi = 255, .flip = 0});
-  std::memset(q + k, 0, rows.stride - k);
-  rows.scale[i] = scale;
-  rows.zero_point[i] = -zero_point;
-}
-
 at::Tensor linear_dynamic_meta(const at::Tensor& x, const at::Tensor& weight,
                                const at::Tensor& weight_scale,
                                const std::optional<at::Tensor>& bias,
@@ -93,7 +56,7 @@ at::Tensor linear_dynamic(const at::Tensor& x, const at::Tensor& weight,
   const WeightLayout layout = linear_layout(kOp, weight_shape);
   const auto y_sizes = check<int64_t>(x, weight, weight_scale, bias, layout, at::kCPU);
   const Output output = make_float_output(activation, activation_args);
-  const int64_t k = layout.segment_size, stride = (k + 3) / 4 * 4, n = layout.padded_n();
+  const int64_t k = layout.segment_size, stride = quantized_stride(k), n = layout.padded_n();
   const int64_t m = x.numel() / k, block = std::min(m, std::max<int64_t>(kBlock / stride, 1));
   Scratch scratch(ChannelParams::bytes(layout) + Scratch::bytes<int32_t>(n) +
                   Scratch::bytes<uint8_t>(block * stride) + Scratch::bytes<float>(block) +

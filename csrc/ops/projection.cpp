@@ -6,7 +6,7 @@
 
 #include "dispatch.h"
 #include "parallel.h"
-#include "quantize/quantize.h"
+#include "quantized_rows.h"
 
 namespace qnative::ops {
 namespace {
@@ -15,8 +15,6 @@ constexpr int64_t kInt8Grain = 1 << 20;  // multiplications of a task
 constexpr int64_t kHalfGrain = 1 << 17;
 
 int64_t padded(int64_t n) { return (n + 15) / 16 * 16; }
-// The kernel reads up to 3 bytes beyond a row.
-int64_t row_stride(int64_t k) { return (k + 3) / 4 * 4; }
 
 float* copy_padded(const at::Tensor& values, int64_t n, Scratch& scratch) {
   float* copy = scratch.take<float>(padded(n));
@@ -25,30 +23,6 @@ float* copy_padded(const at::Tensor& values, int64_t n, Scratch& scratch) {
   }
   std::fill(copy + (values.defined() ? n : 0), copy + padded(n), 0.0f);
   return copy;
-}
-
-struct RowParams {
-  float scale, inverse_scale;
-  int32_t zero_point;
-};
-
-// Of one row of uint8: the range of its values and zero, in 255 steps. A row with a value that is
-// not finite has the scale NaN, and so has all that it is multiplied with.
-RowParams choose_row_params(const float* x, int64_t k) {
-  static auto& min_max = select(quantize::min_max_kernels());
-  float low, high;
-  min_max(x, k, &low, &high);
-  if (!std::isfinite(low) || !std::isfinite(high)) {
-    constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-    return {kNan, kNan, 0};
-  }
-  low = std::min(low, 0.0f);
-  high = std::max(high, 0.0f);
-  // A difference of floats may overflow float32; the inverse of a denormal scale would.
-  const auto scale = std::max(static_cast<float>((double{high} - double{low}) / 255),
-                              std::numeric_limits<float>::min());
-  const float inverse = 1.0f / scale;
-  return {scale, inverse, static_cast<int32_t>(std::min(std::nearbyint(-low * inverse), 255.0f))};
 }
 
 }  // namespace
@@ -102,28 +76,13 @@ void Projection::reserve(int64_t rows, ProjectionSizes& sizes) const {
   args.segments = 1;
   args.segment_size = k_;
   sizes.rows = std::max(sizes.rows, rows);
-  sizes.row_bytes = std::max(sizes.row_bytes, row_stride(k_));
+  sizes.row_bytes = std::max(sizes.row_bytes, quantized_stride(k_));
   sizes.kernel_bytes =
       std::max(sizes.kernel_bytes, Scratch::bytes<std::byte>(gemm::scratch_size(args, rows)));
 }
 
 int64_t Projection::count_tasks(int64_t rows) const {
   return ops::count_tasks(rows * n_ * k_, is_int8_ ? kInt8Grain : kHalfGrain);
-}
-
-void Projection::quantize_rows(const float* x, int64_t x_stride, int64_t begin, int64_t end,
-                               const ProjectionWorkspace& workspace) const {
-  static auto& quantize = select(quantize::quantize_kernels());
-  for (int64_t i = begin; i < end; ++i) {
-    const float* row = x + i * x_stride;
-    uint8_t* q = workspace.rows + i * row_stride(k_);
-    const RowParams params = choose_row_params(row, k_);
-    workspace.row_factor[i] = -params.zero_point;
-    workspace.row_multiplier[i] = params.scale;
-    // Products that are NaN are quantized to the zero point.
-    quantize(row, q, k_, params.inverse_scale, {params.zero_point, 0, 255, 0});
-    std::memset(q + k_, 0, row_stride(k_) - k_);
-  }
 }
 
 void Projection::run(const float* x, int64_t x_stride, int64_t begin, int64_t end, float* y,
@@ -163,15 +122,21 @@ void Projection::run(const float* x, int64_t x_stride, int64_t begin, int64_t en
     });
     return;
   }
+  const QuantizedRows quantized = {.q = workspace.rows,
+                                   .stride = quantized_stride(k_),
+                                   .scale = workspace.row_multiplier,
+                                   .zero_point = workspace.row_factor};
   constexpr int64_t kQuantizeGrain = 32 * 1024;
   run_parts(rows, k_, kQuantizeGrain, [&](int64_t from, int64_t to) {
-    quantize_rows(x, x_stride, begin + from, begin + to, workspace);
+    for (int64_t i = begin + from; i < begin + to; ++i) {
+      quantize_row(x + i * x_stride, k_, i, quantized);
+    }
   });
   static auto& gemm = select(gemm::kernels());
   constexpr int64_t kNoOffset = 0;
   gemm::Args args{};
   args.x = workspace.rows;
-  args.x_stride = row_stride(k_);
+  args.x_stride = quantized.stride;
   args.segment_offset = &kNoOffset;
   args.segments = 1;
   args.segment_size = k_;

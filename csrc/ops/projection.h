@@ -53,10 +53,6 @@ class Projection {
            const ProjectionWorkspace& workspace, int64_t slot = 0) const;
 
  private:
-  // What float32 rows become for the int8 kernel.
-  void quantize_rows(const float* x, int64_t x_stride, int64_t begin, int64_t end,
-                     const ProjectionWorkspace& workspace) const;
-
   int64_t n_, k_;
   const void* weight_;
   bool is_int8_;

@@ -61,8 +61,10 @@ Three sequence(const Recurrence& net, const Tensor& x, const OptionalTensor& h0,
   const bool swap = shape.batched && batch_first;
   const Tensor rows =
       (swap ? x.transpose(0, 1) : x).contiguous().view({shape.steps * shape.batch, net.input_size});
+  // Of an empty batch there may be any number of steps.
+  const int64_t steps = shape.batch == 0 ? 1 : shape.steps;
   at::DimVector offsets;
-  for (int64_t t = 0; t <= shape.steps; ++t) offsets.push_back(t * shape.batch);
+  for (int64_t t = 0; t <= steps; ++t) offsets.push_back(t * shape.batch);
   const States states(net, shape.batch, h0, c0);
   const Tensor y = run_recurrence(net, rows, offsets, states.h, states.c);
   return arranged(y.view({shape.steps, shape.batch, y.size(1)}), states.h, states.c, shape.batched,

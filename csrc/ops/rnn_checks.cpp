@@ -80,6 +80,8 @@ void check_net(const Recurrence& net, at::DeviceType device) {
   for (int64_t i = 0; i < directions; ++i) {
     const int64_t input_size =
         i < net.directions() ? net.input_size : net.directions() * net.output_size();
+    TORCH_CHECK(input_size <= kMaxProducts, "qnative::", net.op, ": at most ", kMaxProducts,
+                " products can be summed in int32, got ", input_size, " from both directions");
     check_weight(net, i * per_direction, gates, input_size, device);
     check_weight(net, i * per_direction + 1, gates, net.output_size(), device);
     if (net.proj_size > 0) {

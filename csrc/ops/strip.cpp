@@ -22,6 +22,20 @@ void copy_pixels(const Source& x, const uint8_t* from, int64_t n, int64_t channe
   }
 }
 
+// Whether a window reads row r of a strip.
+bool is_read(const Window& window, int64_t r) { return r % window.stride_h < window.extent_h(); }
+
+void pad_rows(const Source& x, const Window& window, int64_t begin, int64_t end, int64_t row_bytes,
+              uint8_t* to) {
+  if (window.stride_h <= window.extent_h()) {
+    std::memset(to + begin * row_bytes, x.pad_value, (end - begin) * row_bytes);
+    return;
+  }
+  for (int64_t r = begin; r < end; ++r) {
+    if (is_read(window, r)) std::memset(to + r * row_bytes, x.pad_value, row_bytes);
+  }
+}
+
 }  // namespace
 
 void copy_flipped(const uint8_t* x, uint8_t* y, int64_t n, uint8_t flip) {
@@ -34,28 +48,27 @@ void copy_flipped(const uint8_t* x, uint8_t* y, int64_t n, uint8_t flip) {
 
 void copy_strip(const Source& x, const Window& window, const Strip& strip, uint8_t* to) {
   const int64_t row_bytes = strip.columns * strip.channels;
-  const bool inside = strip.first_row >= 0 && strip.first_row + strip.rows <= x.height &&
-                      strip.first_column == 0 && strip.columns == x.width;
-  if (inside && x.channel_stride == 1 && x.pixel_stride == strip.channels &&
-      x.row_stride == row_bytes) {
-    const int64_t begin = strip.image * x.image_stride + strip.first_row * row_bytes;
-    return copy_flipped(x.data + begin, to, strip.rows * row_bytes, x.flip);
+  const bool has_slice = strip.slice >= 0 && strip.slice < x.depth;
+  const int64_t top = has_slice ? std::clamp<int64_t>(-strip.first_row, 0, strip.rows) : strip.rows;
+  const int64_t bottom = std::clamp<int64_t>(x.height - strip.first_row, top, strip.rows);
+  pad_rows(x, window, 0, top, row_bytes, to);
+  pad_rows(x, window, bottom, strip.rows, row_bytes, to);
+  if (top == bottom) return;
+  const uint8_t* from = x.data + strip.image * x.image_stride + strip.slice * x.slice_stride +
+                        (strip.first_row + top) * x.row_stride +
+                        strip.first_channel * x.channel_stride;
+  to += top * row_bytes;
+  if (strip.first_column == 0 && strip.columns == x.width && x.channel_stride == 1 &&
+      x.pixel_stride == strip.channels && x.row_stride == row_bytes) {
+    return copy_flipped(from, to, (bottom - top) * row_bytes, x.flip);
   }
   const int64_t left = std::clamp<int64_t>(-strip.first_column, 0, strip.columns);
   const int64_t end = std::clamp<int64_t>(x.width - strip.first_column, left, strip.columns);
-  const uint8_t* image = x.data + strip.image * x.image_stride +
-                         strip.first_channel * x.channel_stride +
-                         (strip.first_column + left) * x.pixel_stride;
-  for (int64_t r = 0; r < strip.rows; ++r, to += row_bytes) {
-    if (r % window.stride_h >= window.extent_h()) continue;
-    const int64_t row = strip.first_row + r;
-    if (row < 0 || row >= x.height) {
-      std::memset(to, x.pad_value, row_bytes);
-      continue;
-    }
+  from += (strip.first_column + left) * x.pixel_stride;
+  for (int64_t r = top; r < bottom; ++r, to += row_bytes, from += x.row_stride) {
+    if (!is_read(window, r)) continue;
     std::memset(to, x.pad_value, left * strip.channels);
-    copy_pixels(x, image + row * x.row_stride, end - left, strip.channels,
-                to + left * strip.channels);
+    copy_pixels(x, from, end - left, strip.channels, to + left * strip.channels);
     std::memset(to + end * strip.channels, x.pad_value, (strip.columns - end) * strip.channels);
   }
 }

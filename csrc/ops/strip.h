@@ -10,9 +10,10 @@ namespace qnative::ops {
 // y[i] = x[i] ^ flip
 void copy_flipped(const uint8_t* x, uint8_t* y, int64_t n, uint8_t flip);
 
-// The channels and input rows of a strip; rows and columns outside of the image are padding.
+// The channels and input rows of a strip of one slice; slices, rows and columns outside of the
+// image are padding.
 struct Strip {
-  int64_t image;
+  int64_t image, slice;
   int64_t first_row, rows;
   int64_t first_column, columns;
   int64_t first_channel, channels;

@@ -6,43 +6,29 @@
 #include "gemm/gemm.h"
 
 namespace qnative::ops {
-namespace {
 
-void check_weight_shape(const char* op, at::IntArrayRef weight_shape, size_t rank,
+void check_weight_shape(const char* op, at::IntArrayRef weight_shape, int64_t rank,
                         const char* form) {
-  bool valid = weight_shape.size() == rank;
-  double products = 1;
-  for (size_t i = 0; valid && i < rank; ++i) {
-    valid = weight_shape[i] >= 1 && weight_shape[i] <= std::numeric_limits<int32_t>::max();
-    if (i > 0) products *= static_cast<double>(weight_shape[i]);
+  bool valid = static_cast<int64_t>(weight_shape.size()) == rank;
+  for (const int64_t size : weight_shape) {
+    valid &= size >= 1 && size <= std::numeric_limits<int32_t>::max();
   }
   TORCH_CHECK(valid, "qnative::", op, ": weight_shape must be ", form, ", each in [1, 2^31), got ",
               weight_shape);
+}
+
+void check_products(const char* op, at::IntArrayRef weight_shape, double products) {
   TORCH_CHECK(products <= kMaxProducts, "qnative::", op, ": at most ", kMaxProducts,
               " products can be summed in int32, got weight_shape ", weight_shape);
 }
-
-}  // namespace
 
 int64_t WeightLayout::group_bytes() const { return gemm::packed_size(n, segments, segment_size); }
 int64_t WeightLayout::panel_bytes() const { return gemm::panels_size(n, segments, segment_size); }
 
 WeightLayout linear_layout(const char* op, at::IntArrayRef weight_shape) {
   check_weight_shape(op, weight_shape, 2, "[N, K]");
+  check_products(op, weight_shape, static_cast<double>(weight_shape[1]));
   return {.groups = 1, .n = weight_shape[0], .segments = 1, .segment_size = weight_shape[1]};
-}
-
-ConvWeight conv_weight(const char* op, at::IntArrayRef weight_shape, int64_t groups) {
-  check_weight_shape(op, weight_shape, 4, "[O, C / groups, KH, KW]");
-  TORCH_CHECK(groups >= 1 && weight_shape[0] % groups == 0, "qnative::", op,
-              ": groups must be positive and divide the output channels ", weight_shape[0],
-              ", got ", groups);
-  return {weight_shape[0], weight_shape[1], weight_shape[2], weight_shape[3], groups};
-}
-
-WeightLayout ConvWeight::layout() const {
-  if (is_depthwise()) return {1, out_channels, kernel_h, kernel_w};
-  return {groups, out_channels / groups, kernel_h, kernel_w * group_channels};
 }
 
 void check_packed(const char* op, const at::Tensor& weight, const WeightLayout& layout,

@@ -23,14 +23,10 @@ struct WeightLayout {
 // weight_shape of linear, {N, K}.
 WeightLayout linear_layout(const char* op, at::IntArrayRef weight_shape);
 
-// weight_shape of conv2d, {O, C / groups, KH, KW}.
-struct ConvWeight {
-  int64_t out_channels, group_channels, kernel_h, kernel_w, groups;
-  // One input channel for each output channel: the layout that dwconv reads.
-  bool is_depthwise() const { return groups > 1 && group_channels == 1; }
-  WeightLayout layout() const;
-};
-ConvWeight conv_weight(const char* op, at::IntArrayRef weight_shape, int64_t groups);
+// weight_shape has `rank` sizes, which `form` names; so many products make up a sum.
+void check_weight_shape(const char* op, at::IntArrayRef weight_shape, int64_t rank,
+                        const char* form);
+void check_products(const char* op, at::IntArrayRef weight_shape, double products);
 
 // The int8 tensor of `layout`.
 void check_packed(const char* op, const at::Tensor& weight, const WeightLayout& layout,

@@ -150,41 +150,7 @@ QNATIVE_API at::Tensor matmul(const at::Tensor& a, double a_scale, int64_t a_zer
                               std::string_view activation = "none",
                               at::ArrayRef<double> activation_args = {});
 
-// ---- conv ----------------------------------------------------------------------------------
-
-// torch.nn.functional.conv2d of real numbers, then the activation. Arithmetic as in linear; the
-// padding is x_zero_point, which is the real zero.
-//
-// x: 8-bit [N, C, H, W] or [C, H, W], any strides (channels_last is fastest); weight: from
-// conv2d_pack; weight_scale: float32 [O], positive; bias: float32 [O]; weight_shape: {O, C /
-// groups, KH, KW}; stride, dilation: one value or two; padding too, or four: top, bottom, left,
-// right. y: channels_last.
-QNATIVE_API at::Tensor conv2d(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                              const at::Tensor& weight, const at::Tensor& weight_scale,
-                              const std::optional<at::Tensor>& bias, at::IntArrayRef weight_shape,
-                              at::IntArrayRef stride, at::IntArrayRef padding,
-                              at::IntArrayRef dilation, int64_t groups, double y_scale,
-                              int64_t y_zero_point, at::ScalarType y_dtype,
-                              std::string_view activation = "none",
-                              at::ArrayRef<double> activation_args = {});
-
-// padding: "valid", or "same" (stride 1; of an odd total the larger part is at the end, as in
-// torch).
-QNATIVE_API at::Tensor conv2d(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                              const at::Tensor& weight, const at::Tensor& weight_scale,
-                              const std::optional<at::Tensor>& bias, at::IntArrayRef weight_shape,
-                              at::IntArrayRef stride, std::string_view padding,
-                              at::IntArrayRef dilation, int64_t groups, double y_scale,
-                              int64_t y_zero_point, at::ScalarType y_dtype,
-                              std::string_view activation = "none",
-                              at::ArrayRef<double> activation_args = {});
-
-// int8 [O, C / groups, KH, KW] -> the layout of the kernels, int8 of one dimension.
-QNATIVE_API at::Tensor conv2d_pack(const at::Tensor& weight, int64_t groups);
-
-// The inverse of conv2d_pack: int8 weight_shape, contiguous.
-QNATIVE_API at::Tensor conv2d_unpack(const at::Tensor& weight, at::IntArrayRef weight_shape,
-                                     int64_t groups);
+// ---- conv: see qnative/ops/conv.h ----------------------------------------------------------
 
 // ---- binary --------------------------------------------------------------------------------
 
@@ -222,4 +188,5 @@ QNATIVE_API at::Tensor lookup(const at::Tensor& x, const at::Tensor& table);
 
 }  // namespace qnative::ops
 
+#include "qnative/ops/conv.h"
 #include "qnative/ops/norm.h"

@@ -49,7 +49,4 @@ def _can_fold(node: Node, values: dict[Node, torch.Tensor]) -> bool:
 
 def _is_fixed(node: Node) -> bool:
     """An attribute that the graph does not write to."""
-    return node.op == "get_attr" and not any(
-        isinstance(user.target, torch._ops.OpOverload) and user.target._schema.is_mutable
-        for user in node.users
-    )
+    return node.op == "get_attr" and not ir.is_written(node)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.fx import Node
 
-from . import emit_embedding, emit_linear, emit_rnn, table
+from . import emit_embedding, emit_half, emit_linear, emit_rnn, table
 from .emit import Site
 from .emit_linear import function_name
 from .graph import STORAGE_DTYPES, Unsupported, bind, kind
@@ -59,7 +59,14 @@ DIRECT: dict[str, dict[str, DirectOp]] = {
         ),
         **{kind: DirectOp(emit_rnn.emit_fp16, emit_rnn.check) for kind in emit_rnn.KINDS},
     },
-    FP16: {"linear": DirectOp(emit_linear.linear_fp16, emit_linear.check_fp16, True, True)},
+    FP16: {
+        **{
+            kind: DirectOp(emit_half.emit, emit_half.check, op.fuses)
+            for kind, op in table.TABLE.items()
+            if op.role != table.WEIGHTED and kind not in table.LISTS
+        },
+        "linear": DirectOp(emit_linear.linear_fp16, emit_linear.check_fp16, True, True),
+    },
     WEIGHT_ONLY_INT8: {
         "embedding": DirectOp(emit_embedding.embedding(8), emit_embedding.check),
         "embedding_bag": DirectOp(emit_embedding.embedding_bag(8), emit_embedding.check_bag),

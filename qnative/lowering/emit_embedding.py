@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch.fx import Node
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from . import graph as ir
 from .emit import Site
@@ -17,13 +18,8 @@ def check(node: Node, args: dict[str, Any]) -> None:
     weight = args["weight"]
     if not isinstance(weight, Node) or weight.op != "get_attr":
         raise Unsupported("its weight is not a parameter")
-    written = [
-        user.name
-        for user in weight.users
-        if isinstance(user.target, torch._ops.OpOverload) and user.target._schema.is_mutable
-    ]
-    if written:
-        raise Unsupported(f"its weight is written to by {', '.join(written)} (max_norm)")
+    if ir.is_written(weight):
+        raise Unsupported("its weight is written to by the model (max_norm)")
     value = ir.tensor_of(weight)
     if value is not None and value.dtype is not torch.float32:
         raise Unsupported(f"its weight is {value.dtype}, not torch.float32")
@@ -60,14 +56,43 @@ def embedding(bits: int) -> Callable[[Site], Node]:
     return lambda site: site.call(op, *_table(site, bits), site.args["indices"])
 
 
+def _rows_of(flat: Any) -> Node | None:
+    """x of two dimensions for the node reshape(x, [-1])."""
+    if ir.kind(flat) not in ("reshape", "view") or list(flat.args[1]) != [-1]:
+        return None
+    value = ir.tensor_of(flat.args[0])
+    return flat.args[0] if value is not None and value.dim() == 2 else None
+
+
+def _bags(args: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """indices, offsets and per_sample_weights: of two dimensions and without offsets if the model
+    had them so. Export flattens them and counts offsets, which jit.trace takes for constants."""
+    flat = (args["indices"], args["offsets"], args["per_sample_weights"])
+    indices, offsets, weights = flat
+    rows = _rows_of(indices)
+    if rows is None or ir.kind(offsets) != "arange" or len(offsets.args) != 3:
+        return flat
+    if weights is not None and _rows_of(weights) is None:
+        return flat
+    x = ir.tensor_of(rows)
+    begin, end, step = (
+        value.meta.get("val") if isinstance(value, Node) else value for value in offsets.args
+    )
+    expected = ((begin, 0), (end, x.numel()), (step, x.shape[1]))
+    if not all(statically_known_true(value == wanted) for value, wanted in expected):
+        return flat
+    return rows, None, None if weights is None else _rows_of(weights)
+
+
 def embedding_bag(bits: int) -> Callable[[Site], Node]:
     """The call has one output instead of four: it also takes the place of the first getitem."""
     op = getattr(torch.ops.qnative, f"embedding_bag_{bits}bit").default
 
     def emit(site: Site) -> Node:
-        names = ("indices", "offsets", "mode", "per_sample_weights", "include_last_offset")
-        values = [site.args[name] for name in names]
-        new = site.call(op, *_table(site, bits), *values, site.args.get("padding_idx"))
+        indices, offsets, weights = _bags(site.args)
+        options = (site.args["mode"], weights, site.args["include_last_offset"])
+        options += (site.args.get("padding_idx"),)
+        new = site.call(op, *_table(site, bits), indices, offsets, *options)
         site.node.meta["val"] = site.node.meta["val"][0]
         for user in list(site.node.users):
             if user.users:

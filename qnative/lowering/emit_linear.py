@@ -9,10 +9,11 @@ from torch.fx import Node
 from . import graph as ir
 from .activation import fused_activation
 from .emit import Site, is_constant
+from .emit_half import as_float, as_half
 from .graph import Unsupported, bind, kind, tensor_of
 
 # More products of a uint8 with an int8 could overflow int32.
-_MAX_PRODUCTS = 65793
+MAX_PRODUCTS = 65793
 _FUNCTIONS = ("gelu", "silu", "sigmoid", "tanh", "hardswish")
 
 
@@ -41,8 +42,8 @@ def _check(node: Node, args: dict[str, Any], dtypes: tuple[torch.dtype, ...]) ->
 def check_dynamic(node: Node, args: dict[str, Any]) -> None:
     _check(node, args, (torch.float32,))
     weight = tensor_of(args["weight"])
-    if weight is not None and weight.shape[1] > _MAX_PRODUCTS:
-        raise Unsupported(f"it sums {weight.shape[1]} products, more than {_MAX_PRODUCTS}")
+    if weight is not None and weight.shape[1] > MAX_PRODUCTS:
+        raise Unsupported(f"it sums {weight.shape[1]} products, more than {MAX_PRODUCTS}")
 
 
 def check_dynamic_fp16(node: Node, args: dict[str, Any]) -> None:
@@ -85,7 +86,7 @@ def _constants(
     return [constants.get(name) for name in constants.packed[key]], bias, list(weight.shape)
 
 
-def _int8(weight: torch.Tensor) -> dict[str, torch.Tensor]:
+def pack_int8(weight: torch.Tensor) -> dict[str, torch.Tensor]:
     """Symmetric with a scale for each output channel."""
     most = weight.abs().amax(1)
     if not bool(most.isfinite().all()):
@@ -96,36 +97,34 @@ def _int8(weight: torch.Tensor) -> dict[str, torch.Tensor]:
     return {"weight": torch.ops.qnative.linear_pack(codes), "weight_scale": scale}
 
 
-def _half(weight: torch.Tensor) -> dict[str, torch.Tensor]:
+def pack_half(weight: torch.Tensor) -> dict[str, torch.Tensor]:
     return {"weight": torch.ops.qnative.linear_fp16_pack(weight)}
 
 
 def linear_dynamic(site: Site) -> Node:
-    weight, bias, shape = _constants(site, "linear_dynamic", _int8)
+    weight, bias, shape = _constants(site, "linear_dynamic", pack_int8)
     op = torch.ops.qnative.linear_dynamic.default
     return site.call(op, site.args["input"], *weight, bias, shape, *_activation(site))
 
 
 def linear_dynamic_fp16(site: Site) -> Node:
-    weight, bias, shape = _constants(site, "linear_fp16", _half)
+    weight, bias, shape = _constants(site, "linear_fp16", pack_half)
     op = torch.ops.qnative.linear_dynamic_fp16.default
     return site.call(op, site.args["input"], *weight, bias, shape, *_activation(site))
 
 
 def linear_fp16(site: Site) -> Node:
     """In a float32 model x becomes float16 before it, and y float32 after it."""
-    weight, bias, shape = _constants(site, "linear_fp16", _half)
-    x, to = site.args["input"], torch.ops.aten.to.dtype
+    weight, bias, shape = _constants(site, "linear_fp16", pack_half)
+    x = site.args["input"]
     value = tensor_of(x)
     is_float = value is None or value.dtype is torch.float32
-    if is_float:
-        # What comes from another op in float16 is taken as it is.
-        was_half = x.target is to and getattr(x.args[0], "target", None) in _HALF_OPS
-        x = x.args[0] if was_half else site.call(to, x, torch.float16)
     y = site.call(
-        torch.ops.qnative.linear_fp16.default, x, *weight, bias, shape, *_activation(site)
+        torch.ops.qnative.linear_fp16.default,
+        as_half(site, x) if is_float else x,
+        *weight,
+        bias,
+        shape,
+        *_activation(site),
     )
-    return site.call(to, y, torch.float32) if is_float else y
-
-
-_HALF_OPS = (torch.ops.qnative.linear_fp16.default,)
+    return as_float(site, y) if is_float else y

@@ -7,6 +7,7 @@ from torch.fx import Node
 
 from . import graph as ir
 from .emit import Site
+from .emit_linear import MAX_PRODUCTS, pack_half, pack_int8
 from .graph import Unsupported
 
 _GATES = {"lstm": 4, "gru": 3, "lstm_cell": 4, "gru_cell": 3}
@@ -20,10 +21,15 @@ def check(node: Node, args: dict[str, Any]) -> None:
     x = ir.tensor_of(args.get("input", args.get("data")))
     if x is not None and x.dtype is not torch.float32:
         raise Unsupported(f"its input is {x.dtype}, not torch.float32")
-    weights, _ = _parameters(args)
-    for weight in weights:
-        if not isinstance(weight, Node) or weight.op != "get_attr":
+    if (args.get("b_ih") is None) != (args.get("b_hh") is None):
+        raise Unsupported("it has one bias where qnative has two or none")
+    weights, biases = _parameters(args)
+    for parameter in weights + biases:
+        if not isinstance(parameter, Node) or parameter.op != "get_attr":
             raise Unsupported("its weights are not parameters of the module")
+        value = ir.tensor_of(parameter)
+        if value is not None and value.shape[-1] > MAX_PRODUCTS and parameter in weights:
+            raise Unsupported(f"it sums {value.shape[-1]} products, more than {MAX_PRODUCTS}")
 
 
 def _parameters(args: dict[str, Any]) -> tuple[list[Any], list[Any]]:
@@ -43,25 +49,13 @@ def _parameters(args: dict[str, Any]) -> tuple[list[Any], list[Any]]:
     return weights, biases
 
 
-def _pack(weight: torch.Tensor, half: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """The packed weight, and the scales of an int8 one."""
-    weight = weight.to(torch.float32)
-    if not half:
-        scale = weight.abs().amax(1) / 127
-        scale = torch.where(scale > 0, scale, torch.ones_like(scale))
-        quantized = (weight / scale[:, None]).round().clamp(-128, 127).to(torch.int8)
-        return torch.ops.qnative.linear_pack(quantized), scale
-    n, k = weight.shape
-    limit = torch.finfo(torch.float16).max
-    padded = weight.new_zeros(-(-n // 16) * 16, k)
-    padded[:n] = weight.clamp(-limit, limit)
-    return padded.half().view(-1, 16, k).transpose(1, 2).reshape(-1), None
-
-
-def _buffer(site: Site, node: Node, suffix: str, value: torch.Tensor, key: Any) -> Node:
-    constants = site.constants
+def _buffer(site: Site, node: Node, suffix: str, value: torch.Tensor, float_bytes: int = 0) -> Node:
+    """What is made of a parameter, once for all that use it."""
+    constants, key = site.constants, (node.target, suffix, "rnn")
     if key not in constants.packed:
         constants.packed[key] = (constants.add(node.target + suffix, value),)
+        site.packed_bytes += value.nbytes
+        site.float_bytes += float_bytes
     return constants.get(constants.packed[key][0])
 
 
@@ -71,19 +65,14 @@ def _constants(site: Site, half: bool) -> tuple[list[Node], list[Node], list[Nod
     float_weights, float_biases = _parameters(site.args)
     for node in float_weights:
         weight = ir.constant(site.module, node)
-        packed, scale = _pack(weight, half)
+        packed = (pack_half if half else pack_int8)(weight.to(torch.float32))
         form = "fp16" if half else "int8"
-        weights.append(_buffer(site, node, f"_{form}", packed, (node.target, form)))
-        site.float_bytes += weight.nbytes
-        site.packed_bytes += packed.nbytes
-        if scale is not None:
-            scales.append(_buffer(site, node, "_scale", scale, (node.target, "rnn scale")))
-            site.packed_bytes += scale.nbytes
+        weights.append(_buffer(site, node, f"_{form}", packed["weight"], weight.nbytes))
+        if not half:
+            scales.append(_buffer(site, node, "_scale", packed["weight_scale"]))
     for node in float_biases:
         bias = ir.constant(site.module, node).to(torch.float32).clone()
-        biases.append(_buffer(site, node, "_float", bias, (node.target, "rnn bias")))
-        site.float_bytes += bias.nbytes
-        site.packed_bytes += bias.nbytes
+        biases.append(_buffer(site, node, "_float", bias, bias.nbytes))
     return weights, scales, biases
 
 

@@ -25,6 +25,10 @@ class Unsupported(Exception):
     """A node cannot run in a qnative op; the message is the reason that its report row gives."""
 
 
+class NoDtypes(Unsupported):
+    """The config does not ask for a mode; what another mode says about the node tells more."""
+
+
 @dataclass(frozen=True)
 class QParams:
     """real = (value - zero_point) * scale, values of ``dtype`` within [quant_min, quant_max]."""
@@ -142,19 +146,14 @@ def qparams(module: torch.nn.Module, node: Node) -> QParams:
     )
 
 
-def module_paths(node: Node) -> list[str]:
-    """Qualified names of the modules that the node was traced in, outermost first."""
-    paths = []
-    for path, _ in (node.meta.get("nn_module_stack") or {}).values():
-        # export writes "L['self'].features[0]" or "features.0", depending on its mode.
-        path = path.replace("L['self']", "").replace("['", ".").replace("']", "")
-        paths.append(path.replace("[", ".").replace("]", "").strip("."))
-    return paths
-
-
 def module_path(node: Node) -> str:
     """Qualified name of the module that the node was traced in, "" at the top."""
-    return (module_paths(node) or [""])[-1]
+    stack = node.meta.get("nn_module_stack") or {}
+    for path, _ in reversed(list(stack.values())):
+        # export writes "L['self'].features[0]" or "features.0", depending on its mode.
+        path = path.replace("L['self']", "").replace("['", ".").replace("']", "")
+        return path.replace("[", ".").replace("]", "").strip(".")
+    return ""
 
 
 def is_decomposed(node: Node) -> bool:
@@ -171,6 +170,22 @@ def copy_graph(graph: Graph) -> Graph:
     return copied
 
 
+def source(node: Node) -> Node:
+    """The node whose memory a detached one is."""
+    while kind(node) == "detach":
+        node = node.args[0]
+    return node
+
+
+def is_written(node: Node) -> bool:
+    """Whether an op writes to the value of a node, as max_norm does to its weight."""
+    return any(
+        (isinstance(user.target, torch._ops.OpOverload) and user.target._schema.is_mutable)
+        or (kind(user) == "detach" and is_written(user))
+        for user in node.users
+    )
+
+
 def make_functional(graph: Graph) -> None:
     """In-place aten ops become out-of-place ones, and who reads what they wrote reads their result.
     (A copy in between, such as a quantized one, would not see what they write.)"""
@@ -184,7 +199,7 @@ def make_functional(graph: Graph) -> None:
         overload = node.target._overloadname
         if packet is None or overload not in packet.overloads():
             continue
-        if isinstance(written, Node) and written.op != "get_attr":
+        if isinstance(written, Node) and source(written).op != "get_attr":
             node.target = getattr(packet, overload)
             order = {other: i for i, other in enumerate(graph.nodes)}
             written.replace_all_uses_with(

@@ -6,7 +6,7 @@ from typing import Any
 from torch.fx import GraphModule, Node
 
 from ..report import FLOAT, FREE, FUSED, QUANTIZED, NotQuantizedError, Report, Row
-from . import direct, emit, qdq, table
+from . import direct, emit, emit_half, qdq, table
 from . import graph as ir
 from .activation import NO_BOUNDS, activation_bounds
 from .graph import Unsupported
@@ -142,7 +142,7 @@ class _Lowering:
         for dead in dict.fromkeys((last, node)):
             if not dead.users:
                 self.graph.erase_node(dead)  # lstm and gru are impure: they could drop out
-        row.verdict, row.kernel = QUANTIZED, ir.op_name(new)
+        row.verdict, row.kernel = QUANTIZED, ir.op_name(emit_half.without_cast(new))
         row.float_bytes, row.packed_bytes = site.float_bytes, site.packed_bytes
 
     def _lower_node(self, node: Node, row: Row) -> None:

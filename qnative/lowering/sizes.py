@@ -47,6 +47,8 @@ def keep_sizes_open(graph: Graph) -> None:
             _call_method(graph, node, "size", node.args)
         elif ir.kind(node) in _WITH_SIZES and _has_open_size(node) and not node.kwargs:
             _call_method(graph, node, ir.kind(node), node.args)
+        elif ir.kind(node) == "arange" and node.all_input_nodes:
+            node.target = torch.arange  # which records a size, where the aten op wants a number
 
 
 def _leave_size_to_reshape(node: Node) -> None:

@@ -27,6 +27,8 @@ struct Shape {
   int64_t stride_h = 1, stride_w = 1;
   int64_t dilation_h = 1, dilation_w = 1;
   int64_t pad_top = 0, pad_bottom = 0, pad_left = 0, pad_right = 0;
+  int64_t depth = 1, kernel_d = 1, dilation_d = 1, first_slice = 0;
+  int64_t y_gap = 0, y_row_gap = 0;  // elements left out behind pixels and rows of y
 
   int64_t out_h() const {
     return out(height + pad_top + pad_bottom, kernel_h, stride_h, dilation_h);
@@ -34,8 +36,12 @@ struct Shape {
   int64_t out_w() const {
     return out(width + pad_left + pad_right, kernel_w, stride_w, dilation_w);
   }
-  int64_t x_size() const { return height * width * channels; }
-  int64_t y_size() const { return out_h() * out_w() * channels; }
+  int64_t x_size() const { return depth * height * width * channels; }
+  int64_t taps() const { return kernel_d * kernel_h * kernel_w; }
+  bool has_gaps() const { return y_gap > 0 || y_row_gap > 0; }
+  int64_t y_pixel() const { return channels + y_gap; }
+  int64_t y_row() const { return out_w() * y_pixel() + y_row_gap; }
+  int64_t y_size() const { return out_h() * y_row(); }
 
  private:
   static int64_t out(int64_t size, int64_t kernel, int64_t stride, int64_t dilation) {
@@ -49,7 +55,9 @@ std::string to_string(const Shape& s) {
   text << "channels " << s.channels << " image " << s.height << "x" << s.width << " kernel "
        << s.kernel_h << "x" << s.kernel_w << " stride " << s.stride_h << "x" << s.stride_w
        << " dilation " << s.dilation_h << "x" << s.dilation_w << " padding " << s.pad_top << ","
-       << s.pad_bottom << "," << s.pad_left << "," << s.pad_right;
+       << s.pad_bottom << "," << s.pad_left << "," << s.pad_right << " depth " << s.depth
+       << " kernel " << s.kernel_d << " dilation " << s.dilation_d << " first " << s.first_slice
+       << " gaps " << s.y_gap << "," << s.y_row_gap;
   return text.str();
 }
 
@@ -72,7 +80,7 @@ Shape square(int64_t channels, int64_t size, int64_t kernel, int64_t stride) {
 struct Problem {
   Problem(const Shape& s, uint64_t seed) : shape(s) {
     Random random(seed);
-    const int64_t taps = s.kernel_h * s.kernel_w;
+    const int64_t taps = s.taps();
     const int64_t padded = (s.channels + 15) / 16 * 16;
     x = random.full_range<uint8_t>(s.x_size());
     weight = random.full_range<int8_t>(s.channels * taps);
@@ -84,23 +92,28 @@ struct Problem {
   }
 
   void pack_weight() {
-    packed.resize(gemm::packed_size(shape.channels, shape.kernel_h, shape.kernel_w));
-    gemm::pack(weight.data(), shape.channels, shape.kernel_h, shape.kernel_w, packed.data());
+    const int64_t rows = shape.kernel_d * shape.kernel_h;
+    packed.resize(gemm::packed_size(shape.channels, rows, shape.kernel_w));
+    gemm::pack(weight.data(), shape.channels, rows, shape.kernel_w, packed.data());
   }
 
   Args args(const uint8_t* x_data, void* y) const {
     return {.x = x_data,
+            .depth = shape.depth,
             .height = shape.height,
             .width = shape.width,
             .channels = shape.channels,
             .pad_value = pad_value,
             .x_flip = x_flip,
+            .kernel_d = shape.kernel_d,
             .kernel_h = shape.kernel_h,
             .kernel_w = shape.kernel_w,
             .stride_h = shape.stride_h,
             .stride_w = shape.stride_w,
+            .dilation_d = shape.dilation_d,
             .dilation_h = shape.dilation_h,
             .dilation_w = shape.dilation_w,
+            .first_slice = shape.first_slice,
             .pad_top = shape.pad_top,
             .pad_left = shape.pad_left,
             .out_h = shape.out_h(),
@@ -110,6 +123,8 @@ struct Problem {
             .multiplier = multiplier.data(),
             .bias = bias.data(),
             .y = y,
+            .y_row = shape.y_row(),
+            .y_pixel = shape.y_pixel(),
             .float_output = false,
             .requantize = requantize,
             .float_lo = float_lo,
@@ -118,7 +133,7 @@ struct Problem {
 
   Shape shape;
   std::vector<uint8_t> x;
-  std::vector<int8_t> weight, packed;  // weight: [channels][kernel_h][kernel_w]
+  std::vector<int8_t> weight, packed;  // weight: [channels][KD][KH][KW]
   std::vector<int32_t> start;
   std::vector<float> multiplier, bias;
   uint8_t pad_value = 113, x_flip = 0;
@@ -154,6 +169,8 @@ void expect_equal(Problem p) {
     for (Side side : {Side::kBefore, Side::kAfter}) {
       const PageGuarded<uint8_t> x(p.x, side);
       Guarded<T> y(p.shape.y_size(), side == Side::kAfter ? 1 : 0);
+      // As scalar_output(), where gaps stay as they are.
+      if (p.shape.has_gaps()) std::fill_n(y.data(), y.size(), T{});
       run(kernel, p, x.data(), y.data(), 0, p.shape.out_h());
       EXPECT_TRUE(same_bits(y.values(), std::span<const T>(expected))) << name(kernel.isa);
       EXPECT_TRUE(y.intact()) << name(kernel.isa) << " writes outside of y";
@@ -165,14 +182,14 @@ void expect_equal(Problem p) {
 float formula(const Problem& p, int64_t oh, int64_t ow, int64_t c) {
   const Shape& s = p.shape;
   int64_t acc = p.start[c];
-  for (int64_t kh = 0; kh < s.kernel_h; ++kh) {
-    for (int64_t kw = 0; kw < s.kernel_w; ++kw) {
-      const int64_t h = oh * s.stride_h + kh * s.dilation_h - s.pad_top;
-      const int64_t w = ow * s.stride_w + kw * s.dilation_w - s.pad_left;
-      const bool inside = h >= 0 && h < s.height && w >= 0 && w < s.width;
-      const int64_t x = inside ? p.x[(h * s.width + w) * s.channels + c] ^ p.x_flip : p.pad_value;
-      acc += x * p.weight[(c * s.kernel_h + kh) * s.kernel_w + kw];
-    }
+  for (int64_t tap = 0; tap < s.taps(); ++tap) {
+    const int64_t kw = tap % s.kernel_w, kh = tap / s.kernel_w % s.kernel_h;
+    const int64_t d = s.first_slice + tap / s.kernel_w / s.kernel_h * s.dilation_d;
+    const int64_t h = oh * s.stride_h + kh * s.dilation_h - s.pad_top;
+    const int64_t w = ow * s.stride_w + kw * s.dilation_w - s.pad_left;
+    const bool inside = d >= 0 && d < s.depth && h >= 0 && h < s.height && w >= 0 && w < s.width;
+    const int64_t at = ((d * s.height + h) * s.width + w) * s.channels + c;
+    acc += (inside ? p.x[at] ^ p.x_flip : p.pad_value) * p.weight[c * s.taps() + tap];
   }
   return static_cast<float>(static_cast<double>(acc) * p.multiplier[c] + p.bias[c]);
 }
@@ -188,9 +205,13 @@ void expect_formula(Problem p) {
   const std::vector<uint8_t> bytes = scalar_output<uint8_t>(p);
   const std::vector<float> floats = scalar_output<float>(p);
   for (int64_t i = 0; i < p.shape.y_size(); ++i) {
-    const int64_t pixel = i / p.shape.channels;
-    const float r =
-        formula(p, pixel / p.shape.out_w(), pixel % p.shape.out_w(), i % p.shape.channels);
+    const int64_t row = i / p.shape.y_row(), in_row = i % p.shape.y_row();
+    const int64_t pixel = in_row / p.shape.y_pixel(), channel = in_row % p.shape.y_pixel();
+    if (pixel >= p.shape.out_w() || channel >= p.shape.channels) {
+      ASSERT_EQ(bytes[i], 0) << "a gap, element " << i;
+      continue;
+    }
+    const float r = formula(p, row, pixel, channel);
     ASSERT_EQ(bytes[i], quantized(r, p.requantize)) << "element " << i;
     ASSERT_EQ(floats[i], std::clamp(r, p.float_lo, p.float_hi)) << "element " << i;
   }
@@ -392,6 +413,56 @@ TEST(Dwconv, ValuesBeyondInt32AndNaN) {
       p.float_hi = 6;
       expect_equal<uint8_t>(p);
       expect_equal<float>(p);
+    }
+  }
+}
+
+// Kernels x dilations x first slices, also outside of the image.
+std::vector<Shape> volumes(int64_t channels) {
+  std::vector<Shape> shapes;
+  for (int64_t kernel_d : {1, 2, 3}) {
+    for (int64_t kernel : {1, 2, 3, 5}) {
+      for (int64_t dilation_d : {1, 2}) {
+        for (int64_t first_slice : {-3, -1, 0, 2, 4}) {
+          shapes.push_back({.channels = channels,
+                            .height = 6,
+                            .width = 5,
+                            .kernel_h = kernel,
+                            .kernel_w = kernel,
+                            .stride_h = first_slice < 0 ? 2 : 1,
+                            .stride_w = first_slice < 0 ? 2 : 1,
+                            .pad_top = 1,
+                            .pad_bottom = 1,
+                            .pad_left = 2,
+                            .depth = 4,
+                            .kernel_d = kernel_d,
+                            .dilation_d = dilation_d,
+                            .first_slice = first_slice});
+        }
+      }
+    }
+  }
+  return shapes;
+}
+
+TEST(Dwconv, SlicesOfAVolume) {
+  for (const Shape& shape : volumes(3)) expect_formula(Problem(shape, 20));
+  for (const Shape& shape : volumes(21)) expect_equal<uint8_t>(Problem(shape, 21));
+}
+
+TEST(Dwconv, GapsInYAndRowsLeftOutOfX) {
+  for (int64_t kernel : {2, 3, 5}) {
+    for (int64_t stride : {1, 2}) {
+      Shape shape = square(19, 12, kernel, stride);
+      shape.y_gap = 19;
+      shape.y_row_gap = 7;
+      expect_equal<uint8_t>(Problem(shape, 22));
+      expect_equal<float>(Problem(shape, 23));
+      shape.pad_top = -2;
+      shape.pad_left = -3;
+      expect_equal<uint8_t>(Problem(shape, 24));
+      shape.channels = shape.y_gap = 3;
+      expect_formula(Problem(shape, 25));
     }
   }
 }

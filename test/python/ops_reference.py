@@ -69,6 +69,29 @@ def linear(x, x_scale, x_zero_point, w, w_scale, bias, *output):
     return products_to_output(acc.astype(np.int64), x_scale, w_scale, bias, *output)
 
 
+def linear_dynamic(rows, w, w_scale, bias):
+    """rows: float32 numpy [M, K], each quantized by itself; so is the result, [M, N]."""
+    low = np.minimum(rows.min(1, keepdims=True), np.float32(0))
+    high = np.maximum(rows.max(1, keepdims=True), np.float32(0))
+    scale = np.maximum(f32((high.astype(np.float64) - low) / 255), np.finfo(np.float32).tiny)
+    inverse = np.float32(1) / scale
+    zero_point = np.minimum(np.rint(-low * inverse), 255)
+    q = np.clip(np.rint((rows * inverse).astype(np.float64)) + zero_point, 0, 255) - zero_point
+    # float64 holds the integers exactly, and its product is fast.
+    acc = q @ w.numpy().astype(np.float64).T
+    b = np.zeros(len(w), np.float32) if bias is None else bias.numpy()
+    return fma(acc.astype(np.float32), scale * w_scale.numpy(), b)
+
+
+def linear_fp16(rows, w, bias):
+    """rows: float32 numpy [M, K]. One fma after the other, in the order of k."""
+    weight = w.float().numpy()
+    acc = np.zeros((len(rows), len(weight)), np.float32)
+    for k in range(rows.shape[1]):
+        acc = fma(rows[:, k : k + 1], weight[None, :, k], acc)
+    return acc if bias is None else acc + bias.numpy()
+
+
 def conv2d(x, x_scale, x_zero_point, w, w_scale, bias, window, groups, *output):
     """x [N, C, H, W]; window: stride (h, w), padding (top, bottom, left, right), dilation (h, w);
     output as in linear."""

@@ -38,8 +38,18 @@ def test_competitors_compute_the_same(make):
         assert (mine.double() - theirs.double()).abs().max() <= 1
 
 
+def test_lstm_of_competitors():
+    """All values lie in [-1, 1]: quantized weights and states move them by a little."""
+    torch.manual_seed(0)
+    functions = cases.lstm(5, 3, 40).functions
+    want = functions.pop("fp32")()
+    assert len(functions) >= 2
+    for function in functions.values():
+        assert (function() - want).abs().max() < 0.02
+
+
 def test_every_shape_is_a_case():
-    names = ("linear", "conv2d", "elementwise", "of_rows")
+    names = ("linear", "lstm", "conv2d", "elementwise", "embedding_bag", "of_rows")
     # The shapes of linear serve its dynamic and its float16 form too.
     count = sum(len(list(cases.rows(name))) for name in names) + 2 * len(list(cases.rows("linear")))
     assert len(list(cases.cases())) == count

@@ -81,10 +81,46 @@ def test_tables_are_lowered(name, recipe):
     assert torch.equal(torch.jit.load(file)(*inputs), quantized(*inputs))
 
 
-def test_any_batch_and_length_of_a_batch():
+def test_any_batch():
     net = Embedding().eval()
     quantized = qnative.quantize(net, (indices(4, 6),), recipe="dynamic")
     assert quantized(indices(9, 6)).shape == (9, 6, 13)
+
+
+@pytest.mark.parametrize("make", [Embedding, Bag])
+def test_a_traced_file_takes_any_batch(make):
+    quantized = qnative.quantize(make().eval(), (indices(4, 6),), recipe="dynamic")
+    script = torch.jit.trace(quantized, (indices(4, 6),))
+    for batch in (1, 4, 9):
+        assert torch.equal(script(indices(batch, 6)), quantized(indices(batch, 6)))
+
+
+def test_bags_of_two_dimensions_with_weights():
+    class Rows(Bag):
+        def forward(self, x, weights):
+            return self.table(x, per_sample_weights=weights)
+
+    net, inputs = Rows(mode="sum").eval(), (indices(4, 6), torch.rand(4, 6))
+    quantized = qnative.quantize(net, inputs, recipe="dynamic")
+    assert [op for op in ops_of(quantized) if "reshape" in op or "arange" in op] == []
+    x = (indices(7, 6), torch.rand(7, 6))
+    step = float((net.table.weight.amax(1) - net.table.weight.amin(1)).max()) / 255
+    torch.testing.assert_close(quantized(*x), net(*x), rtol=0, atol=6 * step)
+
+
+def test_positions_of_any_length():
+    class Positions(Embedding):
+        def forward(self, x):
+            return self.table(torch.arange(x.shape[1])) + x
+
+    open_sizes = {0: torch.export.Dim.AUTO, 1: torch.export.Dim.AUTO}
+    x = torch.randn(4, 6, 13)
+    quantized = qnative.quantize(
+        Positions().eval(), (x,), recipe="dynamic", dynamic_shapes=(open_sizes,)
+    )
+    script = torch.jit.trace(quantized, (x,))
+    y = torch.randn(2, 9, 13)
+    assert torch.equal(script(y), quantized(y))
 
 
 def test_a_table_used_twice_is_packed_once():
@@ -104,8 +140,12 @@ def reason(net, *inputs):
     return " ".join(row.reason for row in rows)
 
 
-def test_max_norm_changes_the_table_and_stays_float():
-    assert "its weight" in reason(Embedding(max_norm=0.5), indices(4, 6))
+def test_max_norm_writes_to_the_table_and_stays_float():
+    torch.manual_seed(0)
+    net, x = Embedding(max_norm=0.5), indices(4, 6)
+    assert "its weight is written to" in reason(net, x)
+    quantized = qnative.quantize(net.eval(), (x,), recipe="dynamic", dynamic_shapes=None)
+    assert torch.equal(quantized(x), net(x))
 
 
 def test_a_computed_table_stays_float():

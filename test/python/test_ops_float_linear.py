@@ -31,23 +31,10 @@ def dynamic(x, w, w_scale, bias, *activation):
 
 def expected_dynamic(x, w, w_scale, bias, name="none", args=()):
     """Row by row: scale, zero point, integers, one fma."""
-    rows = x.reshape(-1, x.shape[-1]).numpy()
-    weight = w.numpy().astype(np.int64)
-    b = np.zeros(len(weight), np.float32) if bias is None else bias.numpy()
-    y = np.empty((len(rows), len(weight)), np.float32)
-    for i, row in enumerate(rows):
-        low, high = min(row.min(), np.float32(0)), max(row.max(), np.float32(0))
-        scale = max(
-            np.float32((np.float64(high) - np.float64(low)) / 255), np.finfo(np.float32).tiny
-        )
-        inverse = np.float32(1) / scale
-        zero_point = min(np.rint(-low * inverse), 255)
-        q = np.clip(np.rint((row * inverse).astype(np.float64)) + zero_point, 0, 255)
-        acc = weight @ (q - zero_point).astype(np.int64)
-        y[i] = reference.fma(acc.astype(np.float32), scale * w_scale.numpy(), b)
+    y = reference.linear_dynamic(x.reshape(-1, x.shape[-1]).numpy(), w, w_scale, bias)
     low, high = tuple(args) if name == "clamp" else reference.ACTIVATIONS[name]
     y = np.clip(y, np.float32(low), np.float32(high))
-    return torch.from_numpy(y).reshape(*x.shape[:-1], len(weight))
+    return torch.from_numpy(y).reshape(*x.shape[:-1], len(w))
 
 
 @repeatable
@@ -118,13 +105,8 @@ def as_half(w):
 
 def expected_fp16(x, w, bias):
     """One fma after the other, in the order of k."""
-    rows, weight = x.reshape(-1, x.shape[-1]).float().numpy(), as_half(w).float().numpy()
-    acc = np.zeros((len(rows), len(weight)), np.float32)
-    for k in range(rows.shape[1]):
-        acc = reference.fma(rows[:, k : k + 1], weight[None, :, k], acc)
-    if bias is not None:
-        acc = acc + bias.numpy()
-    return torch.from_numpy(acc).reshape(*x.shape[:-1], len(weight)).to(x.dtype)
+    y = reference.linear_fp16(x.reshape(-1, x.shape[-1]).float().numpy(), as_half(w), bias)
+    return torch.from_numpy(y).reshape(*x.shape[:-1], len(w)).to(x.dtype)
 
 
 @repeatable

@@ -3,6 +3,7 @@ tells apart. A new op without a case fails."""
 
 import pytest
 import torch
+from ops_rnn import Net
 
 import qnative  # noqa: F401
 
@@ -50,6 +51,14 @@ def conv_args(x, weight, groups, padding, y_dtype=torch.uint8, stride=(1,), dila
     )
 
 
+def convolution_args(op, x, weight, channels, groups, *geometry, y_dtype=torch.uint8):
+    packed = getattr(OPS, f"{op}_pack")(weight, groups)
+    return (
+        *(x, 0.1, 3, packed, scales(channels), torch.randn(channels), list(weight.shape)),
+        *(*geometry, groups, 0.7, 4, y_dtype, "relu"),
+    )
+
+
 def normal(*shape):
     return torch.randn(shape, generator=GENERATOR)
 
@@ -73,27 +82,13 @@ def binary_args(a, b, y_dtype=torch.uint8):
     return (a, 0.1, 3, b, 0.2, 4, 0.3, 5, y_dtype, "clamp", [0.0, 4.0])
 
 
-def rnn_args(gates, sizes, layers=1, bias=True, half=False):
-    """weights, weight_scales and biases of two directions a layer, sizes: input, hidden, proj."""
-    input_size, hidden, proj = sizes
-    weights, weight_scales, biases = [], [], []
-    for layer in range(layers):
-        for _ in range(2):
-            out = proj or hidden
-            shapes = [(gates * hidden, 2 * out if layer else input_size), (gates * hidden, out)]
-            for n, k in [*shapes, *([(proj, hidden)] if proj else [])]:
-                if half:
-                    weights.append(torch.randn((n + 15) // 16 * 16 * k, generator=GENERATOR).half())
-                else:
-                    weights.append(OPS.linear_pack(s8(n, k)))
-                    weight_scales.append(scales(n) / 100)
-            biases += [scales(gates * hidden), scales(gates * hidden)] if bias else []
-    return weights, weight_scales, biases
+def rnn_args(cell, proj=0, layers=1, bias=True, half=False):
+    net = Net(cell, 4, 6, proj, layers, directions=2).fill(GENERATOR, half, bias)
+    return (*net.packed(), *net.sizes())
 
 
-def cell_args(gates, half=False):
-    weights, weight_scales, biases = rnn_args(gates, (4, 6, 0), half=half)
-    return weights[:2], weight_scales[:2], biases[:2], 4, 6
+def cell_args(cell, half=False):
+    return (*Net(cell, 4, 6).fill(GENERATOR, half, bias=True).packed(), 4, 6)
 
 
 STEPS = torch.tensor([3, 3, 1])
@@ -194,6 +189,48 @@ CASES = {
     ],
     "conv2d_pack": [(s8(6, 4, 3, 2), 1), (s8(6, 1, 3, 3), 6), (channels_last(s8(6, 4, 3, 3)), 2)],
     "conv2d_unpack": [(OPS.conv2d_pack(s8(6, 4, 3, 2), 3), [6, 4, 3, 2], 3)],
+    "conv1d": [
+        convolution_args("conv1d", u8(2, 4, 9), s8(6, 2, 3), 6, 2, [2], [1, 0], [2]),
+        convolution_args("conv1d", s8(4, 9), s8(4, 1, 3), 4, 4, [1], [1], [1], y_dtype=torch.int8),
+        convolution_args("conv1d", u8(0, 4, 9), s8(6, 4, 3), 6, 1, [1], [1], [1]),
+    ],
+    "conv1d.padding": [
+        convolution_args("conv1d", u8(2, 4, 9), s8(6, 4, 3), 6, 1, [1], "same", [2])
+    ],
+    "conv3d": [
+        convolution_args("conv3d", u8(2, 4, 4, 5, 6), s8(6, 2, 2, 3, 1), 6, 2, [2], [1], [1]),
+        convolution_args("conv3d", s8(4, 4, 5, 6), s8(4, 1, 3, 3, 3), 4, 4, [1], [1], [1]),
+    ],
+    "conv3d.padding": [
+        convolution_args("conv3d", u8(2, 4, 4, 5, 6), s8(6, 4, 2, 3, 1), 6, 1, [1], "valid", [1])
+    ],
+    **{
+        f"conv_transpose{d}d": [
+            convolution_args(
+                *(f"conv_transpose{d}d", u8(2, 4, *[5] * d), s8(4, 3, *[3] * d), 6, 2),
+                *([2], [1], [1], [1]),
+            ),
+            convolution_args(
+                *(f"conv_transpose{d}d", s8(4, *[5] * d), s8(4, 1, *[2] * d), 4, 4),
+                *([3] * d, [0], [0], [2]),
+                y_dtype=torch.float32,
+            ),
+        ]
+        for d in (1, 2, 3)
+    },
+    **{
+        f"{op}_pack": [(s8(6, 4, *[3] * int(op[-2])), 2)]
+        for op in ("conv1d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+    },
+    **{
+        f"{op}_unpack": [
+            (
+                getattr(OPS, f"{op}_pack")(s8(6, 4, *[3] * int(op[-2])), 2),
+                *([6, 4, *[3] * int(op[-2])], 2),
+            )
+        ]
+        for op in ("conv1d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+    },
     "add": [
         binary_args(u8(2, 3, 4, 5), u8(2, 3, 4, 5)),
         binary_args(channels_last(u8(2, 3, 4, 5)), channels_last(s8(2, 3, 4, 5)), torch.int8),
@@ -213,40 +250,32 @@ CASES = {
         ([u8(0), u8(2, 3)], [0.1, 0.2], [3, 4], -2, 0.3, 5, torch.int8),
     ],
     "lstm": [
-        (torch.randn(5, 3, 4), None, None, *rnn_args(4, (4, 6, 0)), 4, 6, 0, 1, True, False),
+        (torch.randn(5, 3, 4), None, None, *rnn_args("lstm"), False),
         (
             *(torch.randn(3, 5, 4), torch.zeros(4, 3, 2), torch.zeros(4, 3, 6)),
-            *(*rnn_args(4, (4, 6, 2), 2, False, True), 4, 6, 2, 2, True, True),
+            *(*rnn_args("lstm", 2, 2, bias=False, half=True), True),
         ),
-        (torch.randn(5, 4), None, None, *rnn_args(4, (4, 6, 0)), 4, 6, 0, 1, True, False),
-        (torch.randn(5, 0, 4), None, None, *rnn_args(4, (4, 6, 0)), 4, 6, 0, 1, True, False),
+        (torch.randn(5, 4), None, None, *rnn_args("lstm"), False),
+        (torch.randn(5, 0, 4), None, None, *rnn_args("lstm"), False),
     ],
     "lstm.data": [
         (
             *(torch.randn(7, 4), STEPS, torch.zeros(2, 3, 6), torch.zeros(2, 3, 6)),
-            *(*rnn_args(4, (4, 6, 0)), 4, 6, 0, 1, True),
+            *rnn_args("lstm"),
         ),
     ],
     "gru": [
-        (torch.randn(5, 3, 4), None, *rnn_args(3, (4, 6, 0)), 4, 6, 1, True, False),
-        (
-            *(torch.randn(3, 5, 4), torch.zeros(4, 3, 6), *rnn_args(3, (4, 6, 0), 2, half=True)),
-            *(4, 6, 2, True, True),
-        ),
+        (torch.randn(5, 3, 4), None, *rnn_args("gru"), False),
+        (torch.randn(3, 5, 4), torch.zeros(4, 3, 6), *rnn_args("gru", 0, 2, half=True), True),
     ],
-    "gru.data": [
-        (
-            *(torch.randn(7, 4), STEPS, torch.zeros(2, 3, 6), *rnn_args(3, (4, 6, 0))),
-            *(4, 6, 1, True),
-        ),
-    ],
+    "gru.data": [(torch.randn(7, 4), STEPS, torch.zeros(2, 3, 6), *rnn_args("gru"))],
     "lstm_cell": [
-        (torch.randn(3, 4), None, torch.zeros(3, 6), *cell_args(4)),
-        (torch.randn(4), None, None, *cell_args(4, True)),
+        (torch.randn(3, 4), None, torch.zeros(3, 6), *cell_args("lstm")),
+        (torch.randn(4), None, None, *cell_args("lstm", half=True)),
     ],
-    "gru_cell": [(torch.randn(3, 4), torch.zeros(3, 6), *cell_args(3))],
-    "rnn_tanh_cell": [(torch.randn(3, 4), None, *cell_args(1))],
-    "rnn_relu_cell": [(torch.randn(3, 4), None, *cell_args(1))],
+    "gru_cell": [(torch.randn(3, 4), torch.zeros(3, 6), *cell_args("gru"))],
+    "rnn_tanh_cell": [(torch.randn(3, 4), None, *cell_args("rnn_tanh"))],
+    "rnn_relu_cell": [(torch.randn(3, 4), None, *cell_args("rnn_relu"))],
     "lookup": [
         (u8(2, 3, 4, 5), s8(256)),
         (channels_last(s8(2, 3, 4, 5)), u8(256)),

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from ops_rnn import Net
 from ops_strategies import generator, integers
 
 import qnative  # noqa: F401
@@ -42,7 +43,16 @@ def data() -> SimpleNamespace:
         half=OPS.linear_fp16_pack(torch.randn(64, 3136, generator=g)),
         dense=OPS.conv2d_pack(integers((64, 64, 3, 3), S8, g), 1),
         depthwise=OPS.conv2d_pack(integers((64, 1, 3, 3), S8, g), 64),
+        sequence=torch.randn(4, 40, 256, generator=g),
+        lstm=rnn("lstm", g),
+        lstm_half=rnn("lstm", g, half=True),
+        gru=rnn("gru", g),
     )
+
+
+def rnn(cell: str, g: torch.Generator, half: bool = False) -> tuple:
+    net = Net(cell, 256, 512).fill(g, half, bias=True)
+    return (*net.packed(), *net.sizes(), False)
 
 
 def conv2d(d: SimpleNamespace, weight: torch.Tensor, groups: int) -> torch.Tensor:
@@ -91,6 +101,11 @@ CASES = {
     "mul": lambda d: OPS.mul(d.image, *Q, d.image, *Q, *OUT),
     "cat": lambda d: OPS.cat([d.image, d.image], [0.1, 0.2], [7, 7], 1, *OUT),
     "lookup": lambda d: OPS.lookup(d.image, d.table),
+    # One row is shared out by columns, several by rows, which then need no barrier at each step.
+    "lstm": lambda d: OPS.lstm(d.sequence, None, None, *d.lstm)[0],
+    "lstm of one row": lambda d: OPS.lstm(d.sequence[:, :1], None, None, *d.lstm)[0],
+    "lstm of float16": lambda d: OPS.lstm(d.sequence, None, None, *d.lstm_half)[0],
+    "gru": lambda d: OPS.gru(d.sequence, None, *d.gru)[0],
     "embedding_8bit": lambda d: OPS.embedding_8bit(d.embedding, d.indices),
     "embedding_4bit": lambda d: OPS.embedding_4bit(d.embedding, 128, d.indices),
     "embedding_bag_8bit": lambda d: OPS.embedding_bag_8bit(d.embedding, d.indices),

@@ -28,7 +28,7 @@ const std::string kFusers = "torch.ao.quantization.fuser_method_mappings.";
 using Naming = std::string (*)(const std::string& op, const DTypeConfig& dtypes);
 
 // "linear", "linear_dynamic", "linear_dynamic_fp16", "linear_fp16"; "embedding_8bit",
-// "embedding_4bit".
+// "embedding_4bit". All else that is float16 runs in torch's own kernels.
 std::string with_dtypes(const std::string& op, const DTypeConfig& dtypes) {
   if (op == kFree) {
     return op;
@@ -40,6 +40,9 @@ std::string with_dtypes(const std::string& op, const DTypeConfig& dtypes) {
     return op + "_8bit";
   }
   const bool dynamic = dtypes.is_dynamic.value_or(false);
+  if (!dynamic && dtypes.input_dtype() == at::kHalf && op != "linear") {
+    return "aten";
+  }
   return op + (dynamic ? "_dynamic" : "") + (dtypes.input_dtype() == at::kHalf ? "_fp16" : "");
 }
 
@@ -470,7 +473,8 @@ Configs rnn(const DTypeConfigs& dtype_configs) {
                     .root_module = kNN + module,
                     .reference_quantized_module = kReference + module});
   }
-  return build(rows, dtype_configs);
+  // The same ops, whatever the weights.
+  return build(rows, dtype_configs, [](const std::string& op, const DTypeConfig&) { return op; });
 }
 
 Configs embedding(const DTypeConfigs& dtype_configs) {

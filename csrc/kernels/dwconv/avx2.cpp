@@ -106,7 +106,7 @@ void Avx2::arrange(const Args& a, const Plan& p, const int8_t* packed, uint8_t* 
       const int8_t* column = packed + kw / 4 * kCell + half * kHalf;
       const __m128i up = _mm_cvtsi32_si128(24 - 8 * static_cast<int>(kw % 4));
       const auto tap_on_top = [&](int64_t kh) {
-        if (kh < 0 || kh >= a.kernel_h) return _mm256_setzero_si256();
+        if (kh < 0 || kh >= kernel_rows(a)) return _mm256_setzero_si256();
         const auto* from = reinterpret_cast<const Vector*>(column + kh * row_size);
         return _mm256_sll_epi32(_mm256_loadu_si256(from), up);
       };

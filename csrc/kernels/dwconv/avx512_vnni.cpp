@@ -54,7 +54,7 @@ class Avx512Vnni {
   }
   // Columns 4 * i to 4 * i + 3 of a row of the packed kernel; zeros outside of it.
   static Vector packed_row(const Args& a, const int8_t* packed, int64_t kh, int64_t i) {
-    if (kh < 0 || kh >= a.kernel_h) return _mm512_setzero_si512();
+    if (kh < 0 || kh >= kernel_rows(a)) return _mm512_setzero_si512();
     return _mm512_loadu_si512(packed + (kh * ceil_div(a.kernel_w, 4) + i) * kCell);
   }
   [[gnu::always_inline]] static __m512 real(Vector acc, const uint8_t* constants) {

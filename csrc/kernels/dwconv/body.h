@@ -95,7 +95,7 @@ template <class V, int kKernel, int kStride, int kRows>
   unroll<kSlots>([&](auto i) __attribute__((always_inline)) {
     from[i] = s.ring + (s.first + i) % kSlots * s.slot_size;
   });
-  const int64_t right = s.args->channels, below = s.args->out_w * right;
+  const int64_t right = s.args->y_pixel, below = s.args->y_row;
   int64_t at = s.at, left = s.columns;
   const auto tiles = [&](auto columns) __attribute__((always_inline)) {
     tile<V, kKernel, kStride, kRows, columns>(v, s, from, at, right, below);
@@ -129,8 +129,7 @@ template <class V, int kColumns>
       w += sizeof(typename V::Vector);
     }
   }
-  v.template output<kColumns>(constants, s.channels, acc, s.at + column * a.channels, a.channels,
-                              0);
+  v.template output<kColumns>(constants, s.channels, acc, s.at + column * a.y_pixel, a.y_pixel, 0);
 }
 
 template <class V>
@@ -166,12 +165,15 @@ struct Call {
 };
 
 // Where 16 bytes would reach past the end of x, the row is copied to `copy` first.
-inline Source row_source(const Args& a, int64_t row, const Columns& columns, int64_t channel,
-                         const uint8_t* padding, uint8_t* copy) {
-  if (row < 0 || row >= a.height || columns.inside == 0) return {padding, 0};
-  const int64_t begin = (row * a.width + columns.first + columns.before) * a.channels + channel;
+inline Source row_source(const Args& a, int64_t slice, int64_t row, const Columns& columns,
+                         int64_t channel, const uint8_t* padding, uint8_t* copy) {
+  if (slice < 0 || slice >= a.depth || row < 0 || row >= a.height || columns.inside == 0) {
+    return {padding, 0};
+  }
+  const int64_t column = columns.first + columns.before;
+  const int64_t begin = ((slice * a.height + row) * a.width + column) * a.channels + channel;
   const int64_t last = begin + (columns.inside - 1) * a.channels;
-  if (last + kUnit <= a.height * a.width * a.channels) return {a.x + begin, a.channels};
+  if (last + kUnit <= a.depth * a.height * a.width * a.channels) return {a.x + begin, a.channels};
   const int64_t size = smaller(kUnit, a.channels - channel);
   for (int64_t i = 0; i < columns.inside; ++i) {
     memcpy(copy + i * kUnit, a.x + begin + i * a.channels, size);
@@ -179,19 +181,26 @@ inline Source row_source(const Args& a, int64_t row, const Columns& columns, int
   return {copy, kUnit};
 }
 
-// Fills a slot of `units` units, 1 or kFillUnits, from the first `count` of kHeight rows, `step`
-// rows apart. All channels of several units exist.
-template <class V>
-void fill(const Call<V>& call, const Columns& columns, int64_t channel, int64_t row, int64_t step,
-          int64_t count, int64_t units, uint8_t* slot) {
+// Fills a slot of `units` units, 1 or kFillUnits. Of fixed kernels with the first kFilled of
+// kHeight neighbouring rows of x from `row` on; of others (kFilled = 0) with what kernel rows [tap,
+// tap + kHeight) of a window that begins at `row` read. All channels of several units exist.
+template <class V, int64_t kFilled>
+void fill(const Call<V>& call, const Columns& columns, int64_t channel, int64_t row, int64_t tap,
+          int64_t units, uint8_t* slot) {
   const Args& a = *call.args;
   const uint8_t* padding = call.scratch + padding_offset(call.plan);
   uint8_t* copies = call.scratch + copies_offset(call.plan);
   Source rows[V::kHeight];
-  for (int64_t i = 0; i < V::kHeight; ++i) {
+  for (int64_t i = 0; i < V::kHeight; ++i, ++tap) {
     uint8_t* copy = copies + i * call.plan.columns * kUnit;
-    rows[i] = i < count ? row_source(a, row + i * step, columns, channel, padding, copy)
-                        : Source{padding, 0};
+    if (i < kFilled) {
+      rows[i] = row_source(a, a.first_slice, row + i, columns, channel, padding, copy);
+    } else if (kFilled == 0 && tap < kernel_rows(a)) {
+      rows[i] = row_source(a, a.first_slice + tap / a.kernel_h * a.dilation_d,
+                           row + tap % a.kernel_h * a.dilation_h, columns, channel, padding, copy);
+    } else {
+      rows[i] = {padding, 0};
+    }
   }
   uint8_t* const inside = slot + columns.before * kCell;
   for (int64_t u = 0; u < units; ++u) {
@@ -259,12 +268,11 @@ void run_strip(const Call<V>& call, int64_t unit_begin, int64_t unit_end, int64_
         for (int64_t i = kKernel != 0 ? filled : 0; i < end; ++i) {
           uint8_t* slot = ring + i % slots * slot_size;
           if constexpr (kKernel != 0) {
-            fill<V>(call, columns, channel, row_begin * kStride - a.pad_top + i * 2, 1, kFilled,
-                    units, slot);
+            fill<V, kFilled>(call, columns, channel, row_begin * kStride - a.pad_top + i * 2, 0,
+                             units, slot);
           } else {
-            const int64_t tap = i * V::kHeight;
-            fill<V>(call, columns, channel, row * a.stride_h - a.pad_top + tap * a.dilation_h,
-                    a.dilation_h, a.kernel_h - tap, units, slot);
+            fill<V, 0>(call, columns, channel, row * a.stride_h - a.pad_top, i * V::kHeight, units,
+                       slot);
           }
         }
       }
@@ -275,7 +283,7 @@ void run_strip(const Call<V>& call, int64_t unit_begin, int64_t unit_end, int64_
                      .first = first,
                      .weight = call.scratch + (u - unit_begin) * p.weight_size,
                      .channels = 0,
-                     .at = (row * a.out_w + out_begin) * a.channels + channel,
+                     .at = row * a.y_row + out_begin * a.y_pixel + channel,
                      .columns = out_columns};
       compute<V, kKernel, kStride>(call, strip, channel, two);
     }
@@ -288,7 +296,7 @@ template <class V>
 void arrange(const Args& a, const Plan& p, int64_t unit, uint8_t* to) {
   constexpr int64_t kVector = sizeof(typename V::Vector);
   const int64_t part_size = p.weight_size / kParts<V>;
-  V::arrange(a, p, a.weight + unit * a.kernel_h * ceil_div(a.kernel_w, 4) * kCell, to);
+  V::arrange(a, p, a.weight + unit * kernel_rows(a) * ceil_div(a.kernel_w, 4) * kCell, to);
   for (int64_t part = 0; part < kParts<V>; ++part) {
     const int64_t channel = (unit * kParts<V> + part) * (kUnit / kParts<V>);
     uint8_t* constants = to + (part + 1) * part_size - 3 * kVector;

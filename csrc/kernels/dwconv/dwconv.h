@@ -7,33 +7,37 @@
 #include "isa.h"
 #include "requantize.h"
 
-// Depthwise 2-d convolution of one NHWC image, exact in int32:
+// Depthwise convolution of one NDHWC image, one slice of y at a time, exact in int32:
 //
-//   acc[oh][ow][c] = start[c] + sum_{kh, kw} x(oh * stride_h - pad_top + kh * dilation_h, ow *
-//   stride_w - pad_left + kw * dilation_w, c)
-//                                            * w[c][kh][kw]
+//   acc[oh][ow][c] = start[c] + sum_{kd, kh, kw} x(first_slice + kd * dilation_d,
+//                                                  oh * stride_h - pad_top + kh * dilation_h,
+//                                                  ow * stride_w - pad_left + kw * dilation_w, c)
+//                                                * w[c][kd][kh][kw]
 //   y[oh][ow][c]   = requantize(fma(float(acc), multiplier[c], bias[c]))
 //
 // where x outside of the image is pad_value (the zero point of x). With float output y is r clamped
-// to [float_lo, float_hi].
+// to [float_lo, float_hi]. Images of two dimensions have one slice.
 namespace qnative::dwconv {
 
 struct Args {
-  const uint8_t* x;  // [height][width][channels], dense, any alignment; never read outside
-  int64_t height, width, channels;
+  const uint8_t* x;  // [depth][height][width][channels], dense, any alignment; never read outside
+  int64_t depth, height, width, channels;
   uint8_t pad_value;
   uint8_t x_flip;  // 0x80 when x holds int8: every byte read is xored with it (pad_value is not)
-  int64_t kernel_h, kernel_w;
+  int64_t kernel_d, kernel_h, kernel_w;
   int64_t stride_h, stride_w;
-  int64_t dilation_h, dilation_w;
-  int64_t pad_top, pad_left;
+  int64_t dilation_d, dilation_h, dilation_w;
+  int64_t first_slice;        // may lie outside of x
+  int64_t pad_top, pad_left;  // negative: rows and columns left out
   int64_t out_h, out_w;
-  const int8_t*
-      weight;  // gemm::pack(w, channels, kernel_h, kernel_w): [ceil(C/16)][KH][ceil(KW/4)][16][4]
+  // gemm::pack(w, channels, kernel_d * kernel_h, kernel_w):
+  // [ceil(C/16)][KD * KH][ceil(KW/4)][16][4]
+  const int8_t* weight;
   const int32_t* start;     // [round_up(channels, 16)]
   const float* multiplier;  // [round_up(channels, 16)]
   const float* bias;        // [round_up(channels, 16)]
-  void* y;                  // [out_h][out_w][channels], dense; uint8_t, or float when float_output
+  void* y;                  // [out_h][out_w][channels]; uint8_t, or float when float_output
+  int64_t y_row, y_pixel;   // elements from a row of y to the next, and from a pixel to the next
   bool float_output;
   Requantize requantize;
   float float_lo;

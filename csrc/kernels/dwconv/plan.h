@@ -20,12 +20,15 @@ inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+// Rows of the kernel, those of all its slices.
+inline int64_t kernel_rows(const Args& a) { return a.kernel_d * a.kernel_h; }
+
 // Fixed kernels are unrolled and compute two output rows at a time from bundles that begin at every
 // second input row; others compute one output row from bundles made for it.
 //   stride 1: both rows read the same bundles, the second with weights shifted by one row
 //   stride 2: the second row reads the bundles one further
 inline bool is_fixed(const Args& a) {
-  return a.kernel_h == a.kernel_w && (a.kernel_h == 3 || a.kernel_h == 5) &&
+  return a.kernel_d == 1 && a.kernel_h == a.kernel_w && (a.kernel_h == 3 || a.kernel_h == 5) &&
          a.stride_h == a.stride_w && (a.stride_h == 1 || a.stride_h == 2) && a.dilation_h == 1 &&
          a.dilation_w == 1;
 }
@@ -57,7 +60,8 @@ inline Plan make_plan(const Args& a, int64_t height) {
   const bool fixed = is_fixed(a);
   Plan p;
   p.height = height;
-  p.bundles = fixed ? fixed_bundles(a.kernel_h, a.stride_h, height) : ceil_div(a.kernel_h, height);
+  p.bundles =
+      fixed ? fixed_bundles(a.kernel_h, a.stride_h, height) : ceil_div(kernel_rows(a), height);
   p.slots = fixed ? fixed_slots(a.kernel_h, a.stride_h, height) : p.bundles;
   p.shifts = fixed && a.stride_h == 1 ? 2 : 1;
   p.units = ceil_div(a.channels, kUnit);

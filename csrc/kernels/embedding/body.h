@@ -16,13 +16,15 @@ namespace {
 // How many entries ahead memory is asked for: rows lie anywhere, and no hardware guesses where.
 constexpr int64_t kAhead = 16;
 
-// Asks for the memory of a row.
+// Asks for the memory of a row: a number of lines that is the same for all rows of a table, so that
+// no branch is mispredicted. Rows of a multiple of 8 bytes begin at one.
 [[gnu::always_inline]] inline void prefetch(const Table& table, int64_t row, int64_t bytes) {
-  constexpr uintptr_t kLine = 64;
-  const auto begin = reinterpret_cast<uintptr_t>(table.data + row * bytes);
-  for (uintptr_t at = begin & ~(kLine - 1); at < begin + bytes; at += kLine) {
-    __builtin_prefetch(reinterpret_cast<const void*>(at));
-  }
+  constexpr int64_t kLine = 64;
+  const int64_t latest = kLine - (bytes % 8 == 0 ? 8 : 1);
+  const int64_t lines = (latest + bytes + kLine - 1) / kLine;
+  const uint8_t* data = table.data + row * bytes;
+  for (int64_t i = 0; i < lines - 1; ++i) __builtin_prefetch(data + i * kLine);
+  __builtin_prefetch(data + bytes - 1);
 }
 
 // Values of one row.
