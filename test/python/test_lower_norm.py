@@ -35,7 +35,7 @@ class InPlace(nn.Module):
         return F.relu_(self.norm(x))
 
 
-ROWS, SIGNAL, IMAGE, VOLUME = (5, 6), (4, 6, 9), (4, 6, 7, 5), (2, 6, 3, 4, 5)
+ROWS, SIGNAL, IMAGE, VOLUME = (50, 6), (4, 6, 9), (4, 6, 7, 5), (2, 6, 3, 4, 5)
 STATS = {"track_running_stats": True}
 # op of the graph -> name -> constructor and input shape
 NETS = {
