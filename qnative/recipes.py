@@ -78,7 +78,6 @@ def quantize(
             )
             notes += calibration_notes
         else:
-            _fold_batch_norm(exported)
             converted = quantizer.annotate(quantizer.transform_for_annotation(exported))
         lowered = lower(converted)
     report = _whole_report(float_rows, lowered.report, folded)
@@ -110,14 +109,6 @@ def _calibrate(
         run.feed(*args, **kwargs)
     run.finish(round_weights, correct_bias)
     return convert_pt2e(prepared), run.notes
-
-
-def _fold_batch_norm(exported: GraphModule) -> None:
-    """As prepare_pt2e does it."""
-    from torchao.quantization.pt2e.utils import _fuse_conv_bn_, _fuse_linear_bn_
-
-    _fuse_conv_bn_(exported)
-    _fuse_linear_bn_(exported)
 
 
 def _check_arguments(
