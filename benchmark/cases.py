@@ -5,6 +5,7 @@ Only speeds are compared, so inputs stay in 0..127, where no engine of torch sat
 
 import contextlib
 import csv
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -327,6 +328,32 @@ def rows(name: str) -> Iterator[dict[str, str]]:
             yield row
 
 
+def embedding_bag(bits: int, num_embeddings: int, dim: int, bags: int, entries: int) -> Case:
+    """Sums of rows of a table, other ones at each call: tables do not stay in the caches."""
+    table = torch.randn(num_embeddings, dim)
+    packed = (ops.embedding_8bit_pack(table),)
+    if bits == 4:
+        packed = (ops.embedding_4bit_pack(table), dim)
+    name = "byte" if bits == 8 else "4bit"
+    their_rows = getattr(torch.ops.quantized, f"embedding_bag_{name}_prepack")(table)
+    mine = getattr(ops, f"embedding_bag_{bits}bit")
+    theirs = getattr(torch.ops.quantized, f"embedding_bag_{name}_rowwise_offsets")
+    offsets = torch.arange(0, bags * entries, entries)
+    batches = torch.randint(num_embeddings, (16, bags * entries)).unbind()
+
+    def on_batches(function: Callable[[Tensor], Tensor]) -> Callable[[], Tensor]:
+        batch = itertools.cycle(batches)
+        return lambda: function(next(batch))
+
+    functions = {
+        "qnative": on_batches(lambda x: mine(*packed, x, offsets)),
+        "torch int8": on_batches(lambda x: theirs(their_rows, x, offsets)),
+        "fp32": on_batches(lambda x: F.embedding_bag(x, table, offsets, mode="sum")),
+    }
+    shape = f"{num_embeddings}x{dim}, {bags} bags of {entries}"
+    return Case(f"embedding_bag_{bits}bit", shape, bags * entries * dim, functions)
+
+
 def cases() -> Iterator[Callable[[], Case]]:
     """Every row of the shape files; a case is made when it is called."""
     for row in rows("linear"):
@@ -340,6 +367,8 @@ def cases() -> Iterator[Callable[[], Case]]:
     for row in rows("elementwise"):
         op = row.pop("op")
         yield lambda op=op, row=row: elementwise(op, **{k: int(v) for k, v in row.items()})
+    for row in rows("embedding_bag"):
+        yield lambda row=row: embedding_bag(**{key: int(value) for key, value in row.items()})
     for row in rows("of_rows"):
         op = row.pop("op")
         yield lambda op=op, row=row: of_rows(op, **{k: int(v) for k, v in row.items()})

@@ -183,11 +183,6 @@ def test_between_convolutions():
             "it normalizes with the statistics of the batch",
         ),
         (
-            lambda: Call(lambda x, m, v: F.instance_norm(x, m, v, use_input_stats=True), 6, 6),
-            IMAGE,
-            "it updates running statistics: call model.eval() before export",
-        ),
-        (
             lambda: Call(lambda x: F.layer_norm(x, (6,), x[0])),
             ROWS,
             "its weight is computed, not a constant",
@@ -198,7 +193,7 @@ def test_between_convolutions():
             "its dtype argument is torch.float64",
         ),
     ],
-    ids=["batch_norm", "instance_norm", "layer_norm", "softmax"],
+    ids=["batch_norm", "layer_norm", "softmax"],
 )
 def test_reasons(make, shape, reason):
     _, quantized = quantize(build(make), shape)
