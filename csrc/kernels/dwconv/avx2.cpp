@@ -212,7 +212,9 @@ template <int kColumns, int kCount>
     if constexpr (i % 2 == 0) {
       _mm_storel_epi64(reinterpret_cast<__m128i*>(y + place(i)), pairs[i / 2]);
     } else {
-      _mm_storeh_pd(reinterpret_cast<double*>(y + place(i)), _mm_castsi128_pd(pairs[i / 2]));
+      // _mm_storeh_pd would do it at once, but says that y is aligned.
+      const __m128i high = _mm_unpackhi_epi64(pairs[i / 2], pairs[i / 2]);
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(y + place(i)), high);
     }
   });
 }
