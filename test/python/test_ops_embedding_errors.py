@@ -2,7 +2,19 @@
 
 import pytest
 import torch
-from test_ops_errors import INF, NAN, OPS, call, cases, check_error, check_valid, floats, s8, u8
+from test_ops_errors import (
+    INF,
+    NAN,
+    OPS,
+    call,
+    cases,
+    check_error,
+    check_valid,
+    check_value_error,
+    floats,
+    s8,
+    u8,
+)
 
 INDICES = torch.tensor([0, 4, 2, 1, 3])
 BAG = {
@@ -122,8 +134,7 @@ def test_error(name, changes, message):
 
 @pytest.mark.parametrize("name, changes, message", cases(VALUE_ERRORS))
 def test_error_in_values(name, changes, message):
-    with pytest.raises(RuntimeError, match=f"qnative::{name}: .*{message}"):
-        call(name, {**VALID[name], **changes})
+    check_value_error(name, {**VALID[name], **changes}, message)
 
 
 @pytest.mark.parametrize("name", ["embedding_8bit", "embedding_bag_8bit"])

@@ -13,6 +13,7 @@ from test_ops_errors import (
     cases,
     check_error,
     check_valid,
+    check_value_error,
     floats,
     input_errors,
     output_errors,
@@ -156,8 +157,7 @@ def test_error(name, changes, message):
 
 @pytest.mark.parametrize("name, changes, message", cases(VALUE_ERRORS))
 def test_error_in_values(name, changes, message):
-    with pytest.raises(RuntimeError, match=f"qnative::{name}: .*{message}"):
-        call(name, {**VALID[name], **changes})
+    check_value_error(name, {**VALID[name], **changes}, message)
 
 
 @pytest.mark.parametrize(
