@@ -62,7 +62,11 @@ int64_t packed_size(int64_t n, int64_t segments, int64_t segment_size) {
 }
 
 void pack(const int8_t* weight, int64_t n, int64_t segments, int64_t segment_size, int8_t* packed) {
-  memset(packed, 0, packed_size(n, segments, segment_size));
+  const int64_t size = packed_size(n, segments, segment_size);
+  if (size == 0) {
+    return;
+  }
+  memset(packed, 0, size);
   int8_t* sums = packed + panels_size(n, segments, segment_size);
   for (int64_t column = 0; column < n; ++column) {
     uint32_t sum = 0;
