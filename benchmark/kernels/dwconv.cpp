@@ -16,9 +16,9 @@ struct Layer {
 };
 
 // Of MobileNetV2, EfficientNet and a generic kernel.
-constexpr Layer kLayers[] = {{112, 32, 3, 1}, {56, 144, 3, 1},  {14, 480, 3, 1},  {7, 1152, 3, 1},
-                             {112, 96, 3, 2}, {56, 144, 3, 2},  {28, 240, 3, 2},  {14, 576, 3, 2},
-                             {28, 240, 5, 1}, {14, 672, 5, 1},  {7, 1152, 5, 1},  {56, 144, 5, 2},
+constexpr Layer kLayers[] = {{112, 32, 3, 1}, {56, 144, 3, 1}, {14, 480, 3, 1}, {7, 1152, 3, 1},
+                             {112, 96, 3, 2}, {56, 144, 3, 2}, {28, 240, 3, 2}, {14, 576, 3, 2},
+                             {28, 240, 5, 1}, {14, 672, 5, 1}, {7, 1152, 5, 1}, {56, 144, 5, 2},
                              {14, 672, 5, 2}, {14, 384, 7, 1}};
 
 void run(benchmark::State& state, const Layer& layer, Fn* kernel) {
@@ -73,11 +73,11 @@ const bool kRegistered = [] {
     if (!is_supported(kernel.isa)) continue;
     for (const Layer& layer : kLayers) {
       const std::string label = std::string("dwconv/") + name(kernel.isa) + "/" +
-                                std::to_string(layer.image) + "x" +
-                                std::to_string(layer.channels) + "_k" +
-                                std::to_string(layer.kernel) + "_s" + std::to_string(layer.stride);
-      benchmark::RegisterBenchmark(
-          label.c_str(), [=](benchmark::State& state) { run(state, layer, kernel.run); });
+                                std::to_string(layer.image) + "x" + std::to_string(layer.channels) +
+                                "_k" + std::to_string(layer.kernel) + "_s" +
+                                std::to_string(layer.stride);
+      benchmark::RegisterBenchmark(label.c_str(),
+                                   [=](benchmark::State& state) { run(state, layer, kernel.run); });
     }
   }
   return true;
