@@ -106,10 +106,51 @@ template <int kRows, int kVectors>
   }
 }
 
-// acc: [rows][vectors]. Apart from the tiles, because the memory traffic of float output hides the
-// detour through the stack, and forty unrolled copies would be most of the code.
-[[gnu::noinline]] void store_float(const Args& args, const __m512i* acc, int64_t rows,
-                                   int64_t vectors, int64_t m, int64_t n, int64_t columns) {
+template <int kVectors>
+[[gnu::always_inline]] inline void store_floats(float* y, const __m512 (&r)[kVectors],
+                                                int64_t columns) {
+  if (columns >= 16 * kVectors) {
+    unroll<kVectors>([&](auto j)
+                         __attribute__((always_inline)) { _mm512_storeu_ps(y + 16 * j, r[j]); });
+    return;
+  }
+  unroll<kVectors>([&](auto j) __attribute__((always_inline)) {
+    const int64_t left = columns - 16 * j;
+    const auto mask = static_cast<__mmask16>(left >= 16 ? 0xffff : (1 << left) - 1);
+    _mm512_mask_storeu_ps(y + 16 * j, mask, r[j]);
+  });
+}
+
+template <int kRows, int kVectors>
+[[gnu::always_inline]] inline void store_real(const Args& args,
+                                              const __m512i (&acc)[kRows][kVectors], int64_t m,
+                                              int64_t n, int64_t columns) {
+  const __m512 lo = _mm512_set1_ps(args.float_lo);
+  const __m512 hi = _mm512_set1_ps(args.float_hi);
+  const float* multiplier = args.multiplier + n;
+  const float* bias = args.bias + n;
+  const float* row_multiplier = args.row_multiplier;
+  const int64_t y_stride = args.y_stride;
+  float* y = static_cast<float*>(args.y) + m * y_stride + n;
+  unroll<kRows>([&](auto i) __attribute__((always_inline)) {
+    const __m512 of_row = _mm512_set1_ps(row_multiplier != nullptr ? row_multiplier[m + i] : 1.0f);
+    __m512 r[kVectors];
+    unroll<kVectors>([&](auto j) __attribute__((always_inline)) {
+      r[j] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i][j]),
+                             _mm512_mul_ps(of_row, _mm512_loadu_ps(multiplier + 16 * j)),
+                             _mm512_loadu_ps(bias + 16 * j));
+      // The second operand is what min and max give for NaN.
+      r[j] = _mm512_min_ps(hi, _mm512_max_ps(lo, r[j]));
+    });
+    store_floats<kVectors>(y, r, columns);
+    y += y_stride;
+  });
+}
+
+// acc: [rows][vectors]. Apart from the tiles, because the time of an activation hides the detour
+// through the stack, and forty unrolled copies would be most of the code.
+[[gnu::noinline]] void store_activated(const Args& args, const __m512i* acc, int64_t rows,
+                                       int64_t vectors, int64_t m, int64_t n, int64_t columns) {
   const __m512 lo = _mm512_set1_ps(args.float_lo);
   const __m512 hi = _mm512_set1_ps(args.float_hi);
   for (int64_t i = 0; i < rows; ++i) {
@@ -141,12 +182,16 @@ template <int kRows, int kVectors>
     store_requantized(args, acc, m, n, columns);
     return;
   }
+  if (args.activation == FloatActivation::kNone) {
+    store_real(args, acc, m, n, columns);
+    return;
+  }
   __m512i copy[kRows * kVectors];
   unroll<kRows>([&](auto i) __attribute__((always_inline)) {
     unroll<kVectors>([&](auto j)
                          __attribute__((always_inline)) { copy[i * kVectors + j] = acc[i][j]; });
   });
-  store_float(args, copy, kRows, kVectors, m, n, columns);
+  store_activated(args, copy, kRows, kVectors, m, n, columns);
 }
 
 [[gnu::always_inline]] inline __m512i broadcast_group(const uint8_t* x) {
