@@ -1,4 +1,4 @@
-"""What the native backend can quantize: ``torch.ao.quantization.backend_config``, name for name.
+"""What backends can quantize: ``torch.ao.quantization.backend_config``, name for name.
 
 The objects wrap TorchScript classes of libqnative, which hold the data: a config changed from
 TorchScript or C++ is seen changed here. ``config.script_object`` is what a ScriptModule attribute
@@ -13,6 +13,8 @@ from .backend_config import (
     MissingKernel,
     ObservationType,
 )
+from .executorch import get_executorch_backend_config
+from .fbgemm import get_fbgemm_backend_config
 from .native import (
     default_dynamic_float16_dtype_config,
     default_dynamic_int8_dtype_config,
@@ -27,6 +29,10 @@ from .native import (
     weight_only_quint8_dtype_config,
     weighted_op_quint8_dtype_config,
 )
+from .onednn import get_onednn_backend_config
+from .qnnpack import get_qnnpack_backend_config
+from .tensorrt import get_tensorrt_backend_config, get_tensorrt_backend_config_dict
+from .x86 import get_x86_backend_config
 
 __all__ = [
     "BackendConfig",
@@ -39,10 +45,17 @@ __all__ = [
     "default_dynamic_int8_dtype_config",
     "default_op_fp16_dtype_config",
     "default_op_quint8_dtype_config",
+    "get_executorch_backend_config",
+    "get_fbgemm_backend_config",
     "get_native_backend_config",
     "get_native_backend_config_dict",
+    "get_onednn_backend_config",
+    "get_qnnpack_backend_config",
+    "get_tensorrt_backend_config",
+    "get_tensorrt_backend_config_dict",
     "get_test_only_legacy_native_backend_config",
     "get_test_only_legacy_native_backend_config_dict",
+    "get_x86_backend_config",
     "input_output_only_quint8_dtype_config",
     "weight_only_quint4x2_dtype_config",
     "weight_only_quint8_dtype_config",
