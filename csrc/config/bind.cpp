@@ -299,6 +299,9 @@ void bind_backend_config(torch::Library& m) {
     }
     return rows;
   });
+  cls.def("to_json", [](const Config& self) { return self->to_json(); });
+  cls.def("from_json", [](const Config&, const std::string& text) { return C::from_json(text); });
+  cls.def("table", [](const Config& self) { return self->table(); });
   cls.def("erase", [](const Config& self, const IValue& key) {
     return self->erase(Pattern::from_ivalue(key));
   });

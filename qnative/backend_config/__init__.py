@@ -5,6 +5,7 @@ TorchScript or C++ is seen changed here. ``config.script_object`` is what a Scri
 holds, ``BackendConfig.from_script_object`` wraps one that was loaded.
 """
 
+from .algebra import BackendConfigDiff, Difference, diff, intersect, unite
 from .backend_config import (
     BackendConfig,
     BackendPatternConfig,
@@ -36,15 +37,18 @@ from .x86 import get_x86_backend_config
 
 __all__ = [
     "BackendConfig",
+    "BackendConfigDiff",
     "BackendPatternConfig",
     "DTypeConfig",
     "DTypeWithConstraints",
+    "Difference",
     "MissingKernel",
     "ObservationType",
     "default_dynamic_float16_dtype_config",
     "default_dynamic_int8_dtype_config",
     "default_op_fp16_dtype_config",
     "default_op_quint8_dtype_config",
+    "diff",
     "get_executorch_backend_config",
     "get_fbgemm_backend_config",
     "get_native_backend_config",
@@ -57,6 +61,8 @@ __all__ = [
     "get_test_only_legacy_native_backend_config_dict",
     "get_x86_backend_config",
     "input_output_only_quint8_dtype_config",
+    "intersect",
+    "unite",
     "weight_only_quint4x2_dtype_config",
     "weight_only_quint8_dtype_config",
     "weighted_op_quint8_dtype_config",
