@@ -114,6 +114,13 @@ const char* short_name(ObservationType type) {
   return "";
 }
 
+const char* mode(const DTypeConfig& dtypes) {
+  if (dtypes.is_dynamic.value_or(false)) {
+    return "dynamic";
+  }
+  return dtypes.input_dtype() == at::kFloat ? "weight only" : "static";
+}
+
 }  // namespace
 
 std::string BackendConfig::table() const {
@@ -130,13 +137,12 @@ std::string BackendConfig::table() const {
     }
     for (size_t i = 0; i < dtype_configs.size(); ++i) {
       const DTypeConfig& dtypes = *dtype_configs.get(i);
-      const bool is_dynamic = dtypes.is_dynamic.value_or(false);
       lines.push_back({std::move(pattern), std::move(observer),
                        text::constraints(*dtypes.input_dtype_with_constraints()),
                        text::constraints(*dtypes.output_dtype_with_constraints()),
                        text::constraints(*dtypes.weight_dtype_with_constraints()),
-                       dtypes.bias_dtype ? text::dtype(dtypes.bias_dtype) : "-",
-                       is_dynamic ? "dynamic" : "static", config->op(i)});
+                       dtypes.bias_dtype ? text::dtype(dtypes.bias_dtype) : "-", mode(dtypes),
+                       config->op(i)});
       // Said once, of all DTypeConfigs of the row.
       pattern.clear();
       observer.clear();

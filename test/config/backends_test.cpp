@@ -84,6 +84,13 @@ TEST(Backends, WhatQnativeHasNoKernelFor) {
   EXPECT_EQ(missing(*get_fbgemm_backend_config()), methods);
   EXPECT_EQ(missing(*get_x86_backend_config()), methods);
   EXPECT_EQ(missing(*get_tensorrt_backend_config()), Patterns{"torch.addmm"});
+  EXPECT_EQ(missing(*get_executorch_backend_config()),
+            (Patterns{"torch.nn.functional.pad", "torch.nn.functional.pad",
+                      "torch.nn.ConstantPad2d", "torch.nn.ConstantPad2d"}));
+  EXPECT_EQ(
+      missing(*get_onednn_backend_config()),
+      (Patterns{"hardsigmoid", "hardsigmoid_", "torch.nn.Embedding", "torch.ao.nn.qat.Embedding",
+                "torch.nn.EmbeddingBag", "torch.ao.nn.qat.EmbeddingBag"}));
   const Patterns twice = {"hardsigmoid", "hardsigmoid", "hardsigmoid_", "hardsigmoid_"};
   EXPECT_EQ(missing(*get_qnnpack_backend_config()), twice);
 }

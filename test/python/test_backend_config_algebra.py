@@ -339,10 +339,15 @@ def test_the_table_of_a_config():
         ["quint8", "float32", "qint8", "float32", "dynamic", "linear_dynamic"],
         ["relu", "shared", "qint8[scale_min >= 0.000244140625]", "-", "-", "-", "static"],
         ["(torch.nn.Linear, torch.nn.ELU)", "own", "-", "-", "-", "-", "-"],
-        ["nested (torch.nn.ReLU, torch.nn.Linear)", "own", "quint8", "quint8", "qint8", "float32"]
-        + ["static"],
+        ["nested (torch.nn.ReLU, torch.nn.Linear)", "own", *cells[2][2:7]],
     ]
     assert str(BackendConfig()).startswith("unnamed: 0 patterns, 0 combinations of dtypes\n\npatt")
+
+
+def test_the_mode_of_weights_alone():
+    line = next(x for x in ours("native").table().splitlines() if x.endswith(" embedding_8bit"))
+    cells = [cell.strip() for cell in line.split("  ") if cell.strip()]
+    assert cells[2:] == ["float32", "float32", "quint8", "-", "weight only", "embedding_8bit"]
 
 
 @pytest.mark.parametrize("name", BACKENDS)
