@@ -308,6 +308,17 @@ class QNATIVE_API BackendConfig : public torch::CustomClassHolder {
   static c10::intrusive_ptr<BackendConfig> from_dict(
       const c10::Dict<std::string, c10::IValue>& dict);
 
+  // JSON by docs/backend_config.schema.json, the same text at each call: a line for each
+  // DTypeConfig and for each field that is set, ops included. What configs share is not kept.
+  // Throws c10::ValueError that names the row and the field for what from_json() would refuse.
+  std::string to_json() const;
+  // Throws c10::ValueError that says where: for JSON of another version, unknown and missing
+  // fields, values of the wrong type, and two rows with one pattern.
+  static c10::intrusive_ptr<BackendConfig> from_json(const std::string& text);
+
+  // Two lines on the whole, then a line for each pair of pattern and DTypeConfig, for reading.
+  std::string table() const;
+
   // Equal names and equal configs under equal keys, in the same order.
   bool operator==(const BackendConfig& other) const;
 

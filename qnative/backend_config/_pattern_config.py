@@ -10,7 +10,7 @@ from ._dtype_config import DTypeConfig, ObservationType
 from ._wrapper import Field, Wrapper, check_type
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     import torch
 
@@ -303,9 +303,26 @@ class BackendPatternConfig(Wrapper):
     def __reduce__(self) -> tuple:
         return _unpickle, (type(self), self._script_object, self._unnamed_objects())
 
+    def _names_by_field(self) -> Iterator[tuple[str, str]]:
+        """Every name of an object, after its key in :meth:`to_dict`."""
+        for field, value in vars(BackendPatternConfig).items():
+            if isinstance(value, NamedObject):
+                key = field.removeprefix("_")
+                key += "_for_root" if key == "reference_quantized_module" else ""
+                for name in _flat(getattr(self.script_object, value.name)):
+                    yield key, name
+
     def _unnamed_objects(self) -> dict[str, Any]:
         """The objects that another process could not find by name."""
         return {name: value for name, value in self._objects.items() if not _names.leads(name)}
+
+
+def _flat(names: str | tuple | None) -> Iterator[str]:
+    if isinstance(names, tuple):
+        for element in names:
+            yield from _flat(element)
+    elif names is not None:
+        yield names
 
 
 def _is_field(value: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from . import _convert
+from . import _convert, _names
 from ._dtype_config import DTypeConfig, DTypeWithConstraints, ObservationType
 from ._pattern_config import BackendPatternConfig
 from ._wrapper import Field, Wrapper, check_type
@@ -115,6 +115,43 @@ class BackendConfig(Wrapper):
         which upstream's dicts do not have."""
         return {"name": self.name, "configs": [config.to_dict(with_ops) for config in self.configs]}
 
+    def to_json(self) -> str:
+        """JSON by ``docs/backend_config.schema.json``: the same text at each call, with a line for
+        each DTypeConfig and for each field that is set, ops included. What configs share is not
+        kept.
+
+        ValueError, which names the row and the field, for what :meth:`from_json` would refuse and
+        for an object without a name that leads to it, such as a lambda.
+        """
+        for index, config in enumerate(self.configs):
+            unnamed = config._unnamed_objects()
+            for key, name in config._names_by_field():
+                if name in unnamed:
+                    raise ValueError(
+                        f"qnative: to_json: configs[{index}].{key}: wanted an object that can be "
+                        f"found by name, got {unnamed[name]!r}"
+                    )
+        return self._script_object.to_json()
+
+    @classmethod
+    def from_json(cls, text: str) -> BackendConfig:
+        """From what :meth:`to_json` gives.
+
+        ValueError that says where: for JSON of another version, unknown and missing fields, values
+        of the wrong type, two rows with one pattern, and a name that the module which it names does
+        not have. TypeError if ``text`` is no str.
+        """
+        check_type("text", text, str)
+        script = torch.classes.qnative.BackendConfig().from_json(text)
+        config = cls.__new__(cls)._adopt(script)
+        for index, row in enumerate(config.configs):
+            for key, name in row._names_by_field():
+                if _names.is_wrong(name):
+                    raise ValueError(
+                        f"qnative: from_json: configs[{index}].{key}: no object is named '{name}'"
+                    )
+        return config
+
     def validate(self) -> list[MissingKernel]:
         """Every DTypeConfig of every pattern that cannot run, with the reason: it names no op,
         names one that is not registered with a CPU kernel, or no program has the pattern."""
@@ -149,6 +186,13 @@ class BackendConfig(Wrapper):
         configs = dict(self._pattern_complex_format_to_config)
         fields = {"name": self.name, "_pattern_complex_format_to_config": configs}
         return f"BackendConfig({fields})"
+
+    def table(self) -> str:
+        """For reading: two lines on the whole, then a line for each pair of pattern and
+        DTypeConfig. ``str`` and ``print`` give it too."""
+        return self._script_object.table()
+
+    __str__ = table
 
     def __copy__(self) -> BackendConfig:
         copied = super().__copy__()
