@@ -2,6 +2,7 @@
 
 #include "qnative/backends.h"
 #include "qnative/config.h"
+#include "qnative/registry.h"
 #include "state.h"
 #include "values.h"
 
@@ -300,6 +301,15 @@ void bind_backend_config(torch::Library& m) {
     }
     return rows;
   });
+  // (row, pattern, field, problem, remedy)
+  cls.def("lint", [](const Config& self) {
+    std::vector<std::tuple<int64_t, std::string, std::string, std::string, std::string>> findings;
+    for (auto& f : self->lint()) {
+      findings.emplace_back(static_cast<int64_t>(f.row), f.pattern, f.field, f.problem, f.remedy);
+    }
+    return findings;
+  });
+  cls.def("lint_table", [](const Config& self) { return to_table(self->lint()); });
   cls.def("erase", [](const Config& self, const IValue& key) {
     return self->erase(Pattern::from_ivalue(key));
   });
@@ -340,6 +350,18 @@ void bind_backends(torch::Library& m) {
   cls.def("get_native_backend_config", [](const Self&) { return get_native_backend_config(); });
   cls.def("get_test_only_legacy_native_backend_config",
           [](const Self&) { return get_test_only_legacy_native_backend_config(); });
+  cls.def("get_backend", [](const Self&, const std::string& name) { return get_backend(name); });
+  cls.def("backend_names", [](const Self&) { return backend_names(); });
+  // Every get_backend gives the config itself, not a copy.
+  cls.def("register_backend",
+          [](const Self&, const std::string& name, const Config& config, bool replace) {
+            if (replace) {
+              unregister_backend(name);
+            }
+            register_backend(name, [config] { return config; });
+          });
+  cls.def("unregister_backend",
+          [](const Self&, const std::string& name) { return unregister_backend(name); });
   cls.def("dtype_config", [](const Self&, const std::string& name) { return dtype_config(name); });
 }
 

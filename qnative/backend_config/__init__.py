@@ -10,6 +10,7 @@ from .backend_config import (
     BackendPatternConfig,
     DTypeConfig,
     DTypeWithConstraints,
+    Finding,
     MissingKernel,
     ObservationType,
 )
@@ -27,23 +28,30 @@ from .native import (
     weight_only_quint8_dtype_config,
     weighted_op_quint8_dtype_config,
 )
+from .registry import backend_names, get_backend, register_backend, resolve, unregister_backend
 
 __all__ = [
     "BackendConfig",
     "BackendPatternConfig",
     "DTypeConfig",
     "DTypeWithConstraints",
+    "Finding",
     "MissingKernel",
     "ObservationType",
+    "backend_names",
     "default_dynamic_float16_dtype_config",
     "default_dynamic_int8_dtype_config",
     "default_op_fp16_dtype_config",
     "default_op_quint8_dtype_config",
+    "get_backend",
     "get_native_backend_config",
     "get_native_backend_config_dict",
     "get_test_only_legacy_native_backend_config",
     "get_test_only_legacy_native_backend_config_dict",
     "input_output_only_quint8_dtype_config",
+    "register_backend",
+    "resolve",
+    "unregister_backend",
     "weight_only_quint4x2_dtype_config",
     "weight_only_quint8_dtype_config",
     "weighted_op_quint8_dtype_config",

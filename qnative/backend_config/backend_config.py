@@ -9,6 +9,7 @@ import torch
 
 from . import _convert
 from ._dtype_config import DTypeConfig, DTypeWithConstraints, ObservationType
+from ._lint import Finding, Findings, lint
 from ._pattern_config import BackendPatternConfig
 from ._wrapper import Field, Wrapper, check_type
 
@@ -17,6 +18,7 @@ __all__ = [
     "BackendPatternConfig",
     "DTypeConfig",
     "DTypeWithConstraints",
+    "Finding",
     "MissingKernel",
     "ObservationType",
 ]
@@ -123,6 +125,16 @@ class BackendConfig(Wrapper):
             MissingKernel(BackendPatternConfig.from_script_object(config), dtype_config, reason)
             for config, dtype_config, reason in self._script_object.validate()
         ]
+
+    def lint(self) -> Findings:
+        """Everything that looks wrong, row by row, as a list that prints as a table.
+
+        What :meth:`validate` finds; rows that are half built; constraints that can never hold;
+        patterns and DTypeConfigs that stand there twice, or behind one that takes all they take;
+        fused patterns without a row for their first part or for the fused module; modules that FX
+        cannot convert for want of a root module; names without an object.
+        """
+        return lint(self)
 
     def to_torch(self) -> Any:
         """The same as an object of ``torch.ao.quantization.backend_config``, for prepare_fx.
