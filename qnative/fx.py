@@ -128,9 +128,10 @@ def convert_fx(
     _end_training(module)
     broken = _mark_broken(module, index)
     marked = _mark_direct(module)
+    upstreams = _upstream(backend)
     try:
         reference = upstream._convert_to_reference_decomposed_fx(
-            module, convert_custom_config, qconfig_mapping, _upstream(backend)
+            module, convert_custom_config, qconfig_mapping, upstreams
         )
     except Exception as error:
         raise RuntimeError(
@@ -170,6 +171,7 @@ def _prepare(
         )
     name = type(model).__name__
     backend = _own_backend(backend_config, f"qnative.{function.__name__}")
+    upstreams = _upstream(backend)
     _split_padding(model)
     try:
         prepared = function(
@@ -177,7 +179,7 @@ def _prepare(
             qconfig_mapping,
             example_inputs,
             *custom_configs,
-            backend_config=_upstream(backend),
+            backend_config=upstreams,
         )
     except Exception as error:
         raise RuntimeError(

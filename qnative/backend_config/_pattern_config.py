@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from ._containers import ListView
 
 
+# Among the Python objects of a config: no object has such a name.
+_REFERENCE = "reference function"
+
+
 class NamedObject:
     """A module class, a function, or for patterns a tree of them, kept in C++ by name.
 
@@ -97,6 +101,12 @@ class BackendPatternConfig(Wrapper):
     def op(self, dtype_config: int = 0) -> str:
         """The op of ``dtype_configs[dtype_config]``; "" if none is named."""
         return self.script_object.op(dtype_config)
+
+    @property
+    def reference(self) -> Callable | None:
+        """A float function that computes what the kernel of the row should, for
+        ``qnative.testing.conformance``; None if there is none. Python alone knows it."""
+        return self._objects.get(_REFERENCE)
 
     def __init__(self, pattern: Any = None):
         self._adopt(self._construct())
@@ -213,6 +223,17 @@ class BackendPatternConfig(Wrapper):
         self.ops = ops
         return self
 
+    def set_reference(self, reference: Callable | None) -> BackendPatternConfig:
+        """A float function of the kernel's inputs and arguments, by their names: see
+        :attr:`reference`. TypeError for what cannot be called."""
+        if reference is None:
+            self._objects.pop(_REFERENCE, None)
+        elif callable(reference):
+            self._objects[_REFERENCE] = reference
+        else:
+            raise TypeError(f"reference should be a function or None, got {reference!r}")
+        return self
+
     @classmethod
     def from_dict(cls, backend_pattern_config_dict: dict[str, Any]) -> BackendPatternConfig:
         """From a dict with any of these keys:
@@ -224,6 +245,7 @@ class BackendPatternConfig(Wrapper):
         "num_tensor_args_to_observation_type", "input_type_to_index": dict
         "pattern_complex_format": the pattern in the reversed nested format
         "ops": list of names
+        "reference": function
         """
         items = backend_pattern_config_dict
         config = cls()
@@ -246,12 +268,12 @@ class BackendPatternConfig(Wrapper):
         config._set_input_type_to_index(items.get("input_type_to_index", {}))
         if "pattern_complex_format" in items:
             config._set_pattern_complex_format(items["pattern_complex_format"])
-        return config.set_ops(*items.get("ops", ()))
+        return config.set_ops(*items.get("ops", ())).set_reference(items.get("reference"))
 
     def to_dict(self, with_ops: bool = False) -> dict[str, Any]:
         """The dict that :meth:`from_dict` takes; what is not set is left out.
 
-        with_ops: "ops" too, a key that upstream's dicts do not have.
+        with_ops: "ops" and "reference" too, keys that upstream's dicts do not have.
         """
         fields = self._fields()
         items = {
@@ -264,6 +286,8 @@ class BackendPatternConfig(Wrapper):
             items[key] = value.copy() if isinstance(value, DictView) else value
         if with_ops and self.ops:
             items["ops"] = list(self.ops)
+        if with_ops and self.reference is not None:
+            items["reference"] = self.reference
         return items
 
     def to_torch(self) -> Any:

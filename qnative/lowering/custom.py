@@ -70,7 +70,7 @@ def tensors(kernel: Kernel, node: Node) -> tuple[str, ...]:
         for name, value in bind(node).items()
         if isinstance(value, Node) and name != "weight" and not emit.is_constant(value)
     ]
-    return (*found, "weight") if kernel.weighted else tuple(found)
+    return (*found, "weight") if kernel.weighted and "weight" in bind(node) else tuple(found)
 
 
 def check(node: Node, args: dict[str, Any]) -> None:
