@@ -163,6 +163,7 @@ class Annotation:
     def _select_kernel(self, node: Node, kinds: tuple[str, ...], row: Any) -> None:
         node.meta[custom.KERNEL], dtypes = kernel_of(row, kinds)
         try:
+            constraints.check_possible(dtypes)
             op = table.check(node)
         except Unsupported:
             del node.meta[custom.KERNEL]
@@ -217,7 +218,7 @@ class Annotation:
         if all(observation(row) == _NOT_OBSERVED for row in rows or pair):
             raise Unsupported(f"the config {self.index.name!r} does not observe {name}")
         weighted = op.role == table.WEIGHTED
-        static_dtypes(rows or pair, weighted)
+        constraints.check_possible(static_dtypes(rows or pair, weighted))
         fuses = op.fuses and activation is not None
         fuses = fuses and (pair or self.index.find(kind(activation)))
         if not fuses and not rows:
@@ -420,7 +421,7 @@ def _limits(wanted: Any) -> tuple[torch.dtype, int, int, dict[str, float]]:
     dtype = STORAGE_DTYPES[wanted.dtype]
     info = torch.iinfo(dtype)
     least, most = wanted.quant_min_lower_bound, wanted.quant_max_upper_bound
-    eps = wanted.scale_min_lower_bound
+    eps = constraints.Constraints.of(wanted).scale_min_lower_bound
     return (
         dtype,
         info.min if least is None else max(info.min, int(least)),

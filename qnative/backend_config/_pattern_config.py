@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from . import _convert, _names
 from ._containers import Container, DictView
 from ._dtype_config import DTypeConfig, ObservationType
-from ._wrapper import Field, Wrapper, check_type
+from ._wrapper import Field, Wrapper, check_type, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Among the Python objects of a config: no object has such a name.
 _REFERENCE = "reference function"
+# As in C++.
+_MAX_DEPTH = 32
 
 
 class NamedObject:
@@ -36,7 +38,9 @@ class NamedObject:
         return config._object_of(getattr(config.script_object, self.name))
 
     def __set__(self, config: BackendPatternConfig, value: Any) -> None:
-        setattr(config.script_object, self.name, config._name_of(value))
+        with within(self.name):
+            name = config._name_of(value)
+        setattr(config.script_object, self.name, name)
 
 
 class BackendPatternConfig(Wrapper):
@@ -116,11 +120,13 @@ class BackendPatternConfig(Wrapper):
         self._objects: dict[str, Any] = {}
         return super()._adopt(script_object)
 
-    def _name_of(self, value: Any) -> str | tuple | None:
+    def _name_of(self, value: Any, depth: int = 0) -> str | tuple | None:
         if value is None:
             return None
+        if depth > _MAX_DEPTH:
+            raise ValueError(f"a pattern is nested more than {_MAX_DEPTH} levels deep")
         if isinstance(value, tuple):
-            return tuple(self._name_of(element) for element in value)
+            return tuple(self._name_of(element, depth + 1) for element in value)
         name, exact = _names.name_of(value)
         if not exact:
             self._objects[name] = value
@@ -253,8 +259,9 @@ class BackendPatternConfig(Wrapper):
             config.set_pattern(items["pattern"])
         if "observation_type" in items:
             config.set_observation_type(items["observation_type"])
-        for dtype_config in items.get("dtype_configs", []):
-            config.add_dtype_config(_dtype_config_from(dtype_config))
+        for i, dtype_config in enumerate(items.get("dtype_configs", [])):
+            with within(f"dtype_configs[{i}]"):
+                config.add_dtype_config(_dtype_config_from(dtype_config))
         config.set_root_module(items.get("root_module"))
         config.set_qat_module(items.get("qat_module"))
         config.set_reference_quantized_module(items.get("reference_quantized_module_for_root"))

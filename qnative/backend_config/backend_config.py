@@ -11,7 +11,7 @@ from . import _convert
 from ._dtype_config import DTypeConfig, DTypeWithConstraints, ObservationType
 from ._lint import Finding, Findings, lint
 from ._pattern_config import BackendPatternConfig
-from ._wrapper import Field, Wrapper, check_type
+from ._wrapper import Field, Wrapper, check_type, within
 
 __all__ = [
     "BackendConfig",
@@ -84,8 +84,9 @@ class BackendConfig(Wrapper):
 
     def set_backend_pattern_configs(self, configs: Iterable[BackendPatternConfig]) -> BackendConfig:
         """:meth:`set_backend_pattern_config` for each."""
-        for config in configs:
-            self.set_backend_pattern_config(config)
+        for i, config in enumerate(configs):
+            with within(f"configs[{i}]"):
+                self.set_backend_pattern_config(config)
         return self
 
     @property
@@ -104,12 +105,13 @@ class BackendConfig(Wrapper):
         """From a dict with "name" and "configs", a list of BackendPatternConfig and of dicts for
         :meth:`BackendPatternConfig.from_dict`; both are optional."""
         config = cls(backend_config_dict.get("name", ""))
-        for value in backend_config_dict.get("configs", []):
-            if isinstance(value, dict):
-                value = BackendPatternConfig.from_dict(value)
-            if not isinstance(value, BackendPatternConfig):
-                raise ValueError("Expected backend_config_dict['configs'] to be a dictionary")
-            config.set_backend_pattern_config(value)
+        for i, value in enumerate(backend_config_dict.get("configs", [])):
+            with within(f"configs[{i}]"):
+                if isinstance(value, dict):
+                    value = BackendPatternConfig.from_dict(value)
+                if not isinstance(value, BackendPatternConfig):
+                    raise ValueError("Expected backend_config_dict['configs'] to be a dictionary")
+                config.set_backend_pattern_config(value)
         return config
 
     def to_dict(self, with_ops: bool = False) -> dict[str, Any]:

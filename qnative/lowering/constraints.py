@@ -1,5 +1,6 @@
 """What a DTypeConfig demands of scales, zero points and values beyond their dtype."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,8 +40,8 @@ class Constraints:
 
     @classmethod
     def of(cls, dtype: Any) -> "Constraints":
-        """Of a DTypeWithConstraints of qnative or upstream. Bounds that the dtype keeps anyway are
-        none."""
+        """Of a DTypeWithConstraints of qnative or upstream. Bounds that every scale and every value
+        of the dtype keep are none."""
         values = {name: getattr(dtype, name) for name in _NAMES}
         if storage := STORAGE_DTYPES.get(dtype.dtype):
             info, low, high = torch.iinfo(storage), *_NAMES[:2]
@@ -48,6 +49,9 @@ class Constraints:
                 values[low] = None
             if values[high] is not None and values[high] >= info.max:
                 values[high] = None
+        least = values["scale_min_lower_bound"]
+        if least is not None and least <= 0:
+            values["scale_min_lower_bound"] = None
         return cls(**values)
 
     @property
@@ -128,6 +132,28 @@ def of_dtypes(dtypes: Any) -> dict[str, Constraints]:
 
 def _fixed(limits: Constraints) -> tuple[float | None, int | None]:
     return limits.scale_exact_match, limits.zero_point_exact_match
+
+
+def check_possible(dtypes: Any) -> None:
+    """Unsupported if no scale, zero point or range can be as a DTypeConfig demands."""
+    for role in ("input", "output", "weight"):
+        dtype = getattr(dtypes, f"{role}_dtype_with_constraints")
+        if dtype.dtype not in STORAGE_DTYPES:
+            continue
+        limits, info = Constraints.of(dtype), torch.iinfo(STORAGE_DTYPES[dtype.dtype])
+        low, high = limits.quant_min_lower_bound, limits.quant_max_upper_bound
+        low, high = info.min if low is None else low, info.max if high is None else high
+        if limits.fixed:
+            scale, zero = limits.scale_exact_match, limits.zero_point_exact_match
+            if not (0 < scale < math.inf and low <= zero <= high):
+                raise Unsupported(
+                    f"its {role} is fixed to ({scale:g}, {zero}), which cannot be a scale and a "
+                    f"zero point in [{low:g}, {high:g}]"
+                )
+        elif not low <= 0 <= high:
+            raise Unsupported(
+                f"its {role} is limited to [{low:g}, {high:g}]: observers need a 0 among the values"
+            )
 
 
 def remember(node: Node, dtypes: Any) -> None:
