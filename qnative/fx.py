@@ -460,12 +460,13 @@ def _find_row(node: Node, index: ConfigIndex) -> None:
             return
         except Unsupported as error:
             node.meta.pop(custom.KERNEL, None)
-            node.meta[REASON] = str(error)
+            node.meta.setdefault(custom.REFUSED, str(error))
     activation, _ = table.activation_after(node)
     rows = index.find(ir.kind(node), ir.kind(activation)) if activation is not None else []
     rows = rows or index.find(ir.kind(node))
     op = table.row(node)
     if rows and op is not None:
+        node.meta.pop(custom.REFUSED, None)
         try:
             constraints.remember(node, static_dtypes(rows, op.role == table.WEIGHTED))
         except Unsupported as error:

@@ -115,6 +115,8 @@ def _complete(row: MatchRow, annotation: Any, node: Node) -> None:
         row.verdict, row.reason = FUSED, f"part of {annotation.fused[node].name}"
     elif MODE in node.meta or (node in annotation.rows and REASON not in node.meta):
         row.verdict, row.kernel = _kernel(node, chosen)
+    elif _is_initial_state(annotation, node):
+        row.verdict, row.reason = FREE, "removed: nothing uses it"
     elif _is_free(annotation, node):
         row.verdict, row.kernel = FREE, row.op
     else:
@@ -123,6 +125,11 @@ def _complete(row: MatchRow, annotation: Any, node: Node) -> None:
         row.near_misses += [miss for miss in misses if row.reason not in miss]
     if chosen is not None and row.verdict == QUANTIZED:
         row.dtypes = describe(chosen[1])
+
+
+def _is_initial_state(annotation: Any, node: Node) -> bool:
+    """Zeros for recurrent ops, which begin with zeros anyway."""
+    return ir.kind(node) == "zeros" and all(user in annotation.direct for user in node.users)
 
 
 def _is_free(annotation: Any, node: Node) -> bool:
@@ -136,7 +143,9 @@ def _kernel(node: Node, chosen: Any) -> tuple[str, str]:
         return FREE, ir.op_name(node)
     if op is not None and op.role == table.LOOKUP:
         return QUANTIZED, "qnative.lookup"
-    name = chosen[0].op(list(chosen[0].dtype_configs).index(chosen[1])) if chosen else ""
+    # Rows of upstream name no op.
+    op_of = getattr(chosen[0], "op", None) if chosen else None
+    name = op_of(list(chosen[0].dtype_configs).index(chosen[1])) if op_of else ""
     if name and "::" not in name:
         name = name if name == "aten" else f"qnative::{name}"
     return QUANTIZED, name.replace("::", ".")

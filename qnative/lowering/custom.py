@@ -25,6 +25,8 @@ from .sequence import follow
 
 # Key of a node's meta: the Kernel that runs it and the nodes after it.
 KERNEL = "qnative_kernel"
+# And why the only kernel that its row names cannot run it.
+REFUSED = "qnative_refused"
 _OUTPUT = ("y_scale", "y_zero_point", "y_dtype")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from torch.fx import GraphModule, Node
 
 from ..report import FLOAT, FREE, FUSED, QUANTIZED, NotQuantizedError, Report, Row
-from . import constraints, direct, emit, emit_half, qdq, table
+from . import constraints, custom, direct, emit, emit_half, qdq, table
 from . import graph as ir
 from .activation import NO_BOUNDS, activation_bounds
 from .graph import Unsupported
@@ -146,6 +146,8 @@ class _Lowering:
         row.float_bytes, row.packed_bytes = site.float_bytes, site.packed_bytes
 
     def _lower_node(self, node: Node, row: Row) -> None:
+        if custom.REFUSED in node.meta:
+            raise Unsupported(node.meta[custom.REFUSED])
         op = table.check(node)
         if not node.users:
             raise Unsupported("nothing uses it")
