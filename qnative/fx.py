@@ -337,7 +337,7 @@ def _called(module: GraphModule, node: Node) -> Any:
 def _neighbours(module: GraphModule, post_process: Node) -> Iterator[Node]:
     for node in (*post_process.users, *post_process.all_input_nodes):
         is_op = node.op in ("call_function", "call_method", "call_module")
-        if is_op and not hasattr(_called(module, node), "calculate_qparams"):
+        if is_op and not _is_observer(module, node):
             yield node
 
 
@@ -388,22 +388,33 @@ def _mark_broken(module: GraphModule, index: ConfigIndex) -> dict[str, str]:
         qconfig = observed.node_name_to_qconfig.get(node.name)
         if qconfig is None or node.op not in ("call_function", "call_method", "call_module"):
             continue
-        called = _called(module, node)
-        around = (*node.users, *node.all_input_nodes)
-        if any(hasattr(_called(module, n), "calculate_qparams") for n in (node, *around)):
+        if any(_is_observer(module, n) for n in (node, *node.users)):
             continue
-        rows = index.find(*kinds_of(node.target if called is None else type(called)))
-        if why := _why_not(qconfig, rows):
+        kinds = _kinds(module, node)
+        if any(index.find(*kinds, *_kinds(module, user)) for user in node.users):
+            continue  # within a sequence, whose end is observed
+        if why := _why_not(qconfig, index.find(*kinds)):
             observed.node_name_to_qconfig[node.name] = None
             broken[_isolate(module, node)] = why
     module.recompile()
     return broken
 
 
+def _is_observer(module: GraphModule, node: Node) -> bool:
+    return hasattr(_called(module, node), "calculate_qparams")
+
+
+def _kinds(module: GraphModule, node: Node) -> tuple[str, ...]:
+    called = _called(module, node)
+    return kinds_of(node.target if called is None else type(called))
+
+
 def _why_not(qconfig: Any, rows: list[Any]) -> str:
     """What a qconfig breaks of every DTypeConfig of ``rows`` that has its dtypes; "" if it keeps
     those of one, or none has its dtypes."""
     activation, weight = qconfig.activation(), qconfig.weight()
+    if getattr(activation, "is_dynamic", False):
+        return ""
     reasons = []
     for dtypes in (dtypes for row in rows for dtypes in row.dtype_configs):
         if dtypes.input_dtype != getattr(activation, "dtype", None):

@@ -66,7 +66,8 @@ def dry_run(
     """What ``qnative.quantize`` would do with a model, and what keeps it from doing more.
 
     Arguments and errors are those of ``qnative.quantize``; nothing is calibrated or changed. The
-    matching is the quantizer's own.
+    matching is the quantizer's own. What only calibration can tell is not in it: scales that break
+    a constraint, and ops without a row that run in 8 bits because all around them does.
     """
     check_inputs(example_inputs, "qnative.dry_run")
     from .quantizer import Annotation, Quantizer

@@ -94,11 +94,40 @@ def check(node: Node, args: dict[str, Any]) -> None:
         if others:
             raise Unsupported(f"{after.name} has another input, {others[0].name}")
     names = {argument.name for argument in kernel.op._schema.arguments}
-    if missing := [name for name in _OUTPUT if name not in names]:
+    wanted = (*_OUTPUT, *(("weight", "weight_scale") if kernel.weighted else ()))
+    if missing := [name for name in wanted if name not in names]:
         raise Unsupported(f"{kernel.name} has no argument {', '.join(missing)}")
+    _check_dropped(kernel, nodes, names)
     for argument in kernel.op._schema.arguments:
         if argument.name not in _known(kernel):
             _other(argument, nodes, kernel)
+
+
+def _check_dropped(kernel: Kernel, nodes: tuple[Node, ...], names: set[str]) -> None:
+    """Unsupported for an argument of the aten ops that says something which the kernel would not
+    hear of, such as the alpha of a sum."""
+    inputs = tensors(kernel, nodes[0])
+    for node in nodes:
+        args = bind(node)
+        for argument in node.target._schema.arguments:
+            value = args[argument.name]
+            if argument.name in names or value in nodes[:-1]:
+                continue
+            if (node is nodes[0] and argument.name in inputs) or _is_default(argument, value):
+                continue
+            raise Unsupported(
+                f"{kernel.name} has no argument {argument.name}, which is {value} for {node.name}"
+            )
+
+
+def _is_default(argument: Any, value: Any) -> bool:
+    if not argument.has_default_value():
+        return False
+    default = argument.default_value
+    if isinstance(value, (list, tuple)):
+        defaults = default if isinstance(default, (list, tuple)) else [default] * len(value)
+        return list(value) == list(defaults)
+    return value == default
 
 
 def _known(kernel: Kernel) -> set[str]:

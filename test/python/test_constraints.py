@@ -328,3 +328,32 @@ def test_fx_reports_what_a_qconfig_breaks(config, qconfig_mapping, why):
 )
 def test_fx_quantizes_what_keeps_its_constraints(config, qconfig_mapping):
     assert row_of(fx_lowered(config, qconfig_mapping, strict=True)).verdict == "quantized"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_fx_says_why_fixed_parameters_do_not_fit():
+    model, x = nn.Sequential(nn.Linear(6, 5), nn.Sigmoid()).eval(), INPUTS[0]
+    prepared = prepare_fx(model, mapping(DEFAULT), (x,), backend_config="native")
+    prepared(x)
+    (row,) = convert_fx(prepared).report.float_rows
+    assert (row.op, row.module) == ("aten.sigmoid", "1")
+    assert "has MinMaxObserver, but scale and zero point are fixed to (0.00390625, 0)" in row.reason
+    sigmoid = FixedQParamsObserver.with_args(scale=1 / 256, zero_point=0, dtype=UINT8)
+    fixed = QConfig(activation=sigmoid, weight=mapping(DEFAULT).global_qconfig.weight)
+    fitting = mapping(DEFAULT).set_object_type(nn.Sigmoid, fixed)
+    prepared = prepare_fx(model, fitting, (x,), backend_config="native")
+    prepared(x)
+    assert not convert_fx(prepared, strict=True).report.float_rows
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_fx_converts_with_the_config_of_the_preparation_unless_given_one():
+    prepared = prepare_fx(linear(), None, tuple(INPUTS), backend_config=linear_config())
+    prepared(*INPUTS)
+    assert row_of(convert_fx(prepared)).verdict == "quantized"
+    strict = linear_config(limits(scale_max_upper_bound=1e-3))
+    assert "scale_max_upper_bound" in row_of(convert_fx(prepared, backend_config=strict)).reason
+    with pytest.raises(TypeError, match="convert_fx: backend_config must be a BackendConfig"):
+        convert_fx(prepared, backend_config=3)
+    with pytest.raises(ValueError, match="no backend is named 'nativ'"):
+        prepare_fx(linear(), None, tuple(INPUTS), backend_config="nativ")

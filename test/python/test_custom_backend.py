@@ -226,9 +226,18 @@ class Twice(nn.Module):
         return torch.relu(y) * y
 
 
+class Scaled(nn.Module):
+    """A sum with an alpha, which a kernel that knows none must not run."""
+
+    def forward(self, a, b):
+        return torch.relu(torch.add(a, b, alpha=2))
+
+
 @pytest.mark.parametrize(
     ("row", "model", "reason"),
     [
+        (row_of(("add", "relu"), "mypylib::add_relu"), Scaled(), "no argument alpha, which is 2"),
+        (row_of("gelu", "mypylib::gelu"), nn.GELU("tanh"), "no argument approximate, which is tan"),
         (row_of("gelu", "mypylib::nothing"), nn.GELU(), "there is no op mypylib::nothing"),
         (row_of("gelu", "mypylib::wants_more"), nn.GELU(), "wants an argument 'more'"),
         (row_of("gelu", "mypylib::no_output"), nn.GELU(), "has no argument y_scale"),
@@ -240,7 +249,7 @@ class Twice(nn.Module):
     ],
 )
 def test_reasons_why_a_kernel_does_not_run(python_ops, row, model, reason):
-    inputs = (torch.randn(2, 4),) * (2 if isinstance(model, Twice) else 1)
+    inputs = (torch.randn(2, 4),) * (2 if isinstance(model, Twice | Scaled) else 1)
     config = config_of(row)
     quantized = qnative.quantize(model, inputs, [inputs], backend_config=config)
     assert reason in quantized.report.float_rows[0].reason
@@ -248,6 +257,16 @@ def test_reasons_why_a_kernel_does_not_run(python_ops, row, model, reason):
     with pytest.raises(qnative.NotQuantizedError, match=re.escape(reason)):
         qnative.quantize(model, inputs, [inputs], backend_config=config, strict=True)
     assert reason in qnative.dry_run(model, inputs, config).rows[0].reason
+
+
+def test_fx_does_not_run_another_kernel_instead(python_ops):
+    row = row_of("linear", "mypylib::gelu", torch.qint8)
+    model, x = nn.Sequential(nn.Linear(4, 4)).eval(), torch.randn(8, 4)
+    (linear,) = fx(model, (x,), config_of(row)).report.float_rows
+    assert linear.reason == "mypylib::gelu has no argument weight, weight_scale"
+    missing = row_of("linear", "mypylib::nothing", torch.qint8)
+    (linear,) = fx(model, (x,), config_of(missing)).report.float_rows
+    assert linear.reason == "there is no op mypylib::nothing: load its library first"
 
 
 def test_conformance_finds_a_wrong_kernel(python_ops):

@@ -38,7 +38,7 @@ class Text(nn.Module):
     def forward(self, ids):
         x, _ = self.rnn(self.table(ids))
         a, b = self.fc(x).chunk(2, 1)
-        return torch.cat([F.gelu(a), b * 2], 1)
+        return torch.cat([F.hardswish(a), b * 2], 1)
 
 
 MODELS = {
