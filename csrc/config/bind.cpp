@@ -1,6 +1,7 @@
 #include <torch/library.h>
 
 #include "qnative/config.h"
+#include "qnative/registry.h"
 #include "state.h"
 #include "values.h"
 
@@ -302,6 +303,15 @@ void bind_backend_config(torch::Library& m) {
   cls.def("to_json", [](const Config& self) { return self->to_json(); });
   cls.def("from_json", [](const Config&, const std::string& text) { return C::from_json(text); });
   cls.def("table", [](const Config& self) { return self->table(); });
+  // (row, pattern, field, problem, remedy)
+  cls.def("lint", [](const Config& self) {
+    std::vector<std::tuple<int64_t, std::string, std::string, std::string, std::string>> findings;
+    for (auto& f : self->lint()) {
+      findings.emplace_back(static_cast<int64_t>(f.row), f.pattern, f.field, f.problem, f.remedy);
+    }
+    return findings;
+  });
+  cls.def("lint_table", [](const Config& self) { return to_table(self->lint()); });
   cls.def("erase", [](const Config& self, const IValue& key) {
     return self->erase(Pattern::from_ivalue(key));
   });

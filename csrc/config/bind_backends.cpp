@@ -2,11 +2,12 @@
 
 #include "qnative/algebra.h"
 #include "qnative/backends.h"
+#include "qnative/registry.h"
 
 namespace qnative {
 namespace {
 
-// The functions of backends.h and algebra.h, as methods:
+// The functions of backends.h, registry.h and algebra.h, as methods:
 // torch.classes.qnative.Backends().get_native_backend_config().
 struct Backends : torch::CustomClassHolder {};
 using Self = c10::intrusive_ptr<Backends>;
@@ -37,6 +38,18 @@ TORCH_LIBRARY_FRAGMENT(qnative, m) {
   def_backend<&get_onednn_backend_config>(cls, "onednn");
   def_backend<&get_executorch_backend_config>(cls, "executorch");
   def_backend<&get_tensorrt_backend_config>(cls, "tensorrt");
+  cls.def("get_backend", [](const Self&, const std::string& name) { return get_backend(name); });
+  cls.def("backend_names", [](const Self&) { return backend_names(); });
+  // Every get_backend gives the config itself, not a copy.
+  cls.def("register_backend",
+          [](const Self&, const std::string& name, const Config& config, bool replace) {
+            if (replace) {
+              unregister_backend(name);
+            }
+            register_backend(name, [config] { return config; });
+          });
+  cls.def("unregister_backend",
+          [](const Self&, const std::string& name) { return unregister_backend(name); });
   cls.def("dtype_config", [](const Self&, const std::string& name) { return dtype_config(name); });
   cls.def("dtype_with_constraints",
           [](const Self&, const std::string& name) { return dtype_with_constraints(name); });

@@ -11,6 +11,7 @@ from .backend_config import (
     BackendPatternConfig,
     DTypeConfig,
     DTypeWithConstraints,
+    Finding,
     MissingKernel,
     ObservationType,
 )
@@ -32,6 +33,7 @@ from .native import (
 )
 from .onednn import get_onednn_backend_config
 from .qnnpack import get_qnnpack_backend_config
+from .registry import backend_names, get_backend, register_backend, resolve, unregister_backend
 from .tensorrt import get_tensorrt_backend_config, get_tensorrt_backend_config_dict
 from .x86 import get_x86_backend_config
 
@@ -42,13 +44,16 @@ __all__ = [
     "DTypeConfig",
     "DTypeWithConstraints",
     "Difference",
+    "Finding",
     "MissingKernel",
     "ObservationType",
+    "backend_names",
     "default_dynamic_float16_dtype_config",
     "default_dynamic_int8_dtype_config",
     "default_op_fp16_dtype_config",
     "default_op_quint8_dtype_config",
     "diff",
+    "get_backend",
     "get_executorch_backend_config",
     "get_fbgemm_backend_config",
     "get_native_backend_config",
@@ -62,7 +67,10 @@ __all__ = [
     "get_x86_backend_config",
     "input_output_only_quint8_dtype_config",
     "intersect",
+    "register_backend",
+    "resolve",
     "unite",
+    "unregister_backend",
     "weight_only_quint4x2_dtype_config",
     "weight_only_quint8_dtype_config",
     "weighted_op_quint8_dtype_config",

@@ -9,14 +9,16 @@ import torch
 
 from . import _convert, _names
 from ._dtype_config import DTypeConfig, DTypeWithConstraints, ObservationType
+from ._lint import Finding, Findings, lint
 from ._pattern_config import BackendPatternConfig
-from ._wrapper import Field, Wrapper, check_type
+from ._wrapper import Field, Wrapper, check_type, within
 
 __all__ = [
     "BackendConfig",
     "BackendPatternConfig",
     "DTypeConfig",
     "DTypeWithConstraints",
+    "Finding",
     "MissingKernel",
     "ObservationType",
 ]
@@ -82,8 +84,9 @@ class BackendConfig(Wrapper):
 
     def set_backend_pattern_configs(self, configs: Iterable[BackendPatternConfig]) -> BackendConfig:
         """:meth:`set_backend_pattern_config` for each."""
-        for config in configs:
-            self.set_backend_pattern_config(config)
+        for i, config in enumerate(configs):
+            with within(f"configs[{i}]"):
+                self.set_backend_pattern_config(config)
         return self
 
     @property
@@ -102,12 +105,13 @@ class BackendConfig(Wrapper):
         """From a dict with "name" and "configs", a list of BackendPatternConfig and of dicts for
         :meth:`BackendPatternConfig.from_dict`; both are optional."""
         config = cls(backend_config_dict.get("name", ""))
-        for value in backend_config_dict.get("configs", []):
-            if isinstance(value, dict):
-                value = BackendPatternConfig.from_dict(value)
-            if not isinstance(value, BackendPatternConfig):
-                raise ValueError("Expected backend_config_dict['configs'] to be a dictionary")
-            config.set_backend_pattern_config(value)
+        for i, value in enumerate(backend_config_dict.get("configs", [])):
+            with within(f"configs[{i}]"):
+                if isinstance(value, dict):
+                    value = BackendPatternConfig.from_dict(value)
+                if not isinstance(value, BackendPatternConfig):
+                    raise ValueError("Expected backend_config_dict['configs'] to be a dictionary")
+                config.set_backend_pattern_config(value)
         return config
 
     def to_dict(self, with_ops: bool = False) -> dict[str, Any]:
@@ -160,6 +164,16 @@ class BackendConfig(Wrapper):
             MissingKernel(BackendPatternConfig.from_script_object(config), dtype_config, reason)
             for config, dtype_config, reason in self._script_object.validate()
         ]
+
+    def lint(self) -> Findings:
+        """Everything that looks wrong, row by row, as a list that prints as a table.
+
+        What :meth:`validate` finds; rows that are half built; constraints that can never hold;
+        patterns and DTypeConfigs that stand there twice, or behind one that takes all they take;
+        fused patterns without a row for their first part or for the fused module; modules that FX
+        cannot convert for want of a root module; names without an object.
+        """
+        return lint(self)
 
     def to_torch(self) -> Any:
         """The same as an object of ``torch.ao.quantization.backend_config``, for prepare_fx.

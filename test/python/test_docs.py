@@ -1,4 +1,4 @@
-"""The examples in docs run as one program, and print what stands below them."""
+"""The examples in docs run as they stand, and print what stands below them."""
 
 import contextlib
 import io
@@ -28,3 +28,15 @@ def test_examples(name):
         # print adds a newline to texts that end in one already.
         printed = output.getvalue().removesuffix("\n")
     assert printed == ""
+
+
+@pytest.mark.parametrize("name", ["backend_config.md"])
+def test_blocks_run(name, capsys):
+    text = (DOCS / name).read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert len(blocks) >= 8
+    names = {"__name__": "docs"}
+    for block in blocks:
+        line = text[: text.index(block)].count("\n")
+        exec(compile("\n" * line + block, str(DOCS / name), "exec"), names)
+    assert "docslib::swish" in capsys.readouterr().out
