@@ -8,7 +8,9 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from coverage_models import OK, Call, Entry, Result, entries, run
+from coverage_entries import Entry, entries
+from coverage_models import Call
+from coverage_run import OK, Result, run
 from torch import nn
 
 import qnative

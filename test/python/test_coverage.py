@@ -2,7 +2,8 @@
 
 import pytest
 from coverage_doc import ARGUMENTS, DOC, all_entries, argument_line, head, line
-from coverage_models import MISSING, NEVER, Entry, entries, run
+from coverage_entries import Entry, entries
+from coverage_run import MISSING, NEVER, run
 
 from qnative.backend_config import native
 
