@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from .lowering import direct
-from .lowering.graph import STORAGE_DTYPES, NoDtypes, Unsupported
+from .lowering.graph import STORAGE_DTYPES, NoDtypes
 
 Kinds = tuple[str, ...]
 
@@ -120,8 +120,8 @@ def observation(row: Any) -> str:
 
 
 def static_dtypes(rows: Iterable[Any], weighted: bool) -> Any:
-    """The first DTypeConfig of ``rows`` that static 8-bit quantization can use. Unsupported, with
-    what there is, if there is none."""
+    """The first DTypeConfig of ``rows`` that static 8-bit quantization can use. NoDtypes, with what
+    there is, if there is none."""
     seen = []
     for row in rows:
         for config in row.dtype_configs:
@@ -133,11 +133,11 @@ def static_dtypes(rows: Iterable[Any], weighted: bool) -> Any:
             if weighted and STORAGE_DTYPES.get(config.weight_dtype) is not torch.int8:
                 continue
             return config
-    raise Unsupported(f"the config has no static 8-bit dtypes for it, only {', '.join(seen)}")
+    raise NoDtypes(f"the config has no static 8-bit dtypes for it, only {', '.join(seen)}")
 
 
 def require_dtypes(rows: Iterable[Any], mode: str) -> None:
-    """Unsupported, with the dtypes there are, if no DTypeConfig of ``rows`` asks for ``mode``."""
+    """NoDtypes, with the dtypes there are, if no DTypeConfig of ``rows`` asks for ``mode``."""
     configs = [config for row in rows for config in row.dtype_configs]
     if not any(direct.fits(mode, config) for config in configs):
         seen = ", ".join(map(_describe, configs))

@@ -161,6 +161,8 @@ class _Annotation:
         rows = self.index.find(name)
         pair = self.index.find(name, kind(activation)) if activation is not None else []
         if not rows and not pair:
+            if name in table.MOVES:
+                table.check(node)
             op = str(node.target) if not name else f"aten.{name}"
             raise Unsupported(f"the config {self.index.name!r} has no row for {op}")
         return rows, pair, activation
@@ -180,10 +182,11 @@ class _Annotation:
         self, node: Node, rows: list[Any], pair: list[Any], activation: Node | None
     ) -> None:
         name = kind(node)
+        op = table.row(node)
+        static_dtypes(rows or pair, op is not None and op.role == table.WEIGHTED)
         op = table.check(node)
         if all(observation(row) == _NOT_OBSERVED for row in rows or pair):
             raise Unsupported(f"the config {self.index.name!r} does not observe {name}")
-        static_dtypes(rows or pair, op.role == table.WEIGHTED)
         fuses = op.fuses and activation is not None
         fuses = fuses and (pair or self.index.find(kind(activation)))
         if not fuses and not rows:
@@ -197,7 +200,7 @@ class _Annotation:
         pad, _ = table.zero_padding(node)
         if pad is not None and all(user is node for user in pad.users):
             self.fused[pad] = node
-            pad.meta.pop(REASON, None)
+            self.rows.pop(pad, None)
 
     def _end(self, node: Node) -> Node:
         return self.activations.get(node, node)

@@ -21,13 +21,23 @@ DOC = Path(__file__).resolve().parents[2] / "docs" / "coverage.md"
 HEAD = """\
 # Coverage
 
-Every pair of a pattern and a DTypeConfig in `get_native_backend_config()` ({native} pairs) and, marked "fp16", those that only
-`get_test_only_legacy_native_backend_config()` has ({legacy}). `make docs` builds a model out of each pattern, quantizes it with this row alone, and
-checks that the op that the row names is in the graph, that nothing computes in float in its place, that the result is as close to the float model as
-its scales allow, and that the TorchScript file gives the same bits; `test/python/test_coverage.py` does the same, and that this page says so.
+Every pair of a pattern and a DTypeConfig in `get_native_backend_config()` ({native} pairs) and, the
+others, in `get_test_only_legacy_native_backend_config()` ({legacy} more). `make docs` writes this
+page: for each pair it builds a model out of the pattern, quantizes it with this row alone, and
+checks that
 
-- op: `qnative::<op>`. *free*: the pattern moves, renames or measures data and runs as it is, on 8-bit data. *aten*: torch's own kernel, on float16 data.
-- front end: *PT2E* is `qnative.quantize`, *FX* is `qnative.fx`, which modules for quantization-aware training need.
+- the op that the row names is in the graph, once, and no op of torch computes in float32;
+- the result is as close to the float model as its scales allow, and, for 8-bit activations, at
+  most one quantum from the same 8-bit numbers in float arithmetic (from the trained model with fake
+  quantization, for modules of quantization-aware training);
+- the saved TorchScript file gives the same bits.
+
+`test/python/test_coverage.py` does the same, and checks that this page says so.
+
+- op: `qnative::<op>`. *free*: the pattern moves, renames or measures data and runs as it is, on
+  8-bit or float16 data. *aten*: torch's own kernel, on float16 data.
+- front end: *PT2E* is `qnative.quantize`, *FX* is `qnative.fx`, which modules of quantization-aware
+  training need.
 
 | pattern | dtypes | op | front end | result |
 | --- | --- | --- | --- | --- |
@@ -36,7 +46,8 @@ its scales allow, and that the TorchScript file gives the same bits; `test/pytho
 ARGUMENTS_HEAD = """
 ## Arguments that stay float
 
-The ops that the rows name do not run these calls. They stay float, and the report gives the reason. (Static recipe.)
+The ops that the rows name do not run these calls. They stay float, with the reason that the report
+of `qnative.quantize` gives (`strict=True` makes it an error).
 
 | call | stays float |
 | --- | --- |
@@ -55,49 +66,6 @@ def line(entry: Entry, result: Result) -> str:
     return f"| `{' '.join(pattern)}` | {dtypes} | {op} | {result.front} | {said} |"
 
 
-class _Computed(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.scale = nn.Linear(4, 1)
-
-    def forward(self, x):
-        weight = self.scale(x.mean((2, 3))).mean() * torch.ones(4, 4, 1, 1)
-        return F.conv2d(x, weight)
-
-
-_IMAGE = (torch.randn(2, 4, 6, 6),)
-_PAIR = (torch.randn(2, 8), torch.rand(2, 8) + 0.5)
-ARGUMENTS = {
-    "`nn.Conv2d(padding_mode='reflect')`": (
-        lambda: nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"),
-        _IMAGE,
-    ),
-    "`F.conv2d(x, weight)`, weight computed": (_Computed, _IMAGE),
-    "`nn.MaxPool2d(return_indices=True)`": (
-        lambda: nn.MaxPool2d(2, return_indices=True),
-        _IMAGE,
-    ),
-    "`nn.BatchNorm2d(track_running_stats=False)`": (
-        lambda: nn.BatchNorm2d(4, track_running_stats=False),
-        _IMAGE,
-    ),
-    "`torch.clamp(x, min=y)`, a tensor": (
-        lambda: Two(lambda x, y: torch.clamp(x, min=y)),
-        _PAIR,
-    ),
-    "`x // y`, two tensors": (lambda: Two(lambda x, y: x // y), _PAIR),
-    "`torch.mean(x, dtype=torch.float64)`": (
-        lambda: One(lambda x: x.mean(1, dtype=torch.float64)),
-        _PAIR[:1],
-    ),
-    "`x + y`, y of integers": (
-        lambda: Two(lambda x, y: x + y),
-        (_PAIR[0], torch.arange(8)),
-    ),
-    "`x.view(dtype)`": (lambda: One(lambda x: x.view(torch.int32)), _PAIR[:1]),
-}
-
-
 class One(Call):
     def forward(self, x):
         return self.function(x)
@@ -108,10 +76,74 @@ class Two(Call):
         return self.function(x, y)
 
 
+def _image() -> torch.Tensor:
+    return torch.randn(2, 4, 6, 6)
+
+
+def _rows() -> torch.Tensor:
+    return torch.rand(2, 8) + 0.5
+
+
+def _tokens() -> torch.Tensor:
+    return torch.randint(0, 12, (3, 5))
+
+
+# What to write, a model, and what makes its inputs.
+ARGUMENTS = {
+    "`F.conv2d(x, weight)`, weight computed": (
+        Two(F.conv2d),
+        _image,
+        lambda: torch.rand(4, 4, 1, 1),
+    ),
+    "`F.linear(x, weight)`, weight computed": (Two(F.linear), _rows, lambda: torch.rand(3, 8)),
+    "`F.layer_norm(x, [8], weight)`, weight computed": (
+        Two(lambda x, weight: F.layer_norm(x, [8], weight)),
+        _rows,
+        lambda: torch.rand(8),
+    ),
+    "`F.prelu(x, weight)`, weight computed": (Two(F.prelu), _image, lambda: torch.rand(4)),
+    "`nn.BatchNorm2d(track_running_stats=False)`": (
+        nn.BatchNorm2d(4, track_running_stats=False),
+        _image,
+    ),
+    "`F.dropout(x)`, training": (One(F.dropout), _rows),
+    "`nn.MaxPool2d(return_indices=True)`": (nn.MaxPool2d(2, return_indices=True), _image),
+    "`F.interpolate(x, antialias=True)`": (
+        One(lambda x: F.interpolate(x, scale_factor=0.5, mode="bilinear", antialias=True)),
+        _image,
+    ),
+    "`torch.clamp(x, min=y)`, y a tensor": (Two(lambda x, y: torch.clamp(x, min=y)), _rows, _rows),
+    "`x // y`, y a tensor": (Two(lambda x, y: x // y), _rows, _rows),
+    "`x / y`, y a tensor": (Two(lambda x, y: x / y), _rows, _rows),
+    "`x + y`, y of integers": (Two(lambda x, y: x + y), _rows, lambda: torch.arange(8)),
+    "`torch.cat([x, y])`, y of float64": (
+        Two(lambda x, y: torch.cat([x, y])),
+        _rows,
+        lambda: torch.rand(2, 8, dtype=torch.float64),
+    ),
+    "`torch.matmul(x, y)`, 40000 products": (
+        Two(torch.matmul),
+        lambda: torch.rand(2, 40000),
+        lambda: torch.rand(40000, 2),
+    ),
+    "`torch.mean(x, dtype=torch.float64)`": (
+        One(lambda x: x.mean(1, dtype=torch.float64)),
+        _rows,
+    ),
+    "`F.softmax(x, -1, dtype=torch.float64)`": (
+        One(lambda x: F.softmax(x, -1, dtype=torch.float64)),
+        _rows,
+    ),
+    "`nn.Embedding(max_norm=1)`": (nn.Embedding(12, 8, max_norm=1.0), _tokens),
+    "`nn.Embedding(dtype=torch.float64)`": (nn.Embedding(12, 8, dtype=torch.float64), _tokens),
+}
+
+
 def argument_line(call: str) -> str:
-    make, inputs = ARGUMENTS[call]
+    model, *make = ARGUMENTS[call]
     torch.manual_seed(0)
-    report = qnative.quantize(make(), inputs, [inputs]).report
+    inputs = tuple(function() for function in make)
+    report = qnative.quantize(model, inputs, [inputs]).report
     reasons = dict.fromkeys(f"{row.op}: {row.reason}" for row in report.float_rows)
     return f"| {call} | {'; '.join(reasons) or 'nothing'} |"
 
