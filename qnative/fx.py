@@ -13,6 +13,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch.ao.quantization import quantize_fx as upstream
+from torch.ao.quantization.backend_config import (
+    BackendPatternConfig,
+    DTypeConfig,
+    ObservationType,
+)
 from torch.fx import GraphModule, Node
 
 from .fx_qconfig import default_qat_qconfig_mapping, default_qconfig_mapping
@@ -185,9 +190,21 @@ def _line(error: Exception) -> str:
 
 
 def _backend(config: Any) -> Any:
-    """Upstream's form of a backend config."""
-    if config is not None:
-        return config.to_torch() if hasattr(config, "to_torch") else config
+    """Upstream's form of a backend config, with a row for pads that share their input's observer:
+    they only move values."""
+    if config is None:
+        config = _native_backend()
+    else:
+        config = config.to_torch() if hasattr(config, "to_torch") else copy.deepcopy(config)
+    if all(row.pattern is not F.pad for row in config.configs):
+        dtypes = DTypeConfig(input_dtype=torch.quint8, output_dtype=torch.quint8)
+        row = BackendPatternConfig(F.pad).add_dtype_config(dtypes)
+        row.set_observation_type(ObservationType.OUTPUT_SHARE_OBSERVER_WITH_INPUT)
+        config.set_backend_pattern_config(row)
+    return config
+
+
+def _native_backend() -> Any:
     from .backend_config import get_native_backend_config
 
     native = get_native_backend_config().to_torch()
@@ -205,11 +222,14 @@ def _replace_modules(model: torch.nn.Module, replacement: Any) -> None:
     """Every submodule m by replacement(m), unless that is None; one that is shared stays shared."""
     new: dict[int, torch.nn.Module | None] = {}
     for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
+        # named_children would give a shared one under its first name only.
+        for name, child in parent._modules.items():
+            if child is None:
+                continue
             if id(child) not in new:
                 new[id(child)] = replacement(child)
             if new[id(child)] is not None:
-                setattr(parent, name, new[id(child)])
+                parent._modules[name] = new[id(child)]
 
 
 def _fuse_intrinsic(model: torch.nn.Module) -> None:
