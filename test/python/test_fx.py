@@ -110,6 +110,85 @@ def test_models_are_not_changed():
     assert model.training and all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
 
 
+class Call(nn.Module):
+    """A function of an input, and of a weight of its own if ``shape`` is given."""
+
+    def __init__(self, function, shape=None):
+        super().__init__()
+        self.function = function
+        self.weight = None if shape is None else nn.Parameter(torch.randn(shape))
+
+    def forward(self, x):
+        return self.function(x) if self.weight is None else self.function(x, self.weight)
+
+
+class Named(nn.Module):
+    """torch.fx takes modules of torch.nn for ops only inside of others."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        y = self.inner(x)
+        return y[0] if isinstance(self.inner, nn.LSTM) else y
+
+
+TOKENS = (torch.arange(15).reshape(3, 5) % 12,)
+SEQUENCES = (torch.randn(5, 3, 8, generator=torch.Generator().manual_seed(3)),)
+
+
+def norm_with_statistics():
+    norm = nn.InstanceNorm2d(4, affine=True, track_running_stats=True)
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.5, 2)
+    return norm
+
+
+# What upstream's convert_fx gets wrong, or rejects.
+UPSTREAM_FAILS = {
+    "prelu": (lambda: nn.PReLU(4), IMAGES, "prelu"),
+    "add with alpha": (lambda: Call(lambda x: torch.add(x, F.hardswish(x), alpha=2)), ROWS, "add"),
+    "mean of a bag": (lambda: nn.EmbeddingBag(12, 8, mode="mean"), TOKENS, "embedding_bag_8bit"),
+    "max of a bag": (lambda: nn.EmbeddingBag(12, 8, mode="max"), TOKENS, "embedding_bag_8bit"),
+    "statistics": (norm_with_statistics, IMAGES, "instance_norm"),
+    "int stride": (
+        lambda: Call(lambda x, w: F.conv2d(x, w, stride=2, padding=1), (6, 4, 3, 3)),
+        IMAGES,
+        "conv2d",
+    ),
+    "int stride, transposed": (
+        lambda: Call(lambda x, w: F.conv_transpose2d(x, w, stride=2), (4, 6, 3, 3)),
+        IMAGES,
+        "conv_transpose2d",
+    ),
+    "same padding": (lambda: nn.Conv2d(4, 6, 4, padding="same"), IMAGES, "conv2d"),
+    "projection": (lambda: nn.LSTM(8, 6, proj_size=3), SEQUENCES, "lstm"),
+    "bicubic": (
+        lambda: Call(lambda x: F.interpolate(x, scale_factor=2, mode="bicubic")),
+        IMAGES,
+        "interpolate",
+    ),
+    "view": (
+        lambda: nn.Sequential(nn.Conv2d(4, 6, 3), Call(lambda x: x.view(x.size(0), -1))),
+        IMAGES,
+        "conv2d",
+    ),
+    "sigmoid_": (
+        lambda: nn.Sequential(nn.Linear(8, 6), Call(lambda x: x.sigmoid_())),
+        ROWS,
+        "lookup",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UPSTREAM_FAILS)
+def test_what_upstream_fails_at(name):
+    make, inputs, kernel = UPSTREAM_FAILS[name]
+    quantized = check(Named(make()), inputs, bound=0.015)
+    assert kernels_of(quantized)[-1] == kernel
+
+
 # ---- modules -----------------------------------------------------------------------------------
 
 
@@ -174,15 +253,6 @@ def test_norms_without_weights(norm, kernel):
     if kernel == "group_norm":  # the native config has a row for the function alone
         model = nn.Sequential(nn.Hardswish(), Call(lambda x: F.group_norm(x, 2)))
     check(model, kernels=["lookup", kernel])
-
-
-class Call(nn.Module):
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, x):
-        return self.function(x)
 
 
 def test_recurrent_and_embedding_modules_by_default():
