@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export QNATIVE_TORCH_DIR = $(shell $(PY) -c "import importlib.util as u, os; print(os.path.dirname(u.find_spec('torch').origin))")
 CMAKE = cmake -G Ninja -DQNATIVE_TORCH_DIR=$(QNATIVE_TORCH_DIR) -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(VENV)/bin/ninja
 
-.PHONY: help setup build test test-cpp test-python test-isa test-sanitized test-objects demo demo-sentence bench bench-models lint format clean
+.PHONY: help setup build test test-cpp test-python test-isa test-sanitized test-objects docs demo demo-sentence bench bench-models lint format clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -49,6 +49,9 @@ test-sanitized: setup  ## GoogleTest programs under ASan and UBSan
 	@mkdir -p build && $(CMAKE) -S . -B build/sanitized -DCMAKE_BUILD_TYPE=RelWithDebInfo -DQNATIVE_SANITIZE=ON -DQNATIVE_BUILD_TESTS=ON > build/configure-sanitized.log || (cat build/configure-sanitized.log; false)
 	cmake --build build/sanitized -j $(JOBS)
 	ASAN_OPTIONS=detect_leaks=0 ctest --test-dir build/sanitized --output-on-failure -j $(JOBS)
+
+docs: build  ## docs/coverage.md: builds and checks a model for every entry of the native configs
+	$(PY) test/python/coverage_doc.py
 
 demo: build  ## quantize EfficientNet-lite0, run it from C++, print the table; files in build/demo
 	$(PY) -m examples.efficientnet.demo --output build/demo

@@ -13,6 +13,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch.ao.quantization import quantize_fx as upstream
+from torch.ao.quantization.backend_config import (
+    BackendPatternConfig,
+    DTypeConfig,
+    ObservationType,
+)
 from torch.fx import GraphModule, Node
 
 from .backend_config import BackendConfig, resolve
@@ -212,24 +217,35 @@ def _own_backend(config: Any, caller: str) -> Any:
 
 
 def _upstream(config: Any) -> Any:
-    """Upstream's form of a backend config."""
-    if not isinstance(config, BackendConfig):
-        return config
-    expanded = BackendConfig(config.name)
-    for row in config.configs:
-        expanded.set_backend_pattern_configs(fx_rows(row))
-    return expanded.to_torch()
+    """Upstream's form of a backend config, with a row for pads that share their input's observer:
+    they only move values."""
+    if isinstance(config, BackendConfig):
+        expanded = BackendConfig(config.name)
+        for row in config.configs:
+            expanded.set_backend_pattern_configs(fx_rows(row))
+        upstreams = expanded.to_torch()
+    else:
+        upstreams = copy.deepcopy(config)
+    if all(row.pattern is not F.pad for row in upstreams.configs):
+        dtypes = DTypeConfig(input_dtype=torch.quint8, output_dtype=torch.quint8)
+        row = BackendPatternConfig(F.pad).add_dtype_config(dtypes)
+        row.set_observation_type(ObservationType.OUTPUT_SHARE_OBSERVER_WITH_INPUT)
+        upstreams.set_backend_pattern_config(row)
+    return upstreams
 
 
 def _replace_modules(model: torch.nn.Module, replacement: Any) -> None:
     """Every submodule m by replacement(m), unless that is None; one that is shared stays shared."""
     new: dict[int, torch.nn.Module | None] = {}
     for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
+        # named_children would give a shared one under its first name only.
+        for name, child in parent._modules.items():
+            if child is None:
+                continue
             if id(child) not in new:
                 new[id(child)] = replacement(child)
             if new[id(child)] is not None:
-                setattr(parent, name, new[id(child)])
+                parent._modules[name] = new[id(child)]
 
 
 def _fuse_intrinsic(model: torch.nn.Module) -> None:

@@ -171,8 +171,8 @@ def observation(row: Any) -> str:
 
 
 def static_dtypes(rows: Iterable[Any], weighted: bool) -> Any:
-    """The first DTypeConfig of ``rows`` that static 8-bit quantization can use. Unsupported, with
-    what there is, if there is none."""
+    """The first DTypeConfig of ``rows`` that static 8-bit quantization can use. NoDtypes, with what
+    there is, if there is none."""
     seen, wrong = [], ""
     for row in rows:
         for config in row.dtype_configs:
@@ -186,7 +186,7 @@ def static_dtypes(rows: Iterable[Any], weighted: bool) -> Any:
                 wrong = f" (it takes an int8 weight with a scale per channel, got {got})"
                 continue
             return config
-    raise Unsupported(
+    raise NoDtypes(
         f"the config has no static 8-bit dtypes for it, only {', '.join(seen) or 'none'}{wrong}"
     )
 

@@ -194,6 +194,8 @@ class Annotation:
         rows = self.index.find(name)
         pair = self.index.find(name, kind(activation)) if activation is not None else []
         if not rows and not pair:
+            if name in table.MOVES:
+                table.check(node)
             op = str(node.target) if not name else f"aten.{name}"
             raise Unsupported(f"the config {self.index.name!r} has no row for {op}")
         return rows, pair, activation
@@ -214,11 +216,13 @@ class Annotation:
         self, node: Node, rows: list[Any], pair: list[Any], activation: Node | None
     ) -> None:
         name = kind(node)
+        op = table.row(node)
+        weighted = op is not None and op.role == table.WEIGHTED
+        dtypes = static_dtypes(rows or pair, weighted)
         op = table.check(node)
         if all(observation(row) == _NOT_OBSERVED for row in rows or pair):
             raise Unsupported(f"the config {self.index.name!r} does not observe {name}")
-        weighted = op.role == table.WEIGHTED
-        constraints.check_possible(static_dtypes(rows or pair, weighted))
+        constraints.check_possible(dtypes)
         fuses = op.fuses and activation is not None
         fuses = fuses and (pair or self.index.find(kind(activation)))
         if not fuses and not rows:
@@ -234,7 +238,7 @@ class Annotation:
         pad, _ = table.zero_padding(node)
         if pad is not None and all(user is node for user in pad.users):
             self.fused[pad] = node
-            pad.meta.pop(REASON, None)
+            self.rows.pop(pad, None)
 
     def _end(self, node: Node) -> Node:
         return self.ends.get(node, node)

@@ -377,6 +377,14 @@ def resize(site: Site) -> Node:
     return site.call(torch.ops.aten.reshape.default, site.x["self"].node, site.args["size"])
 
 
+def pad(site: Site) -> Node:
+    """With the code of 0, where it pads with a constant."""
+    x, args = site.x["self"], site.args
+    mode = args.get("mode", "constant")
+    value = x.qparams.zero_point if mode == "constant" else None
+    return site.call(torch.ops.aten.pad.default, x.node, args["pad"], mode, value)
+
+
 def free(site: Site) -> Node:
     """The aten op on the 8-bit data."""
     ((name, x),) = site.x.items()

@@ -127,7 +127,14 @@ def _check_resize(node: Node, args: dict[str, Any]) -> None:
         _require(before.is_contiguous(), "it resizes a tensor that is not contiguous")
 
 
+def _check_pad(node: Node, args: dict[str, Any]) -> None:
+    value = args["value"]
+    is_constant = args.get("mode", "constant") == "constant"
+    _require(not (is_constant and value), f"it pads with {value}, not 0")
+
+
 _FREE = Op(FREE, ("self",), emit.free)
+_PAD = Op(FREE, ("self",), emit.pad, _check_pad)
 _LOOKUP = Op(LOOKUP, ("self",), emit.lookup, _check_lookup)
 _PRELU = Op(LOOKUP, ("self",), emit.lookup, _check_weight)
 _CLAMP = Op(LOOKUP, ("self",), emit.lookup, _check_clamp)
@@ -214,12 +221,13 @@ for _name in [
 
 # Their outputs are lists.
 LISTS = frozenset(("chunk", "split", "split_with_sizes", "tensor_split", "unbind"))
+PADS = frozenset(("pad", "constant_pad_nd"))
 # No config has rows for these: they do no arithmetic, and are quantized as their input is.
 MOVES = LISTS | {
-    *("alias", "clone", "expand", "flip", "index_select", "mT", "movedim", "numpy_T", "roll"),
-    *("select", "slice", "swapaxes", "t", "unflatten"),
+    *("alias", "channel_shuffle", "clone", "constant_pad_nd", "expand", "flip", "index_select"),
+    *("mT", "movedim", "numpy_T", "pad", "roll", "select", "slice", "swapaxes", "t", "unflatten"),
 }
-TABLE |= dict.fromkeys(MOVES, _FREE)
+TABLE |= dict.fromkeys(MOVES, _FREE) | dict.fromkeys(PADS, _PAD)
 GETITEM = Op(FREE, ("self",))
 
 
@@ -284,7 +292,7 @@ def zero_padding(node: Node) -> tuple[Node | None, tuple[int, ...]]:
     nothing = None, ()
     dims = None if custom.KERNEL in node.meta else emit_conv.CONVS.get(kind(node))
     pad = bind(node)["input"] if dims else None
-    if kind(pad) not in ("pad", "constant_pad_nd"):
+    if kind(pad) not in PADS:
         return nothing
     args = bind(pad)
     sides = args["pad"]

@@ -1,7 +1,5 @@
-"""A model out of every entry of the native configs, quantized and checked."""
+"""A module and inputs for every element of the patterns of the native configs."""
 
-import copy
-import io
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,17 +12,6 @@ from torch import nn
 from torch.ao.nn import intrinsic as nni
 from torch.ao.nn import qat as nnqat
 from torch.ao.nn.intrinsic import qat as nniqat
-
-import qnative
-from qnative import fx
-from qnative.backend_config import BackendConfig, BackendPatternConfig, native
-from qnative.lowering import direct
-
-OK = "ok"
-NEVER = "cannot occur"
-MISSING = "missing"
-
-# ---- models ------------------------------------------------------------------------------------
 
 CHANNELS = 4
 SHAPES = {"1": (2, CHANNELS, 8), "2": (2, CHANNELS, 6, 6), "3": (2, CHANNELS, 4, 6, 4)}
@@ -94,11 +81,15 @@ def weight(*shape: int) -> torch.Tensor:
 
 
 def elements_of(d: str) -> dict[Any, Element]:
-    """What has a class or function for each number of spatial dimensions."""
+    """What has a class or function for each number of spatial dimensions. Means are those of
+    positive values: they have the scale of the input, and must not be close to 0."""
     shapes = (SHAPES[d],)
 
     def of(module: Callable[[], nn.Module]) -> Element:
         return Element(module, shapes)
+
+    def mean(module: Callable[[], nn.Module]) -> Element:
+        return Element(module, shapes, torch.rand)
 
     kernel = (3,) * int(d)
     found = {
@@ -118,14 +109,14 @@ def elements_of(d: str) -> dict[Any, Element]:
         getattr(nniqat, f"ConvBnReLU{d}d"): of(lambda: nn.Sequential(conv(d), bn(d), nn.ReLU())),
         getattr(F, f"conv{d}d"): of(
             lambda: Call(
-                partial(_reordered, getattr(F, f"conv{d}d"), padding=1),
+                partial(getattr(F, f"conv{d}d"), padding=1),
                 weight=weight(6, CHANNELS, *kernel),
                 bias=weight(6),
             )
         ),
         getattr(F, f"conv_transpose{d}d"): of(
             lambda: Call(
-                partial(_reordered, getattr(F, f"conv_transpose{d}d"), stride=2, padding=1),
+                partial(getattr(F, f"conv_transpose{d}d"), stride=2, padding=1),
                 weight=weight(CHANNELS, 6, *kernel),
                 bias=weight(6),
             )
@@ -133,13 +124,15 @@ def elements_of(d: str) -> dict[Any, Element]:
         getattr(nn, f"InstanceNorm{d}d"): of(
             lambda: getattr(nn, f"InstanceNorm{d}d")(CHANNELS, affine=True)
         ),
-        getattr(nn, f"AdaptiveAvgPool{d}d"): of(lambda: getattr(nn, f"AdaptiveAvgPool{d}d")(3)),
-        getattr(nn, f"AvgPool{d}d"): of(lambda: getattr(nn, f"AvgPool{d}d")(2)),
+        getattr(nn, f"AdaptiveAvgPool{d}d"): mean(lambda: getattr(nn, f"AdaptiveAvgPool{d}d")(3)),
+        getattr(nn, f"AvgPool{d}d"): mean(lambda: getattr(nn, f"AvgPool{d}d")(2)),
         getattr(nn, f"MaxPool{d}d"): of(lambda: getattr(nn, f"MaxPool{d}d")(2)),
-        getattr(F, f"adaptive_avg_pool{d}d"): of(
+        getattr(F, f"adaptive_avg_pool{d}d"): mean(
             lambda: Call(lambda x: getattr(F, f"adaptive_avg_pool{d}d")(x, 2))
         ),
-        getattr(F, f"avg_pool{d}d"): of(lambda: Call(lambda x: getattr(F, f"avg_pool{d}d")(x, 2))),
+        getattr(F, f"avg_pool{d}d"): mean(
+            lambda: Call(lambda x: getattr(F, f"avg_pool{d}d")(x, 2))
+        ),
         getattr(F, f"max_pool{d}d"): of(
             lambda: Call(lambda x: getattr(F, f"max_pool{d}d")(x, 3, 2))
         ),
@@ -148,14 +141,6 @@ def elements_of(d: str) -> dict[Any, Element]:
         fused = getattr(nni, f"BNReLU{d}d")
         found[fused] = of(lambda: fused(bn(d, CHANNELS), nn.ReLU()))
     return found
-
-
-def _reordered(function: Callable, x: torch.Tensor, w: torch.Tensor, b: torch.Tensor, **options):
-    return function(x, w, b, **options)
-
-
-def _instance_norm(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    return F.instance_norm(x, weight=w, bias=b)
 
 
 def linear() -> nn.Module:
@@ -209,12 +194,11 @@ ELEMENTS: dict[Any, Element] = {
     F.interpolate: _call(lambda x: F.interpolate(x, scale_factor=2), _IMAGE),
     F.dropout: Element(lambda: Call(partial(F.dropout, training=False))),
     F.elu: _call(lambda x: F.elu(x, 0.5)),
-    F.hardtanh: _call(lambda x: F.hardtanh(x, -0.5, 1.5)),
-    F.hardtanh_: _call(lambda x: F.hardtanh_(x, -0.5, 1.5)),
+    F.hardtanh: _call(lambda x: F.hardtanh(x, -0.5, 0.6)),
+    F.hardtanh_: _call(lambda x: F.hardtanh_(x, -0.5, 0.6)),
     torch.clamp: _call(lambda x: torch.clamp(x, -0.5, 1.0)),
     "clamp": _call(lambda x: x.clamp(-0.5, 1.0)),
     torch.flatten: _call(lambda x: torch.flatten(x, 1), _IMAGE),
-    # Of positive values: the output has the scale of the input, and must not be close to 0.
     torch.mean: Element(lambda: Call(lambda x: torch.mean(x, (2, 3))), (_IMAGE,), torch.rand),
     "mean": Element(lambda: Call(lambda x: x.mean((2, 3), keepdim=True)), (_IMAGE,), torch.rand),
     torch.narrow: _call(lambda x: torch.narrow(x, 1, 2, 3)),
@@ -235,7 +219,9 @@ ELEMENTS: dict[Any, Element] = {
         lambda: Call(lambda x: x // 0.5),
         number=lambda shape: (torch.randint(-8, 8, shape) + 0.5) / 2,
     ),
-    "contiguous": _call(lambda x: x.contiguous()),
+    "contiguous": Element(
+        lambda: Call(lambda x: x.contiguous()), number=lambda shape: torch.randn(shape[::-1]).t()
+    ),
     "reshape": _call(lambda x: x.reshape(-1, 4)),
     "view": _call(lambda x: x.view(-1, 2)),
     # torch.export does not trace it with an open size.
@@ -260,263 +246,3 @@ def element(pattern: Any) -> Element:
     if isinstance(pattern, str):
         return _call(lambda x: getattr(x, pattern)())
     return Element(pattern) if isinstance(pattern, type) else _call(pattern)
-
-
-# ---- entries -----------------------------------------------------------------------------------
-
-
-@dataclass
-class Entry:
-    """A pattern and one of its DTypeConfigs."""
-
-    row: BackendPatternConfig
-    index: int
-    missing: str  # why BackendConfig.validate says that it cannot run, or ""
-
-    @property
-    def pattern(self) -> Any:
-        return self.row.pattern
-
-    @property
-    def dtypes(self) -> Any:
-        return self.row.dtype_configs[self.index]
-
-    @property
-    def op(self) -> str:
-        return self.row.op(self.index)
-
-    @property
-    def mode(self) -> str:
-        return next((m for m in direct.DIRECT if direct.fits(m, self.dtypes)), direct.STATIC)
-
-    @property
-    def name(self) -> str:
-        """ "(nn.Conv2d, nn.ReLU) static", the same in every process."""
-        return f"{_text(self.row.script_object.pattern)} {self.mode}"
-
-    @property
-    def is_qat(self) -> bool:
-        return isinstance(self.pattern, type) and ".qat." in self.pattern.__module__
-
-
-def _text(pattern: Any) -> str:
-    if isinstance(pattern, tuple):
-        return f"({', '.join(map(_text, pattern))})"
-    for long, short in {
-        "torch.nn.functional.": "F.",
-        "torch.ao.nn.intrinsic.qat.": "nniqat.",
-        "torch.ao.nn.intrinsic.": "nni.",
-        "torch.ao.nn.qat.": "nnqat.",
-        "torch.nn.": "nn.",
-    }.items():
-        pattern = pattern.replace(long, short)
-    return pattern if "." in pattern else f'"{pattern}"'
-
-
-def entries(config: BackendConfig) -> list[Entry]:
-    missing = {(m.config, m.dtype_config): m.reason for m in config.validate()}
-    # Configs are kept alive, and so the same Python objects, by ``config``.
-    missing = {(id(row), i): reason for (row, i), reason in missing.items()}
-    return [
-        Entry(row, i, missing.get((id(row), i), ""))
-        for row in config.configs
-        for i in range(len(row.dtype_configs))
-    ]
-
-
-# ---- one entry ---------------------------------------------------------------------------------
-
-
-@dataclass
-class Result:
-    """status: OK, NEVER, MISSING, or what went wrong. front: "PT2E" or "FX"."""
-
-    status: str
-    front: str = ""
-    detail: str = ""
-
-
-def run(entry: Entry) -> Result:
-    """Builds, quantizes and checks the model of one entry; AssertionError if it is not right."""
-    if entry.missing:
-        return Result(NEVER if "cannot occur" in entry.missing else MISSING, "", entry.missing)
-    torch.manual_seed(0)
-    model, inputs = build(entry)
-    if entry.is_qat:
-        quantized, reference = quantize_qat(entry, model, inputs)
-    else:
-        first = entry.pattern[0] if isinstance(entry.pattern, tuple) else entry.pattern
-        quantized = qnative.quantize(
-            model,
-            inputs,
-            [inputs],
-            RECIPES[entry.mode],
-            config=config_of(entry),
-            dynamic_shapes=element(first).dynamic_shapes,
-        )
-        reference = model
-    check_graph(entry, quantized)
-    check_error(entry, quantized, reference, inputs)
-    check_trace(quantized, inputs)
-    return Result(OK, "FX" if entry.is_qat else "PT2E")
-
-
-# What moves data runs on data that an op before it quantized, what is in place on a temporary.
-_PRODUCER = operator.add
-_CONSUMER = torch.relu
-
-
-def needs_producer(entry: Entry) -> bool:
-    in_place = isinstance(entry.pattern, str) and entry.pattern.endswith("_")
-    return entry.op == "free" or in_place or entry.pattern in (F.hardtanh_, nn.Identity)
-
-
-def build(entry: Entry) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
-    pattern = entry.pattern if isinstance(entry.pattern, tuple) else (entry.pattern,)
-    parts = [element(name) for name in pattern]
-    steps = [_fitting(part, i).make() for i, part in enumerate(parts)]
-    first = parts[0]
-    inputs = tuple(first.number(shape) for shape in first.shapes)
-    if needs_producer(entry):
-        steps = [Call(_PRODUCER), *steps, Call(_CONSUMER)]
-        inputs = (inputs[0], torch.randn(first.shapes[0]))
-    model = (Chain if len(inputs) == 1 else Chain2)(*steps).eval()
-    for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.running_mean.normal_(0, 0.3)
-            module.running_var.uniform_(0.5, 1.5)
-            nn.init.normal_(module.weight, 1, 0.2)
-            nn.init.normal_(module.bias, 0, 0.2)
-    return model, inputs
-
-
-def _fitting(part: Element, position: int) -> Element:
-    """BatchNorm behind a convolution or linear has its 6 channels."""
-    module = part.make()
-    if position > 0 and isinstance(module, nn.modules.batchnorm._BatchNorm):
-        return Element(lambda: type(module)(6))
-    return part
-
-
-RECIPES = {
-    direct.STATIC: "static",
-    direct.DYNAMIC_INT8: "dynamic",
-    direct.DYNAMIC_FP16: "dynamic_fp16",
-    direct.FP16: "fp16",
-    direct.WEIGHT_ONLY_INT8: "weight_only",
-    direct.WEIGHT_ONLY_INT4: "weight_only_int4",
-}
-
-
-def config_of(entry: Entry) -> BackendConfig:
-    """The entry alone, and what the producer and the consumer need."""
-    alone = copy.copy(entry.row)
-    alone.set_dtype_configs([entry.dtypes]).set_ops(entry.op)
-    config = BackendConfig("one entry")
-    if needs_producer(entry):
-        dtypes = native.default_op_quint8_dtype_config
-        if entry.mode == direct.FP16:
-            dtypes = native.default_op_fp16_dtype_config
-        for pattern in (_PRODUCER, _CONSUMER):
-            config.set_backend_pattern_config(
-                BackendPatternConfig(pattern).add_dtype_config(dtypes)
-            )
-    return config.set_backend_pattern_config(alone)
-
-
-class _QatPlaceholder(torch.ao.quantization.PlaceholderObserver):
-    """Upstream's does not accept what its QAT modules give it."""
-
-    def __init__(self, *args, factory_kwargs=None, **kwargs):
-        super().__init__(*args, **kwargs)
-
-
-def qat_mapping(entry: Entry) -> torch.ao.quantization.QConfigMapping:
-    ao = torch.ao.quantization
-    mapping = fx.default_qat_qconfig_mapping()
-    weights = mapping.global_qconfig.weight
-    half = _QatPlaceholder.with_args(dtype=torch.float16)
-    qconfigs = {
-        direct.DYNAMIC_INT8: ao.QConfig(
-            _QatPlaceholder.with_args(dtype=torch.quint8, is_dynamic=True), weights
-        ),
-        direct.DYNAMIC_FP16: ao.QConfig(half.with_args(is_dynamic=True), half),
-        direct.FP16: ao.QConfig(half, half),
-        direct.WEIGHT_ONLY_INT8: ao.default_embedding_qat_qconfig,
-        direct.WEIGHT_ONLY_INT4: ao.default_embedding_qat_qconfig_4bit,
-    }
-    if entry.mode in qconfigs:
-        mapping = ao.QConfigMapping().set_global(qconfigs[entry.mode])
-    return mapping
-
-
-def quantize_qat(entry: Entry, model: nn.Module, inputs: tuple) -> tuple[nn.Module, nn.Module]:
-    """The quantized model, and the trained one without fake quantization."""
-    config = native.get_test_only_legacy_native_backend_config()
-    prepared = fx.prepare_qat_fx(model, qat_mapping(entry), inputs, backend_config=config)
-    kinds = {type(module) for module in prepared.modules()}
-    assert entry.pattern in kinds, f"prepare_qat_fx made {kinds}"
-    # Until the moving averages have come to rest.
-    for _ in range(50):
-        prepared(*inputs)
-    quantized = fx.convert_fx(prepared, backend_config=config)
-    reference = copy.deepcopy(prepared).eval()
-    return quantized, reference.apply(torch.ao.quantization.disable_fake_quant)
-
-
-# ---- checks ------------------------------------------------------------------------------------
-
-
-def check_graph(entry: Entry, quantized: nn.Module) -> None:
-    assert not quantized.report.float_rows, str(quantized.report)
-    nodes = [node for node in quantized.graph.nodes if node.op == "call_function"]
-    names = [str(node.target) for node in nodes]
-    assert not any("quantized_decomposed" in name for name in names), names
-    if entry.op == "aten":
-        halves = [node for node in nodes if "float16" in str(node.args)]
-        assert halves, f"nothing becomes float16 in {names}"
-    elif entry.op != "free":
-        assert any(name.split(".")[:2] == ["qnative", entry.op] for name in names), (
-            f"no qnative::{entry.op} in {names}"
-        )
-
-
-# Relative error (root mean square) by mode. 8 bits: rounding to 1/255 of a range of 6 standard
-# deviations is an error of 0.7 %, an entry has 3 of them (input, weight, output) at most, and as
-# much again where an observer clips. fp16: 2^-11 for each of the same. 4 bits: 1/15 of the range of
-# a row.
-BOUNDS = {
-    direct.STATIC: 0.04,
-    direct.DYNAMIC_INT8: 0.04,
-    direct.DYNAMIC_FP16: 2e-3,
-    direct.FP16: 3e-3,
-    direct.WEIGHT_ONLY_INT8: 0.01,
-    direct.WEIGHT_ONLY_INT4: 0.12,
-}
-
-
-def tensors(value: Any) -> list[torch.Tensor]:
-    return [x for x in torch.utils._pytree.tree_leaves(value) if isinstance(x, torch.Tensor)]
-
-
-def check_error(entry: Entry, quantized: nn.Module, reference: nn.Module, inputs: tuple) -> None:
-    with torch.no_grad():
-        got = tensors(quantized(*copy.deepcopy(inputs)))
-        want = tensors(reference(*copy.deepcopy(inputs)))
-    assert len(got) == len(want) > 0
-    for a, b in zip(got, want, strict=True):
-        assert a.shape == b.shape and a.dtype == b.dtype == torch.float32, (a.dtype, b.dtype)
-        error = float((a - b).square().mean().sqrt() / b.square().mean().sqrt())
-        assert error <= BOUNDS[entry.mode], f"relative error {error}"
-
-
-def check_trace(quantized: nn.Module, inputs: tuple) -> None:
-    traced = torch.jit.trace(quantized, copy.deepcopy(inputs), check_trace=False)
-    file = io.BytesIO()
-    torch.jit.save(traced, file)
-    file.seek(0)
-    loaded = torch.jit.load(file)
-    with torch.no_grad():
-        got = tensors(loaded(*copy.deepcopy(inputs)))
-        want = tensors(quantized(*copy.deepcopy(inputs)))
-    assert all(map(torch.equal, got, want)) and len(got) == len(want)

@@ -198,3 +198,13 @@ def test_between_convolutions():
 def test_reasons(make, shape, reason):
     _, quantized = quantize(build(make), shape)
     assert reason in [row.reason for row in quantized.report.float_rows]
+
+
+def test_a_batch_norm_does_not_make_quantization_slow(monkeypatch):
+    """convert_pt2e exports 96 patterns of training for a graph in which it sees a batch norm."""
+    from torchao.quantization.pt2e import qat_utils
+
+    monkeypatch.setattr(qat_utils, "_get_aten_graph_module_for_pattern", None)
+    x = torch.randn(IMAGE)
+    quantized = qnative.quantize(nn.BatchNorm2d(6), (x,), [x])
+    assert kernels_of(quantized) == ["batch_norm"]

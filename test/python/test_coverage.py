@@ -1,0 +1,47 @@
+"""No entry without a kernel: a model out of every entry of the native configs runs in its op."""
+
+import pytest
+from coverage_doc import ARGUMENTS, DOC, all_entries, argument_line, head, line
+from coverage_entries import Entry, entries
+from coverage_run import MISSING, NEVER, run
+
+from qnative.backend_config import native
+
+ENTRIES = all_entries()
+NAMES = [entry.name for entry in ENTRIES]
+LINES = DOC.read_text().splitlines() if DOC.exists() else []
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=NAMES)
+def test_entry(entry: Entry):
+    result = run(entry)
+    if result.status == MISSING:
+        pytest.fail(result.detail)
+    assert line(entry, result) in LINES, "docs/coverage.md says otherwise: make docs"
+
+
+def test_the_native_entries_are_among_them():
+    own = [(entry.name, entry.op) for entry in entries(native.get_native_backend_config())]
+    assert len(own) == 227 and len(NAMES) == len(set(NAMES)) == 328
+    assert set(own) <= {(entry.name, entry.op) for entry in ENTRIES}
+
+
+def test_only_what_cannot_occur_has_no_kernel():
+    missing = {entry.name: entry.missing for entry in ENTRIES if entry.missing}
+    assert sorted(missing) == [
+        '"hardsigmoid" fp16',
+        '"hardsigmoid" static',
+        '"hardsigmoid_" fp16',
+        '"hardsigmoid_" static',
+    ]
+    assert all(NEVER in reason for reason in missing.values())
+
+
+@pytest.mark.parametrize("call", ARGUMENTS)
+def test_arguments_that_stay_float(call: str):
+    assert argument_line(call) in LINES, "docs/coverage.md says otherwise: make docs"
+
+
+def test_the_page_has_nothing_else():
+    assert DOC.read_text().startswith(head(ENTRIES))
+    assert sum(said.startswith("| ") for said in LINES) == len(ENTRIES) + len(ARGUMENTS) + 4
