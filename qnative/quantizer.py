@@ -201,6 +201,7 @@ class _Annotation:
         if pad is not None and all(user is node for user in pad.users):
             self.fused[pad] = node
             self.rows.pop(pad, None)
+            pad.meta.pop(REASON, None)
 
     def _end(self, node: Node) -> Node:
         return self.activations.get(node, node)
