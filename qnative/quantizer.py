@@ -239,6 +239,7 @@ class Annotation:
         if pad is not None and all(user is node for user in pad.users):
             self.fused[pad] = node
             self.rows.pop(pad, None)
+            pad.meta.pop(REASON, None)
 
     def _end(self, node: Node) -> Node:
         return self.ends.get(node, node)
