@@ -154,7 +154,7 @@ class Parser {
       }
       skip_space();
       check(take(':'), "':'");
-      members.emplace_back(std::move(name), value(depth + 1));
+      members.emplace_back(std::move(name), std::make_unique<Value>(value(depth + 1)));
       skip_space();
     } while (take(','));
     check(take('}'), "',' or '}'");

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <variant>
@@ -12,8 +13,8 @@ namespace qnative::json {
 
 struct Value;
 using Array = std::vector<Value>;
-// In the order of the text.
-using Object = std::vector<std::pair<std::string, Value>>;
+// In the order of the text. A pointer, because Value is not complete yet.
+using Object = std::vector<std::pair<std::string, std::unique_ptr<Value>>>;
 
 struct Value {
   // The first is null. A number without point and exponent is an int64_t.

@@ -53,7 +53,7 @@ class Node {
   std::vector<std::pair<std::string, Node>> members(const std::string& wanted) const {
     std::vector<std::pair<std::string, Node>> nodes;
     for (const auto& [name, value] : as<json::Object>(wanted)) {
-      nodes.emplace_back(name, Node(&value, member_path(name)));
+      nodes.emplace_back(name, Node(value.get(), member_path(name)));
     }
     return nodes;
   }
@@ -62,7 +62,7 @@ class Node {
   Node operator[](const std::string& name) const {
     for (const auto& [known, value] : as<json::Object>("an object")) {
       if (known == name) {
-        return {&value, member_path(name)};
+        return {value.get(), member_path(name)};
       }
     }
     return {nullptr, member_path(name)};

@@ -89,6 +89,7 @@ std::string table(const std::vector<std::vector<std::string>>& lines) {
     add(line);
     if (&line == &lines.front()) {
       std::vector<std::string> rule;
+      rule.reserve(widths.size());
       for (const size_t width : widths) {
         rule.emplace_back(width, '-');
       }
