@@ -22,7 +22,8 @@ QNATIVE_API void register_backend(const std::string& name, BackendBuilder build)
 // Whether there was one. qnative's own stay: c10::ValueError.
 QNATIVE_API bool unregister_backend(const std::string& name);
 
-// What the function registered under `name` builds: "native" is get_native_backend_config(). Throws
+// What the function registered under `name` builds: "native" is get_native_backend_config(), and so
+// for all functions of backends.h. Throws
 // c10::ValueError that lists the names there are for an unknown one, for one that two libraries
 // registered, and when the function gives null.
 QNATIVE_API c10::intrusive_ptr<BackendConfig> get_backend(const std::string& name);

@@ -23,6 +23,9 @@ const BackendRegistrar nothing("nothing", nullptr);
 TEST(Registry, KnowsItsOwnAndWhatARegistrarBrought) {
   EXPECT_EQ(*get_backend("native"), *get_native_backend_config());
   EXPECT_EQ(get_backend("_native_and_fp16")->name(), "_native_and_fp16");
+  for (const char* name : {"fbgemm", "x86", "qnnpack", "onednn", "executorch", "tensorrt"}) {
+    EXPECT_EQ(get_backend(name)->name(), name);
+  }
   EXPECT_EQ(get_backend("of_this_program")->name(), "of_this_program");
 }
 
