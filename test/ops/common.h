@@ -36,16 +36,6 @@ inline void expect_equal(const at::Tensor& y, const at::Tensor& expected) {
   EXPECT_TRUE(at::equal(y, expected)) << "differ: " << (y != expected).sum().item<int64_t>();
 }
 
-// f(x) has the sizes, strides and dtype that it has of the same tensor on Meta.
-template <class F>
-void expect_same_on_meta(const at::Tensor& x, const F& f) {
-  const at::Tensor y = f(x), meta = f(x.to(at::kMeta));
-  EXPECT_TRUE(meta.is_meta());
-  EXPECT_EQ(y.scalar_type(), meta.scalar_type());
-  EXPECT_EQ(y.sizes(), meta.sizes());
-  EXPECT_EQ(y.strides(), meta.strides());
-}
-
 // f() throws a c10::Error that contains `message`.
 template <class F>
 void expect_error(const F& f, const std::string& message) {

@@ -48,25 +48,16 @@ struct Layer {
 
 template <class F>
 at::Tensor convolve(const F& f, const at::Tensor& x, const at::Tensor& packed, const Layer& l) {
-  const auto to = [&](const at::Tensor& t) { return t.to(x.device()); };
-  return f(x, kX.scale, kX.zero_point, to(packed), to(l.scale), to(l.bias), l.shape,
-           at::IntArrayRef(2), at::IntArrayRef(1), at::IntArrayRef(1), 2, kY.scale, kY.zero_point,
-           at::kByte, "none", at::ArrayRef<double>());
+  return f(x, kX.scale, kX.zero_point, packed, l.scale, l.bias, l.shape, at::IntArrayRef(2),
+           at::IntArrayRef(1), at::IntArrayRef(1), 2, kY.scale, kY.zero_point, at::kByte, "none",
+           at::ArrayRef<double>());
 }
 
 template <class F>
 at::Tensor transpose(const F& f, const at::Tensor& x, const at::Tensor& packed, const Layer& l) {
-  const auto with_output_padding = [&](auto&&... args) {
-    const auto insert = [&](const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                            const at::Tensor& w, const at::Tensor& scale, const at::Tensor& bias,
-                            at::IntArrayRef shape, at::IntArrayRef stride, at::IntArrayRef padding,
-                            at::IntArrayRef dilation, auto... rest) {
-      return f(x, x_scale, x_zero_point, w, scale, bias, shape, stride, padding, at::IntArrayRef(1),
-               dilation, rest...);
-    };
-    return insert(args...);
-  };
-  return convolve(with_output_padding, x, packed, l);
+  return f(x, kX.scale, kX.zero_point, packed, l.scale, l.bias, l.shape, at::IntArrayRef(2),
+           at::IntArrayRef(1), at::IntArrayRef(1), at::IntArrayRef(1), 2, kY.scale, kY.zero_point,
+           at::kByte, "none", at::ArrayRef<double>());
 }
 
 template <class Run>
@@ -77,10 +68,8 @@ void check(const Run& run, const Layer& layer, const at::Tensor& unpacked) {
   sizes[1] = 6;
   const at::Tensor x = random_bytes(sizes, at::kByte);
   const at::Tensor y = quantized(layer.expected(x), kY, at::kByte);
-  for (const at::Tensor& view : {x, x.movedim(1, -1).contiguous().movedim(-1, 1)}) {
-    expect_equal(run(view), y);
-    expect_same_on_meta(view, run);
-  }
+  expect_equal(run(x), y);
+  expect_equal(run(x.movedim(1, -1).contiguous().movedim(-1, 1)), y);
   expect_equal(run(x[1]), y[1]);
   expect_equal(run(x.slice(0, 0, 0)), y.slice(0, 0, 0));
   expect_error([&] { run(x.slice(1, 1)); }, "x must have 6 channels");

@@ -32,12 +32,6 @@ TEST(Interpolate, BilinearEqualsFloat64) {
   }
 }
 
-TEST(Interpolate, MetaHasTheStridesOfCpu) {
-  for (const at::Tensor& x : images()) {
-    expect_same_on_meta(x, [](const at::Tensor& x) { return run(x, {{9}}, "bicubic", true); });
-  }
-}
-
 TEST(Interpolate, NothingInNothingOut) {
   const at::Tensor x = at::empty({0, 3, 4, 5}, at::kByte);
   EXPECT_EQ(run(x, {{8}}, "bilinear").sizes(), (std::vector<int64_t>{0, 3, 8, 8}));

@@ -190,7 +190,7 @@ def dequantize(x, scale, zero_point):
 def statistics(values, x_scale, eps):
     """(scale, shift) over the last axis, float64: values * scale + shift has mean 0 and variance 1,
     or is 0 where all values are equal. values: x - x_zero_point, integers."""
-    n = values.shape[-1]
+    n = max(values.shape[-1], 1)
     floor = values.sum(-1) // n
     rest = values - floor[..., None]
     mean = rest.sum(-1) / n
