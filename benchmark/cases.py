@@ -129,6 +129,74 @@ def linear_dynamic_fp16(rows: int, in_features: int, out_features: int) -> Case:
     return Case("linear_dynamic_fp16", name, operations, functions)
 
 
+def linear_fp16(rows: int, in_features: int, out_features: int) -> Case:
+    """float16 in and out; torch has no float16 weights for float16 input but its own float16."""
+    x, weight = torch.randn(rows, in_features), Weight(out_features, in_features)
+    packed = ops.linear_fp16_pack(weight.float)
+    half = [tensor.half() for tensor in (x, weight.float, weight.bias)]
+    functions = {
+        "qnative": lambda: ops.linear_fp16(half[0], packed, weight.bias, weight.shape),
+        "torch half": lambda: F.linear(*half),
+        "fp32": lambda: F.linear(x, weight.float, weight.bias),
+    }
+    operations = 2 * rows * in_features * out_features
+    return Case("linear_fp16", f"{rows}x{in_features}x{out_features}", operations, functions)
+
+
+def matmul(batch: int, rows: int, inner: int, columns: int) -> Case:
+    a, b = random_input(batch, rows, inner), random_input(batch, inner, columns)
+    float_a, float_b, quantized_a, quantized_b = a.float(), b.float(), quantized(a), quantized(b)
+    y_scale = inner * SCALE**2  # the sums of all rows lie in range
+    functions = {
+        "qnative": lambda: ops.matmul(a, *X, b, *X, y_scale, 128, torch.uint8),
+        "torch int8": lambda: torch.ops.quantized.matmul(quantized_a, quantized_b, y_scale, 128),
+        "fp32": lambda: float_a @ float_b,
+    }
+    operations = 2 * batch * rows * inner * columns
+    return Case("matmul", f"{batch}x{rows}x{inner}x{columns}", operations, functions)
+
+
+def convolution(
+    op: str,
+    batch: int,
+    channels: int,
+    size: int,
+    out_channels: int,
+    kernel: int,
+    stride: int,
+    padding: int,
+) -> Case:
+    """conv1d, conv3d and conv_transpose<d>d of a cube of pixels, with a cube as the window."""
+    dims, transposed = int(op[-2]), "transpose" in op
+    x = random_input(batch, channels, *[size] * dims)
+    sides = (channels, out_channels) if transposed else (out_channels, channels)
+    # One scale: torch packs transposed convolutions with no more.
+    w = torch.randint(-64, 64, (*sides, *[kernel] * dims), dtype=torch.int8)
+    scale, bias = 0.005, torch.randn(out_channels)
+    geometry = [[stride] * dims, [padding] * dims, [1] * dims, 1]
+    if transposed:
+        geometry.insert(2, [0] * dims)
+    packed, scales = getattr(ops, f"{op}_pack")(w, 1), torch.full((out_channels,), scale)
+    float_x, float_w, quantized_x = x.float(), w * scale, quantized(x)
+    mine, real = getattr(ops, op), getattr(F, op)
+    functions = {"qnative": lambda: mine(x, *X, packed, scales, bias, list(w.shape), *geometry, *Y)}
+    theirs = getattr(torch.ops.quantized, op)
+    quantized_w = torch._make_per_tensor_quantized_tensor(w, scale, 0)
+    for engine in engines():
+        with contextlib.suppress(RuntimeError):  # FBGEMM lacks some transposed convolutions
+            prepacked = getattr(torch.ops.quantized, f"{op}_prepack")(quantized_w, bias, *geometry)
+            theirs(quantized_x, prepacked, Y_SCALE, Y_ZERO_POINT)
+            functions[f"torch {engine}"] = lambda w=prepacked: theirs(
+                quantized_x, w, Y_SCALE, Y_ZERO_POINT
+            )
+    strides, pads = geometry[:2]
+    functions["fp32"] = lambda: real(float_x, float_w, bias, strides, pads)
+    pixels = (x if transposed else functions["fp32"]()).numel()
+    pairs = out_channels if transposed else channels
+    name = f"{batch}x{channels}x{size}^{dims} -> {out_channels} k{kernel} s{stride}"
+    return Case(op, name, 2 * pixels * pairs * kernel**dims, functions)
+
+
 def lstm(steps: int, batch: int, size: int) -> Case:
     """int8 weights, the input and the hidden state quantized in the op."""
     x, model = torch.randn(steps, batch, size), torch.nn.LSTM(size, size).eval()
@@ -282,6 +350,25 @@ ELEMENTWISE = {
         lambda x: ops.adaptive_avg_pool2d(x, *X, [1, 1], *X, torch.uint8),
         lambda x: F.adaptive_avg_pool2d(x, 1),
     ),
+    # Rows one after the other, and images as depths.
+    "max_pool1d": pool(
+        lambda x: ops.max_pool1d(x.flatten(2), [3], [2], [1]),
+        lambda x: F.max_pool1d(x.flatten(2), 3, 2, 1),
+    ),
+    "max_pool3d": pool(
+        lambda x: ops.max_pool3d(x.unsqueeze(0), [2], [2]),
+        lambda x: F.max_pool3d(x.unsqueeze(0), 2, 2),
+    ),
+    "avg_pool3d": pool(
+        lambda x: ops.avg_pool3d(
+            x.unsqueeze(0), *X, [2], [2], [0], False, True, None, *X, torch.uint8
+        ),
+        lambda x: F.avg_pool3d(x.unsqueeze(0), 2, 2),
+    ),
+    "interpolate": pool(
+        lambda x: ops.interpolate(x, *X, None, [2.0], "bilinear", False, *X, torch.uint8),
+        lambda x: F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False),
+    ),
     "mean": pool(
         lambda x: ops.mean(x, *X, [2, 3], False, *X, torch.uint8),
         lambda x: x.mean([2, 3]),
@@ -360,6 +447,12 @@ def cases() -> Iterator[Callable[[], Case]]:
         yield lambda row=row: linear(**{key: int(value) for key, value in row.items()})
         yield lambda row=row: linear_dynamic(**{key: int(value) for key, value in row.items()})
         yield lambda row=row: linear_dynamic_fp16(**{key: int(value) for key, value in row.items()})
+        yield lambda row=row: linear_fp16(**{key: int(value) for key, value in row.items()})
+    for row in rows("matmul"):
+        yield lambda row=row: matmul(**{key: int(value) for key, value in row.items()})
+    for row in rows("convolution"):
+        op = row.pop("op")
+        yield lambda op=op, row=row: convolution(op, **{k: int(v) for k, v in row.items()})
     for row in rows("lstm"):
         yield lambda row=row: lstm(**{key: int(value) for key, value in row.items()})
     for row in rows("conv2d"):

@@ -42,6 +42,34 @@ TEST(Pool, AverageEqualsFloat64) {
   }
 }
 
+TEST(Pool, OneAndThreeDimensionsAreThoseOfTorch) {
+  const at::Tensor volumes = random_bytes({2, 21, 5, 4, 8}, at::kByte);
+  for (const at::Tensor& x : {volumes, volumes.contiguous(at::MemoryFormat::ChannelsLast3d),
+                              volumes[0], volumes.slice(1, 2, 9)}) {
+    expect_equal(ops::max_pool3d(x, 2, 1, 1, {2, 1, 1}),
+                 at::max_pool3d(x.to(at::kFloat), 2, 1, 1, {2, 1, 1}).to(at::kByte));
+    const auto average = [](const at::Tensor& x) {
+      return avg_pool3d(x, kX.scale, kX.zero_point, 2, 2, 0, false, true, std::nullopt, kY.scale,
+                        kY.zero_point, at::kByte);
+    };
+    expect_equal(average(x), quantized(at::avg_pool3d(real(x, kX), 2), kY, at::kByte));
+    expect_equal(
+        adaptive_avg_pool3d(x.slice(-3, 1), kX.scale, kX.zero_point, {2, 1, 4}, kY.scale,
+                            kY.zero_point, at::kByte),
+        quantized(at::adaptive_avg_pool3d(real(x.slice(-3, 1), kX), {2, 1, 4}), kY, at::kByte));
+  }
+  for (const at::Tensor& rows : {volumes[0].select(1, 0), volumes[0].select(1, 0).slice(1, 1, 3)}) {
+    expect_equal(ops::max_pool1d(rows, 3, 1, 1),
+                 at::max_pool1d(rows.to(at::kFloat), 3, 1, 1).to(at::kByte));
+    expect_equal(avg_pool1d(rows, kX.scale, kX.zero_point, 2, 2, 0, false, true, kY.scale,
+                            kY.zero_point, at::kByte),
+                 quantized(at::avg_pool1d(real(rows, kX), 2), kY, at::kByte));
+    expect_equal(
+        adaptive_avg_pool1d(rows, kX.scale, kX.zero_point, 1, kY.scale, kY.zero_point, at::kByte),
+        quantized(real(rows, kX).mean(-1, true), kY, at::kByte));
+  }
+}
+
 TEST(Mean, EqualsFloat64) {
   const at::Tensor x = random_bytes({4, 8, 16, 2}, at::kByte);
   for (const at::Tensor& view : {x, x.contiguous(at::MemoryFormat::ChannelsLast), x.transpose(1, 2),

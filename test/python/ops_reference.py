@@ -1,5 +1,7 @@
 """The arithmetic of the ops, once more, in numpy and from their formulas, exact in every step."""
 
+import math
+
 import numpy as np
 import torch
 
@@ -109,11 +111,11 @@ def conv(x, x_scale, x_zero_point, w, w_scale, bias, window, groups, *output):
         (size - (k - 1) * d - 1) // s + 1
         for size, k, d, s in zip(sizes, kernel, dilation, stride, strict=True)
     ]
-    acc = np.zeros((n, *out, groups, o // groups)).reshape(n, -1, groups, o // groups)
+    acc = np.zeros((n, math.prod(out), groups, o // groups))
     for at in np.ndindex(*kernel):
         steps = zip(at, dilation, out, stride, strict=True)
         taps = tuple(slice(i * d, i * d + (size - 1) * s + 1, s) for i, d, size, s in steps)
-        tap = values[(..., *taps)].reshape(n, groups, cg, -1)
+        tap = values[(..., *taps)].reshape(n, groups, cg, math.prod(out))
         acc += np.einsum("ngcp,goc->npgo", tap, weight[(..., *at)].reshape(groups, -1, cg))
     acc = acc.reshape(n, *out, o).astype(np.int64)
     return _last(products_to_output(acc, x_scale, w_scale, bias, *output))
@@ -131,7 +133,7 @@ def conv_transpose(x, x_scale, x_zero_point, w, w_scale, bias, window, groups, *
         for size, s, k, d, more in zip(sizes, stride, kernel, dilation, output_padding, strict=True)
     ]
     acc = np.zeros((n, *whole, groups, og))
-    grouped = values.reshape(n, groups, c // groups, -1)
+    grouped = values.reshape(n, groups, c // groups, math.prod(sizes))
     for at in np.ndindex(*kernel):
         steps = zip(at, dilation, sizes, stride, strict=True)
         taps = tuple(slice(i * d, i * d + (size - 1) * s + 1, s) for i, d, size, s in steps)
@@ -188,7 +190,7 @@ def dequantize(x, scale, zero_point):
 def statistics(values, x_scale, eps):
     """(scale, shift) over the last axis, float64: values * scale + shift has mean 0 and variance 1,
     or is 0 where all values are equal. values: x - x_zero_point, integers."""
-    n = values.shape[-1]
+    n = max(values.shape[-1], 1)
     floor = values.sum(-1) // n
     rest = values - floor[..., None]
     mean = rest.sum(-1) / n
@@ -209,7 +211,7 @@ def to_output(r, y_scale, y_zero_point, y_dtype, clamp=NO_CLAMP):
 def layer_norm(x, x_scale, x_zero_point, shape, weight, bias, eps, y_scale, *output):
     """output: y_zero_point, y_dtype."""
     y_scale = 1.0 if output[1] == torch.float32 else y_scale
-    values = centred(x, x_zero_point).reshape(*x.shape[: x.dim() - len(shape)], -1)
+    values = centred(x, x_zero_point).reshape(*x.shape[: x.dim() - len(shape)], math.prod(shape))
     scale, shift = (f32(value)[..., None] for value in statistics(values, x_scale, eps))
     factor = f32(1 / y_scale)
     w = factor if weight is None else weight.numpy().ravel() * factor
@@ -232,7 +234,7 @@ def channel_norm(x, x_zero_point, scale, shift, weight, bias, y_scale, *output):
 
 
 def group_norm(x, x_scale, x_zero_point, groups, weight, bias, eps, *output):
-    values = centred(x, x_zero_point).reshape(x.shape[0], groups, -1)
+    values = centred(x, x_zero_point).reshape(x.shape[0], groups, math.prod(x.shape[1:]) // groups)
     each = x.shape[1] // groups
     scale, shift = (value.repeat(each, axis=1) for value in statistics(values, x_scale, eps))
     return channel_norm(x, x_zero_point, scale, shift, weight, bias, *output)

@@ -7,7 +7,6 @@ from test_ops_errors import (
     LINEAR_ERRORS,
     OPS,
     WEIGHT_ERRORS,
-    call,
     cases,
     channel_value_errors,
     check_error,
@@ -180,17 +179,3 @@ def test_error(name, changes, message):
 @pytest.mark.parametrize("name, changes, message", cases(VALUE_ERRORS))
 def test_error_in_values(name, changes, message):
     check_value_error(name, {**VALID[name], **changes}, message)
-
-
-@pytest.mark.parametrize("name", [name for name, args in VALID.items() if "x" in args])
-@pytest.mark.parametrize("arg", ["x", "weight", "weight_scale"])
-def test_one_tensor_on_another_device(name, arg):
-    with pytest.raises(RuntimeError, match=r"qnative::\w+: \w+ must be on meta, got cpu"):
-        call(name, {**VALID[name], arg: VALID[name][arg].to("meta")})
-
-
-@pytest.mark.parametrize("name", VALID)
-def test_sparse_tensors_are_refused(name):
-    arg = next(iter(VALID[name]))
-    with pytest.raises(RuntimeError, match=f"qnative::{name}.*Sparse"):
-        call(name, {**VALID[name], arg: VALID[name][arg].to_sparse()})

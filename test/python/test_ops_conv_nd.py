@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from ops_isas import OPS, sweep
 from ops_strategies import (
     activations,
     dtypes_8bit,
@@ -12,14 +13,10 @@ from ops_strategies import (
     generator,
     integers,
     qparams,
-    repeatable,
     seeds,
     strided,
 )
 
-import qnative  # noqa: F401
-
-OPS = torch.ops.qnative
 FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
@@ -55,7 +52,7 @@ def layout(x, draw):
     """x with some strides, channels last among them."""
     if draw(st.booleans()):
         return x.movedim(1, -1).contiguous().movedim(-1, 1)
-    return strided(x, draw(st.sampled_from([0, 2, 3])))
+    return strided(x, draw(st.sampled_from([0, 2, 3, 4, 5])))
 
 
 def numbers(draw, dims, least, most):
@@ -85,7 +82,7 @@ def draw_rest(draw):
 
 
 @pytest.mark.parametrize("dims", [1, 3])
-@repeatable
+@sweep("conv{dims}d")
 @given(st.data())
 def test_conv_equals_formula(dims, data):
     draw = data.draw
@@ -99,14 +96,14 @@ def test_conv_equals_formula(dims, data):
     for i in range(dims):
         assume(size[i] + sum(sides[2 * i : 2 * i + 2]) >= (kernel[i] - 1) * spread[i] + 1)
     x_dtype, rest = draw_rest(draw)
-    x = layout(integers((draw(st.integers(1, 2)), groups * channels, *size), x_dtype, g), draw)
+    x = layout(integers((draw(st.integers(0, 2)), groups * channels, *size), x_dtype, g), draw)
     w = integers((groups * outputs, channels, *kernel), torch.int8, g)
-    x = x[0] if draw(st.integers(0, 7)) == 0 else x
+    x = x[0] if len(x) and draw(st.integers(0, 7)) == 0 else x
     check(f"conv{dims}d", x, w, groups, (stride, padding, dilation), **rest)
 
 
 @pytest.mark.parametrize("dims", [1, 2, 3])
-@repeatable
+@sweep("conv_transpose{dims}d")
 @given(st.data())
 def test_conv_transpose_equals_formula(dims, data):
     draw = data.draw
@@ -122,9 +119,9 @@ def test_conv_transpose_equals_formula(dims, data):
         extent = (kernel[i] - 1) * dilation[i] + 1
         assume((size[i] - 1) * stride[i] + extent + more[i] - 2 * pads[i] >= 1)
     x_dtype, rest = draw_rest(draw)
-    x = layout(integers((draw(st.integers(1, 2)), groups * channels, *size), x_dtype, g), draw)
+    x = layout(integers((draw(st.integers(0, 2)), groups * channels, *size), x_dtype, g), draw)
     w = integers((groups * channels, outputs, *kernel), torch.int8, g)
-    x = x[0] if draw(st.integers(0, 7)) == 0 else x
+    x = x[0] if len(x) and draw(st.integers(0, 7)) == 0 else x
     check(f"conv_transpose{dims}d", x, w, groups, (stride, padding, more, dilation), **rest)
 
 
@@ -169,7 +166,35 @@ def test_padding_by_name_is_that_of_torch(dims, padding):
         x.double() - 9, w.double(), padding=padding, dilation=2, groups=2
     )
     # Powers of two: every number on the way is exact.
-    assert torch.equal(getattr(OPS, op)(*args).double(), exact / 4)
+    assert torch.equal(getattr(OPS, op).padding(*args).double(), exact / 4)
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+@sweep("conv{dims}d.padding")
+@given(st.data())
+def test_padding_by_name_is_padding_by_numbers(dims, data):
+    draw = data.draw
+    g = generator(draw(seeds))
+    groups, channels, outputs, kernel, size = draw_shapes(draw, dims)
+    name = draw(st.sampled_from(["same", "valid"]))
+    dilation = numbers(draw, dims, 1, 3)
+    stride = [1] if name == "same" else numbers(draw, dims, 1, 3)
+    spread = dilation * dims if len(dilation) == 1 else dilation
+    extents = [(k - 1) * s + 1 for k, s in zip(kernel, spread, strict=True)]
+    if name == "valid":
+        size = [max(pair) for pair in zip(size, extents, strict=True)]
+    x_dtype, rest = draw_rest(draw)
+    x = layout(integers((draw(st.integers(0, 2)), groups * channels, *size), x_dtype, g), draw)
+    w = integers((groups * outputs, channels, *kernel), torch.int8, g)
+    # An even window of "same" has its larger half of the padding at the end, as torch's.
+    sides = [side for e in extents for side in ((e - 1) // 2, e // 2)]
+    sides = sides if name == "same" else [0] * 2 * dims
+    packed, scale = getattr(OPS, f"conv{dims}d_pack")(w, groups), torch.rand(len(w), generator=g)
+    y_zero_point, y_dtype = rest["y_zero_point"], rest["y_dtype"]
+    output = (fitting_scale(w[0].numel(), rest["xq"][0], 0.5), y_zero_point, y_dtype, *rest["act"])
+    args = (x, *rest["xq"], packed, scale + 0.01, None, list(w.shape), stride)
+    y = getattr(OPS, f"conv{dims}d").padding(*args, name, dilation, groups, *output)
+    assert torch.equal(y, getattr(OPS, f"conv{dims}d")(*args, sides, dilation, groups, *output))
 
 
 @pytest.mark.parametrize(
@@ -191,7 +216,7 @@ def test_empty_batch(op):
 @pytest.mark.parametrize(
     "op", [f"conv{d}d" for d in (1, 3)] + [f"conv_transpose{d}d" for d in (1, 2, 3)]
 )
-@repeatable
+@sweep("{op}_pack", "{op}_unpack")
 @given(st.data())
 def test_unpack_is_the_inverse_of_pack(op, data):
     groups = data.draw(st.integers(1, 4))

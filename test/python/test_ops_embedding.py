@@ -6,13 +6,10 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from ops_strategies import generator, repeatable, seeds, strided
+from ops_isas import OPS, sweep
+from ops_strategies import generator, layouts, seeds, strided
 
-import qnative  # noqa: F401
-
-OPS = torch.ops.qnative
 MODES = ["sum", "mean", "max"]
-bits_of = st.sampled_from([8, 4])
 dims = st.one_of(st.integers(1, 20), st.sampled_from([31, 32, 33, 64, 100, 129]))
 index_dtypes = st.sampled_from([torch.int32, torch.int64])
 
@@ -58,15 +55,16 @@ def sequential(values, bags, mode):
     return torch.from_numpy(np.stack(rows)) if rows else torch.empty(0, values.shape[1])
 
 
-@repeatable
-@given(st.lists(st.integers(0, 4), max_size=3), dims, bits_of, index_dtypes, st.data())
-def test_embedding_is_the_formula(shape, dim, bits, dtype, data):
+@pytest.mark.parametrize("bits", [8, 4])
+@sweep("embedding_{bits}bit", "embedding_{bits}bit_unpack")
+@given(st.lists(st.integers(0, 4), max_size=3), dims, index_dtypes, st.data())
+def test_embedding_is_the_formula(bits, shape, dim, dtype, data):
     g = generator(data.draw(seeds))
     rows = data.draw(st.integers(1, 9))
     packed, values = make_table(rows, dim, bits, g)
     indices = torch.randint(0, rows, shape, generator=g).to(dtype)
-    indices = strided(indices, data.draw(st.sampled_from([0, 2, 3])))
-    packed = strided(packed, data.draw(st.sampled_from([0, 2, 3])))
+    indices = strided(indices, data.draw(layouts))
+    packed = strided(packed, data.draw(layouts))
     y = getattr(OPS, f"embedding_{bits}bit")(*table_args(packed, bits, dim), indices)
     assert torch.equal(y, values[indices.long()])
     assert y.is_contiguous()
@@ -84,9 +82,10 @@ def bag_cases(draw):
     return mode, rows, lengths, padding, weighted, draw(st.booleans())
 
 
-@repeatable
-@given(bag_cases(), dims, bits_of, index_dtypes, index_dtypes, seeds)
-def test_embedding_bag_is_the_formula(case, dim, bits, dtype, offset_dtype, seed):
+@pytest.mark.parametrize("bits", [8, 4])
+@sweep("embedding_bag_{bits}bit")
+@given(bag_cases(), dims, index_dtypes, index_dtypes, seeds)
+def test_embedding_bag_is_the_formula(bits, case, dim, dtype, offset_dtype, seed):
     mode, rows, lengths, padding, weighted, include_last = case
     g = generator(seed)
     packed, values = make_table(rows, dim, bits, g)
@@ -146,10 +145,11 @@ def test_entries_behind_the_last_offset_are_in_no_bag(bits):
     assert torch.equal(y, torch.stack([values[0] + values[1], values[2]]))
 
 
-@repeatable
-@given(st.integers(0, 6), dims, st.floats(1e-30, 1e30), st.floats(-3, 3), seeds)
-def test_pack_8bit_is_within_half_a_step(rows, dim, size, offset, seed):
+@sweep("embedding_8bit_pack")
+@given(st.integers(0, 6), dims, st.floats(1e-30, 1e30), st.floats(-3, 3), layouts, seeds)
+def test_pack_8bit_is_within_half_a_step(rows, dim, size, offset, layout, seed):
     x = (torch.randn(rows, dim, generator=generator(seed)) + offset) * size
+    x = strided(x, layout)
     packed = pack(x, 8)
     y = OPS.embedding_8bit_unpack(packed)
     assert packed.shape == (rows, dim + 8)
@@ -163,10 +163,11 @@ def test_pack_8bit_is_within_half_a_step(rows, dim, size, offset, seed):
     assert torch.equal(y.gather(1, lowest), x.gather(1, lowest))
 
 
-@repeatable
-@given(st.integers(1, 6), dims, st.floats(1e-30, 1e30), st.floats(-3, 3), seeds)
-def test_pack_4bit_is_no_worse_than_min_max(rows, dim, size, offset, seed):
+@sweep("embedding_4bit_pack")
+@given(st.integers(1, 6), dims, st.floats(1e-30, 1e30), st.floats(-3, 3), layouts, seeds)
+def test_pack_4bit_is_no_worse_than_min_max(rows, dim, size, offset, layout, seed):
     x = (torch.randn(rows, dim, generator=generator(seed)) + offset) * size
+    x = strided(x, layout)
     packed = pack(x, 4)
     y = OPS.embedding_4bit_unpack(packed, dim)
     assert packed.shape == (rows, (dim + 1) // 2 + 8)

@@ -144,10 +144,3 @@ def test_no_rows(name):
         args["padding_idx"] = None
     with pytest.raises(RuntimeError, match=r"indices must be in \[0, 0\), the rows, got 0"):
         call(name, args)
-
-
-@pytest.mark.parametrize("name", VALID)
-def test_sparse_tensors_are_refused(name):
-    args = {**VALID[name], "weight": VALID[name]["weight"].to_sparse()}
-    with pytest.raises(RuntimeError, match=f"qnative::{name}.*Sparse"):
-        call(name, args)

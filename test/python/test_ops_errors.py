@@ -445,32 +445,6 @@ def test_error_in_values(name, changes, message):
     check_value_error(name, {**VALID[name], **changes}, message)
 
 
-@pytest.mark.parametrize(
-    "name, arg",
-    [
-        (name, arg)
-        for name, args in VALID.items()
-        for arg, value in args.items()
-        if isinstance(value, torch.Tensor)
-    ],
-)
-def test_one_tensor_on_another_device(name, arg):
-    args = {**VALID[name], arg: VALID[name][arg].to("meta")}
-    if sum(isinstance(value, torch.Tensor) for value in args.values()) == 1:
-        return
-    with pytest.raises(RuntimeError, match=r"qnative::\w+: \w+ must be on meta, got cpu"):
-        call(name, args)
-
-
-@pytest.mark.parametrize("name", VALID)
-def test_sparse_tensors_are_refused(name):
-    args = dict(VALID[name])
-    arg = next(iter(args))
-    args[arg] = [t.to_sparse() for t in args[arg]] if name == "cat" else args[arg].to_sparse()
-    with pytest.raises(RuntimeError, match=f"qnative::{name}.*Sparse"):
-        call(name, args)
-
-
 def test_no_tensors_to_join():
     with pytest.raises(RuntimeError, match="qnative::cat"):
         OPS.cat([], [], [], 0, 0.1, 3, torch.uint8)

@@ -10,11 +10,9 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from ops_strategies import activations, generator, integers, repeatable, seeds, strided
+from ops_isas import OPS, sweep
+from ops_strategies import activations, generator, integers, layouts, seeds, strided
 
-import qnative  # noqa: F401
-
-OPS = torch.ops.qnative
 FUNCTIONS = {
     "gelu": F.gelu,
     "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
@@ -37,9 +35,9 @@ def expected_dynamic(x, w, w_scale, bias, name="none", args=()):
     return torch.from_numpy(y).reshape(*x.shape[:-1], len(w))
 
 
-@repeatable
+@sweep("linear_dynamic")
 @given(
-    st.lists(st.integers(1, 5), max_size=3),
+    st.lists(st.integers(0, 5), max_size=3),
     st.integers(1, 70),
     st.integers(1, 90),
     st.sampled_from([1e-38, 1e-20, 1e-3, 1.0, 1e4, 1e30]),
@@ -49,7 +47,7 @@ def test_dynamic_equals_formula(leading, n, k, magnitude, data):
     g = generator(data.draw(seeds))
     shift = data.draw(st.sampled_from([0.0, 3.0, -3.0]))
     x = (torch.randn(*leading, k, generator=g) + shift) * magnitude
-    x = strided(x, data.draw(st.integers(0, 3)))
+    x = strided(x, data.draw(layouts))
     w = integers((n, k), torch.int8, g)
     w_scale = torch.rand(n, generator=g) + 0.01
     bias = torch.randn(n, generator=g) if data.draw(st.booleans()) else None
@@ -109,22 +107,22 @@ def expected_fp16(x, w, bias):
     return torch.from_numpy(y).reshape(*x.shape[:-1], len(w)).to(x.dtype)
 
 
-@repeatable
+@pytest.mark.parametrize("op", ["linear_fp16", "linear_dynamic_fp16"])
+@sweep("{op}")
 @given(
-    st.lists(st.integers(1, 5), max_size=3),
+    st.lists(st.integers(0, 5), max_size=3),
     st.integers(1, 140),
     st.integers(1, 40),
-    st.sampled_from([torch.float16, torch.float32]),
     st.data(),
 )
-def test_fp16_equals_formula(leading, n, k, dtype, data):
+def test_fp16_equals_formula(op, leading, n, k, data):
     g = generator(data.draw(seeds))
-    x = strided(torch.randn(*leading, k, generator=g).to(dtype), data.draw(st.integers(0, 3)))
+    dtype = torch.float16 if op == "linear_fp16" else torch.float32
+    x = strided(torch.randn(*leading, k, generator=g).to(dtype), data.draw(layouts))
     w = torch.randn(n, k, generator=g) * data.draw(st.sampled_from([1e-6, 1.0]))
     bias = torch.randn(n, generator=g) if data.draw(st.booleans()) else None
-    op = OPS.linear_fp16 if dtype == torch.float16 else OPS.linear_dynamic_fp16
     activation = data.draw(activations)
-    y = op(x, OPS.linear_fp16_pack(w), bias, [n, k], *activation)
+    y = getattr(OPS, op)(x, OPS.linear_fp16_pack(w), bias, [n, k], *activation)
     assert y.dtype == dtype and y.is_contiguous()
     want = expected_fp16(x, w, bias)
     name, args = activation
@@ -140,11 +138,11 @@ def test_fp16_weights_saturate():
     assert torch.equal(OPS.linear_fp16_unpack(packed, [2, 2]), want)
 
 
-@repeatable
-@given(st.integers(1, 70), st.integers(1, 70), seeds)
-def test_fp16_unpack_is_the_inverse_of_pack(n, k, seed):
+@sweep("linear_fp16_pack", "linear_fp16_unpack")
+@given(st.integers(1, 70), st.integers(1, 70), layouts, seeds)
+def test_fp16_unpack_is_the_inverse_of_pack(n, k, layout, seed):
     w = torch.randn(n, k, generator=generator(seed)).half()
-    packed = OPS.linear_fp16_pack(strided(w, 3))
+    packed = OPS.linear_fp16_pack(strided(w, layout))
     assert packed.dtype == torch.float16 and packed.dim() == 1
     assert torch.equal(OPS.linear_fp16_unpack(packed, [n, k]), w)
 

@@ -5,21 +5,18 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from ops_isas import OPS, sweep
 from ops_strategies import (
     activations,
     dtypes_8bit,
     fitting_scale,
     generator,
     integers,
+    layouts,
     qparams,
-    repeatable,
     seeds,
     strided,
 )
-
-import qnative  # noqa: F401
-
-OPS = torch.ops.qnative
 
 
 def run_both(x, xq, w, w_scale, bias, yq, y_dtype, activation):
@@ -29,9 +26,9 @@ def run_both(x, xq, w, w_scale, bias, yq, y_dtype, activation):
     return y, reference.linear(x, *xq, w, w_scale, bias, *yq, y_dtype, *activation)
 
 
-@repeatable
+@sweep("linear")
 @given(
-    st.lists(st.integers(1, 5), max_size=3),
+    st.lists(st.integers(0, 5), max_size=3),
     st.integers(1, 90),
     st.integers(1, 90),
     st.data(),
@@ -41,7 +38,7 @@ def test_equals_formula(leading, n, k, data):
     x_dtype = data.draw(dtypes_8bit)
     y_dtype = data.draw(st.sampled_from([torch.uint8, torch.int8, torch.float32]))
     xq = data.draw(qparams(x_dtype))
-    x = strided(integers((*leading, k), x_dtype, g), data.draw(st.integers(0, 3)))
+    x = strided(integers((*leading, k), x_dtype, g), data.draw(layouts))
     w = integers((n, k), torch.int8, g)
     w_scale = torch.rand(n, generator=g) + 0.01
     bias = torch.randn(n, generator=g) * 10 * xq[0] if data.draw(st.booleans()) else None
@@ -77,11 +74,11 @@ def test_largest_sum_is_exact():
         assert torch.equal(y, expected)
 
 
-@repeatable
-@given(st.integers(1, 70), st.integers(1, 70), seeds)
-def test_unpack_is_the_inverse_of_pack(n, k, seed):
+@sweep("linear_pack", "linear_unpack")
+@given(st.integers(1, 70), st.integers(1, 70), layouts, seeds)
+def test_unpack_is_the_inverse_of_pack(n, k, layout, seed):
     w = integers((n, k), torch.int8, generator(seed))
-    packed = OPS.linear_pack(strided(w, 3))
+    packed = OPS.linear_pack(strided(w, layout))
     assert packed.dtype == torch.int8 and packed.dim() == 1
     assert torch.equal(packed, OPS.linear_pack(w))
     assert torch.equal(OPS.linear_unpack(packed, [n, k]), w)

@@ -1,33 +1,31 @@
 """matmul against the formula, bit by bit."""
 
+import numpy as np
 import ops_reference as reference
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from ops_isas import OPS, sweep
 from ops_strategies import (
     activations,
     dtypes_8bit,
     fitting_scale,
     generator,
     integers,
+    layouts,
     qparams,
-    repeatable,
     seeds,
     strided,
 )
 
-import qnative  # noqa: F401
-
-OPS = torch.ops.qnative
-
 
 def expected(a, aq, b, bq, y_scale, y_zero_point, y_dtype, activation="none", args=()):
     # float64 holds the integers exactly.
-    acc = torch.matmul(a.double() - aq[1], b.double() - bq[1]).numpy()
+    acc = np.asarray(torch.matmul(a.double() - aq[1], b.double() - bq[1]))
     clamp = tuple(args) if activation == "clamp" else reference.ACTIVATIONS[activation]
     if y_dtype == torch.float32:
-        real = torch.from_numpy(acc.astype("float32") * reference.f32(aq[0] * bq[0]))
+        real = torch.from_numpy(np.asarray(acc.astype("float32") * reference.f32(aq[0] * bq[0])))
         return real.clamp(*clamp)
     r = acc.astype("float32") * reference.f32(aq[0] * bq[0] / y_scale)
     return reference.requantize(r, y_zero_point, y_dtype, clamp, y_scale)
@@ -41,10 +39,12 @@ SHAPES = [
     ((), (4,)),
     ((4,), ()),
     ((2, 2), (2, 1)),
+    ((0,), (1,)),
+    ((), (2, 0)),
 ]
 
 
-@repeatable
+@sweep("matmul")
 @given(
     st.sampled_from(SHAPES),
     st.integers(1, 20),
@@ -59,8 +59,8 @@ def test_equals_formula(batches, m, n, k, data):
     a_is_vector, b_is_vector = data.draw(st.booleans()), data.draw(st.booleans())
     a_shape = (k,) if a_is_vector else (*batches[0], m, k)
     b_shape = (k,) if b_is_vector else (*batches[1], k, n)
-    a = strided(integers(a_shape, a_dtype, g), data.draw(st.integers(0, 3)))
-    b = strided(integers(b_shape, b_dtype, g), data.draw(st.integers(0, 3)))
+    a = strided(integers(a_shape, a_dtype, g), data.draw(layouts))
+    b = strided(integers(b_shape, b_dtype, g), data.draw(layouts))
     aq, bq = data.draw(qparams(a_dtype)), data.draw(qparams(b_dtype))
     y_zero_point = data.draw(qparams(y_dtype))[1] if y_dtype != torch.float32 else 0
     y_scale = fitting_scale(k + 1, aq[0], bq[0])

@@ -9,7 +9,6 @@ from test_ops_errors import (
     INPUT,
     NAN,
     OUTPUT,
-    call,
     cases,
     check_error,
     check_valid,
@@ -158,21 +157,3 @@ def test_error(name, changes, message):
 @pytest.mark.parametrize("name, changes, message", cases(VALUE_ERRORS))
 def test_error_in_values(name, changes, message):
     check_value_error(name, {**VALID[name], **changes}, message)
-
-
-@pytest.mark.parametrize(
-    "name, arg",
-    [
-        (name, arg)
-        for name, args in VALID.items()
-        for arg, value in args.items()
-        if isinstance(value, torch.Tensor)
-    ],
-)
-def test_tensors_elsewhere_and_sparse_ones_are_refused(name, arg):
-    with pytest.raises(RuntimeError, match=f"qnative::{name}.*Sparse"):
-        call(name, {**VALID[name], arg: VALID[name][arg].to_sparse()})
-    if name == "softmax":
-        return
-    with pytest.raises(RuntimeError, match=rf"qnative::{name}: \w+ must be on meta, got cpu"):
-        call(name, {**VALID[name], arg: VALID[name][arg].to("meta")})

@@ -75,7 +75,8 @@ def norm_args(x, *args, affine=True, output=OUTPUT):
 def running_args(x, *args, output=OUTPUT):
     c = x.shape[1]
     statistics = (normal(c), scales(c))
-    return (x, 0.1, 3, normal(c), None, *statistics, *args, 1e-5, *output)
+    bias = normal(c) if x.dim() == 4 else None
+    return (x, 0.1, 3, normal(c), bias, *statistics, *args, 1e-5, *output)
 
 
 def binary_args(a, b, y_dtype=torch.uint8):
@@ -270,12 +271,15 @@ CASES = {
     ],
     "gru.data": [(torch.randn(7, 4), STEPS, torch.zeros(2, 3, 6), *rnn_args("gru"))],
     "lstm_cell": [
-        (torch.randn(3, 4), None, torch.zeros(3, 6), *cell_args("lstm")),
+        (torch.randn(3, 4), torch.zeros(3, 6), torch.zeros(3, 6), *cell_args("lstm")),
         (torch.randn(4), None, None, *cell_args("lstm", half=True)),
     ],
     "gru_cell": [(torch.randn(3, 4), torch.zeros(3, 6), *cell_args("gru"))],
-    "rnn_tanh_cell": [(torch.randn(3, 4), None, *cell_args("rnn_tanh"))],
-    "rnn_relu_cell": [(torch.randn(3, 4), None, *cell_args("rnn_relu"))],
+    "rnn_tanh_cell": [(torch.randn(3, 4), torch.zeros(3, 6), *cell_args("rnn_tanh"))],
+    "rnn_relu_cell": [
+        (torch.randn(3, 4), None, *cell_args("rnn_relu")),
+        (torch.randn(4), torch.zeros(6), *cell_args("rnn_relu", half=True)),
+    ],
     "lookup": [
         (u8(2, 3, 4, 5), s8(256)),
         (channels_last(s8(2, 3, 4, 5)), u8(256)),

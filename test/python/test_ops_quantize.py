@@ -7,14 +7,12 @@ import torch
 import torch.ao.quantization.fx._decomposed  # registers quantized_decomposed
 from hypothesis import given
 from hypothesis import strategies as st
-from ops_strategies import dtypes_8bit, generator, integers, qparams, repeatable, seeds, strided
+from ops_isas import OPS, sweep
+from ops_strategies import dtypes_8bit, generator, integers, layouts, qparams, seeds, strided
 
-import qnative  # noqa: F401
-
-OPS = torch.ops.qnative
 DECOMPOSED = torch.ops.quantized_decomposed
 REALS = [torch.float32, torch.float16, torch.bfloat16, torch.float64]
-shapes = st.lists(st.integers(1, 9), max_size=4)
+shapes = st.lists(st.integers(0, 9), max_size=5)
 
 
 def reals(shape, scale, dtype, g):
@@ -24,8 +22,8 @@ def reals(shape, scale, dtype, g):
     return (x * scale).to(dtype)
 
 
-@repeatable
-@given(shapes, dtypes_8bit, st.sampled_from(REALS), st.integers(0, 3), st.data())
+@sweep("quantize_per_tensor")
+@given(shapes, dtypes_8bit, st.sampled_from(REALS), layouts, st.data())
 def test_quantize_per_tensor(shape, dtype, real, layout, data):
     q = data.draw(qparams(dtype))
     x = reals(shape, q[0], real, generator(data.draw(seeds)))
@@ -63,8 +61,8 @@ def test_quantize_of_what_is_not_a_number(dtype):
     assert torch.equal(by_channel[0], y)
 
 
-@repeatable
-@given(shapes, dtypes_8bit, st.integers(0, 3), st.data())
+@sweep("dequantize_per_tensor")
+@given(shapes, dtypes_8bit, layouts, st.data())
 def test_dequantize_per_tensor(shape, dtype, layout, data):
     q = data.draw(qparams(dtype))
     x = integers(shape, dtype, generator(data.draw(seeds)))
@@ -74,10 +72,8 @@ def test_dequantize_per_tensor(shape, dtype, layout, data):
     assert y.stride() == torch.neg(x).stride()
 
 
-@repeatable
-@given(
-    st.lists(st.integers(1, 9), min_size=1, max_size=4), dtypes_8bit, st.integers(0, 3), st.data()
-)
+@sweep("quantize_per_channel", "dequantize_per_channel")
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=5), dtypes_8bit, layouts, st.data())
 def test_per_channel(shape, dtype, layout, data):
     g = generator(data.draw(seeds))
     axis = data.draw(st.integers(-len(shape), len(shape) - 1))
@@ -100,7 +96,7 @@ def test_per_channel(shape, dtype, layout, data):
     assert torch.equal(unshifted, reference.dequantize(y, scales, 0))
 
 
-@repeatable
+@sweep("choose_qparams")
 @given(
     st.lists(st.integers(1, 9), max_size=3),
     dtypes_8bit,

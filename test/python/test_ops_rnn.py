@@ -8,10 +8,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from ops_isas import OPS, sweep
 from ops_rnn import Net
-from ops_strategies import generator, repeatable, seeds, strided
-
-OPS = torch.ops.qnative
+from ops_strategies import generator, layouts, seeds, strided
 
 
 def states(net, batch, g):
@@ -34,8 +33,8 @@ def check(outputs, wanted):
 
 
 @st.composite
-def nets(draw, g, cells=("lstm", "gru")):
-    cell, hidden = draw(st.sampled_from(cells)), draw(st.integers(1, 20))
+def nets(draw, g, cell):
+    hidden = draw(st.integers(1, 20))
     projects = cell == "lstm" and hidden > 1 and draw(st.booleans())
     net = Net(
         cell,
@@ -48,11 +47,12 @@ def nets(draw, g, cells=("lstm", "gru")):
     return net.fill(g, half=draw(st.booleans()), bias=draw(st.booleans()))
 
 
-@repeatable
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@sweep("{cell}")
 @given(seeds, st.integers(1, 3), st.integers(0, 4), st.data())
-def test_sequence_equals_formula(seed, steps, batch, data):
+def test_sequence_equals_formula(cell, seed, steps, batch, data):
     g = generator(seed)
-    net = data.draw(nets(g))
+    net = data.draw(nets(g, cell))
     form = data.draw(st.sampled_from(["[T, B]", "[B, T]", "[T]"]))
     batch = 1 if form == "[T]" else batch
     x = torch.randn(steps, batch, net.input_size, generator=g)
@@ -70,16 +70,17 @@ def test_sequence_equals_formula(seed, steps, batch, data):
         x, y, last = x[:, 0], y[:, 0], [state[:, 0] for state in last]
     elif form == "[B, T]":
         x, y = x.transpose(0, 1), y.transpose(0, 1)
-    x = strided(x, data.draw(st.integers(0, 3)))
+    x = strided(x, data.draw(layouts))
     op = getattr(OPS, net.cell)
     check(op(x, *given_states, *net.packed(), *net.sizes(), form == "[B, T]"), [y, *last])
 
 
-@repeatable
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@sweep("{cell}.data")
 @given(seeds, st.lists(st.integers(1, 4), min_size=1, max_size=4), st.data())
-def test_packed_sequence_equals_formula(seed, batch_sizes, data):
+def test_packed_sequence_equals_formula(cell, seed, batch_sizes, data):
     g = generator(seed)
-    net = data.draw(nets(g))
+    net = data.draw(nets(g, cell))
     batch_sizes = sorted(batch_sizes, reverse=True)
     rows = torch.randn(sum(batch_sizes), net.input_size, generator=g)
     h0, c0 = states(net, batch_sizes[0], g)
@@ -87,14 +88,15 @@ def test_packed_sequence_equals_formula(seed, batch_sizes, data):
     op = getattr(OPS, net.cell).data
     arguments = (*given_states, *net.packed(), *net.sizes())
     before = [state.clone() for state in given_states]
-    y = op(strided(rows, data.draw(st.integers(0, 3))), torch.tensor(batch_sizes), *arguments)
+    y = op(strided(rows, data.draw(layouts)), torch.tensor(batch_sizes), *arguments)
     check(y, expected(net, rows, batch_sizes, h0, c0))
     check(given_states, before)
 
 
-@repeatable
-@given(seeds, st.sampled_from(list(ops_rnn.GATES)), st.integers(0, 4), st.data())
-def test_cell_equals_formula(seed, cell, batch, data):
+@pytest.mark.parametrize("cell", list(ops_rnn.GATES))
+@sweep("{cell}_cell")
+@given(seeds, st.integers(0, 4), st.data())
+def test_cell_equals_formula(cell, seed, batch, data):
     g = generator(seed)
     net = Net(cell, data.draw(st.integers(1, 12)), data.draw(st.integers(1, 40)))
     net.fill(g, half=data.draw(st.booleans()), bias=data.draw(st.booleans()))
@@ -108,6 +110,7 @@ def test_cell_equals_formula(seed, cell, batch, data):
     given_states = [h0[0], c0[0]][:count] if has_states else [None] * count
     if is_row:
         x, given_states = x[0], [s if s is None else s[0] for s in given_states]
+    x = strided(x, data.draw(layouts))
     y = getattr(OPS, f"{cell}_cell")(x, *given_states, *net.packed(), net.input_size, net.hidden)
     check(y if cell == "lstm" else [y], wanted)
 

@@ -8,7 +8,6 @@ from test_ops_errors import (
     INF,
     NAN,
     OPS,
-    call,
     cases,
     check_error,
     check_valid,
@@ -253,25 +252,6 @@ def test_float16_weights_have_no_scales(name):
     args = VALID[name]
     halves = [weight.half() for weight in args["weights"]]
     check_error(name, {**args, "weights": halves}, r"weight_scales must have 0 tensors, got \d+")
-
-
-@pytest.mark.parametrize("name", VALID)
-def test_one_tensor_on_another_device_or_without_strides(name):
-    args = VALID[name]
-    op = name.partition(".")[0]
-    for key, value in args.items():
-        if isinstance(value, torch.Tensor):
-            others = [value.to("meta"), value.to_sparse()]
-        elif isinstance(value, list):
-            last = value[-1]
-            others = [[*value[:-1], other] for other in (last.to("meta"), last.to_sparse())]
-        else:
-            continue
-        message = rf"qnative::{op}: \w+(\[\d+\])? must be on meta, got cpu"
-        with pytest.raises(RuntimeError, match=message):
-            call(name, {**args, key: others[0]})
-        with pytest.raises(RuntimeError, match=f"qnative::{op}.*Sparse"):
-            call(name, {**args, key: others[1]})
 
 
 def test_more_inputs_than_int32_sums_hold():
