@@ -89,6 +89,7 @@ struct Problem {
     multiplier = random.vector<float>(padded, 0.1F * scale, scale);
     bias.resize(padded);
     for (float& b : bias) b = static_cast<float>(random.uniform(-10000, 10000)) / 256;
+    requantize.zero_point = seed % 2 == 0 ? 0 : 100;
   }
 
   void pack_weight() {
@@ -128,7 +129,14 @@ struct Problem {
             .float_output = false,
             .requantize = requantize,
             .float_lo = float_lo,
-            .float_hi = float_hi};
+            .float_hi = float_hi,
+            .small = small};
+  }
+
+  bool is_small() const {
+    return std::ranges::all_of(multiplier,
+                               [](float m) { return std::abs(m) <= kSmallMultiplier; }) &&
+           std::ranges::all_of(bias, [](float b) { return std::abs(b) <= kSmallBias; });
   }
 
   Shape shape;
@@ -137,8 +145,9 @@ struct Problem {
   std::vector<int32_t> start;
   std::vector<float> multiplier, bias;
   uint8_t pad_value = 113, x_flip = 0;
-  Requantize requantize = {.zero_point = 100, .lo = 0, .hi = 255, .flip = 0};
+  Requantize requantize = {.zero_point = 0, .lo = 0, .hi = 255, .flip = 0};
   float float_lo = -kInf, float_hi = kInf;
+  bool small = false;
 };
 
 template <class T>
@@ -158,7 +167,8 @@ std::vector<T> scalar_output(const Problem& p) {
   return y;
 }
 
-// Every row of the table gives the bits of scalar, with x against an unreadable page.
+// Every row of the table gives the bits of scalar, with x against an unreadable page, told or not
+// that multipliers and biases are small.
 template <class T>
 void expect_equal(Problem p) {
   SCOPED_TRACE(to_string(p.shape));
@@ -167,6 +177,7 @@ void expect_equal(Problem p) {
   using Side = PageGuarded<uint8_t>::Side;
   for (const Kernel<Fn>& kernel : test::runnable(kernels())) {
     for (Side side : {Side::kBefore, Side::kAfter}) {
+      p.small = side == Side::kAfter && p.is_small();
       const PageGuarded<uint8_t> x(p.x, side);
       Guarded<T> y(p.shape.y_size(), side == Side::kAfter ? 1 : 0);
       // As scalar_output(), where gaps stay as they are.
@@ -264,7 +275,9 @@ TEST(Dwconv, ScalarIsTheFormula) {
 }
 
 TEST(Dwconv, EveryShape) {
-  for (const Shape& shape : many_shapes(21)) expect_equal<uint8_t>(Problem(shape, 4));
+  for (int64_t channels : {21, 75}) {
+    for (const Shape& shape : many_shapes(channels)) expect_equal<uint8_t>(Problem(shape, 4));
+  }
 }
 
 TEST(Dwconv, StridesAndDilationsThatDifferByAxis) {
@@ -294,7 +307,7 @@ TEST(Dwconv, EveryNumberOfChannels) {
 }
 
 TEST(Dwconv, FloatOutput) {
-  for (int64_t channels : {1, 8, 13, 16, 27}) {
+  for (int64_t channels : {1, 8, 13, 16, 27, 64, 115}) {
     for (int64_t kernel : {3, 4, 5}) {
       for (int64_t stride : {1, 2}) {
         Problem p(square(channels, 9, kernel, stride), channels);
@@ -335,7 +348,7 @@ TEST(Dwconv, ManyStripsAndGroups) {
 TEST(Dwconv, RowsInPieces) {
   for (int64_t kernel : {3, 4, 5}) {
     for (int64_t stride : {1, 2}) {
-      Problem p(square(35, 15, kernel, stride), 14);
+      Problem p(square(stride == 2 ? 68 : 35, 15, kernel, stride), 14);
       p.pack_weight();
       const std::vector<uint8_t> expected = scalar_output<uint8_t>(p);
       const int64_t rows = p.shape.out_h(), row_size = p.shape.out_w() * p.shape.channels;
@@ -364,11 +377,13 @@ TEST(Dwconv, ZeroPointsFlipsAndClamps) {
   for (const Requantize& requantize : kRequantizes) {
     for (int kernel : {3, 5, 7}) {
       for (uint8_t pad_value : {0, 255}) {
-        Problem p(square(20, 6, kernel, kernel == 5 ? 2 : 1), pad_value);
-        p.requantize = requantize;
-        p.pad_value = pad_value;
-        p.x_flip = requantize.flip;
-        expect_equal<uint8_t>(p);
+        for (int64_t channels : {20, 90}) {
+          Problem p(square(channels, 6, kernel, channels == 90 || kernel == 5 ? 2 : 1), pad_value);
+          p.requantize = requantize;
+          p.pad_value = pad_value;
+          p.x_flip = requantize.flip;
+          expect_equal<uint8_t>(p);
+        }
       }
     }
   }
@@ -380,7 +395,7 @@ TEST(Dwconv, ExtremeOperands) {
     for (int64_t stride : {1, 2}) {
       for (int x : {0, 255}) {
         for (int weight : {-128, 127}) {
-          Problem p(square(18, 8, kernel, stride), 15);
+          Problem p(square(66, 8, kernel, stride), 15);
           std::fill(p.x.begin(), p.x.end(), static_cast<uint8_t>(x));
           std::fill(p.weight.begin(), p.weight.end(), static_cast<int8_t>(weight));
           std::fill(p.start.begin(), p.start.end(), 0);
@@ -402,8 +417,9 @@ TEST(Dwconv, ValuesBeyondInt32AndNaN) {
                                  std::numeric_limits<int32_t>::max(), 1 << 24, -1};
   for (int64_t kernel : {3, 5, 6}) {
     for (int32_t start : kStarts) {
-      Problem p(square(std::size(kMultipliers), 4, kernel, 1), 16);
-      std::copy(std::begin(kMultipliers), std::end(kMultipliers), p.multiplier.begin());
+      const int64_t channels = kernel == 5 ? 9 : 36;
+      Problem p(square(channels, 4, kernel, kernel == 3 ? 2 : 1), 16);
+      for (int64_t c = 0; c < channels; ++c) p.multiplier[c] = kMultipliers[c % 9];
       std::fill(p.start.begin(), p.start.end(), start);
       expect_equal<uint8_t>(p);
       expect_equal<float>(p);
@@ -447,7 +463,9 @@ std::vector<Shape> volumes(int64_t channels) {
 
 TEST(Dwconv, SlicesOfAVolume) {
   for (const Shape& shape : volumes(3)) expect_formula(Problem(shape, 20));
-  for (const Shape& shape : volumes(21)) expect_equal<uint8_t>(Problem(shape, 21));
+  for (int64_t channels : {21, 70}) {
+    for (const Shape& shape : volumes(channels)) expect_equal<uint8_t>(Problem(shape, 21));
+  }
 }
 
 TEST(Dwconv, GapsInYAndRowsLeftOutOfX) {
@@ -461,6 +479,8 @@ TEST(Dwconv, GapsInYAndRowsLeftOutOfX) {
       shape.pad_top = -2;
       shape.pad_left = -3;
       expect_equal<uint8_t>(Problem(shape, 24));
+      shape.channels = 83;
+      expect_equal<uint8_t>(Problem(shape, 26));
       shape.channels = shape.y_gap = 3;
       expect_formula(Problem(shape, 25));
     }

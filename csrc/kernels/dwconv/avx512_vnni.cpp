@@ -1,6 +1,7 @@
 #include "body.h"
 #include "simd/intrinsics_avx512.h"
 #include "simd/unroll.h"
+#include "strided_avx512.h"
 
 // A bundle is four rows, and vpdpbusd multiplies four taps of sixteen channels.
 namespace qnative::dwconv {
@@ -36,7 +37,10 @@ class Avx512Vnni {
         flip_(_mm512_set1_epi8(static_cast<char>(a.requantize.flip))),
         float_lo_(_mm512_set1_ps(a.float_lo)),
         float_hi_(_mm512_set1_ps(a.float_hi)),
+        saturates_(a.small && a.requantize.zero_point == 0 && a.requantize.lo == 0 &&
+                   a.requantize.hi == 255 && a.requantize.flip == 0),
         y_(a.y),
+        y_pixel_(a.y_pixel),
         float_output_(a.float_output) {}
 
   // Rows of kColumns outputs of `channels` channels. acc[0] goes to element `at` of y, the outputs
@@ -44,6 +48,13 @@ class Avx512Vnni {
   template <int kColumns, int kCount>
   void output(const uint8_t* constants, int64_t channels, const Vector (&acc)[kCount], int64_t at,
               int64_t right, int64_t below) const;
+
+  // Neighbouring outputs of the channels in the mask of a group of 64, whose constants are kParts64
+  // registers each of multiplier and bias.
+  template <int kColumns>
+  void output64(const uint8_t* constants, __mmask64 channels,
+                const Vector (&acc)[kColumns][kParts64], int64_t at) const;
+  int64_t y_pixel() const { return y_pixel_; }
 
  private:
   // From 16 channels of each of four rows to four rows of each channel.
@@ -57,18 +68,26 @@ class Avx512Vnni {
     if (kh < 0 || kh >= kernel_rows(a)) return _mm512_setzero_si512();
     return _mm512_loadu_si512(packed + (kh * ceil_div(a.kernel_w, 4) + i) * kCell);
   }
+  [[gnu::always_inline]] static __m512 real(Vector acc, const uint8_t* multiplier,
+                                            const uint8_t* bias) {
+    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc), _mm512_load_ps(multiplier),
+                           _mm512_load_ps(bias));
+  }
   [[gnu::always_inline]] static __m512 real(Vector acc, const uint8_t* constants) {
-    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc), _mm512_load_ps(constants + sizeof(Vector)),
-                           _mm512_load_ps(constants + 2 * sizeof(Vector)));
+    return real(acc, constants + sizeof(Vector), constants + 2 * sizeof(Vector));
   }
   template <int kCount>
-  Vector requantized(const uint8_t* constants, const Vector* acc) const;
+  Vector requantized(const __m512 (&r)[kCount]) const;
   void store_float(float* to, __m512 r, int64_t count) const;
+  void store_float64(float* to, __mmask64 channels, __m512 r0, __m512 r1, __m512 r2,
+                     __m512 r3) const;
 
   __m512 hi_;
   __m512i zero_point_, lo_, flip_;
   __m512 float_lo_, float_hi_;
+  bool saturates_;
   void* y_;
+  int64_t y_pixel_;
   bool float_output_;
 };
 
@@ -152,25 +171,27 @@ void Avx512Vnni::interleave_units(const Source (&rows)[kHeight], uint8_t flip, u
   }
 }
 
-// kCount outputs of 16 bytes, 1, 2 or 4. Saturation does the lower clamp: what is below -32768 (and
-// INT_MIN, which cvtps gives below int32) ends as 0 after the zero point is added.
+// kCount outputs of 16 bytes, 1, 2 or 4: lane i has 4 bytes of lane i of each, in turn. Saturation
+// does the lower clamp: what is below -32768 (and INT_MIN, which cvtps gives below int32) ends as 0
+// after the zero point is added.
 template <int kCount>
-[[gnu::always_inline]] inline __m512i Avx512Vnni::requantized(const uint8_t* constants,
-                                                              const Vector* acc) const {
+[[gnu::always_inline]] inline __m512i Avx512Vnni::requantized(const __m512 (&r)[kCount]) const {
   Vector v[kCount];
+  if (saturates_) {
+    unroll<kCount>([&](auto i) __attribute__((always_inline)) { v[i] = _mm512_cvtps_epi32(r[i]); });
+    const Vector front = _mm512_packs_epi32(v[0], v[1 % kCount]);
+    const Vector back = kCount <= 2 ? front : _mm512_packs_epi32(v[2 % kCount], v[3 % kCount]);
+    return _mm512_packus_epi16(front, back);
+  }
   unroll<kCount>([&](auto i) __attribute__((always_inline)) {
-    v[i] = _mm512_cvtps_epi32(_mm512_min_ps(real(acc[i], constants), hi_));
+    v[i] = _mm512_cvtps_epi32(_mm512_min_ps(r[i], hi_));
   });
   const Vector front = _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1 % kCount]), zero_point_);
   const Vector back =
       kCount <= 2
           ? front
           : _mm512_adds_epi16(_mm512_packs_epi32(v[2 % kCount], v[3 % kCount]), zero_point_);
-  const Vector bytes = _mm512_max_epu8(_mm512_packus_epi16(front, back), lo_);
-  // Lane i has channels 4 * i to 4 * i + 3 of the four outputs.
-  return _mm512_permutexvar_epi32(
-      _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15),
-      _mm512_xor_si512(bytes, flip_));
+  return _mm512_xor_si512(_mm512_max_epu8(_mm512_packus_epi16(front, back), lo_), flip_);
 }
 
 [[gnu::always_inline]] inline void Avx512Vnni::store_float(float* to, __m512 r,
@@ -202,7 +223,13 @@ template <int kColumns, int kCount>
   // Opaque, or g++ 12 keeps a pointer for each output, most of them in memory.
   asm("" : "+r"(y));
   unroll<kCount / kGroup>([&](auto group) __attribute__((always_inline)) {
-    const Vector bytes = requantized<kGroup>(constants, acc + group * kGroup);
+    __m512 r[kGroup];
+    unroll<kGroup>([&](auto i) __attribute__((always_inline)) {
+      r[i] = real(acc[group * kGroup + i], constants);
+    });
+    // Lane i with the 16 channels of output i.
+    const Vector bytes = _mm512_permutexvar_epi32(
+        _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), requantized(r));
     unroll<kGroup>([&](auto i) __attribute__((always_inline)) {
       uint8_t* to = y + place(group * kGroup + i);
       const __m128i one = _mm512_extracti32x4_epi32(bytes, i);
@@ -215,10 +242,51 @@ template <int kColumns, int kCount>
   });
 }
 
+template <int kColumns>
+[[gnu::always_inline]] inline void Avx512Vnni::output64(const uint8_t* constants,
+                                                        __mmask64 channels,
+                                                        const Vector (&acc)[kColumns][kParts64],
+                                                        int64_t at) const {
+  __m512 r[kColumns][kParts64];
+  unroll<kParts64>([&](auto part) __attribute__((always_inline)) {
+    unroll<kColumns>([&](auto j) __attribute__((always_inline)) {
+      r[j][part] =
+          real(acc[j][part], constants + part * kCell, constants + (kParts64 + part) * kCell);
+    });
+  });
+  unroll<kColumns>([&](auto j) __attribute__((always_inline)) {
+    if (float_output_) {
+      store_float64(static_cast<float*>(y_) + at + j * y_pixel_, channels, r[j][0], r[j][1],
+                    r[j][2], r[j][3]);
+    } else {
+      _mm512_mask_storeu_epi8(static_cast<uint8_t*>(y_) + at + j * y_pixel_, channels,
+                              requantized(r[j]));
+    }
+  });
+}
+
+// The registers are not an array here: its address would keep all sums in memory.
+[[gnu::noinline]] void Avx512Vnni::store_float64(float* to, __mmask64 channels, __m512 r0,
+                                                 __m512 r1, __m512 r2, __m512 r3) const {
+  const __m512i first = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 0, 1, 2, 3, 16, 17, 18, 19);
+  for (int lane = 0; lane < 4; ++lane) {
+    const __m512i from = _mm512_add_epi32(first, _mm512_set1_epi32(4 * lane));
+    const __m512 front = _mm512_permutex2var_ps(r0, from, r1);
+    const __m512 back = _mm512_permutex2var_ps(r2, from, r3);
+    const __m512 ordered = _mm512_mask_blend_ps(0xff00, front, back);
+    _mm512_mask_storeu_ps(to + lane * kUnit, static_cast<__mmask16>(channels >> (lane * kUnit)),
+                          _mm512_min_ps(float_hi_, _mm512_max_ps(float_lo_, ordered)));
+  }
+}
+
 }  // namespace
 
 Fn avx512_vnni;
 void avx512_vnni(const Args& args, int64_t row_begin, int64_t row_end, std::byte* scratch) {
+  if (is_strided(args)) {
+    run_strided(Avx512Vnni(args), args, row_begin, row_end, reinterpret_cast<uint8_t*>(scratch));
+    return;
+  }
   run<Avx512Vnni>(args, row_begin, row_end, scratch);
 }
 

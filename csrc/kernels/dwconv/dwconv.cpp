@@ -20,7 +20,8 @@ std::span<const Kernel<Fn>> kernels() {
 }
 
 int64_t scratch_size(const Args& args) {
-  return larger(total_size(make_plan(args, 2)), total_size(make_plan(args, 4)));
+  return larger(strided_size(args),
+                larger(total_size(make_plan(args, 2)), total_size(make_plan(args, 4))));
 }
 
 }  // namespace qnative::dwconv

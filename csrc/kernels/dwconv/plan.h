@@ -41,6 +41,19 @@ constexpr int64_t fixed_slots(int64_t kernel, int64_t stride, int64_t height) {
   return (fixed_bundles(kernel, stride, height) - 1) * (height / 2) + stride;
 }
 
+// Fixed kernels that AVX-512 computes without bundles in memory, 64 channels at a time (see
+// strided_avx512.h): a group must be more than half full to pay.
+constexpr int64_t kGroupChannels = 64;
+constexpr int64_t kStridedWeight = 24 * kCell;  // bytes of scratch for a group
+
+inline bool is_strided(const Args& a) {
+  return is_fixed(a) && a.kernel_h == 3 && a.stride_h == 2 && a.channels > kGroupChannels / 2;
+}
+
+inline int64_t strided_size(const Args& a) {
+  return is_strided(a) ? ceil_div(a.channels, kGroupChannels) * kStridedWeight : 0;
+}
+
 struct Plan {
   int64_t height;   // rows of a bundle
   int64_t bundles;  // read by an output row

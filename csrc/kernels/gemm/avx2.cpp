@@ -160,7 +160,7 @@ void add_outliers(const Args& args, __m256i* acc, int64_t rows, int64_t m, int64
 // through the stack, and twelve unrolled copies would be most of the code.
 [[gnu::noinline]] void store_float(const Args& args, __m256i* acc, int64_t rows, int64_t m,
                                    int64_t n, int64_t columns) {
-  if (args.outlier_count != nullptr) add_outliers(args, acc, rows, m, n);
+  if (has_outliers(args, m, rows)) add_outliers(args, acc, rows, m, n);
   const __m256 lo = _mm256_set1_ps(args.float_lo);
   const __m256 hi = _mm256_set1_ps(args.float_hi);
   for (int64_t i = 0; i < rows; ++i) {

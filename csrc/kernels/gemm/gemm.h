@@ -59,6 +59,7 @@ struct Args {
   const int32_t* outlier_count = nullptr;               // [m] or null: 0; for float output
   const Outlier* outliers = nullptr;                    // [m][outlier_stride]
   int64_t outlier_stride = 0;
+  bool small = false;  // every multiplier and bias is, as requantize.h has it
 };
 
 // Computes rows [m_begin, m_end) and columns [n_begin, min(n_end, n)); n_begin is a multiple of 16.

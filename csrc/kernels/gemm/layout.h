@@ -25,6 +25,12 @@ inline const uint8_t* x_row(const Args& args, int64_t i) {
   return args.x + (args.row_offset != nullptr ? args.row_offset[i] : i * args.x_stride);
 }
 
+inline bool has_outliers(const Args& args, int64_t m, int64_t rows) {
+  if (args.outlier_count == nullptr) return false;
+  int32_t count = 0;
+  for (int64_t i = 0; i < rows; ++i) count += args.outlier_count[m + i];
+  return count > 0;
+}
 inline const Outlier* outliers_of(const Args& args, int64_t i) {
   return args.outliers + i * args.outlier_stride;
 }
