@@ -280,6 +280,10 @@ class ImplicitGemm {
       args.y = y + g * args.n * element_bytes();
       if (args.row_factor != nullptr) args.row_factor += first_pixel;
       if (args.row_multiplier != nullptr) args.row_multiplier += first_pixel;
+      if (args.outlier_count != nullptr) {
+        args.outlier_count += first_pixel;
+        args.outliers += first_pixel * args.outlier_stride;
+      }
       run_gemm(args, 0, piece.rows * w_.out_w, has_groups ? 0 : channels.begin,
                has_groups ? args.n : channels.end, buffers.kernel);
     }

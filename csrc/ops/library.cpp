@@ -42,7 +42,8 @@ TORCH_LIBRARY(qnative, m) {
   // "tanh" or "hardswish"
   m.def(
       "linear_dynamic(Tensor x, Tensor weight, Tensor weight_scale, Tensor? bias, SymInt[] "
-      "weight_shape, str activation=\"none\", float[] activation_args=[]) -> Tensor",
+      "weight_shape, str activation=\"none\", float[] activation_args=[], int[] repeated=[]) -> "
+      "Tensor",
       tags);
   m.def(
       "linear_dynamic_fp16(Tensor x, Tensor weight, Tensor? bias, SymInt[] weight_shape, str "

@@ -22,10 +22,20 @@ constexpr int64_t kBlock = 4 * 1024 * 1024;  // bytes of quantized rows at a tim
 template <class Int>
 auto check(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& weight_scale,
            const std::optional<at::Tensor>& bias, const WeightLayout& layout,
-           at::DeviceType device) {
+           at::IntArrayRef repeated, at::DeviceType device) {
   check_tensor(kOp, "x", x, device);
   check_dtype(kOp, "x", x, at::kFloat);
-  return check_linear_operands<Int>(kOp, x, weight, weight_scale, bias, layout, device);
+  const int64_t k = layout.segment_size - static_cast<int64_t>(repeated.size());
+  TORCH_CHECK(k >= 1, "qnative::", kOp, ": weight_shape has ", layout.segment_size,
+              " columns, repeated must be fewer, got ", repeated.size());
+  for (const int64_t source : repeated) {
+    TORCH_CHECK(source >= 0 && source < k, "qnative::", kOp, ": repeated must be in [0, ", k,
+                "), got ", source);
+  }
+  auto y_sizes = linear_sizes<Int>(kOp, x, layout.n, k);
+  check_packed(kOp, weight, layout, device);
+  check_channels(kOp, weight_scale, bias, Int(layout.n), device);
+  return y_sizes;
 }
 
 Output make_float_output(std::string_view activation, at::ArrayRef<double> activation_args) {
@@ -39,9 +49,10 @@ at::Tensor linear_dynamic_meta(const at::Tensor& x, const at::Tensor& weight,
                                const at::Tensor& weight_scale,
                                const std::optional<at::Tensor>& bias,
                                c10::SymIntArrayRef weight_shape, std::string_view activation,
-                               at::ArrayRef<double> activation_args) {
+                               at::ArrayRef<double> activation_args, at::IntArrayRef repeated) {
   const WeightLayout layout = linear_layout(kOp, concrete(weight_shape));
-  const auto y_sizes = check<c10::SymInt>(x, weight, weight_scale, bias, layout, at::kMeta);
+  const auto y_sizes =
+      check<c10::SymInt>(x, weight, weight_scale, bias, layout, repeated, at::kMeta);
   make_float_output(activation, activation_args);
   return at::empty_symint(y_sizes, x.options());
 }
@@ -51,16 +62,16 @@ at::Tensor linear_dynamic_meta(const at::Tensor& x, const at::Tensor& weight,
 at::Tensor linear_dynamic(const at::Tensor& x, const at::Tensor& weight,
                           const at::Tensor& weight_scale, const std::optional<at::Tensor>& bias,
                           at::IntArrayRef weight_shape, std::string_view activation,
-                          at::ArrayRef<double> activation_args) {
+                          at::ArrayRef<double> activation_args, at::IntArrayRef repeated) {
   const at::AutoDispatchBelowADInplaceOrView guard;
   const WeightLayout layout = linear_layout(kOp, weight_shape);
-  const auto y_sizes = check<int64_t>(x, weight, weight_scale, bias, layout, at::kCPU);
+  const auto y_sizes = check<int64_t>(x, weight, weight_scale, bias, layout, repeated, at::kCPU);
   const Output output = make_float_output(activation, activation_args);
-  const int64_t k = layout.segment_size, stride = quantized_stride(k), n = layout.padded_n();
-  const int64_t m = x.numel() / k, block = std::min(m, std::max<int64_t>(kBlock / stride, 1));
+  const auto repeats = static_cast<int64_t>(repeated.size());
+  const int64_t k = layout.segment_size - repeats, n = layout.padded_n(), m = x.numel() / k;
+  const int64_t block = std::min(m, std::max<int64_t>(kBlock / layout.segment_size, 1));
   Scratch scratch(ChannelParams::bytes(layout) + Scratch::bytes<int32_t>(n) +
-                  Scratch::bytes<uint8_t>(block * stride) + Scratch::bytes<float>(block) +
-                  Scratch::bytes<int32_t>(block));
+                  QuantizedRows::scratch_bytes(block, k, repeats));
   // With the zero point -1 the sums of the columns, which the zero points of the rows multiply.
   const ChannelParams params =
       make_channel_params(kOp, 1, -1, weight, layout, weight_scale, bias, output, scratch);
@@ -68,27 +79,27 @@ at::Tensor linear_dynamic(const at::Tensor& x, const at::Tensor& weight,
   if (y.numel() == 0) return y;
   auto* const start = scratch.take<int32_t>(n);
   std::fill_n(start, n, 0);
-  const QuantizedRows rows = {.q = scratch.take<uint8_t>(block * stride),
-                              .stride = stride,
-                              .scale = scratch.take<float>(block),
-                              .zero_point = scratch.take<int32_t>(block)};
+  const QuantizedRows rows(block, k, repeated, scratch);
   const auto dense = x.expect_contiguous();
   const float* const data = dense->const_data_ptr<float>();
   gemm::Args product = make_product(weight, layout, params, output, y);
   product.start = start;
   product.column_factor = params.start;
-  product.row_factor = rows.zero_point;
-  product.row_multiplier = rows.scale;
+  rows.describe(product);
   auto* const y_data = y.mutable_data_ptr<float>();
   for (int64_t begin = 0; begin < m; begin += block) {
     const int64_t count = std::min(block, m - begin);
     run_parts(count, k, kGrain, [&](int64_t first, int64_t last) {
-      for (int64_t i = first; i < last; ++i) quantize_row(data + (begin + i) * k, k, i, rows);
+      for (int64_t i = first; i < last; ++i) rows.quantize(data + (begin + i) * k, k, i);
     });
     product.y = y_data + begin * layout.n;
-    run_rows(
-        {.data = rows.q, .m = count, .k = stride, .row_stride = stride, .k_stride = 1, .flip = 0},
-        product);
+    run_rows({.data = rows.q,
+              .m = count,
+              .k = rows.stride,
+              .row_stride = rows.stride,
+              .k_stride = 1,
+              .flip = 0},
+             product);
   }
   return y;
 }

@@ -1,22 +1,45 @@
 #pragma once
 
+#include <ATen/core/ATen_fwd.h>
+#include <c10/util/ArrayRef.h>
+
 #include <cstdint>
 
+#include "gemm/gemm.h"
+#include "scratch.h"
+
 // Rows of float32 as uint8, each with a scale and a zero point of its own, as gemm kernels take
-// them.
+// them. The few values of a row that stand far above the others do not set the scale: what they are
+// beyond a byte goes into the sums by itself.
 namespace qnative::ops {
 
+// The most values of a row that may be beyond a byte.
+constexpr int64_t kMaxOutliers = 4;
+
 struct QuantizedRows {
+  // `rows` rows of up to k values, each followed by copies of the values at `repeated`.
+  QuantizedRows(int64_t rows, int64_t k, at::IntArrayRef repeated, Scratch& scratch);
+  static int64_t scratch_bytes(int64_t rows, int64_t k, int64_t repeated = 0);
+
+  // Row i becomes x[0..k), the copies, and zeros up to whole groups of four.
+  void quantize(const float* x, int64_t k, int64_t i) const;
+  // x[0..k) less what row i became of it.
+  void subtract(const float* x, int64_t k, int64_t i, float* difference) const;
+  // Sets what the product reads of rows.
+  void describe(gemm::Args& product) const;
+
   uint8_t* q;  // [rows][stride]
   int64_t stride;
-  float* scale;         // NaN for a row with a value that is not finite
-  int32_t* zero_point;  // negated
+
+ private:
+  void add_outlier(int64_t i, int32_t k, int32_t excess) const;
+
+  at::IntArrayRef repeated_;
+  float* scale_;         // NaN for a row with a value that is not finite
+  int32_t* zero_point_;  // negated
+  int32_t* outlier_count_;
+  gemm::Outlier* outliers_;  // [rows][outlier_stride_]
+  int64_t outlier_stride_;
 };
-
-// Bytes of a row of k, padded to whole groups of four: the kernels read up to 3 bytes beyond it.
-inline int64_t quantized_stride(int64_t k) { return (k + 3) / 4 * 4; }
-
-// Row i becomes x[0..k), by the range of its values and zero in 255 steps, and zeros as padding.
-void quantize_row(const float* x, int64_t k, int64_t i, const QuantizedRows& rows);
 
 }  // namespace qnative::ops

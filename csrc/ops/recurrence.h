@@ -19,6 +19,8 @@ struct Recurrence {
   at::TensorList weights, weight_scales, biases;
 
   int64_t gates() const { return cell == Cell::kLstm ? 4 : cell == Cell::kGru ? 3 : 1; }
+  // The gate whose tanh the next state moves to, or -1.
+  int64_t candidate() const { return cell == Cell::kLstm || cell == Cell::kGru ? 2 : -1; }
   int64_t directions() const { return bidirectional ? 2 : 1; }
   // Of one direction.
   int64_t output_size() const { return proj_size > 0 ? proj_size : hidden_size; }

@@ -97,19 +97,24 @@ QNATIVE_API at::Tensor linear_unpack(const at::Tensor& weight, at::IntArrayRef w
 // linear with x quantized on the way, each row with a scale and a zero point of its own.
 // x: float32 [..., K], any strides; weight, weight_scale, bias, weight_shape: as in linear.
 // y: float32 [..., N], contiguous. For each row of x, with low and high the least and greatest of
-// its values and 0:
+// its values and 0, but for outliers:
 //   scale      = max(float((high - low) / 255), 2^-126)
 //   zero_point = min(rne(-low * float(1 / scale)), 255)
-//   q          = clamp(rne(x * float(1 / scale)) + zero_point, 0, 255)
+//   q          = clamp(rne(x * float(1 / scale)) + zero_point, 0, 255), of outliers not clamped
 //   y          = act(fma(float(sum_k (q - zero_point) * weight), float(scale * weight_scale[n]),
 //                        bias[n]))
+// Outliers are the values beyond 8 times the mean magnitude of the row, where those are four at
+// most; docs/numerics.md has the rule in full.
+// repeated: for weights beyond 127 steps of their scale. weight_shape is then {N, K + R}, and its
+// last R columns multiply the values of x at these R positions once more.
 // A row that holds NaN or an infinity gives NaN; other rows do not change.
 QNATIVE_API at::Tensor linear_dynamic(const at::Tensor& x, const at::Tensor& weight,
                                       const at::Tensor& weight_scale,
                                       const std::optional<at::Tensor>& bias,
                                       at::IntArrayRef weight_shape,
                                       std::string_view activation = "none",
-                                      at::ArrayRef<double> activation_args = {});
+                                      at::ArrayRef<double> activation_args = {},
+                                      at::IntArrayRef repeated = {});
 
 // linear with weights stored in half precision and float32 arithmetic. x: float32 [..., K], any
 // strides; weight: from linear_fp16_pack; bias: float32 [N]; weight_shape: {N, K}. y: float32

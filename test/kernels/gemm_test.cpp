@@ -64,27 +64,31 @@ class Problem {
 
   // The weights are 1 byte off alignment.
   Args args(void* y, bool float_output) const {
-    return {.x = x_->data() - origin_,
-            .row_offset = row_offset_.empty() ? nullptr : row_offset_.data(),
-            .x_stride = x_stride_,
-            .segment_offset = segment_offset_.data(),
-            .segments = shape_.segments,
-            .segment_size = shape_.segment_size,
-            .weight = packed_.data() + 1,
-            .start = start_.data(),
-            .multiplier = multiplier_.data(),
-            .bias = bias_.data(),
-            .n = shape_.n,
-            .y = y,
-            .y_stride = shape_.n + 5,
-            .float_output = float_output,
-            .requantize = requantize_,
-            .float_lo = float_lo_,
-            .float_hi = float_hi_,
-            .activation = activation_,
-            .row_factor = row_factor_.empty() ? nullptr : row_factor_.data(),
-            .column_factor = column_factor_.empty() ? nullptr : column_factor_.data(),
-            .row_multiplier = row_multiplier_.empty() ? nullptr : row_multiplier_.data()};
+    return {
+        .x = x_->data() - origin_,
+        .row_offset = row_offset_.empty() ? nullptr : row_offset_.data(),
+        .x_stride = x_stride_,
+        .segment_offset = segment_offset_.data(),
+        .segments = shape_.segments,
+        .segment_size = shape_.segment_size,
+        .weight = packed_.data() + 1,
+        .start = start_.data(),
+        .multiplier = multiplier_.data(),
+        .bias = bias_.data(),
+        .n = shape_.n,
+        .y = y,
+        .y_stride = shape_.n + 5,
+        .float_output = float_output,
+        .requantize = requantize_,
+        .float_lo = float_lo_,
+        .float_hi = float_hi_,
+        .activation = activation_,
+        .row_factor = row_factor_.empty() ? nullptr : row_factor_.data(),
+        .column_factor = column_factor_.empty() ? nullptr : column_factor_.data(),
+        .row_multiplier = row_multiplier_.empty() ? nullptr : row_multiplier_.data(),
+        .outlier_count = float_output && !outlier_count_.empty() ? outlier_count_.data() : nullptr,
+        .outliers = outliers_.data(),
+        .outlier_stride = kOutliers};
   }
 
   // A zero point and a scale for each row, as dynamic quantization has them.
@@ -92,11 +96,18 @@ class Problem {
     row_factor_ = random_.vector<int32_t>(shape_.m, -255, 0);
     column_factor_ = random_.vector<int32_t>(round_up(shape_.n, 16), -30000, 30000);
     row_multiplier_ = random_.vector<float>(shape_.m, 0.25f, 4.0f);
+    outlier_count_ = random_.vector<int32_t>(shape_.m, 0, shape_.segment_size > 0 ? kOutliers : 0);
+    outliers_.resize(shape_.m * kOutliers);
+    for (Outlier& outlier : outliers_) {
+      outlier.k = static_cast<int32_t>(
+          random_.uniform<int64_t>(0, std::max<int64_t>(shape_.segment_size, 1) - 1));
+      outlier.excess = random_.uniform(-32768, 32767);
+    }
   }
 
   int64_t y_size() const { return shape_.m * (shape_.n + 5); }
 
-  int32_t accumulator(int64_t i, int64_t n) const {
+  int32_t accumulator(int64_t i, int64_t n, bool float_output) const {
     int64_t acc = start_[n];
     if (!row_factor_.empty()) acc += int64_t{row_factor_[i]} * column_factor_[n];
     const int64_t row = row_offset_.empty() ? i * x_stride_ : row_offset_[i];
@@ -105,6 +116,11 @@ class Problem {
         acc += int64_t{x_->data()[row + segment_offset_[s] + k - origin_]} *
                weight_[(n * shape_.segments + s) * shape_.segment_size + k];
       }
+    }
+    const bool has_outliers = float_output && !outlier_count_.empty();
+    for (int64_t o = 0; has_outliers && o < outlier_count_[i]; ++o) {
+      const auto [k, excess] = outliers_[i * kOutliers + o];
+      acc += int64_t{excess} * weight_[n * shape_.segments * shape_.segment_size + k];
     }
     EXPECT_EQ(acc, static_cast<int32_t>(acc));
     return static_cast<int32_t>(acc);
@@ -133,6 +149,9 @@ class Problem {
   FloatActivation activation_ = FloatActivation::kNone;
   std::vector<int32_t> row_factor_, column_factor_;  // empty: none
   std::vector<float> row_multiplier_;
+  static constexpr int kOutliers = 5;  // of a row at most
+  std::vector<int32_t> outlier_count_;
+  std::vector<Outlier> outliers_;
 
  private:
   void make_rows(Rows rows) {
@@ -357,7 +376,7 @@ TEST_P(GemmTest, ExtremeOperandsNeverSaturate) {
         std::fill(problem.start_.begin(), problem.start_.end(),
                   static_cast<int32_t>(-zero_point * sum));
         std::fill(problem.multiplier_.begin(), problem.multiplier_.end(), 100.0f / (255.0f * sum));
-        ASSERT_EQ(problem.accumulator(0, 0), (255 - zero_point) * sum);
+        ASSERT_EQ(problem.accumulator(0, 0, false), (255 - zero_point) * sum);
         expect_equals_scalar(GetParam(), problem);
         if (HasFatalFailure()) return;
       }
@@ -436,18 +455,20 @@ TEST(GemmScalarTest, IsTheFormula) {
       scalar.run(problem.args(real.data(), true), 0, shape.m, 0, shape.n, nullptr);
       for (int64_t i = 0; i < shape.m; ++i) {
         for (int64_t n = 0; n < shape.n; ++n) {
-          const double acc = static_cast<float>(problem.accumulator(i, n));
+          const double acc = static_cast<float>(problem.accumulator(i, n, false));
+          const double real_acc = static_cast<float>(problem.accumulator(i, n, true));
           const float row_multiplier =
               problem.row_multiplier_.empty() ? 1.0f : problem.row_multiplier_[i];
-          const auto scaled = [&](double multiplier) {
-            return static_cast<float>(acc * multiplier + problem.bias_[n]);
+          const auto scaled = [&](double sum, double multiplier) {
+            return static_cast<float>(sum * multiplier + problem.bias_[n]);
           };
-          const float r = scaled(problem.multiplier_[n]);
+          const float r = scaled(acc, problem.multiplier_[n]);
           const double level = std::nearbyint(static_cast<double>(r)) + 131;
           const int64_t at = i * (shape.n + 5) + n;
           EXPECT_EQ(y.data()[at], static_cast<int>(std::clamp(level, 7.0, 249.0)) ^ 0x80);
-          EXPECT_EQ(real.data()[at],
-                    std::clamp(scaled(problem.multiplier_[n] * row_multiplier), -70.0f, 90.0f));
+          EXPECT_EQ(
+              real.data()[at],
+              std::clamp(scaled(real_acc, problem.multiplier_[n] * row_multiplier), -70.0f, 90.0f));
         }
       }
     }

@@ -258,5 +258,52 @@ TEST(MinMax, NanAnywhereGivesNan) {
   }
 }
 
+TEST(Magnitudes, AreTheSumOnEveryIsa) {
+  Random random(9);
+  for (int64_t n : test::lengths()) {
+    // Integers: their sum is exact in any order.
+    std::vector<float> x = random.vector(n, -1000.0f, 1000.0f);
+    for (float& v : x) v = std::nearbyint(v);
+    double sum = 0;
+    for (float v : x) sum += std::fabs(v);
+    const PageGuarded<float> x_end(x, PageGuarded<float>::Side::kAfter);
+    std::vector<float> reals = values(random, n);
+    const float expected = magnitudes_kernels().back().run(reals.data(), n);
+    for (const auto& kernel : runnable(magnitudes_kernels())) {
+      EXPECT_EQ(kernel.run(x_end.data(), n), sum) << name(kernel.isa) << ", n " << n;
+      const float actual[] = {kernel.run(reals.data(), n)};
+      EXPECT_TRUE(std::isnan(expected) ? std::isnan(actual[0])
+                                       : same_bits<float>(actual, std::vector{expected}))
+          << name(kernel.isa) << ", n " << n;
+    }
+  }
+}
+
+TEST(FindAbove, FindsTheFirstInOrder) {
+  Random random(10);
+  for (int64_t n : test::lengths()) {
+    for (float threshold : {0.0f, 0.5f, 0.9f, 0.99f, 1.0f}) {
+      std::vector<float> x = random.vector(n, -1.0f, 1.0f);
+      if (n > 3) x[random.uniform<int64_t>(0, n - 1)] = kNan;
+      std::vector<int32_t> expected;
+      for (int64_t i = 0; i < n; ++i) {
+        if (std::fabs(x[i]) > threshold) expected.push_back(static_cast<int32_t>(i));
+      }
+      const PageGuarded<float> x_end(x, PageGuarded<float>::Side::kAfter);
+      for (int64_t limit : {0, 1, 4, 100}) {
+        const auto found = std::min<int64_t>(limit, expected.size());
+        for (const auto& kernel : runnable(find_above_kernels())) {
+          Guarded<int32_t> positions(limit, 0);
+          EXPECT_EQ(kernel.run(x_end.data(), n, threshold, positions.data(), limit),
+                    std::min<int64_t>(limit + 1, expected.size()));
+          EXPECT_TRUE(positions.intact());
+          EXPECT_TRUE(std::equal(expected.begin(), expected.begin() + found, positions.data()))
+              << name(kernel.isa) << ", n " << n << ", limit " << limit;
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace qnative::quantize

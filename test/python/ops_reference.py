@@ -71,14 +71,51 @@ def linear(x, x_scale, x_zero_point, w, w_scale, bias, *output):
     return products_to_output(acc.astype(np.int64), x_scale, w_scale, bias, *output)
 
 
-def linear_dynamic(rows, w, w_scale, bias):
-    """rows: float32 numpy [M, K], each quantized by itself; so is the result, [M, N]."""
-    low = np.minimum(rows.min(1, keepdims=True), np.float32(0))
-    high = np.maximum(rows.max(1, keepdims=True), np.float32(0))
+def magnitudes(row):
+    """The sum of |row|, in 32 lanes that are then added in halves."""
+    lanes = np.zeros(32, np.float32)
+    for i in range(0, len(row), 32):
+        part = np.abs(row[i : i + 32])
+        lanes[: len(part)] += part
+    while len(lanes) > 1:
+        lanes = lanes[: len(lanes) // 2] + lanes[len(lanes) // 2 :]
+    return lanes[0]
+
+
+def outlier_limit(row, repeated):
+    """What the outliers of a row are beyond."""
+    largest = np.abs(row).max()
+    if 255 * (len(row) + repeated) + 32640 * (4 + repeated) >= 2**24:
+        return largest
+    mean = magnitudes(row) / np.float32(len(row))
+    limit = max(np.float32(8) * mean, largest / np.float32(128), np.finfo(np.float32).tiny)
+    while limit < largest:
+        if (np.abs(row) > limit).sum() <= 4:
+            return limit
+        limit = limit * np.float32(2)
+    return largest
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def quantize_rows(rows, repeated=0):
+    """rows: float32 numpy [M, K], each by itself: its integers less the zero point, and scale.
+    repeated: how many values of a row are read again."""
+    limits = [[outlier_limit(row, repeated)] for row in rows]
+    limits = np.array(limits, np.float32).reshape(-1, 1)
+    low = np.maximum(np.minimum(rows.min(1, keepdims=True), np.float32(0)), -limits)
+    high = np.minimum(np.maximum(rows.max(1, keepdims=True), np.float32(0)), limits)
     scale = np.maximum(f32((high.astype(np.float64) - low) / 255), np.finfo(np.float32).tiny)
     inverse = np.float32(1) / scale
     zero_point = np.minimum(np.rint(-low * inverse), 255)
-    q = np.clip(np.rint((rows * inverse).astype(np.float64)) + zero_point, 0, 255) - zero_point
+    codes = np.rint((rows * inverse).astype(np.float64)) + zero_point
+    q = np.where(np.abs(rows) > limits, codes, np.clip(codes, 0, 255)) - zero_point
+    return q, scale
+
+
+def linear_dynamic(rows, w, w_scale, bias, repeated=()):
+    """rows: float32 numpy [M, K], each quantized by itself; so is the result, [M, N]."""
+    q, scale = quantize_rows(rows, len(repeated))
+    q = np.concatenate([q, q[:, list(repeated)]], axis=1)
     # float64 holds the integers exactly, and its product is fast.
     acc = q @ w.numpy().astype(np.float64).T
     b = np.zeros(len(w), np.float32) if bias is None else bias.numpy()

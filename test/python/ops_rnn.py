@@ -61,6 +61,17 @@ class Net:
         proj = [self.proj] if self.cell == "lstm" else []
         return [self.input_size, self.hidden, *proj, self.layers, self.directions == 2]
 
+    def input_gates(self, x: np.ndarray, index: int) -> np.ndarray:
+        """Those of int8 weights get the rest of x, in the candidate gate."""
+        gates = self.project(x, index, 0)
+        if self.scales and self.cell in ("lstm", "gru"):
+            q, scale = reference.quantize_rows(x)
+            i, gate = index * (3 if self.proj else 2), slice(2 * self.hidden, 3 * self.hidden)
+            w, w_scale = self.weights[i][gate], self.scales[i][gate]
+            rest = x - q.astype(np.float32) * scale
+            gates[:, gate] += reference.linear_dynamic(rest, w, w_scale, None)
+        return gates
+
     def project(self, x: np.ndarray, index: int, which: int) -> np.ndarray:
         """Rows times the weight `which` (ih, hh, hr) of a direction."""
         i = index * (3 if self.proj else 2) + which
@@ -133,7 +144,7 @@ def run(net: Net, x: np.ndarray, batch_sizes: list[int], h0: np.ndarray, c0: np.
                 m = batch_sizes[t]
                 rows = slice(ends[t] - m, ends[t])
                 state = h[index, :m], c[index, :m]
-                a = net.project(x[rows], index, 0)
+                a = net.input_gates(x[rows], index)
                 b = net.project(state[0], index, 1)
                 hidden, c[index, :m] = cell(net.cell, a, b, *state)
                 h[index, :m] = net.project(hidden, index, 2) if net.proj else hidden

@@ -10,6 +10,7 @@ from torch import nn
 
 import qnative
 from qnative.backend_config import get_test_only_legacy_native_backend_config
+from qnative.lowering import emit_linear
 
 OPS = {
     "dynamic": "linear_dynamic",
@@ -133,6 +134,53 @@ def test_channels_of_zeros_and_shared_weights():
     quantized = qnative.quantize(model, (x,), recipe="dynamic", strict=True)
     assert sum("weight_scale" in name for name in quantized.state_dict()) == 1
     assert relative_error(quantized(x), model(x).detach()) < 0.05
+
+
+def sparse(g):
+    w = torch.randn(40, 96, generator=g)
+    return w * (torch.rand(40, 96, generator=g) < 0.05)
+
+
+def peaked(g):
+    w = torch.randn(40, 96, generator=g)
+    w[3, 5], w[9, 5] = 30, -20
+    return w
+
+
+@pytest.mark.parametrize("magnitude", [1e-37, 1e-25, 1.0, 1e30])
+@pytest.mark.parametrize("make", [sparse, peaked, lambda g: torch.zeros(40, 96)])
+def test_spread_weights_are_the_weights(make, magnitude):
+    w = make(torch.Generator().manual_seed(0)) * magnitude
+    codes, scale, repeated = emit_linear.spread(w)
+    assert codes.dtype == torch.int8 and len(repeated) <= 96 / 16
+    assert (scale > 0).all() and (make is not peaked or set(repeated) == {5})
+    whole = codes[:, :96].double()
+    for r, k in enumerate(repeated):
+        whole[:, k] += codes[:, 96 + r]
+    error = (whole * scale.double()[:, None] - w.double()).abs()
+    assert (error <= 0.5001 * scale.double()[:, None]).all()
+
+
+@pytest.mark.parametrize(
+    "activation, args",
+    [(nn.Identity(), ("none", [])), (nn.ReLU6(), ("relu6", [])), (nn.GELU(), ("gelu", []))],
+    ids=lambda value: type(value).__name__,
+)
+def test_one_large_weight_leaves_the_others_their_precision(activation, args):
+    torch.manual_seed(0)
+    linear, x = nn.Linear(384, 40), torch.randn(200, 384)
+    with torch.no_grad():
+        linear.weight[0, 7] = 20 * linear.weight.std()
+        x[:, 7] = 0
+    quantized = quantize(nn.Sequential(linear, activation), (x,), "dynamic")
+    (call,) = (n for n in quantized.graph.nodes if "linear_dynamic" in str(n.target))
+    assert call.args[4:] == ([40, 386], *args, [7, 7])
+    with torch.no_grad():
+        error = (quantized(x) - activation(linear(x)))[:, 0].square().mean()
+        row = linear.weight[0]
+        step = row.max() / 127
+        plain = activation(x @ ((row / step).round() * step) + linear.bias[0])
+        assert 4 * error < (plain - activation(linear(x))[:, 0]).square().mean()
 
 
 class Attention(nn.Module):

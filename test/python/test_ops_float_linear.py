@@ -23,13 +23,14 @@ FUNCTIONS = {
 }
 
 
-def dynamic(x, w, w_scale, bias, *activation):
-    return OPS.linear_dynamic(x, OPS.linear_pack(w), w_scale, bias, list(w.shape), *activation)
+def dynamic(x, w, w_scale, bias, *activation, **options):
+    shape = list(w.shape)
+    return OPS.linear_dynamic(x, OPS.linear_pack(w), w_scale, bias, shape, *activation, **options)
 
 
-def expected_dynamic(x, w, w_scale, bias, name="none", args=()):
+def expected_dynamic(x, w, w_scale, bias, name="none", args=(), repeated=()):
     """Row by row: scale, zero point, integers, one fma."""
-    y = reference.linear_dynamic(x.reshape(-1, x.shape[-1]).numpy(), w, w_scale, bias)
+    y = reference.linear_dynamic(x.reshape(-1, x.shape[-1]).numpy(), w, w_scale, bias, repeated)
     low, high = tuple(args) if name == "clamp" else reference.ACTIVATIONS[name]
     y = np.clip(y, np.float32(low), np.float32(high))
     return torch.from_numpy(y).reshape(*x.shape[:-1], len(w))
@@ -47,14 +48,43 @@ def test_dynamic_equals_formula(leading, n, k, magnitude, data):
     g = generator(data.draw(seeds))
     shift = data.draw(st.sampled_from([0.0, 3.0, -3.0]))
     x = (torch.randn(*leading, k, generator=g) + shift) * magnitude
+    peaks = torch.randint(k, (data.draw(st.integers(0, 6)),), generator=g)
+    x[..., peaks] *= data.draw(st.sampled_from([10.0, 1e2, 1e5]))
     x = strided(x, data.draw(layouts))
-    w = integers((n, k), torch.int8, g)
+    repeated = torch.randint(k, (data.draw(st.integers(0, 5)),), generator=g).tolist()
+    repeated += peaks[:2].tolist()
+    w = integers((n, k + len(repeated)), torch.int8, g)
     w_scale = torch.rand(n, generator=g) + 0.01
     bias = torch.randn(n, generator=g) if data.draw(st.booleans()) else None
     activation = data.draw(activations)
-    y = dynamic(x, w, w_scale, bias, *activation)
+    y = dynamic(x, w, w_scale, bias, *activation, repeated=repeated)
     assert y.is_contiguous()
-    assert torch.equal(y, expected_dynamic(x, w, w_scale, bias, *activation))
+    expected = expected_dynamic(x, w, w_scale, bias, *activation, repeated=repeated)
+    assert torch.equal(y, expected)
+
+
+@pytest.mark.parametrize("count", range(5))
+def test_up_to_four_outliers_leave_the_others_their_precision(count):
+    g = generator(1)
+    x, w = torch.randn(50, 384, generator=g), integers((40, 384), torch.int8, g)
+    x[:, torch.randperm(384, generator=g)[:count]] *= 100
+    w_scale = torch.ones(40)
+    want = F.linear(x.double(), w.double())
+    error = (dynamic(x, w, w_scale, None) - want).square().mean().sqrt()
+    step = 255 * error / (w.double().square().mean().sqrt() * 384**0.5) * 12**0.5
+    low, high = torch.aminmax(x, dim=1)
+    assert 5 < step < min(1.1 * float((high - low).mean()), 2 * 8 * 1.1 * float(x.abs().mean()))
+    assert count == 0 or step < float((high - low).mean()) / 4
+
+
+def test_sums_near_the_limit_of_int32():
+    """Where outliers do not fit in any more there are none."""
+    for k in (65280, 65284, 65793):
+        x = torch.ones(1, k)
+        x[0, 7] = 1e6
+        w = torch.full((1, k), -128, dtype=torch.int8)
+        y = dynamic(x, w, torch.ones(1), None)
+        assert torch.equal(y, expected_dynamic(x, w, torch.ones(1), None))
 
 
 def test_dynamic_is_close_to_float():

@@ -62,6 +62,10 @@ ERRORS = {
         *CHANNEL_ERRORS,
         *SHAPE_ERRORS,
         ({"weight_shape": [5, 65794]}, "at most 65793 products can be summed in int32"),
+        ({"repeated": [0]}, r"x must be \[\.\.\., 6\] to fit weight_shape, got \[2, 7\]"),
+        ({"repeated": [6]}, r"repeated must be in \[0, 6\), got 6"),
+        ({"repeated": [-1]}, r"repeated must be in \[0, 6\), got -1"),
+        ({"repeated": [0] * 7}, "weight_shape has 7 columns, repeated must be fewer, got 7"),
     ],
     "linear_dynamic_fp16": [
         *((x, "x must be Float, got ") for x in [*X_ERRORS, {"x": floats(2, 7).half()}]),

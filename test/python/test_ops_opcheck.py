@@ -153,6 +153,7 @@ CASES = {
         float_linear_args(torch.randn(2, 3, 7), "gelu", dynamic=True, bias=False),
         float_linear_args(torch.randn(7, 4).t(), "clamp", [-1.0, 1.0], dynamic=True),
         float_linear_args(torch.randn(0, 7), dynamic=True),
+        float_linear_args(torch.randn(4, 6), "none", [], [2], dynamic=True),
     ],
     "linear_dynamic_fp16": [
         float_linear_args(torch.randn(4, 7)),

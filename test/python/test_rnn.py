@@ -143,13 +143,16 @@ def ones():
     return weights, [torch.ones(24)] * 2, []
 
 
-@pytest.mark.parametrize("size, layers, bidirectional", [(256, 1, False), (256, 2, True)])
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "size, layers, bidirectional",
+    [(64, 1, False), (100, 1, True), (256, 1, False), (256, 2, True), (512, 1, False)],
+)
 @pytest.mark.parametrize("kind", [torch.nn.LSTM, torch.nn.GRU])
 @pytest.mark.filterwarnings("ignore")  # torch: its quantized modules are going
-def test_200_steps_stay_close(kind, size, layers, bidirectional):
-    """Rounding a unit normal input to 8 bits is most of the error, and torch's dynamic int8 layer
-    with its 7 bits has more than twice that. A single GRU layer halves its input least."""
-    torch.manual_seed(0)
+def test_200_steps_stay_close(kind, size, layers, bidirectional, seed):
+    """torch's dynamic int8 layer has 7 bits, and more than twice the error."""
+    torch.manual_seed(seed)
     model = kind(size, size, num_layers=layers, bidirectional=bidirectional).eval()
     x = torch.randn(200, 2, size)
     lowered = qnative.quantize(model, (x[:2],), recipe="dynamic")
@@ -161,7 +164,7 @@ def test_200_steps_stay_close(kind, size, layers, bidirectional):
         want = model(x)[0]
         error = op(x, *[None] * (1 + is_lstm), *constants_of(lowered), *sizes)[0] - want
         their_error = theirs(x)[0] - want
-    assert error.abs().max() < (2e-2 if kind is torch.nn.GRU and layers == 1 else 1e-2)
+    assert error.abs().max() < 1e-2
     assert 2 * error.square().mean().sqrt() < their_error.square().mean().sqrt()
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from examples.sentence import data, demo, model
 from qnative.report import FLOAT
@@ -44,10 +45,17 @@ def test_vectors_are_near_those_of_fp32(encoder, quantized):
     near = demo.cosines(quantized, encoder)
     assert len(near) == 2 * 64
     assert near.mean() >= 0.998
-    # One sentence, "Thank you very much!", is at 0.989, alone and in the batch: rounding the inputs
-    # of its linear layers to 8 bits costs that much whatever the weights are.
-    assert (near < 0.996).sum() <= 2
-    assert near.min() >= 0.985
+    assert near.min() >= 0.996
+
+
+def test_vectors_of_the_shortest_sentences_are_near(encoder, quantized):
+    """The first token of each is an outlier, which the mean over few tokens does not hide."""
+    sentences = ["Sorry.", "No!", "Why not?", "Well done!", "So what?", "You're welcome.", "Bye."]
+    tokenizer = data.load_tokenizer()
+    with torch.inference_mode():
+        want = encoder(*data.encode(tokenizer, sentences))
+        near = F.cosine_similarity(demo.encode_each(quantized, tokenizer, sentences), want)
+    assert near.min() >= 0.996
 
 
 def test_torchscript_gives_the_same_bits_for_any_batch_and_length(quantized, script):

@@ -139,10 +139,28 @@ struct Bytes {
   __m128i lo, flip;
 };
 
+// The weight goes to the upper half of its lane, the excess stands in that half alone.
+void add_outliers(const Args& args, __m256i* acc, int64_t rows, int64_t m, int64_t n) {
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t o = 0; o < args.outlier_count[m + i]; ++o) {
+      const Outlier outlier = outliers_of(args, m + i)[o];
+      const int8_t* const w = lanes_of(args, n, outlier.k);
+      const __m256i excess = _mm256_set1_epi32(static_cast<int>(upper_half(outlier.excess)));
+      const __m128i shift = _mm_cvtsi32_si128(shift_to_top(outlier.k));
+      for (int j = 0; j < 2; ++j) {
+        const __m256i top = _mm256_sll_epi32(load_bytes(w + 32 * j), shift);
+        __m256i& sum = acc[i * 2 + j];
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_srai_epi16(top, 8), excess));
+      }
+    }
+  }
+}
+
 // acc: [rows][2]. Apart from the tiles, because the memory traffic of float output hides the detour
 // through the stack, and twelve unrolled copies would be most of the code.
-[[gnu::noinline]] void store_float(const Args& args, const __m256i* acc, int64_t rows, int64_t m,
+[[gnu::noinline]] void store_float(const Args& args, __m256i* acc, int64_t rows, int64_t m,
                                    int64_t n, int64_t columns) {
+  if (has_outliers(args, m, rows)) add_outliers(args, acc, rows, m, n);
   const __m256 lo = _mm256_set1_ps(args.float_lo);
   const __m256 hi = _mm256_set1_ps(args.float_hi);
   for (int64_t i = 0; i < rows; ++i) {

@@ -147,10 +147,30 @@ template <int kRows, int kVectors>
   });
 }
 
-// acc: [rows][vectors]. Apart from the tiles, because the time of an activation hides the detour
-// through the stack, and forty unrolled copies would be most of the code.
-[[gnu::noinline]] void store_activated(const Args& args, const __m512i* acc, int64_t rows,
+// The weight goes to the upper half of its lane, the excess stands in that half alone.
+void add_outliers(const Args& args, __m512i* acc, int64_t rows, int64_t vectors, int64_t m,
+                  int64_t n) {
+  const int64_t panel = panel_size(args.segments, args.segment_size);
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t o = 0; o < args.outlier_count[m + i]; ++o) {
+      const Outlier outlier = outliers_of(args, m + i)[o];
+      const int8_t* const w = lanes_of(args, n, outlier.k);
+      const __m512i excess = _mm512_set1_epi32(static_cast<int>(upper_half(outlier.excess)));
+      const __m128i shift = _mm_cvtsi32_si128(shift_to_top(outlier.k));
+      for (int64_t j = 0; j < vectors; ++j) {
+        const __m512i top = _mm512_sll_epi32(_mm512_loadu_si512(w + panel * j), shift);
+        __m512i& sum = acc[i * vectors + j];
+        sum = _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_srai_epi16(top, 8), excess));
+      }
+    }
+  }
+}
+
+// acc: [rows][vectors]. Apart from the tiles, because the time of an activation or of outliers
+// hides the detour through the stack, and forty unrolled copies would be most of the code.
+[[gnu::noinline]] void store_activated(const Args& args, __m512i* acc, int64_t rows,
                                        int64_t vectors, int64_t m, int64_t n, int64_t columns) {
+  if (has_outliers(args, m, rows)) add_outliers(args, acc, rows, vectors, m, n);
   const __m512 lo = _mm512_set1_ps(args.float_lo);
   const __m512 hi = _mm512_set1_ps(args.float_hi);
   for (int64_t i = 0; i < rows; ++i) {
@@ -182,7 +202,7 @@ template <int kRows, int kVectors>
     store_requantized(args, acc, m, n, columns);
     return;
   }
-  if (args.activation == FloatActivation::kNone) {
+  if (args.activation == FloatActivation::kNone && !has_outliers(args, m, kRows)) {
     store_real(args, acc, m, n, columns);
     return;
   }

@@ -15,17 +15,24 @@
 //   acc[i][n] = start[n] + row_factor[i] * column_factor[n] + sum_{s < segments} sum_{k <
 //   segment_size}
 //                            x[row(i) + segment_offset[s] + k] * w[n][s][k]
+//               + sum_{o < outlier_count[i]} outliers[i][o].excess * w[n][0][outliers[i][o].k]
 //   row(i)    = row_offset ? row_offset[i] : i * x_stride
 //   r         = fma(float(acc), multiplier[n], bias[n])
 //   y[i][n]   = requantize(r), or for float output activation(r) clamped to [float_lo, float_hi],
 //               NaN kept
 //
 // The factors undo zero points of rows. Float output may have a scale for each row too: multiplier
-// [n] is then float(row_multiplier[i] * multiplier[n]).
+// [n] is then float(row_multiplier[i] * multiplier[n]). Outliers are what single values of a row
+// are beyond a byte.
 //
 // A linear layer has one segment. A convolution over NHWC input has one segment a kernel row, since
 // KW * C bytes of a kernel row are contiguous, and rows that overlap: no im2col.
 namespace qnative::gemm {
+
+struct Outlier {
+  int32_t k;       // < segment_size
+  int32_t excess;  // fits into int16
+};
 
 struct Args {
   const uint8_t* x;               // readable up to 3 bytes past the end of every segment
@@ -49,6 +56,9 @@ struct Args {
   const int32_t* row_factor = nullptr;                  // [m] or null: 0
   const int32_t* column_factor = nullptr;               // [round_up(n, 16)] with row_factor
   const float* row_multiplier = nullptr;                // [m] or null: 1; for float output
+  const int32_t* outlier_count = nullptr;               // [m] or null: 0; for float output
+  const Outlier* outliers = nullptr;                    // [m][outlier_stride]
+  int64_t outlier_stride = 0;
   bool small = false;  // every multiplier and bias is, as requantize.h has it
 };
 

@@ -25,6 +25,24 @@ inline const uint8_t* x_row(const Args& args, int64_t i) {
   return args.x + (args.row_offset != nullptr ? args.row_offset[i] : i * args.x_stride);
 }
 
+inline bool has_outliers(const Args& args, int64_t m, int64_t rows) {
+  if (args.outlier_count == nullptr) return false;
+  int32_t count = 0;
+  for (int64_t i = 0; i < rows; ++i) count += args.outlier_count[m + i];
+  return count > 0;
+}
+inline const Outlier* outliers_of(const Args& args, int64_t i) {
+  return args.outliers + i * args.outlier_stride;
+}
+// The lanes of columns n, n + 1, ... whose byte k % 4 is the weight of k; n is a multiple of 16.
+inline const int8_t* lanes_of(const Args& args, int64_t n, int64_t k) {
+  return args.weight + n / kPanelColumns * panel_size(args.segments, args.segment_size) +
+         k / kGroup * kStepBytes;
+}
+// How far that byte is from the top of its lane, in bits.
+inline int shift_to_top(int32_t k) { return 8 * (3 - k % static_cast<int32_t>(kGroup)); }
+inline uint32_t upper_half(int32_t value) { return static_cast<uint32_t>(value) << 16; }
+
 // avx2.cpp copies a block of rows into scratch as int16. The block stays in the L2 cache, and the
 // height of a tile is the least. Odd strides in units of 64 bytes keep the rows of a tile out of
 // one set of the L1 cache. From kWidenPanelRows rows on it also widens the weights of one panel.

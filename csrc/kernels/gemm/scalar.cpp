@@ -26,6 +26,11 @@ int32_t accumulate(const Args& args, int64_t i, int64_t n) {
       acc += static_cast<uint32_t>(x[k] * w[k / kGroup * kStepBytes + k % kGroup]);
     }
   }
+  for (int64_t o = 0; args.outlier_count != nullptr && o < args.outlier_count[i]; ++o) {
+    const auto [k, excess] = outliers_of(args, i)[o];
+    acc += static_cast<uint32_t>(excess) *
+           static_cast<uint32_t>(column[k / kGroup * kStepBytes + k % kGroup]);
+  }
   return static_cast<int32_t>(acc);
 }
 

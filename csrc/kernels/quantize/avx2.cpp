@@ -1,8 +1,20 @@
 #include "simd/avx2.h"
 
 #include "body.h"
+#include "simd/real_avx2.h"
 
 namespace qnative::quantize {
+namespace {
+
+struct Real : RealAvx2 {
+  static F load(const float* p) { return _mm256_loadu_ps(p); }
+  static void store(float* p, F x) { _mm256_storeu_ps(p, x); }
+  static unsigned above(F x, F y) {
+    return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(x, y, _CMP_GT_OQ)));
+  }
+};
+
+}  // namespace
 
 void quantize_avx2(const float* x, uint8_t* y, int64_t n, float inverse_scale,
                    const Requantize& q) {
@@ -26,6 +38,13 @@ void dequantize_each_avx2(const uint8_t* x, float* y, int64_t n, const float* sc
 
 void min_max_avx2(const float* x, int64_t n, float* min, float* max) {
   run_min_max<Avx2>(x, n, min, max);
+}
+
+float magnitudes_avx2(const float* x, int64_t n) { return run_magnitudes<Real>(x, n); }
+
+int64_t find_above_avx2(const float* x, int64_t n, float threshold, int32_t* positions,
+                        int64_t limit) {
+  return run_find_above<Real>(x, n, threshold, positions, limit);
 }
 
 }  // namespace qnative::quantize

@@ -1,7 +1,17 @@
 #include "body.h"
 #include "simd/avx512.h"
+#include "simd/real_avx512.h"
 
 namespace qnative::quantize {
+namespace {
+
+struct Real : RealAvx512 {
+  static F load(const float* p) { return _mm512_loadu_ps(p); }
+  static void store(float* p, F x) { _mm512_storeu_ps(p, x); }
+  static unsigned above(F x, F y) { return _mm512_cmp_ps_mask(x, y, _CMP_GT_OQ); }
+};
+
+}  // namespace
 
 void quantize_avx512_vnni(const float* x, uint8_t* y, int64_t n, float inverse_scale,
                           const Requantize& q) {
@@ -25,6 +35,13 @@ void dequantize_each_avx512_vnni(const uint8_t* x, float* y, int64_t n, const fl
 
 void min_max_avx512_vnni(const float* x, int64_t n, float* min, float* max) {
   run_min_max<Avx512>(x, n, min, max);
+}
+
+float magnitudes_avx512_vnni(const float* x, int64_t n) { return run_magnitudes<Real>(x, n); }
+
+int64_t find_above_avx512_vnni(const float* x, int64_t n, float threshold, int32_t* positions,
+                               int64_t limit) {
+  return run_find_above<Real>(x, n, threshold, positions, limit);
 }
 
 }  // namespace qnative::quantize

@@ -113,5 +113,47 @@ void run_min_max(const float* x, int64_t n, float* min, float* max) {
   *max = ordered ? first_of<V>(V::max_part(high), larger) + 0.0f : __builtin_nanf("");
 }
 
+// R: a type of simd/real_*.h with load, store and above(x, y), the bits of the lanes with x > y.
+template <class R>
+float run_magnitudes(const float* x, int64_t n) {
+  constexpr int kSums = 32 / R::kLanes;
+  typename R::F sums[kSums];
+  for (auto& sum : sums) sum = R::set(0.0f);
+  int64_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+    for (int s = 0; s < kSums; ++s) {
+      sums[s] = R::add(sums[s], R::abs(R::load(x + i + s * R::kLanes)));
+    }
+  }
+  float lanes[32];
+  for (int s = 0; s < kSums; ++s) R::store(lanes + s * R::kLanes, sums[s]);
+  for (; i < n; ++i) lanes[i % 32] += __builtin_fabsf(x[i]);
+  for (int width = 16; width > 0; width /= 2) {
+    for (int l = 0; l < width; ++l) lanes[l] += lanes[l + width];
+  }
+  return lanes[0];
+}
+
+template <class R>
+int64_t run_find_above(const float* x, int64_t n, float threshold, int32_t* positions,
+                       int64_t limit) {
+  const typename R::F least = R::set(threshold);
+  int64_t count = 0;
+  const auto add = [&](int64_t i) {
+    if (count < limit) positions[count] = static_cast<int32_t>(i);
+    return ++count <= limit;
+  };
+  int64_t i = 0;
+  for (; i + R::kLanes <= n; i += R::kLanes) {
+    for (unsigned found = R::above(R::abs(R::load(x + i)), least); found != 0; found &= found - 1) {
+      if (!add(i + __builtin_ctz(found))) return count;
+    }
+  }
+  for (; i < n; ++i) {
+    if (__builtin_fabsf(x[i]) > threshold && !add(i)) break;
+  }
+  return count;
+}
+
 }  // namespace
 }  // namespace qnative::quantize

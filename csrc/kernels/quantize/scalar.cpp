@@ -1,3 +1,4 @@
+#include <cmath>
 #include <limits>
 
 #include "quantize.h"
@@ -48,6 +49,26 @@ void min_max_scalar(const float* x, int64_t n, float* min, float* max) {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
   *min = ordered ? low + 0.0f : kNan;
   *max = ordered ? high + 0.0f : kNan;
+}
+
+float magnitudes_scalar(const float* x, int64_t n) {
+  float lanes[32] = {};
+  for (int64_t i = 0; i < n; ++i) lanes[i % 32] += std::fabs(x[i]);
+  for (int width = 16; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
+  }
+  return lanes[0];
+}
+
+int64_t find_above_scalar(const float* x, int64_t n, float threshold, int32_t* positions,
+                          int64_t limit) {
+  int64_t count = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    if (!(std::fabs(x[i]) > threshold)) continue;
+    if (count == limit) return limit + 1;
+    positions[count++] = static_cast<int32_t>(i);
+  }
+  return count;
 }
 
 }  // namespace qnative::quantize

@@ -19,8 +19,9 @@
 //   h0, c0, h, c   first states, float32; none: zeros
 //
 // With int8 weights every row that is multiplied (the input and the hidden state of a time step) is
-// quantized to uint8 with a scale and a zero point of its own, as linear_dynamic does; what follows
-// is float32. The cells compute, with a = x w_ih' + b_ih and b = h w_hh' + b_hh:
+// quantized to uint8 with a scale and a zero point of its own, as linear_dynamic does, and gates
+// g of lstm and n of gru also get the product with what that leaves of the input; what follows is
+// float32. The cells compute, with a = x w_ih' + b_ih and b = h w_hh' + b_hh:
 //   lstm: c' = fma(sigmoid(a_f + b_f), c, sigmoid(a_i + b_i) * tanh(a_g + b_g)),
 //         h' = sigmoid(a_o + b_o) * tanh(c'), multiplied by w_hr if there is one
 //   gru:  n = tanh(fma(sigmoid(a_r + b_r), b_n, a_n)), h' = fma(sigmoid(a_z + b_z), h - n, n)
