@@ -14,11 +14,22 @@ def library_path() -> str:
 
 torch.ops.load_library(library_path())
 
-from .lowering import lower  # noqa: E402  (the library comes first)
+from . import nn  # noqa: E402  (the library comes first)
+from .eager import quantize_dynamic  # noqa: E402
+from .lowering import lower  # noqa: E402
 from .recipes import quantize  # noqa: E402
 from .report import NotQuantizedError, Report  # noqa: E402
 
-__all__ = ["NotQuantizedError", "Quantizer", "Report", "library_path", "lower", "quantize"]
+__all__ = [
+    "NotQuantizedError",
+    "Quantizer",
+    "Report",
+    "library_path",
+    "lower",
+    "nn",
+    "quantize",
+    "quantize_dynamic",
+]
 
 
 def __getattr__(name: str):

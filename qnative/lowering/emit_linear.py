@@ -11,9 +11,8 @@ from .activation import fused_activation
 from .emit import Site, is_constant
 from .emit_half import as_float, as_half
 from .graph import Unsupported, bind, kind, tensor_of
+from .packing import MAX_PRODUCTS, pack_half, pack_int8
 
-# More products of a uint8 with an int8 could overflow int32.
-MAX_PRODUCTS = 65793
 _FUNCTIONS = ("gelu", "silu", "sigmoid", "tanh", "hardswish")
 
 
@@ -84,21 +83,6 @@ def _constants(
         site.packed_bytes += value.numel() * value.element_size()
         bias = constants.get(constants.add(f"{site.name}.bias", value))
     return [constants.get(name) for name in constants.packed[key]], bias, list(weight.shape)
-
-
-def pack_int8(weight: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Symmetric with a scale for each output channel."""
-    most = weight.abs().amax(1)
-    if not bool(most.isfinite().all()):
-        raise Unsupported("its weight is not finite")
-    # A channel of zeros may have any scale.
-    scale = torch.where(most > 0, most / 127, 1.0).clamp(min=torch.finfo(torch.float32).tiny)
-    codes = (weight / scale[:, None]).round().clamp(-127, 127).to(torch.int8)
-    return {"weight": torch.ops.qnative.linear_pack(codes), "weight_scale": scale}
-
-
-def pack_half(weight: torch.Tensor) -> dict[str, torch.Tensor]:
-    return {"weight": torch.ops.qnative.linear_fp16_pack(weight)}
 
 
 def linear_dynamic(site: Site) -> Node:
