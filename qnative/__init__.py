@@ -16,6 +16,7 @@ torch.ops.load_library(library_path())
 
 from . import nn  # noqa: E402  (the library comes first)
 from .eager import quantize_dynamic  # noqa: E402
+from .eager_static import convert  # noqa: E402
 from .lowering import lower  # noqa: E402
 from .recipes import quantize  # noqa: E402
 from .report import NotQuantizedError, Report  # noqa: E402
@@ -24,6 +25,7 @@ __all__ = [
     "NotQuantizedError",
     "Quantizer",
     "Report",
+    "convert",
     "library_path",
     "lower",
     "nn",

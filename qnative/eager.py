@@ -166,6 +166,11 @@ def _replacement(module: torch.nn.Module, name: str, qconfig: Any, target: type)
             new = target.from_float(module)
     except Unsupported as error:
         raise ValueError(f"qnative.quantize_dynamic: module {name!r}: {error}") from error
+    return with_hooks_of(module, new)
+
+
+def with_hooks_of(module: torch.nn.Module, new: torch.nn.Module) -> torch.nn.Module:
+    """``new``, in evaluation mode, with the hooks of the module that it takes the place of."""
     new.training = False
     for hook in module._forward_pre_hooks.values():
         new.register_forward_pre_hook(hook)
