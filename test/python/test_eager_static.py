@@ -229,7 +229,7 @@ def test_lstm_with_calibration():
     converted = qnative.convert(prepared(model, data=data), (data[0],))
     # Three steps; the zeros that the first one begins with passed no stub.
     assert kernels_of(converted).count("linear") == 5
-    assert [row.op for row in converted.report.float_rows][0] == "aten.linear"
+    assert sum(row.op == "aten.linear" for row in converted.report.float_rows) == 1
     assert error(converted(data[0]), model(data[0])) < 0.05
 
 
