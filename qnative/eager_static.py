@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch.fx import GraphModule, Node
-from torch.nn.utils.parametrize import register_parametrization
+from torch.nn.utils.parametrize import register_parametrization, type_before_parametrizations
 
 from .eager import MAPPING, with_hooks_of
 from .lowering import graph as ir
@@ -65,9 +65,10 @@ def convert(
             "qnative.convert: the model has no observers: call torch.ao.quantization.prepare first"
         )
     model = copy.deepcopy(model).eval()
-    for parent in list(model.modules()):
+    for path, parent in list(model.named_modules()):
         for name, child in list(parent.named_children()):
-            setattr(parent, name, _without_training(_direct(child)))
+            child_path = f"{path}.{name}" if path else name
+            setattr(parent, name, _without_training(_direct(child_path, child)))
     stubs = _mark(model)
     exported, notes = _export(model, example_inputs, dynamic_shapes)
     with torch.no_grad():
@@ -127,7 +128,7 @@ def _observer(module: torch.nn.Module) -> Any:
     return observer if hasattr(observer, "calculate_qparams") else None
 
 
-def _direct(module: torch.nn.Module) -> torch.nn.Module:
+def _direct(path: str, module: torch.nn.Module) -> torch.nn.Module:
     """The module of ``qnative.nn`` for a dynamic or weight-only qconfig."""
     target, qconfig = MAPPING.get(type(module)), getattr(module, "qconfig", None)
     if target is None or qconfig is None:
@@ -135,24 +136,24 @@ def _direct(module: torch.nn.Module) -> torch.nn.Module:
     is_table = isinstance(module, (torch.nn.Embedding, torch.nn.EmbeddingBag))
     if not is_table and not getattr(qconfig.activation(), "is_dynamic", False):
         return module
-    with torch.no_grad():
-        new = target.from_float(module)
+    try:
+        with torch.no_grad():
+            new = target.from_float(module)
+    except Unsupported as error:
+        raise ValueError(f"qnative.convert: module {path!r}: {error}") from error
     _drop_observer(module)
     return with_hooks_of(module, new)
 
 
-def _drop_observer(module: torch.nn.Module) -> list[str]:
-    """Takes away observer and hooks; gives the kinds of these hooks."""
+def _drop_observer(module: torch.nn.Module) -> None:
+    """Takes away the observer and its hooks."""
     if hasattr(module, _OBSERVER):
         delattr(module, _OBSERVER)
-    taken = []
     for kind in ("_forward_hooks", "_forward_pre_hooks"):
         hooks = getattr(module, kind)
         for key, hook in list(hooks.items()):
             if getattr(hook, "__name__", "").startswith("_observer_forward"):
                 del hooks[key]
-                taken.append(kind)
-    return taken
 
 
 def _without_training(module: torch.nn.Module) -> torch.nn.Module:
@@ -177,7 +178,7 @@ def _mark(model: torch.nn.Module) -> set[str]:
         observer = _observer(module)
         if observer is not None:
             setattr(module, _OBSERVER, _quantization(path, observer))
-        if type(module) in _WEIGHTED and qconfigs[path] is not None:
+        if type_before_parametrizations(module) in _WEIGHTED and qconfigs[path] is not None:
             _quantize_weight(path, module, qconfigs[path])
         if isinstance(module, DeQuantStub):
             stubs.add(path)
@@ -224,7 +225,7 @@ def _quantize_weight(path: str, module: torch.nn.Module, qconfig: Any) -> None:
             f"qnative.convert: module {path!r}: its weight must be qint8, got {observer.dtype}"
         )
     inner = getattr(observer, _OBSERVER, observer)
-    axis = _WEIGHTED[type(module)]
+    axis = _WEIGHTED[type_before_parametrizations(module)]
     if hasattr(inner, "ch_axis"):
         inner.ch_axis = axis
         if hasattr(observer, "ch_axis"):

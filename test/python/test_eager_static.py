@@ -130,6 +130,7 @@ class Wrapped(nn.Module):
         (lambda: nn.ConvTranspose1d(4, 6, 3), (2, 4, 9), "conv_transpose1d"),
         (lambda: nn.ConvTranspose2d(4, 6, 3, groups=2), (2, 4, 9, 8), "conv_transpose2d"),
         (lambda: nn.Linear(4, 6, bias=False), (2, 3, 4), "linear"),
+        (lambda: nn.utils.parametrizations.weight_norm(nn.Linear(4, 6)), (2, 4), "linear"),
         (lambda: nn.BatchNorm2d(4), (2, 4, 5, 5), "batch_norm"),
         (lambda: nn.LayerNorm(4), (2, 3, 4), "layer_norm"),
         (lambda: nn.GroupNorm(2, 4), (2, 4, 5, 5), "group_norm"),
@@ -276,3 +277,9 @@ def test_errors(observed):
     wrong = ao.QConfig(ao.MinMaxObserver, ao.MinMaxObserver)
     with pytest.raises(ValueError, match=r"module 'inner': its weight must be qint8, got torch"):
         qnative.convert(prepared(model, wrong, [x]), (x,))
+    model = nn.Sequential(nn.Embedding(3, 4), Wrapped(nn.Linear(4, 4))).eval()
+    model.qconfig = ao.get_default_qconfig("x86")
+    model[0].qconfig = ao.float_qparams_weight_only_qconfig
+    nn.init.constant_(model[0].weight, torch.inf)
+    with pytest.raises(ValueError, match="module '0': its weight has values that are not finite"):
+        qnative.convert(ao.prepare(model), (torch.tensor([[0, 1]]),))
