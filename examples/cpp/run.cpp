@@ -4,8 +4,8 @@
 // the library that this program links. INPUTS: a list of tensors, saved by torch.save. OUTPUTS: a
 // tuple of tensors, for torch.load.
 #include <torch/csrc/inductor/aoti_package/model_package_loader.h>
+#include <torch/csrc/jit/serialization/pickle.h>
 #include <torch/script.h>
-#include <torch/torch.h>
 
 #include <fstream>
 #include <iostream>
@@ -20,7 +20,7 @@ std::vector<torch::Tensor> read_tensors(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) throw std::runtime_error(path + ": cannot open");
   const std::vector<char> bytes(std::istreambuf_iterator<char>(file), {});
-  const torch::IValue values = torch::pickle_load(bytes);
+  const torch::IValue values = torch::jit::pickle_load(bytes);
   std::vector<torch::Tensor> tensors;
   for (const torch::IValue& value : values.toListRef()) tensors.push_back(value.toTensor());
   return tensors;
@@ -28,7 +28,7 @@ std::vector<torch::Tensor> read_tensors(const std::string& path) {
 
 void write_tensors(const std::string& path, const std::vector<torch::Tensor>& tensors) {
   const std::vector<torch::IValue> values(tensors.begin(), tensors.end());
-  const std::vector<char> bytes = torch::pickle_save(c10::ivalue::Tuple::create(values));
+  const std::vector<char> bytes = torch::jit::pickle_save(c10::ivalue::Tuple::create(values));
   std::ofstream file(path, std::ios::binary);
   file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   if (!file) throw std::runtime_error(path + ": cannot write");
