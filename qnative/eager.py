@@ -171,7 +171,7 @@ def _replacement(module: torch.nn.Module, name: str, qconfig: Any, target: type)
 
 def with_hooks_of(module: torch.nn.Module, new: torch.nn.Module) -> torch.nn.Module:
     """``new``, in evaluation mode, with the hooks of the module that it takes the place of."""
-    new.training = False
+    new.eval()
     for hook in module._forward_pre_hooks.values():
         new.register_forward_pre_hook(hook)
     for hook in module._forward_hooks.values():

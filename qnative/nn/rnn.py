@@ -20,6 +20,12 @@ class _Recurrent(torch.nn.Module):
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
         self.parts = torch.nn.ModuleList()
 
+    def _load(self, mod: torch.nn.Module, names: list[str], dtype: torch.dtype) -> None:
+        """The parts from the parameters weight_<name> and bias_<name> of a float module."""
+        for i, name in enumerate(names):
+            bias = getattr(mod, f"bias_{name}", None)
+            self.parts[i] = Linear.of(getattr(mod, f"weight_{name}"), bias, dtype)
+
     def _constants(self) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         weights: list[Tensor] = []
         scales: list[Tensor] = []
@@ -53,6 +59,8 @@ class _Layers(_Recurrent):
         dtype: torch.dtype = torch.int8,
     ):
         super().__init__(input_size, hidden_size, bias)
+        if proj_size > 0 and not isinstance(self, LSTM):
+            raise ValueError("qnative.nn: only LSTM has a proj_size")
         self.num_layers, self.batch_first, self.dropout = num_layers, batch_first, dropout
         self.bidirectional, self.proj_size = bidirectional, proj_size
         self.directions = 2 if bidirectional else 1
@@ -68,19 +76,16 @@ class _Layers(_Recurrent):
     @classmethod
     def from_float(cls, mod: torch.nn.Module, use_precomputed_fake_quant: bool = False) -> Any:
         """mod: the module of torch.nn with a qconfig, of which the dtype of the weight counts."""
-        new = cls.__new__(cls)
-        _Recurrent.__init__(new, mod.input_size, mod.hidden_size, mod.bias)
-        new.num_layers, new.batch_first, new.dropout = mod.num_layers, mod.batch_first, mod.dropout
-        new.bidirectional, new.proj_size = mod.bidirectional, mod.proj_size
-        new.directions = 2 if mod.bidirectional else 1
-        new.output_size = mod.proj_size or mod.hidden_size
         dtype = asked(mod, WEIGHT_DTYPES)
-        for layer in range(mod.num_layers):
-            for suffix in ("", "_reverse")[: new.directions]:
-                for kind in ("ih", "hh", "hr")[: 3 if mod.proj_size else 2]:
-                    weight = getattr(mod, f"weight_{kind}_l{layer}{suffix}")
-                    bias = getattr(mod, f"bias_{kind}_l{layer}{suffix}", None)
-                    new.parts.append(Linear.of(weight, bias, dtype))
+        sizes = mod.input_size, mod.hidden_size, mod.num_layers, mod.bias, mod.batch_first
+        new = cls(*sizes, mod.dropout, mod.bidirectional, mod.proj_size, dtype)
+        names = [
+            f"{kind}_l{layer}{suffix}"
+            for layer in range(mod.num_layers)
+            for suffix in ("", "_reverse")[: new.directions]
+            for kind in ("ih", "hh", "hr")[: 3 if mod.proj_size else 2]
+        ]
+        new._load(mod, names, dtype)
         return new
 
     def extra_repr(self) -> str:
@@ -252,11 +257,9 @@ class _Cell(_Recurrent):
     @classmethod
     def from_float(cls, mod: torch.nn.Module, use_precomputed_fake_quant: bool = False) -> Any:
         """mod: the module of torch.nn with a qconfig, of which the dtype of the weight counts."""
-        new = cls.__new__(cls)
-        _Recurrent.__init__(new, mod.input_size, mod.hidden_size, mod.bias)
         dtype = asked(mod, WEIGHT_DTYPES)
-        new.parts.append(Linear.of(mod.weight_ih, mod.bias_ih, dtype))
-        new.parts.append(Linear.of(mod.weight_hh, mod.bias_hh, dtype))
+        new = cls(mod.input_size, mod.hidden_size, mod.bias, dtype=dtype)
+        new._load(mod, ["ih", "hh"], dtype)
         return new
 
 

@@ -99,7 +99,8 @@ def layer(request):
 @torch.no_grad()
 def test_results_are_close(layer):
     model, quantized, x, dtype = layer
-    assert type(quantized) is getattr(qnative.nn, type(model).__name__) and not quantized.training
+    assert type(quantized) is getattr(qnative.nn, type(model).__name__)
+    assert not any(module.training for module in quantized.modules())
     assert not list(quantized.parameters())
     for y, expected in zip(flat(quantized(x)), flat(model(x)), strict=True):
         assert y.shape == expected.shape and y.dtype is torch.float32
@@ -422,6 +423,7 @@ def test_weights_that_are_not_finite(value):
         (lambda: qnative.nn.Linear(65794, 1), "more than 65793"),
         (lambda: qnative.nn.Embedding(3, 2, bits=2), "bits must be 8 or 4, got 2"),
         (lambda: qnative.nn.EmbeddingBag(3, 2, mode="min"), "mode must be one of sum, mean, max"),
+        (lambda: qnative.nn.GRU(3, 2, proj_size=1), "only LSTM has a proj_size"),
         (lambda: qnative.nn.RNNCell(3, 2, nonlinearity="elu"), "must be 'tanh' or 'relu'"),
     ],
 )
