@@ -63,7 +63,7 @@ bench: build  ## kernels (Google Benchmark) and ops beside torch's engines
 	$(BUILD)/benchmark/benchmark_kernels
 	$(PY) -m benchmark.ops
 
-bench-models: build  ## EfficientNet-lite0 beside onnxruntime and OpenVINO, where these are installed
+bench-models: build  ## whole networks beside torch's int8, torchao, onnxruntime and OpenVINO, where these are installed
 	$(PY) -m benchmark.models
 
 lint: setup  ## clang-format, clang-tidy, ruff
