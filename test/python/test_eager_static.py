@@ -207,8 +207,11 @@ def test_embedding_and_dynamic_layers():
     model.table.qconfig = ao.float_qparams_weight_only_qconfig
     model.first.qconfig = ao.default_dynamic_qconfig
     x = torch.randint(0, 20, (5, 4))
-    converted = qnative.convert(prepared(model, data=[x]), (x,))
+    converted = qnative.convert(prepared(model, data=[x]), (x,), strict=True)
     assert kernels_of(converted) == ["embedding_8bit", "linear_dynamic", "linear"]
+    assert [row.kernel for row in converted.report.rows] == [
+        *("qnative.embedding_8bit", "qnative.linear_dynamic", "qnative.linear")
+    ]
     assert error(converted(x), model(x)) < 0.05
 
 
