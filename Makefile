@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export QNATIVE_TORCH_DIR = $(shell $(PY) -c "import importlib.util as u, os; print(os.path.dirname(u.find_spec('torch').origin))")
 CMAKE = cmake -G Ninja -DQNATIVE_TORCH_DIR=$(QNATIVE_TORCH_DIR) -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(VENV)/bin/ninja
 
-.PHONY: help setup build test test-cpp test-python test-isa test-sanitized test-objects docs demo demo-sentence bench bench-models lint format clean
+.PHONY: help setup build test test-cpp test-python test-isa test-sanitized test-objects docs demo demo-sentence demo-deploy bench bench-models lint format clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -58,6 +58,9 @@ demo: build  ## quantize EfficientNet-lite0, run it from C++, print the table; f
 
 demo-sentence: build  ## quantize the sentence encoder MiniLM-L6, print the table; files in build/sentence
 	$(PY) -m examples.sentence.demo --output build/sentence
+
+demo-deploy: build  ## every deployment of a small text classifier; files in build/deploy
+	$(PY) -m examples.deploy --output build/deploy
 
 bench: build  ## kernels (Google Benchmark) and ops beside torch's engines
 	$(BUILD)/benchmark/benchmark_kernels

@@ -1,20 +1,15 @@
 """qnative: PyTorch's native quantization backend as a LibTorch extension that stands on its own."""
 
-from pathlib import Path
-
-import torch
+from ._library import library_path, load
 
 __version__ = "0.1.0"
 
+load()
 
-def library_path() -> str:
-    """The shared library, for ``torch.ops.load_library`` and for linkers."""
-    return str(Path(__file__).resolve().parent / "lib" / "libqnative.so")
-
-
-torch.ops.load_library(library_path())
-
-from .backend_config import get_backend, register_backend  # noqa: E402  (the library comes first)
+from . import nn  # noqa: E402  (the library comes first)
+from .backend_config import get_backend, register_backend  # noqa: E402
+from .eager import quantize_dynamic  # noqa: E402
+from .eager_static import convert  # noqa: E402
 from .lowering import lower  # noqa: E402
 from .matching import DryRun, dry_run  # noqa: E402
 from .recipes import quantize  # noqa: E402
@@ -25,11 +20,14 @@ __all__ = [
     "NotQuantizedError",
     "Quantizer",
     "Report",
+    "convert",
     "dry_run",
     "get_backend",
     "library_path",
     "lower",
+    "nn",
     "quantize",
+    "quantize_dynamic",
     "register_backend",
 ]
 

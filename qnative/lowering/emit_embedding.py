@@ -11,6 +11,7 @@ from torch.fx.experimental.symbolic_shapes import statically_known_true
 from . import graph as ir
 from .emit import Site
 from .graph import Unsupported
+from .packing import pack_table
 
 
 def check(node: Node, args: dict[str, Any]) -> None:
@@ -38,12 +39,9 @@ def _table(site: Site, bits: int) -> tuple[Any, ...]:
     """weight and, for 4 bits, embedding_dim; a table used twice is packed once."""
     constants, target = site.constants, site.args["weight"].target
     weight = ir.constant(site.module, site.args["weight"])
-    if not bool(weight.isfinite().all()):
-        raise Unsupported("its weight has values that are not finite")
-    op = f"embedding_{bits}bit_pack"
-    key = (op, target)
+    key = (f"embedding_{bits}bit", target)
     if key not in constants.packed:
-        packed = getattr(torch.ops.qnative, op)(weight)
+        packed = pack_table(weight, bits)
         constants.packed[key] = (constants.add(f"{site.name}.weight", packed),)
         site.float_bytes += weight.numel() * weight.element_size()
         site.packed_bytes += packed.numel()

@@ -11,13 +11,8 @@ from .activation import fused_activation
 from .emit import Site, is_constant
 from .emit_half import as_float, as_half
 from .graph import Unsupported, bind, kind, tensor_of
+from .packing import MAX_PRODUCTS, pack_half, spread
 
-# More products of a uint8 with an int8 could overflow int32.
-MAX_PRODUCTS = 65793
-# Weights up to so many times the root mean square of their channel set its scale: of normally
-# distributed ones, one in two million is beyond. Then larger weights do, until few enough are.
-_LEAST_PEAK = 5.0
-_MOST_REPEATED = 16
 _FUNCTIONS = ("gelu", "silu", "sigmoid", "tanh", "hardswish")
 
 
@@ -88,58 +83,6 @@ def _constants(
         site.packed_bytes += value.numel() * value.element_size()
         bias = constants.get(constants.add(f"{site.name}.bias", value))
     return [constants.get(name) for name in constants.packed[key]], bias, list(weight.shape)
-
-
-def _check_finite(weight: torch.Tensor) -> None:
-    if not bool(weight.isfinite().all()):
-        raise Unsupported("its weight is not finite")
-
-
-def _scale(most: torch.Tensor) -> torch.Tensor:
-    """Of channels whose weights go up to ``most``. A channel of zeros may have any scale."""
-    return torch.where(most > 0, most / 127, 1.0).clamp(min=torch.finfo(torch.float32).tiny)
-
-
-def pack_int8(weight: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Symmetric with a scale for each output channel."""
-    _check_finite(weight)
-    scale = _scale(weight.abs().amax(1))
-    codes = (weight / scale[:, None]).round().clamp(-127, 127).to(torch.int8)
-    return {"weight": torch.ops.qnative.linear_pack(codes), "weight_scale": scale}
-
-
-def pack_half(weight: torch.Tensor) -> dict[str, torch.Tensor]:
-    return {"weight": torch.ops.qnative.linear_fp16_pack(weight)}
-
-
-def spread(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
-    """int8 [N, K + R], a scale for each output channel, and the R inputs that have another column.
-
-    One weight far beyond the others of its channel would set their scale and leave them a few bits.
-    Here it is the sum of several columns of one input, if those are at most 1 / _MOST_REPEATED of
-    all.
-    """
-    _check_finite(weight)
-    most = weight.abs().amax(1)
-    # Squares of the shares: those of the weights may leave float32.
-    share = weight / most.clamp(min=torch.finfo(torch.float32).tiny)[:, None]
-    typical = most * share.square().mean(1).sqrt()
-    peak = _LEAST_PEAK
-    while True:
-        scale = _scale(torch.minimum(most, peak * typical))
-        codes = (weight / scale[:, None]).round()
-        columns = (codes.abs().amax(0) / 127).ceil().clamp(min=1).to(torch.int64)
-        if int((columns - 1).sum()) * _MOST_REPEATED <= len(columns):
-            break
-        peak *= 1.25
-    repeated = torch.arange(len(columns)).repeat_interleave(columns - 1)
-    parts = [codes.clamp(-127, 127)]
-    rest = codes - parts[0]
-    for k in repeated.tolist():
-        part = rest[:, k].clamp(-127, 127)
-        rest[:, k] -= part
-        parts.append(part[:, None])
-    return torch.cat(parts, 1).to(torch.int8), scale, repeated.tolist()
 
 
 def linear_dynamic(site: Site) -> Node:

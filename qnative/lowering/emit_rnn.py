@@ -7,8 +7,8 @@ from torch.fx import Node
 
 from . import graph as ir
 from .emit import Site
-from .emit_linear import MAX_PRODUCTS, pack_half, pack_int8
 from .graph import Unsupported
+from .packing import MAX_PRODUCTS, pack_half, pack_int8
 
 _GATES = {"lstm": 4, "gru": 3, "lstm_cell": 4, "gru_cell": 3}
 KINDS = ("lstm", "gru", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")

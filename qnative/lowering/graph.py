@@ -21,7 +21,7 @@ STORAGE_DTYPES = {
 }
 
 
-class Unsupported(Exception):
+class Unsupported(ValueError):
     """A node cannot run in a qnative op; the message is the reason that its report row gives."""
 
 

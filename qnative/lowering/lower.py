@@ -89,7 +89,10 @@ class _Lowering:
         ir.make_functional(self.graph)
         for node in self.graph.nodes:
             if node.op == "call_function" and not ir.is_decomposed(node):
-                self.rows[node] = Row(node.name, ir.module_path(node), ir.op_name(node), FLOAT)
+                row = Row(node.name, ir.module_path(node), ir.op_name(node), FLOAT)
+                if row.op.startswith("qnative."):  # of a module of qnative.nn
+                    row.verdict, row.kernel = QUANTIZED, row.op
+                self.rows[node] = row
         self._remove_dropout()
         qdq.collapse(self.module, self.constants)
         for node, row in self.rows.items():

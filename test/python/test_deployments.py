@@ -1,7 +1,5 @@
 """A quantized model in every deployment gives the bits that it gives in eager mode."""
 
-import subprocess
-import sys
 import warnings
 
 import pytest
@@ -10,20 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import qnative
-
-# What a process has that does not import the Python package.
-LIBRARY_ONLY = """
-import sys, torch
-torch.ops.load_library(sys.argv[1])
-x = torch.load(sys.argv[3])
-with torch.inference_mode():
-    if sys.argv[2].endswith(".pt2"):
-        y = torch.export.load(sys.argv[2]).module()(x)
-    else:
-        y = torch.jit.load(sys.argv[2])(x)
-torch.save(y, sys.argv[4])
-assert "qnative" not in sys.modules and "torchao" not in sys.modules
-"""
+from examples import deploy
 
 
 class Residual(nn.Module):
@@ -84,18 +69,14 @@ def test_compile(quantized, backend):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("kind", ["pt", "pt2"])
 def test_process_with_the_library_alone(quantized, tmp_path, kind):
-    file, x, y = tmp_path / f"model.{kind}", tmp_path / "x.pt", tmp_path / "y.pt"
+    file = tmp_path / f"model.{kind}"
     if kind == "pt2":
-        shapes = ({0: torch.export.Dim.AUTO},)
-        torch.export.save(torch.export.export(quantized, (image(4),), dynamic_shapes=shapes), file)
+        deploy.save_exported(quantized, (image(4),), ({0: torch.export.Dim.AUTO},), file)
     else:
-        torch.jit.save(torch.jit.trace(quantized, image(1)), file)
-    torch.save(image(7), x)
-    command = [sys.executable, "-c", LIBRARY_ONLY, qnative.library_path(), file, x, y]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+        deploy.save_torchscript(quantized, (image(1),), file)
+    y = deploy.run_with_the_library_alone(file, (image(7),), tmp_path)
     with torch.inference_mode():
-        assert torch.equal(torch.load(y), quantized(image(7)))
+        assert torch.equal(y, quantized(image(7)))
 
 
 def test_state_dict_and_pickle(quantized, tmp_path):

@@ -12,9 +12,9 @@ from examples.efficientnet import cpp_program, data, metrics
 PIXEL = torch.zeros(1)
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory):
-    return cpp_program.build(tmp_path_factory.mktemp("cpp"))
+@pytest.fixture
+def program(cpp_programs):
+    return cpp_programs / "classify"
 
 
 @pytest.fixture(scope="module")

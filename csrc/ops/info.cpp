@@ -1,0 +1,89 @@
+#include "qnative/info.h"
+
+#include <torch/version.h>
+
+#include <string>
+
+#include "dwconv/dwconv.h"
+#include "elementwise/elementwise.h"
+#include "embedding/embedding.h"
+#include "gemm/gemm.h"
+#include "gemm_fp16/gemm_fp16.h"
+#include "interpolate/interpolate.h"
+#include "isa.h"
+#include "lookup/lookup.h"
+#include "norm/norm.h"
+#include "pool/pool.h"
+#include "quantize/quantize.h"
+#include "rnn_cell/rnn_cell.h"
+
+namespace qnative {
+namespace {
+
+class Lines {
+ public:
+  explicit Lines(Isa cap) : cap_(cap) {}
+
+  template <class Fn>
+  void add(const char* table, std::span<const Kernel<Fn>> kernels) {
+    text_ += std::string(table) + " " + name(best(kernels, cap_).isa) + "\n";
+  }
+
+  const std::string& text() const { return text_; }
+
+ private:
+  Isa cap_;
+  std::string text_;
+};
+
+std::string kernel_lines(Isa cap) {
+  Lines lines(cap);
+  lines.add("dwconv", dwconv::kernels());
+  lines.add("elementwise.add", elementwise::add_kernels());
+  lines.add("elementwise.mul", elementwise::mul_kernels());
+  lines.add("embedding.rows_8bit", embedding::rows_8bit_kernels());
+  lines.add("embedding.rows_4bit", embedding::rows_4bit_kernels());
+  lines.add("embedding.bags_8bit", embedding::bags_8bit_kernels());
+  lines.add("embedding.bags_4bit", embedding::bags_4bit_kernels());
+  lines.add("gemm", gemm::kernels());
+  lines.add("gemm_fp16", gemm_fp16::kernels());
+  lines.add("gemm_fp16.widen", gemm_fp16::widen_kernels());
+  lines.add("interpolate.row", interpolate::row_kernels());
+  lines.add("interpolate.column", interpolate::column_kernels());
+  lines.add("lookup", lookup::kernels());
+  lines.add("norm.sum", norm::sum_kernels());
+  lines.add("norm.sum_columns", norm::sum_columns_kernels());
+  lines.add("norm.scale", norm::scale_kernels());
+  lines.add("norm.scale_each", norm::scale_each_kernels());
+  lines.add("norm.affine", norm::affine_kernels());
+  lines.add("norm.affine_float", norm::affine_float_kernels());
+  lines.add("norm.prelu", norm::prelu_kernels());
+  lines.add("norm.largest", norm::largest_kernels());
+  lines.add("norm.sum_exponentials", norm::sum_exponentials_kernels());
+  lines.add("norm.exponentials", norm::exponentials_kernels());
+  lines.add("pool.max", pool::max_kernels());
+  lines.add("pool.mean", pool::mean_kernels());
+  lines.add("quantize", quantize::quantize_kernels());
+  lines.add("quantize.dequantize", quantize::dequantize_kernels());
+  lines.add("quantize.quantize_each", quantize::quantize_each_kernels());
+  lines.add("quantize.dequantize_each", quantize::dequantize_each_kernels());
+  lines.add("quantize.min_max", quantize::min_max_kernels());
+  lines.add("rnn_cell.lstm", rnn_cell::lstm_kernels());
+  lines.add("rnn_cell.gru", rnn_cell::gru_kernels());
+  lines.add("rnn_cell.rnn_tanh", rnn_cell::rnn_tanh_kernels());
+  lines.add("rnn_cell.rnn_relu", rnn_cell::rnn_relu_kernels());
+  return lines.text();
+}
+
+}  // namespace
+}  // namespace qnative
+
+const char* qnative_torch_version() { return TORCH_VERSION; }
+
+const char* qnative_kernels() {
+  static const std::string lines = [] {
+    const auto cap = qnative::isa_cap();
+    return cap ? qnative::kernel_lines(*cap) : std::string();
+  }();
+  return lines.c_str();
+}

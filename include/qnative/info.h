@@ -1,0 +1,15 @@
+#pragma once
+
+#include "qnative/export.h"
+
+// What this build is, and what it does on this machine: plain C, for any language that can call a
+// shared library.
+extern "C" {
+
+// The torch that the library was compiled for, such as "2.13.0".
+QNATIVE_API const char* qnative_torch_version();
+
+// One line for each table of kernels with the instruction set that ops choose on this machine:
+// "gemm avx512_vnni\nnorm.sum avx2\n...". Empty when QNATIVE_ISA names no instruction set.
+QNATIVE_API const char* qnative_kernels();
+}

@@ -1,0 +1,91 @@
+"""What import says about a torch or a second library that it cannot work with."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import qnative
+from qnative._library import TORCH_VERSIONS, check_torch
+
+
+def run(code, *arguments):
+    command = [sys.executable, "-W", "ignore", "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("version", ["2.13.0", "2.14.1+cpu", "2.15.0a0+git1234567"])
+def test_versions_that_are_supported(version):
+    check_torch(version)
+
+
+@pytest.mark.parametrize("version", ["1.13.1", "2.1.0", "2.12.1+cu130", "2.16.0.dev2026", "3.0"])
+def test_versions_that_are_not(version):
+    with pytest.raises(ImportError) as error:
+        check_torch(version)
+    wanted = f"needs torch {TORCH_VERSIONS[0]} to {TORCH_VERSIONS[-1]}, found {version}."
+    assert wanted in str(error.value)
+
+
+def test_the_package_metadata_says_the_same():
+    from pathlib import Path
+
+    text = (Path(qnative.__file__).parents[1] / "pyproject.toml").read_text()
+    last = int(TORCH_VERSIONS[-1].split(".")[1]) + 1
+    assert f'"torch>={TORCH_VERSIONS[0]},<2.{last}"' in text
+
+
+def test_the_version_is_checked_before_the_library_is_loaded():
+    done = run(
+        "import sys, torch\n"
+        "torch.__version__ = '2.12.0'\n"
+        "torch.ops.load_library = lambda path: sys.exit('loaded')\n"
+        "import qnative\n"
+    )
+    assert done.returncode == 1
+    assert "ImportError: qnative needs torch 2.13 to 2.15, found 2.12.0" in done.stderr
+
+
+def test_a_library_that_does_not_load():
+    done = run(
+        "import torch\n"
+        "def fail(path): raise OSError('undefined symbol: _ZN2at')\n"
+        "torch.ops.load_library = fail\n"
+        "import qnative\n"
+    )
+    assert done.returncode == 1 and "does not load under torch" in done.stderr
+    assert "undefined symbol: _ZN2at. It must be built for this torch" in done.stderr
+
+
+@pytest.fixture
+def copy_of_library(tmp_path):
+    return shutil.copy(qnative.library_path(), tmp_path / "libqnative.so")
+
+
+def test_a_copy_loaded_before_the_package(copy_of_library):
+    done = run(
+        "import sys, torch; torch.ops.load_library(sys.argv[1]); import qnative", copy_of_library
+    )
+    assert done.returncode == 1
+    assert f"ImportError: qnative: the process has already loaded {copy_of_library}" in done.stderr
+    assert f"second copy, {qnative.library_path()}" in done.stderr
+
+
+def test_a_copy_loaded_after_the_package(copy_of_library):
+    """torch ends the process there; both files are named before it does."""
+    done = run("import sys, torch, qnative; torch.ops.load_library(sys.argv[1])", copy_of_library)
+    assert done.returncode != 0
+    assert f"has loaded {qnative.library_path()} and now loads a second copy, " in done.stderr
+    assert str(copy_of_library) in done.stderr
+
+
+def test_the_same_library_twice():
+    code = "import sys, torch, qnative; torch.ops.load_library(sys.argv[1]); print('fine')"
+    done = run(code, qnative.library_path())
+    assert (done.returncode, done.stdout) == (0, "fine\n"), done.stderr
+    code = "import sys, torch; torch.ops.load_library(sys.argv[1]); import qnative; print('fine')"
+    done = run(code, qnative.library_path())
+    assert (done.returncode, done.stdout) == (0, "fine\n"), done.stderr
+    assert torch.ops.qnative.linear is not None
