@@ -15,10 +15,21 @@ def library_path() -> str:
 torch.ops.load_library(library_path())
 
 from .lowering import lower  # noqa: E402  (the library comes first)
+from .migration import Migration, MigrationError, migrate  # noqa: E402
 from .recipes import quantize  # noqa: E402
 from .report import NotQuantizedError, Report  # noqa: E402
 
-__all__ = ["NotQuantizedError", "Quantizer", "Report", "library_path", "lower", "quantize"]
+__all__ = [
+    "Migration",
+    "MigrationError",
+    "NotQuantizedError",
+    "Quantizer",
+    "Report",
+    "library_path",
+    "lower",
+    "migrate",
+    "quantize",
+]
 
 
 def __getattr__(name: str):

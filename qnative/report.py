@@ -64,7 +64,9 @@ class Report:
         return f"{len(self.rows)} nodes: {counts}{weights}"
 
     def __str__(self) -> str:
-        return "\n".join([*_text_table(self.rows), self.summary(), *self.notes])
+        return "\n".join(
+            [*text_table(_COLUMNS, map(_cells, self.rows)), self.summary(), *self.notes]
+        )
 
     def to_json(self) -> str:
         """{"summary": {verdict: count}, "notes": [...], "rows": [{...}]}, indented."""
@@ -132,9 +134,10 @@ def _cells(row: Row) -> tuple[str, ...]:
     return row.name, row.module, row.op, row.verdict, detail
 
 
-def _text_table(rows: Iterable[Row]) -> list[str]:
-    lines = [_COLUMNS, *(_cells(row) for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(_COLUMNS))]
+def text_table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """Lines of a table with aligned columns."""
+    lines = [head, *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     rule = tuple("-" * width for width in widths)
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
