@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include "rewriter.h"
@@ -62,14 +63,20 @@ void to(Site& site) {
   move(site);
 }
 
-void pad(Site& site) {
-  const Quantized x = site.quantized("self");
+// Zero, or the value that is padded with, as a code.
+int64_t padding_code(const Site& site, const Quantized& x) {
+  if (site.constant("value").isNone()) return x.zero_point;
   const IntRange range = range_of(x.dtype);
   const double code =
       std::nearbyint(site.real("value") / x.scale) + static_cast<double>(x.zero_point);
-  const auto value = static_cast<int64_t>(
+  return static_cast<int64_t>(
       std::clamp(code, static_cast<double>(range.least), static_cast<double>(range.most)));
-  Value* y = site.call("aten::constant_pad_nd", {x.data, site.arg("pad"), value});
+}
+
+void pad(Site& site) {
+  if (site.has("mode") && site.constant("mode").toStringRef() != "constant") return move(site);
+  const Quantized x = site.quantized("self");
+  Value* y = site.call("aten::constant_pad_nd", {x.data, site.arg("pad"), padding_code(site, x)});
   site.becomes(y, x.scale, x.zero_point, x.dtype);
 }
 
@@ -88,6 +95,7 @@ const Handlers& data_handlers() {
     Handlers all = {
         {"aten::to", to},
         {"aten::constant_pad_nd", pad},
+        {"aten::pad", pad},
         {"aten::int_repr", int_repr},
         {"aten::q_scale", q_scale},
         {"aten::q_zero_point", q_zero_point},

@@ -30,19 +30,7 @@ bool is_packed_class(const c10::TypePtr& type) {
   return false;
 }
 
-bool is_old(const Node* node) {
-  static const std::set<std::string> kOld = {"aten::int_repr",
-                                             "aten::q_scale",
-                                             "aten::q_zero_point",
-                                             "aten::dequantize",
-                                             "aten::quantized_lstm",
-                                             "aten::quantized_gru",
-                                             "aten::quantize_per_tensor",
-                                             "aten::quantize_per_channel",
-                                             "aten::quantize_per_tensor_dynamic",
-                                             "aten::_make_per_tensor_quantized_tensor"};
-  const std::string kind = node->kind().toQualString();
-  if (kind.starts_with("quantized::") || kOld.contains(kind)) return true;
+bool is_old_constant(const Node* node) {
   if (node->kind() != c10::prim::Constant) return false;
   if (is_packed_class(node->output()->type())) return true;
   const auto value = torch::jit::toIValue(node->output());
@@ -50,28 +38,20 @@ bool is_old(const Node* node) {
          value->toTensor().is_quantized();
 }
 
-bool has_row(const std::vector<MigrationRow>& rows, const MigrationRow& row) {
-  return std::any_of(rows.begin(), rows.end(), [&](const MigrationRow& other) {
-    return other.verdict == "kept" && other.op == row.op && other.node == row.node;
-  });
+bool any_kept(const std::vector<MigrationRow>& rows) {
+  return std::any_of(rows.begin(), rows.end(),
+                     [](const MigrationRow& row) { return row.verdict == "kept"; });
 }
 
-void find_old_nodes(const Block* block, const std::string& method,
+// In graphs whose nodes all have their rows already, old constants and quantized tensors are there
+// for what was kept.
+void find_old_nodes(const Block* block, const std::string& method, bool rewritten,
                     std::vector<MigrationRow>& rows) {
   for (const Node* node : block->nodes()) {
-    for (const Block* inner : node->blocks()) find_old_nodes(inner, method, rows);
-    // What _make_per_tensor_quantized_tensor and constants are for has a row of its own.
-    const bool helper =
-        node->kind() == c10::prim::Constant ||
-        std::string(node->kind().toQualString()) == "aten::_make_per_tensor_quantized_tensor";
-    if (!is_old(node) || (helper && !rows.empty() &&
-                          std::any_of(rows.begin(), rows.end(), [](const MigrationRow& row) {
-                            return row.verdict == "kept";
-                          }))) {
-      continue;
+    for (const Block* inner : node->blocks()) find_old_nodes(inner, method, rewritten, rows);
+    if ((is_old(node) || is_old_constant(node)) && !(rewritten && any_kept(rows))) {
+      rows.push_back(make_row(method, node, "kept", "", "it is in a method that is not inlined"));
     }
-    const MigrationRow row = make_row(method, node, "kept", "", "it was not reached");
-    if (!has_row(rows, row)) rows.push_back(row);
   }
 }
 
@@ -79,7 +59,7 @@ void find_old_nodes(const Block* block, const std::string& method,
 void find_what_is_left(const Module& module, const std::string& path,
                        std::vector<MigrationRow>& rows) {
   for (const auto& method : module.get_methods()) {
-    find_old_nodes(method.graph()->block(), path + method.name(), rows);
+    find_old_nodes(method.graph()->block(), path + method.name(), path.empty(), rows);
   }
   for (const auto& attribute : module.named_attributes(/*recurse=*/false)) {
     const bool quantized = attribute.value.isTensor() && attribute.value.toTensor().defined() &&
@@ -176,8 +156,7 @@ void save(const Module& module, const std::string& path) {
 }  // namespace migration
 
 bool Migration::complete() const {
-  return std::none_of(rows.begin(), rows.end(),
-                      [](const MigrationRow& row) { return row.verdict == "kept"; });
+  return !migration::any_kept(rows);
 }
 
 Migration migrate(const torch::jit::Module& module, const MigrateOptions& options) {

@@ -42,6 +42,15 @@ bool never_read(const Value* value) { return value->node()->kind() == prim::Unin
 
 }  // namespace
 
+bool is_old(const Node* node) {
+  static const std::set<std::string> kOld = {"aten::int_repr", "aten::q_scale",
+                                             "aten::q_zero_point", "aten::dequantize",
+                                             "aten::_make_per_tensor_quantized_tensor"};
+  const std::string kind = node->kind().toQualString();
+  return kind.starts_with("quantized::") || kind.starts_with("aten::quantize") ||
+         kOld.contains(kind);
+}
+
 MigrationRow make_row(const std::string& method, const Node* node, const char* verdict,
                       const std::string& kernel, const std::string& reason) {
   const std::string name = node->outputs().empty() ? "" : node->output(0)->debugName();

@@ -148,6 +148,9 @@ class Rewriter {
   std::map<const void*, std::map<std::string, std::vector<IValue>>> packed_;
 };
 
+// Only quantized tensors or packed parameters go into it or come out.
+bool is_old(const Node* node);
+
 MigrationRow make_row(const std::string& method, const Node* node, const char* verdict,
                       const std::string& kernel, const std::string& reason);
 
