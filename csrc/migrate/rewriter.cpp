@@ -4,6 +4,7 @@
 #include <torch/csrc/jit/passes/constant_pooling.h>
 #include <torch/csrc/jit/passes/dead_code_elimination.h>
 #include <torch/csrc/jit/passes/lower_tuples.h>
+#include <torch/csrc/jit/passes/remove_mutation.h>
 
 #include <algorithm>
 #include <cmath>
@@ -51,6 +52,15 @@ bool is_old(const Node* node) {
          kOld.contains(kind);
 }
 
+bool is_changed(const Value* list) {
+  static const std::set<std::string> kChanges = {
+      "aten::append", "aten::extend",  "aten::insert", "aten::pop",  "aten::_set_item",
+      "aten::clear",  "aten::reverse", "aten::remove", "aten::sort", "aten::Delete"};
+  return std::any_of(list->uses().begin(), list->uses().end(), [](const torch::jit::Use& use) {
+    return kChanges.contains(use.user->kind().toQualString());
+  });
+}
+
 MigrationRow make_row(const std::string& method, const Node* node, const char* verdict,
                       const std::string& kernel, const std::string& reason) {
   const std::string name = node->outputs().empty() ? "" : node->output(0)->debugName();
@@ -63,6 +73,8 @@ Rewriter::Rewriter(std::string method, std::shared_ptr<Graph> graph, bool dynami
 
 void Rewriter::run() {
   torch::jit::LowerSimpleTuples(graph_);
+  // [f(x) for x in list] appends to a list.
+  torch::jit::RemoveListMutation(graph_);
   block(graph_->block());
   unquantizable_results(graph_->block());
   // Users come after what they use.
@@ -190,6 +202,7 @@ void Rewriter::quantized_constant(Node* node) {
 // A list of tensors with one scale and zero point is a list of their data. Others have no
 // counterpart; those who read them (cat) look at the node.
 void Rewriter::list(Node* node) {
+  if (is_changed(node->output())) return;
   std::vector<Value*> data;
   std::optional<Quantized> first;
   for (Value* input : node->inputs()) {

@@ -151,6 +151,9 @@ class Rewriter {
 // Only quantized tensors or packed parameters go into it or come out.
 bool is_old(const Node* node);
 
+// Elements are added to the list, or others changed, after it was made.
+bool is_changed(const Value* list);
+
 MigrationRow make_row(const std::string& method, const Node* node, const char* verdict,
                       const std::string& kernel, const std::string& reason);
 

@@ -34,7 +34,7 @@ int64_t gates_of(const std::string& op) {
 
 // An element of a list that is built in the graph, or comes from elsewhere.
 Value* element(Site& site, Value* list, int64_t i) {
-  if (list->node()->kind() == c10::prim::ListConstruct) return list->node()->input(i);
+  if (list->node()->kind() == c10::prim::ListConstruct && !is_changed(list)) return list->node()->input(i);
   return site.call("aten::__getitem__", {list, i});
 }
 
@@ -53,33 +53,33 @@ void finish(Site& site, const std::string& op, const Args& args) {
 
 // ---- what old packed parameters hold -------------------------------------------------------
 
+// The kernels add the biases that are packed with the weights; others that a module has are not
+// read.
+void add_packed(Recurrent& layer, const IValue& packed) {
+  LinearWeight weight = unpacked_linear(packed);
+  layer.biases.push_back(weight.bias ? weight.bias->to(at::kFloat)
+                                     : at::zeros({weight.values.size(0)}));
+  layer.weights.push_back(std::move(weight));
+}
+
 // (type, tensors, doubles, longs, packed weights)
-void add_cell_params(Recurrent& layer, const IValue& params, bool has_biases) {
-  const auto object = params.toObject();
-  const IValue state = object->type()->getMethod("__getstate__")({params});
+void add_cell_params(Recurrent& layer, const IValue& params) {
+  const IValue state = params.toObject()->type()->getMethod("__getstate__")({params});
   const std::vector<IValue> parts = state.toTupleRef().elements().vec();
-  const std::string type = parts[0].toStringRef();
-  const bool half = type == "quantized_fp16";
-  if (!half && type != "quantized_dynamic") {
+  const std::string type = parts.at(0).toStringRef();
+  if (type != "quantized_fp16" && type != "quantized_dynamic") {
     throw Unsupported("its parameters are of kind '" + type + "'");
   }
-  for (const IValue& packed : parts[4].toListRef()) {
-    LinearWeight weight = unpacked_linear(packed);
-    if (half && has_biases) layer.biases.push_back(weight.bias.value());
-    layer.weights.push_back(std::move(weight));
+  const std::vector<IValue> packed = parts.at(4).toList().vec();
+  if (packed.size() != 2) {
+    throw Unsupported("its parameters hold " + std::to_string(packed.size()) + " weights, not 2");
   }
-  if (half || !has_biases) return;
-  for (const at::Tensor& bias : parts[1].toTensorVector()) {
-    layer.biases.push_back(bias.detach().to(at::kFloat));
-  }
+  for (const IValue& each : packed) add_packed(layer, each);
 }
 
 void quantized_layer(Site& site, const std::string& op) {
-  const bool has_biases = site.flag("has_biases");
   Recurrent layer;
-  for (Value* each : site.list("params")) {
-    add_cell_params(layer, site.constant(each, "params"), has_biases);
-  }
+  for (Value* each : site.list("params")) add_cell_params(layer, site.constant(each, "params"));
   emit_layer(site, op, layer);
 }
 
@@ -92,19 +92,14 @@ void quantized_cell(Site& site) {
   const std::string kind = site.kind();
   const std::string name = kind.substr(prefix.size(), kind.size() - prefix.size() - suffix.size());
   Recurrent layer;
-  for (const char* weight : {"w_ih", "w_hh"}) {
-    layer.weights.push_back(unpacked_linear(site.constant(weight)));
-  }
-  const bool lstm = name == "lstm_cell";
-  for (const char* bias : {lstm ? "bias_ih" : "b_ih", lstm ? "bias_hh" : "b_hh"}) {
-    layer.biases.push_back(site.constant(bias).toTensor().detach().to(at::kFloat));
-  }
+  for (const char* weight : {"w_ih", "w_hh"}) add_packed(layer, site.constant(weight));
   emit_cell(site, "qnative::" + name, layer);
 }
 
 }  // namespace
 
 void emit_layer(Site& site, const std::string& op, const Recurrent& layer) {
+  if (layer.weights.empty()) throw Unsupported("it has no weights");
   const bool data = site.has("batch_sizes");
   const Args sizes = constants(site, layer, gates_of(op));
   Args args{site.arg(data ? "data" : "input")};

@@ -14,7 +14,7 @@ Value* Site::arg(const std::string& name) const { return node_->namedInput(name)
 IValue Site::constant(Value* value, const std::string& name) const {
   if (const auto known = torch::jit::toIValue(value)) return *known;
   Node* node = value->node();
-  if (node->kind() != c10::prim::ListConstruct) {
+  if (node->kind() != c10::prim::ListConstruct || is_changed(value)) {
     throw Unsupported("its argument " + name + " is computed, not a constant");
   }
   c10::impl::GenericList list(node->output()->type()->expectRef<c10::ListType>().getElementType());
@@ -57,7 +57,7 @@ Quantized Site::quantized(const std::string& name) const { return quantized(arg(
 
 at::ArrayRef<Value*> Site::list(const std::string& name) const {
   Node* node = arg(name)->node();
-  if (node->kind() != c10::prim::ListConstruct) {
+  if (node->kind() != c10::prim::ListConstruct || is_changed(node->output())) {
     throw Unsupported("its argument " + name + " is a list of unknown length");
   }
   return node->inputs();

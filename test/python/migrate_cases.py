@@ -14,7 +14,7 @@ ENGINES = ["x86", "fbgemm", "onednn", "qnnpack"]
 
 
 class Block(nn.Module):
-    """A residual block of two convolutions; fused=True takes the eager form of arithmetic."""
+    """A residual block of two convolutions; eager: with the arithmetic of eager quantization."""
 
     def __init__(self, channels_in, channels, stride=1, eager=False):
         super().__init__()
@@ -82,13 +82,10 @@ class Zoo(nn.Module):
         self.conv2d = nn.Conv2d(4, 8, 3, padding=1, groups=2)
         self.up = nn.ConvTranspose2d(8, 8, 2, 2)
         self.conv1d = nn.Conv1d(8, 8, 3, padding=1, stride=2)
-        self.layer_norm = nn.LayerNorm(8)
         self.linear = nn.Linear(8, 8)
         self.leaky = nn.LeakyReLU(0.2)
         self.hardswish = nn.Hardswish()
-        self.prelu = nn.PReLU()
         self.elu = nn.ELU()
-        self.norm = nn.InstanceNorm1d(8)
 
     def forward(self, x):
         y = self.conv3d(x).squeeze(2)
@@ -97,9 +94,9 @@ class Zoo(nn.Module):
         y = F.max_pool2d(self.up(y), 2)
         y = torch.cat([y, F.relu6(y)], 2).permute(0, 1, 3, 2).contiguous()
         y = self.leaky(self.conv1d(F.avg_pool2d(y, 2).flatten(2)))
-        y = self.elu(self.norm(y))
+        y = self.elu(y)
         y = y * torch.tanh(y) + 0.5
-        a, b = torch.chunk(self.layer_norm(y.transpose(1, 2)), 2, 1)
+        a, b = torch.chunk(y.transpose(1, 2), 2, 1)
         y = self.linear((a + b).mean(1).unsqueeze(1))
         return F.hardtanh(y * 0.5)[:, 0]
 
@@ -122,10 +119,6 @@ def with_engine(engine, function, *args):
 
 def fx_model(model, batches, engine):
     mapping = tq.get_default_qconfig_mapping(engine)
-    return _fx(model, batches, mapping)
-
-
-def _fx(model, batches, mapping):
     prepared = quantize_fx.prepare_fx(copy.deepcopy(model).eval(), mapping, (batches[0],))
     for batch in batches:
         prepared(batch)
@@ -140,6 +133,41 @@ def eager_model(model, batches, engine):
     for batch in batches:
         wrapped(batch)
     return tq.convert(wrapped, inplace=True)
+
+
+class Recurrent(nn.Module):
+    """Tables, recurrent layers, cells and a linear layer."""
+
+    def __init__(self, bag=True):
+        super().__init__()
+        self.table = nn.Embedding(20, 8)
+        self.bag = nn.EmbeddingBag(20, 8, mode="sum") if bag else None
+        self.lstm = nn.LSTM(8, 6, 2, bidirectional=True)
+        self.gru = nn.GRU(12, 6)
+        self.lstm_cell = nn.LSTMCell(6, 6)
+        self.gru_cell = nn.GRUCell(6, 6)
+        self.tanh_cell = nn.RNNCell(6, 6)
+        self.relu_cell = nn.RNNCell(6, 6, nonlinearity="relu")
+        self.linear = nn.Linear(6, 3)
+
+    def forward(self, indices: torch.Tensor):
+        y, (h, c) = self.lstm(self.table(indices))
+        y, last = self.gru(y)
+        state, _ = self.lstm_cell(y[0])
+        state = self.tanh_cell(self.gru_cell(state, y[1]), y[2])
+        bags = state if self.bag is None else self.bag(indices)
+        return self.linear(y), h, c, last, self.relu_cell(state), bags
+
+
+RECURRENT = (nn.LSTM, nn.GRU, nn.LSTMCell, nn.GRUCell, nn.RNNCell)
+
+
+def dynamic_model(model, layers=tq.default_dynamic_qconfig, tables=None):
+    """quantize_dynamic with a qconfig for the layers and one for the tables."""
+    spec = dict.fromkeys((nn.Linear, *RECURRENT), layers)
+    tables = tables or tq.float_qparams_weight_only_qconfig
+    spec.update({nn.Embedding: tables, nn.EmbeddingBag: tables})
+    return tq.quantize_dynamic(copy.deepcopy(model).eval(), spec)
 
 
 def to_script(model, example, form):
