@@ -11,20 +11,19 @@ at::Tensor column(const at::Tensor& values) {
   return values.to(at::kFloat).contiguous().view({-1, 1});
 }
 
-bool is_4bit(const Site& site) { return site.kind().find("_4bit") != std::string::npos; }
-
-Table table_of(const Site& site, const IValue& packed) {
+// The weight tells how many bits it has: scripted modules have a branch for each.
+Table table_of(const IValue& packed) {
   const at::Tensor q = call_unpacker("quantized::embedding_bag_unpack", packed)[0].toTensor();
   const at::Tensor scale = q.q_per_channel_scales();
   const at::Tensor bias = -q.q_per_channel_zero_points().to(at::kDouble) * scale.to(at::kDouble);
-  Table table{make_table(q.int_repr(), scale, bias), std::nullopt};
-  if (is_4bit(site)) table.embedding_dim = q.size(1);
+  Table table{make_table(q.int_repr().reshape({q.size(0), -1}), scale, bias), std::nullopt};
+  if (q.scalar_type() == at::kQUInt4x2) table.embedding_dim = q.size(1);
   return table;
 }
 
 // Rows whose scale and bias are the two float16 numbers behind them; those of 8 bits are qnative's.
 Table rowwise_table(const Site& site, const at::Tensor& rows) {
-  if (!is_4bit(site)) return {rows, std::nullopt};
+  if (site.kind().find("_4bit") == std::string::npos) return {rows, std::nullopt};
   const int64_t bytes = rows.size(1) - 4;
   const at::Tensor both = rows.slice(1, bytes).contiguous().view(at::kHalf);
   return {make_table(rows.slice(1, 0, bytes), both.select(1, 0), both.select(1, 1)), 2 * bytes};
@@ -43,12 +42,12 @@ void check_plain(const Site& site) {
 
 void embedding(Site& site) {
   check_plain(site);
-  emit_embedding(site, table_of(site, site.constant("weight")));
+  emit_embedding(site, table_of(site.constant("weight")));
 }
 
 void embedding_bag(Site& site) {
   check_plain(site);
-  emit_embedding_bag(site, table_of(site, site.constant("weight")));
+  emit_embedding_bag(site, table_of(site.constant("weight")));
 }
 
 void embedding_bag_rowwise(Site& site) {

@@ -7,8 +7,8 @@ namespace {
 
 using Args = std::vector<NamedValue>;
 
-at::Tensor float_constant(const Site& site, Value* value, const char* name) {
-  const at::Tensor tensor = site.constant(value, name).toTensor().detach();
+at::Tensor as_float(const IValue& value, const char* name) {
+  const at::Tensor tensor = value.toTensor().detach();
   if (tensor.scalar_type() != at::kFloat) {
     throw Unsupported(std::string("its argument ") + name + " is " +
                       c10::toString(tensor.scalar_type()) + ", not Float");
@@ -16,9 +16,13 @@ at::Tensor float_constant(const Site& site, Value* value, const char* name) {
   return tensor;
 }
 
+at::Tensor float_constant(const Site& site, const char* name) {
+  return as_float(site.constant(name), name);
+}
+
 std::optional<at::Tensor> optional_float(const Site& site, const char* name) {
   if (site.constant(name).isNone()) return std::nullopt;
-  return float_constant(site, site.arg(name), name);
+  return float_constant(site, name);
 }
 
 LinearWeight quantized(const at::Tensor& weight) {
@@ -43,13 +47,13 @@ void emit_linear(Site& site, Value* x, const at::Tensor& weight,
 }
 
 void linear(Site& site) {
-  emit_linear(site, site.arg("input"), float_constant(site, site.arg("weight"), "weight"),
+  emit_linear(site, site.arg("input"), float_constant(site, "weight"),
               optional_float(site, "bias"));
 }
 
 void matmul(Site& site) {
   const char* weight = site.has("mat2") ? "mat2" : "other";
-  const at::Tensor value = float_constant(site, site.arg(weight), weight);
+  const at::Tensor value = float_constant(site, weight);
   if (value.dim() != 2) throw Unsupported("its weight is no matrix");
   emit_linear(site, site.arg("self"), value.t().contiguous(), std::nullopt);
 }
@@ -57,19 +61,19 @@ void matmul(Site& site) {
 void addmm(Site& site) {
   if (site.real("alpha") != 1 || site.real("beta") != 1) throw Unsupported("it has factors");
   emit_linear(site, site.arg("mat1"),
-              float_constant(site, site.arg("mat2"), "mat2").t().contiguous(),
-              float_constant(site, site.arg("self"), "self"));
+              float_constant(site, "mat2").t().contiguous(),
+              float_constant(site, "self"));
 }
 
 void layer(Site& site, const std::string& op) {
   const bool has_biases = site.flag("has_biases");
-  const auto params = site.list("params");
+  const std::vector<IValue> params = site.constants("params");
   const int64_t directions = site.flag("bidirectional") ? 2 : 1;
   const size_t each = params.size() / (site.integer("num_layers") * directions);
   Recurrent made;
   for (size_t i = 0; i < params.size(); ++i) {
     const size_t place = i % each;
-    const at::Tensor value = float_constant(site, params[i], "params");
+    const at::Tensor value = as_float(params[i], "params");
     const bool bias = has_biases && (place == 2 || place == 3);
     bias ? made.biases.push_back(value) : made.weights.push_back(quantized(value));
   }
@@ -82,7 +86,7 @@ void gru(Site& site) { layer(site, "qnative::gru"); }
 void cell(Site& site) {
   Recurrent made;
   for (const char* name : {"w_ih", "w_hh"}) {
-    made.weights.push_back(quantized(float_constant(site, site.arg(name), name)));
+    made.weights.push_back(quantized(float_constant(site, name)));
   }
   for (const char* name : {"b_ih", "b_hh"}) {
     if (const auto bias = optional_float(site, name)) made.biases.push_back(*bias);
@@ -93,7 +97,7 @@ void cell(Site& site) {
 }
 
 void embedding(Site& site) {
-  const at::Tensor weight = float_constant(site, site.arg("weight"), "weight");
+  const at::Tensor weight = float_constant(site, "weight");
   emit_embedding(site, {ops::embedding_8bit_pack(weight), std::nullopt});
 }
 
@@ -102,7 +106,7 @@ void embedding_bag(Site& site) {
   for (size_t i = 1; i < outputs.size(); ++i) {
     if (outputs[i]->hasUses()) throw Unsupported("more than its first output is used");
   }
-  const at::Tensor weight = float_constant(site, site.arg("weight"), "weight");
+  const at::Tensor weight = float_constant(site, "weight");
   emit_embedding_bag(site, {ops::embedding_8bit_pack(weight), std::nullopt});
 }
 

@@ -71,7 +71,9 @@ class Site {
   std::optional<Quantized> find(Value* value) const;
   // Those of a list.
   std::vector<Quantized> elements(const std::string& name) const;
-  // The node of a list that is built in the graph, as values.
+  // All elements of a list of constants.
+  std::vector<IValue> constants(const std::string& name) const;
+  // The elements of a list that is built in the graph.
   at::ArrayRef<Value*> list(const std::string& name) const;
 
   Value* insert(const IValue& value);

@@ -79,7 +79,7 @@ void add_cell_params(Recurrent& layer, const IValue& params) {
 
 void quantized_layer(Site& site, const std::string& op) {
   Recurrent layer;
-  for (Value* each : site.list("params")) add_cell_params(layer, site.constant(each, "params"));
+  for (const IValue& each : site.constants("params")) add_cell_params(layer, each);
   emit_layer(site, op, layer);
 }
 

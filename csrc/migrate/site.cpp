@@ -24,6 +24,13 @@ IValue Site::constant(Value* value, const std::string& name) const {
 
 IValue Site::constant(const std::string& name) const { return constant(arg(name), name); }
 
+std::vector<IValue> Site::constants(const std::string& name) const {
+  if (const auto known = torch::jit::toIValue(arg(name))) return known->toList().vec();
+  std::vector<IValue> result;
+  for (Value* element : list(name)) result.push_back(constant(element, name));
+  return result;
+}
+
 double Site::real(const std::string& name) const {
   const IValue value = constant(name);
   if (value.isTensor() && value.toTensor().numel() == 1) return value.toTensor().item<double>();

@@ -1,0 +1,1 @@
+"""The commands of ``python -m qnative``: a module each, with ``add_parser(subparsers)``."""
