@@ -162,11 +162,10 @@ class Recurrent(nn.Module):
 RECURRENT = (nn.LSTM, nn.GRU, nn.LSTMCell, nn.GRUCell, nn.RNNCell)
 
 
-def dynamic_model(model, layers=tq.default_dynamic_qconfig, tables=None):
-    """quantize_dynamic with a qconfig for the layers and one for the tables."""
-    spec = dict.fromkeys((nn.Linear, *RECURRENT), layers)
-    tables = tables or tq.float_qparams_weight_only_qconfig
-    spec.update({nn.Embedding: tables, nn.EmbeddingBag: tables})
+def dynamic_model(model, bags=tq.float_qparams_weight_only_qconfig):
+    """quantize_dynamic with int8 layers and 8-bit tables; bags: qconfig of nn.EmbeddingBag."""
+    spec = dict.fromkeys((nn.Linear, *RECURRENT), tq.default_dynamic_qconfig)
+    spec.update({nn.Embedding: tq.float_qparams_weight_only_qconfig, nn.EmbeddingBag: bags})
     return tq.quantize_dynamic(copy.deepcopy(model).eval(), spec)
 
 
