@@ -1,17 +1,17 @@
-"""EfficientNet-lite0, batch 1: qnative beside fp32 eager and the int8 of onnxruntime and OpenVINO.
+"""Whole networks: qnative beside fp32, torch's and torchao's int8, onnxruntime and OpenVINO.
 
-    python -m benchmark.models --output build/bench/models.json
+    python -m benchmark.models --filter EfficientNet --output build/bench/models.json
 
-All run interleaved in one process on one pinned thread, and in a second process on all cores.
-onnxruntime and OpenVINO are left out with a message where they are not installed
-(pip install onnx onnxruntime openvino).
+All run interleaved in one process on one pinned thread, and in a second process on all cores. What
+is not installed (pip install onnx onnxruntime openvino) or cannot run a network is left out with
+the reason.
 """
 
 import argparse
 import json
 import multiprocessing
 import os
-from collections.abc import Callable
+import warnings
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -20,84 +20,107 @@ from torch import Tensor
 
 import qnative
 from benchmark import peers
+from benchmark.networks import NETWORKS, Network
 from benchmark.timing import interleaved, summary, threads
-from examples.efficientnet import data, metrics
 
 FP32, REFERENCE = "fp32 eager", "qnative TorchScript"
+Run = peers.Run
 
 
-def prepare(folder: Path) -> None:
-    """Everything that is measured, as files: qnative.pt, qnative.pt2, int8.onnx, evaluation.pt."""
+def quantize(network: Network) -> torch.nn.Module:
+    shapes = "batch" if network.open_sizes is None else network.open_sizes
+    return qnative.quantize(
+        network.model,
+        network.inputs,
+        network.calibration or None,
+        recipe=network.recipe,
+        dynamic_shapes=shapes,
+    )
+
+
+def prepare(name: str, folder: Path) -> None:
+    """What takes long, once for both processes: qnative.pt, qnative.pt2, int8.onnx."""
     folder.mkdir(parents=True, exist_ok=True)
-    model = data.load_model()
-    calibration, evaluation = data.make_crops()
-    example = evaluation[:1]
-    quantized = qnative.quantize(model, (example,), list(calibration.split(8)))
+    network = NETWORKS[name]()
+    quantized = quantize(network)
     with torch.inference_mode():
-        torch.jit.save(torch.jit.trace(quantized, example), folder / "qnative.pt")
-    torch.export.save(torch.export.export(quantized, (example,)), folder / "qnative.pt2")
-    torch.save(evaluation, folder / "evaluation.pt")
+        traced = torch.jit.trace(quantized, network.inputs, check_trace=False)
+    torch.jit.save(traced, folder / "qnative.pt")
+    torch.export.save(torch.export.export(quantized, network.inputs), folder / "qnative.pt2")
+    (folder / "int8.onnx").unlink(missing_ok=True)
     try:
-        peers.write_onnx(model, calibration, folder)
-    except ImportError as error:
-        (folder / "int8.onnx").unlink(missing_ok=True)
-        print(f"onnxruntime and OpenVINO are left out: {error}")
+        peers.write_onnx(network, folder)
+    except Exception as error:
+        print(f"onnxruntime and OpenVINO are left out: {type(error).__name__}: {error}")
 
 
-def make_competitors(folder: Path, thread_count: int) -> dict[str, Callable[[Tensor], Tensor]]:
-    """Name -> function from one image to its logits."""
-    competitors = {
-        FP32: data.load_model(),
-        "qnative eager": torch.export.load(folder / "qnative.pt2").module(),
-        REFERENCE: torch.jit.load(folder / "qnative.pt"),
+def make_competitors(network: Network, folder: Path, thread_count: int) -> dict[str, Run]:
+    """Name -> function of the inputs of the network. Those that fail are left out, with a word."""
+    makers = {
+        FP32: lambda: network.model,
+        "fp32 torch.compile": lambda: peers.compiled(network),
+        "qnative eager": lambda: torch.export.load(folder / "qnative.pt2").module(),
+        REFERENCE: lambda: torch.jit.load(folder / "qnative.pt"),
+        "torch int8": lambda: peers.torch_int8(network),
+        "torchao int8 compiled": lambda: peers.torchao_int8(network),
+        "onnxruntime int8": lambda: peers.onnxruntime(folder / "int8.onnx", thread_count),
+        "OpenVINO int8": lambda: peers.openvino(folder / "int8.onnx", thread_count),
     }
-    if (folder / "int8.onnx").exists():
-        for name, make in {"onnxruntime": peers.onnxruntime, "OpenVINO": peers.openvino}.items():
-            try:
-                competitors[f"{name} int8"] = make(folder / "int8.onnx", thread_count)
-            except ImportError as error:
-                print(f"{name} is left out: {error}")
+    competitors = {}
+    for name, make in makers.items():
+        try:
+            competitors[name] = make()
+            competitors[name](*network.inputs)
+        except Exception as error:
+            if name in (FP32, REFERENCE):
+                raise
+            competitors.pop(name, None)
+            print(f"{name} is left out: {type(error).__name__}: {str(error).splitlines()[0]}")
     return competitors
 
 
-def measure(folder: Path, thread_count: int, rounds: int) -> dict[str, dict[str, float]]:
-    """Name -> latencies, agreement and SQNR against fp32 eager."""
-    evaluation = torch.load(folder / "evaluation.pt")
+def measure(name: str, folder: Path, thread_count: int, rounds: int) -> dict[str, dict]:
+    """Competitor -> latencies, and how near its outputs are to those of fp32 eager."""
+    warnings.filterwarnings("ignore")  # torch warns that its quantized dtypes are going
+    network = NETWORKS[name]()
     with torch.inference_mode(), threads(thread_count):
-        competitors = make_competitors(folder, thread_count)
-        runs = {name: lambda f=f: f(evaluation[:1]) for name, f in competitors.items()}
-        latencies = interleaved(runs, rounds, f"{thread_count} threads")
-        logits = {
-            name: torch.cat([function(crop) for crop in evaluation.split(1)])
-            for name, function in competitors.items()
-        }
-    results = {name: summary(values) for name, values in latencies.items()}
-    for name in set(competitors) - {FP32}:
-        results[name]["agreement"] = metrics.agreement(logits[FP32], logits[name])
-        results[name]["sqnr_db"] = metrics.sqnr(logits[FP32], logits[name])
+        competitors = make_competitors(network, folder, thread_count)
+        runs = {k: lambda f=f: f(*network.inputs) for k, f in competitors.items()}
+        latencies = interleaved(runs, rounds, f"{name}, {thread_count} threads")
+        outputs = {k: evaluate(f, network) for k, f in competitors.items()}
+    results = {k: summary(values) for k, values in latencies.items()}
+    for competitor in set(competitors) - {FP32}:
+        results[competitor] |= network.accuracy(outputs[FP32], outputs[competitor])
     return results
 
 
-def measure_apart(*args) -> dict[str, dict[str, float]]:
+def evaluate(function: Run, network: Network) -> list[Tensor]:
+    return [function(*row).clone() for row in network.evaluation]
+
+
+def measure_apart(*args) -> dict[str, dict]:
     """In a process of its own: thread pools keep the size and the cores they started with."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(measure, *args).result()
 
 
-def print_table(thread_count: int, results: dict[str, dict[str, float]]) -> None:
-    print(f"\n{'1 pinned thread' if thread_count == 1 else f'{thread_count} threads'}")
-    print(
-        f"{'':22s} {'median':>11s} {'low decile':>11s} {'to qnative':>10s} {'top-1':>8s} "
-        f"{'SQNR':>9s}"
-    )
+ACCURACY = {
+    "agreement": lambda v: f"top-1 {100 * v:5.1f} %",
+    "sqnr_db": lambda v: f"SQNR {v:5.2f} dB",
+    "mean_cosine": lambda v: f"cosine {v:.4f}",
+    "min_cosine": lambda v: f"least {v:.4f}",
+}
+
+
+def print_table(title: str, results: dict[str, dict]) -> None:
+    print(f"\n{title}\n{'':22s} {'median':>12s} {'low decile':>12s} {'to qnative':>10s}")
     reference = results[REFERENCE]["low_decile_ms"]
     for name, row in results.items():
-        accuracy = ""
-        if name != FP32:
-            accuracy = f"{100 * row['agreement']:6.1f} % {row['sqnr_db']:6.2f} dB"
+        accuracy = "  ".join(text(row[key]) for key, text in ACCURACY.items() if key in row)
         print(
-            f"{name:22s} {row['median_ms']:8.2f} ms {row['low_decile_ms']:8.2f} ms "
-            f"{row['low_decile_ms'] / reference:9.2f}x {accuracy}"
+            f"{name:22s} {row['median_ms']:9.3f} ms {row['low_decile_ms']:9.3f} ms "
+            f"{row['low_decile_ms'] / reference:9.2f}x  {accuracy}",
+            flush=True,
         )
 
 
@@ -105,13 +128,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("build/bench/models.json"))
     parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--filter", default="", help="only networks whose name contains this")
     args = parser.parse_args()
-    folder = args.output.parent / "models"
-    prepare(folder)
     results = {}
-    for thread_count in dict.fromkeys((1, os.cpu_count())):
-        results[thread_count] = measure_apart(folder, thread_count, args.rounds)
-        print_table(thread_count, results[thread_count])
+    for name in (name for name in NETWORKS if args.filter in name):
+        folder = args.output.parent / "models" / name.replace(", ", "_").replace(" ", "_")
+        prepare(name, folder)
+        results[name] = {}
+        for count in dict.fromkeys((1, os.cpu_count())):
+            results[name][count] = measure_apart(name, folder, count, args.rounds)
+            place = "1 pinned thread" if count == 1 else f"{count} threads"
+            print_table(f"{name}, {place}", results[name][count])
     args.output.write_text(json.dumps(results, indent=1))
 
 

@@ -1,8 +1,11 @@
-"""The same network in int8 by onnxruntime and OpenVINO, from one ONNX file.
+"""The same network by other runtimes: torch's own int8, torchao, onnxruntime and OpenVINO.
 
-Imports stand in the functions: a peer that is not installed is an ImportError when it is made.
+Every function takes a Network (and where files or threads matter, those) and returns a function of
+the network's inputs. Imports stand in the functions: a peer that is not installed is an ImportError
+when it is made.
 """
 
+import copy
 import logging
 import warnings
 from collections.abc import Callable
@@ -11,56 +14,118 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from benchmark.networks import Network
 
-def write_onnx(model: torch.nn.Module, calibration: Tensor, folder: Path) -> Path:
-    """onnxruntime's static quantization as it comes: per channel, min-max over the same crops."""
-    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+Run = Callable[..., Tensor]
+
+
+def compiled(network: Network) -> Run:
+    return torch.compile(network.model)
+
+
+def torch_int8(network: Network) -> Run:
+    """FX graph mode with the x86 engine, or quantize_dynamic."""
+    from torch.ao import quantization
+    from torch.ao.quantization import quantize_fx
+
+    torch.backends.quantized.engine = "x86"
+    if network.recipe == "dynamic":
+        return quantization.quantize_dynamic(network.model)
+    mapping = quantization.get_default_qconfig_mapping("x86")
+    prepared = quantize_fx.prepare_fx(copy.deepcopy(network.model), mapping, network.inputs)
+    for row in network.calibration:
+        prepared(*row)
+    return quantize_fx.convert_fx(prepared)
+
+
+def torchao_int8(network: Network) -> Run:
+    """PT2E and Inductor with frozen weights; for dynamic ones its int8 of both sides, compiled."""
+    import torch._inductor.config as inductor
+
+    inductor.freezing = True
+    if network.recipe == "dynamic":
+        from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
+
+        model = copy.deepcopy(network.model)
+        quantize_(model, Int8DynamicActivationInt8WeightConfig())
+        return torch.compile(model)
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+    from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
+
+    quantizer = x86.X86InductorQuantizer()
+    quantizer.set_global(x86.get_default_x86_inductor_quantization_config())
+    prepared = prepare_pt2e(torch.export.export(network.model, network.inputs).module(), quantizer)
+    for row in network.calibration:
+        prepared(*row)
+    return torch.compile(convert_pt2e(prepared))
+
+
+def write_onnx(network: Network, folder: Path) -> Path:
+    """onnxruntime's own quantization as it comes, per channel: static by min-max over the same
+    data, or dynamic."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    class Crops(CalibrationDataReader):
-        def __init__(self):
-            self.crops = iter(calibration.split(1))
-
-        def get_next(self):
-            crop = next(self.crops, None)
-            return None if crop is None else {"x": crop.numpy()}
-
+    names = [f"x{i}" for i in range(len(network.inputs))]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # this exporter needs no onnxscript and is deprecated
         torch.onnx.export(
-            model,
-            (calibration[:1],),
+            network.model,
+            network.inputs,
             folder / "float.onnx",
             dynamo=False,
             opset_version=17,
-            input_names=["x"],
+            input_names=names,
             output_names=["y"],
         )
-    quant_pre_process(folder / "float.onnx", folder / "prepared.onnx")
     logging.disable(logging.WARNING)  # one line for each bias it clips
-    quantize_static(
-        folder / "prepared.onnx",
-        folder / "int8.onnx",
-        Crops(),
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-    )
+    source, target = folder / "float.onnx", folder / "int8.onnx"
+    if network.recipe == "dynamic":
+        quantize_dynamic(source, target, per_channel=True, weight_type=QuantType.QInt8)
+    else:
+        quant_pre_process(source, folder / "prepared.onnx")
+        quantize_static(
+            folder / "prepared.onnx",
+            target,
+            _reader(names, network.calibration),
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
     logging.disable(logging.NOTSET)
-    return folder / "int8.onnx"
+    return target
 
 
-def onnxruntime(path: Path, threads: int) -> Callable[[Tensor], Tensor]:
+def _reader(names: list[str], calibration: list[tuple[Tensor, ...]]) -> object:
+    from onnxruntime.quantization import CalibrationDataReader
+
+    class Reader(CalibrationDataReader):
+        def __init__(self):
+            self.rows = iter(calibration)
+
+        def get_next(self):
+            row = next(self.rows, None)
+            return None if row is None else {n: x.numpy() for n, x in zip(names, row, strict=True)}
+
+    return Reader()
+
+
+def onnxruntime(path: Path, threads: int) -> Run:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return lambda x: torch.from_numpy(session.run(None, {"x": x.numpy()})[0])
+
+    def run(*inputs: Tensor) -> Tensor:
+        feed = {f"x{i}": x.numpy() for i, x in enumerate(inputs)}
+        return torch.from_numpy(session.run(None, feed)[0])
+
+    return run
 
 
-def openvino(path: Path, threads: int) -> Callable[[Tensor], Tensor]:
+def openvino(path: Path, threads: int) -> Run:
     import openvino
 
     settings = {
@@ -71,4 +136,9 @@ def openvino(path: Path, threads: int) -> Callable[[Tensor], Tensor]:
     }
     core = openvino.Core()
     request = core.compile_model(core.read_model(path), "CPU", settings).create_infer_request()
-    return lambda x: torch.from_numpy(request.infer({0: x.numpy()})[0].copy())
+
+    def run(*inputs: Tensor) -> Tensor:
+        result = request.infer({i: x.numpy() for i, x in enumerate(inputs)})
+        return torch.from_numpy(result[0].copy())
+
+    return run

@@ -14,21 +14,27 @@ def library_path() -> str:
 
 torch.ops.load_library(library_path())
 
-from .lowering import lower  # noqa: E402  (the library comes first)
+from .backend_config import get_backend, register_backend  # noqa: E402  (the library comes first)
+from .lowering import lower  # noqa: E402
+from .matching import DryRun, dry_run  # noqa: E402
 from .migration import Migration, MigrationError, migrate  # noqa: E402
 from .recipes import quantize  # noqa: E402
 from .report import NotQuantizedError, Report  # noqa: E402
 
 __all__ = [
+    "DryRun",
     "Migration",
     "MigrationError",
     "NotQuantizedError",
     "Quantizer",
     "Report",
+    "dry_run",
+    "get_backend",
     "library_path",
     "lower",
     "migrate",
     "quantize",
+    "register_backend",
 ]
 
 

@@ -15,12 +15,14 @@ import torch.nn.functional as F
 from torch.ao.quantization import quantize_fx as upstream
 from torch.fx import GraphModule, Node
 
+from .backend_config import BackendConfig, resolve
 from .fx_qconfig import default_qat_qconfig_mapping, default_qconfig_mapping
-from .lowering import direct
+from .lowering import constraints, custom, direct, table
 from .lowering import graph as ir
 from .lowering.constants import fold_constants
 from .lowering.graph import Unsupported
 from .lowering.lower import REASON, attach_report, lower
+from .patterns import ConfigIndex, fx_rows, kernel_of, kinds_of, static_dtypes
 from .recipes import export
 from .report import NotQuantizedError
 
@@ -33,6 +35,7 @@ __all__ = [
 ]
 
 _INPUTS = "qnative_example_inputs"
+_BACKEND = "qnative_backend"
 _OBSERVED = "_observed_graph_module_attrs"
 
 
@@ -51,9 +54,9 @@ def prepare_fx(
     qconfig_mapping: upstream's; None is ``default_qconfig_mapping()``.
     example_inputs: positional arguments of its forward.
     prepare_custom_config: upstream's.
-    backend_config: of ``qnative.backend_config`` or upstream's. None is the native one without the
-    fixed scales of sigmoid, tanh and softmax: upstream applies them to the inputs as well, which
-    clips what enters a sigmoid to [0, 1).
+    backend_config: of ``qnative.backend_config`` or upstream's, or the name of one. None is the
+    native one without the fixed scales of sigmoid, tanh and softmax: upstream applies them to the
+    inputs as well, which clips what enters a sigmoid to [0, 1).
 
     Raises RuntimeError, with the cause, for a model that upstream rejects.
     """
@@ -105,9 +108,9 @@ def convert_fx(
     """A calibrated or trained model in ``qnative::*`` ops, as ``qnative.quantize`` gives it.
 
     graph_module: what ``prepare_fx`` or ``prepare_qat_fx`` returned; it is not changed.
-    convert_custom_config, qconfig_mapping, backend_config: as upstream's. strict, dynamic_shapes:
-    as those of ``qnative.quantize``. ``_remove_qconfig`` is there for upstream's callers: the
-    result has no qconfigs.
+    convert_custom_config, qconfig_mapping, backend_config: as upstream's; without a backend_config
+    it is that of the preparation. strict, dynamic_shapes: as those of ``qnative.quantize``.
+    ``_remove_qconfig`` is there for upstream's callers: the result has no qconfigs.
 
     Raises ValueError for a module that was not prepared by qnative; RuntimeError, with the cause,
     for one that upstream or torch.export rejects; NotQuantizedError if strict.
@@ -118,11 +121,17 @@ def convert_fx(
             f"prepare_qat_fx, got {type(graph_module).__name__}"
         )
     module = copy.deepcopy(graph_module).eval()
+    backend = graph_module.meta[_BACKEND]
+    if backend_config is not None:
+        backend = _own_backend(backend_config, "qnative.convert_fx")
+    index = ConfigIndex(backend)
     _end_training(module)
+    broken = _mark_broken(module, index)
     marked = _mark_direct(module)
+    upstreams = _upstream(backend)
     try:
         reference = upstream._convert_to_reference_decomposed_fx(
-            module, convert_custom_config, qconfig_mapping, _backend(backend_config)
+            module, convert_custom_config, qconfig_mapping, upstreams
         )
     except Exception as error:
         raise RuntimeError(
@@ -134,7 +143,7 @@ def convert_fx(
     )
     with torch.no_grad():
         fold_constants(exported)
-        _annotate(exported, marked)
+        _annotate(exported, index, marked, broken)
         lowered = lower(exported)
     report = lowered.report
     report.notes += notes
@@ -161,6 +170,8 @@ def _prepare(
             f"got {type(example_inputs).__name__}"
         )
     name = type(model).__name__
+    backend = _own_backend(backend_config, f"qnative.{function.__name__}")
+    upstreams = _upstream(backend)
     _split_padding(model)
     try:
         prepared = function(
@@ -168,14 +179,14 @@ def _prepare(
             qconfig_mapping,
             example_inputs,
             *custom_configs,
-            backend_config=_backend(backend_config),
+            backend_config=upstreams,
         )
     except Exception as error:
         raise RuntimeError(
             f"qnative.{function.__name__}: upstream rejects {name}: {_line(error)}; "
             "qnative.quantize takes what torch.export takes"
         ) from error
-    prepared.meta[_INPUTS] = example_inputs
+    prepared.meta[_INPUTS], prepared.meta[_BACKEND] = example_inputs, backend
     return prepared
 
 
@@ -184,21 +195,30 @@ def _line(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0] if lines else ''}"
 
 
-def _backend(config: Any) -> Any:
-    """Upstream's form of a backend config."""
+def _own_backend(config: Any, caller: str) -> Any:
+    """The config that an argument backend_config stands for."""
     if config is not None:
-        return config.to_torch() if hasattr(config, "to_torch") else config
-    from .backend_config import get_native_backend_config
-
-    native = get_native_backend_config().to_torch()
+        return resolve(config, caller)
+    native = resolve(None)
     for row in native.configs:
         for dtypes in row.dtype_configs:
-            for constraints in (
+            for limits in (
                 dtypes.input_dtype_with_constraints,
                 dtypes.output_dtype_with_constraints,
             ):
-                constraints.scale_exact_match = constraints.zero_point_exact_match = None
+                if limits.scale_exact_match is not None:  # a copy of this row's own
+                    limits.scale_exact_match = limits.zero_point_exact_match = None
     return native
+
+
+def _upstream(config: Any) -> Any:
+    """Upstream's form of a backend config."""
+    if not isinstance(config, BackendConfig):
+        return config
+    expanded = BackendConfig(config.name)
+    for row in config.configs:
+        expanded.set_backend_pattern_configs(fx_rows(row))
+    return expanded.to_torch()
 
 
 def _replace_modules(model: torch.nn.Module, replacement: Any) -> None:
@@ -317,7 +337,7 @@ def _called(module: GraphModule, node: Node) -> Any:
 def _neighbours(module: GraphModule, post_process: Node) -> Iterator[Node]:
     for node in (*post_process.users, *post_process.all_input_nodes):
         is_op = node.op in ("call_function", "call_method", "call_module")
-        if is_op and not hasattr(_called(module, node), "calculate_qparams"):
+        if is_op and not _is_observer(module, node):
             yield node
 
 
@@ -359,15 +379,77 @@ def _method(name: str) -> Any:
     return call
 
 
-def _annotate(exported: GraphModule, marked: dict[str, str]) -> None:
-    """What ``lower`` has to know about nodes that upstream did not quantize."""
+def _mark_broken(module: GraphModule, index: ConfigIndex) -> dict[str, str]:
+    """Gives the path of the module of each node that upstream left float because its qconfig breaks
+    the constraints of the backend config, and how it does."""
+    observed = module.meta[_OBSERVED]
+    broken = {}
+    for node in list(module.graph.nodes):
+        qconfig = observed.node_name_to_qconfig.get(node.name)
+        if qconfig is None or node.op not in ("call_function", "call_method", "call_module"):
+            continue
+        if any(_is_observer(module, n) for n in (node, *node.users)):
+            continue
+        kinds = _kinds(module, node)
+        if any(index.find(*kinds, *_kinds(module, user)) for user in node.users):
+            continue  # within a sequence, whose end is observed
+        if why := _why_not(qconfig, index.find(*kinds)):
+            observed.node_name_to_qconfig[node.name] = None
+            broken[_isolate(module, node)] = why
+    module.recompile()
+    return broken
+
+
+def _is_observer(module: GraphModule, node: Node) -> bool:
+    return hasattr(_called(module, node), "calculate_qparams")
+
+
+def _kinds(module: GraphModule, node: Node) -> tuple[str, ...]:
+    called = _called(module, node)
+    return kinds_of(node.target if called is None else type(called))
+
+
+def _why_not(qconfig: Any, rows: list[Any]) -> str:
+    """What a qconfig breaks of every DTypeConfig of ``rows`` that has its dtypes; "" if it keeps
+    those of one, or none has its dtypes."""
+    activation, weight = qconfig.activation(), qconfig.weight()
+    if getattr(activation, "is_dynamic", False):
+        return ""
+    reasons = []
+    for dtypes in (dtypes for row in rows for dtypes in row.dtype_configs):
+        if dtypes.input_dtype != getattr(activation, "dtype", None):
+            continue
+        limits = {
+            role: constraints.Constraints.of(getattr(dtypes, f"{role}_dtype_with_constraints"))
+            for role in ("input", "output", "weight")
+        }
+        observers = {"input": activation, "output": activation, "weight": weight}
+        found = [
+            f"its qconfig's {role} {why}"
+            for role, limit in limits.items()
+            if (why := limit.broken_by_observer(observers[role]))
+        ]
+        if not found:
+            return ""
+        reasons += found[:1]
+    return "; ".join(dict.fromkeys(reasons))
+
+
+def _annotate(
+    exported: GraphModule, index: ConfigIndex, marked: dict[str, str], broken: dict[str, str]
+) -> None:
+    """What ``lower`` has to know: constraints and kernels of the rows of nodes that upstream
+    quantized, and why it did not quantize others."""
     for node in exported.graph.nodes:
         if node.op != "call_function" or ir.is_decomposed(node):
             continue
         path = ir.module_path(node)
-        if path in marked:
-            mode = marked[path]
+        if path in marked or path in broken:
             node.meta["nn_module_stack"] = dict(list(node.meta["nn_module_stack"].items())[:-1])
+        if path in broken:
+            node.meta[REASON] = broken[path]
+        elif path in marked:
+            mode = marked[path]
             try:
                 direct.check(mode, node)
                 node.meta[direct.MODE] = mode
@@ -375,3 +457,28 @@ def _annotate(exported: GraphModule, marked: dict[str, str]) -> None:
                 node.meta[REASON] = str(error)
         elif not any(ir.is_call(x, ir.DEQUANTIZE) for x in node.all_input_nodes):
             node.meta[REASON] = "it has no qconfig, or none that the backend config supports"
+        else:
+            _find_row(node, index)
+
+
+def _find_row(node: Node, index: ConfigIndex) -> None:
+    """The kernel of another library that runs a node, or the constraints of its row."""
+    for kinds, row in index.kernels(node):
+        try:
+            node.meta[custom.KERNEL], dtypes = kernel_of(row, kinds)
+            table.check(node)
+            constraints.remember(node, dtypes)
+            return
+        except Unsupported as error:
+            node.meta.pop(custom.KERNEL, None)
+            node.meta.setdefault(custom.REFUSED, str(error))
+    activation, _ = table.activation_after(node)
+    rows = index.find(ir.kind(node), ir.kind(activation)) if activation is not None else []
+    rows = rows or index.find(ir.kind(node))
+    op = table.row(node)
+    if rows and op is not None:
+        node.meta.pop(custom.REFUSED, None)
+        try:
+            constraints.remember(node, static_dtypes(rows, op.role == table.WEIGHTED))
+        except Unsupported as error:
+            node.meta[REASON] = str(error)

@@ -4,6 +4,8 @@ After torch.export nobody can tell nn.Conv2d from F.conv2d or x.relu() from torc
 of one computation stand for one kind of aten op, and a sequence is a tuple of kinds.
 """
 
+import copy
+import itertools
 import operator
 import re
 from collections.abc import Iterable
@@ -12,8 +14,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from .lowering import direct
-from .lowering.graph import STORAGE_DTYPES, NoDtypes, Unsupported
+from .backend_config import BackendPatternConfig, get_native_backend_config
+from .backend_config._names import name_of
+from .lowering import custom, direct
+from .lowering.graph import STORAGE_DTYPES, NoDtypes, Unsupported, kind
+from .lowering.sequence import canonical, follow, is_kind
 
 Kinds = tuple[str, ...]
 
@@ -56,33 +61,12 @@ _FUNCTIONS = {
 }
 
 
-# Kinds that a row for another one is meant for as well: nn.RNNCell has both nonlinearities.
-_KIN = {
-    "sub": "add",
-    "rsub": "add",
-    "div": "mul",
-    "bmm": "matmul",
-    "rnn_relu_cell": "rnn_tanh_cell",
-}
-
-
-def canonical(kind: str) -> str:
-    """The kind that configs know: F.interpolate is exported as upsample_<mode>, and a difference is
-    a sum."""
-    if kind.startswith(("upsample_", "_upsample_")):
-        return "interpolate"
-    return _KIN.get(kind, kind)
-
-
-def kinds_of(pattern: Any) -> Kinds:
-    """("conv2d", "relu") for nni.ConvReLU2d and for (nn.Conv2d, F.relu); () for what has none.
-
-    BatchNorm behind a convolution or linear op is left out: it is folded into the weights.
-    """
+def all_kinds_of(pattern: Any) -> Kinds:
+    """("conv2d", "batch_norm") for nni.ConvBn2d and for ("conv2d", "batch_norm2d")."""
     if isinstance(pattern, tuple):
-        kinds = sum(map(kinds_of, pattern), ())
+        kinds = sum(map(all_kinds_of, pattern), ())
     elif isinstance(pattern, str):
-        kinds = (pattern.rstrip("_"),)
+        kinds = (re.sub(r"^(batch|instance)_norm[123]d$", r"\1_norm", pattern.rstrip("_")),)
     elif isinstance(pattern, torch._ops.OpOverload):
         kinds = (pattern._schema.name.split("::")[1].rstrip("_"),)
     elif isinstance(pattern, type):
@@ -92,19 +76,44 @@ def kinds_of(pattern: Any) -> Kinds:
         kinds = (_FUNCTIONS[pattern],)
     else:
         kinds = (getattr(pattern, "__name__", "").rstrip("_"),)
+    return kinds
+
+
+def kinds_of(pattern: Any) -> Kinds:
+    """("conv2d", "relu") for nni.ConvReLU2d and for (nn.Conv2d, F.relu); () for what has none.
+
+    BatchNorm behind a convolution or linear op is left out: it is folded into the weights.
+    """
+    kinds = all_kinds_of(pattern)
     foldable = kinds and re.match(r"conv|linear", kinds[0])
     return kinds[:1] + tuple(k for k in kinds[1:] if k != "batch_norm") if foldable else kinds
 
 
 class ConfigIndex:
-    """The rows of a BackendConfig by the kinds of their patterns."""
+    """The rows of a BackendConfig by the kinds of their patterns.
+
+    Rows that name another library's kernels stand apart: no op of qnative runs them.
+    """
 
     def __init__(self, config: Any):
         self.name = config.name or "unnamed"
+        self.rows = [row for row in config.configs if row.pattern is not None]
         self._rows: dict[Kinds, list[Any]] = {}
-        for row in config.configs:
+        self._kernels: dict[str, list[tuple[Kinds, Any]]] = {}
+        for row in self.rows:
+            kinds = kinds_of(row.pattern)
+            if any(map(custom.is_custom, getattr(row, "ops", ()))):
+                self._kernels.setdefault(canonical(kinds[0]), []).append((kinds, row))
+            else:
+                self._rows.setdefault(kinds, []).append(row)
+        for rows in self._kernels.values():
+            rows.sort(key=lambda item: -len(item[0]))
+        self._sequences: dict[str, dict[Kinds, list[tuple[int, Any]]]] = {}
+        for i, row in enumerate(config.configs):
             if row.pattern is not None:
-                self._rows.setdefault(kinds_of(row.pattern), []).append(row)
+                kinds = all_kinds_of(row.pattern)
+                same = self._sequences.setdefault(kinds[0], {})
+                same.setdefault(kinds, []).append((i, row))
         # nn.ReLU6 is exported as a hardtanh.
         if relu6 := self.find("relu6"):
             self._rows.setdefault(("hardtanh",), relu6)
@@ -112,6 +121,48 @@ class ConfigIndex:
     def find(self, *kinds: str) -> list[Any]:
         """The rows for a sequence of kinds; [] if the config has none."""
         return self._rows.get(tuple(map(canonical, kinds)), [])
+
+    def match(self, node: Any) -> tuple[list[tuple[int, Any]], list[str]]:
+        """The rows for the longest sequence that begins with a node, each with its position in the
+        config, and where longer ones end too early. BatchNorm counts as an op of its own."""
+        names = {kind(node), canonical(kind(node)), "relu6"}
+        starts = [item for name in names for item in self._sequences.get(name, {}).items()]
+        misses = []
+        for kinds, rows in sorted(starts, key=lambda item: (-len(item[0]), item[0])):
+            if not is_kind(node, kinds[0]):
+                continue
+            nodes, why_not = follow(node, kinds)
+            if len(nodes) == len(kinds):
+                return rows, misses
+            if why_not or len(nodes) > 1:
+                matched = " and ".join(found.name for found in nodes)
+                missing = why_not or f"no {kinds[len(nodes)]} follows {nodes[-1].name}"
+                misses.append(f"matched {matched}, but {missing}")
+        return [], misses
+
+    def kernels(self, node: Any) -> list[tuple[Kinds, Any]]:
+        """The rows with kernels of other libraries that may begin with this node, longest first."""
+        return self._kernels.get(canonical(kind(node)), [])
+
+
+def kernel_of(row: Any, kinds: Kinds) -> tuple[custom.Kernel, Any]:
+    """The kernel that runs a row, and the DTypeConfig that names it: the first one that static
+    8-bit quantization can use. Unsupported if there is none."""
+    dtypes = static_dtypes([row], weighted=False)
+    weighted = STORAGE_DTYPES.get(dtypes.weight_dtype) is not None
+    if weighted:
+        dtypes = static_dtypes([row], weighted=True)
+    name = row.op(list(row.dtype_configs).index(dtypes))
+    if not custom.is_custom(name):
+        raise Unsupported(f"its static 8-bit dtypes name no kernel of another library: {name!r}")
+    return custom.Kernel(name, kinds, weighted), dtypes
+
+
+def text_of(pattern: Any) -> str:
+    """ "(torch.nn.Linear, torch.nn.ReLU)" """
+    if isinstance(pattern, tuple):
+        return f"({', '.join(map(text_of, pattern))})"
+    return pattern if isinstance(pattern, str) else name_of(pattern)[0]
 
 
 def observation(row: Any) -> str:
@@ -122,29 +173,96 @@ def observation(row: Any) -> str:
 def static_dtypes(rows: Iterable[Any], weighted: bool) -> Any:
     """The first DTypeConfig of ``rows`` that static 8-bit quantization can use. Unsupported, with
     what there is, if there is none."""
-    seen = []
+    seen, wrong = [], ""
     for row in rows:
         for config in row.dtype_configs:
-            seen.append(_describe(config))
+            seen.append(describe(config))
             if config.is_dynamic or config.input_dtype not in STORAGE_DTYPES:
                 continue
             if config.output_dtype not in STORAGE_DTYPES:
                 continue
             if weighted and STORAGE_DTYPES.get(config.weight_dtype) is not torch.int8:
+                got = str(config.weight_dtype).removeprefix("torch.")
+                wrong = f" (it takes an int8 weight with a scale per channel, got {got})"
                 continue
             return config
-    raise Unsupported(f"the config has no static 8-bit dtypes for it, only {', '.join(seen)}")
+    raise Unsupported(
+        f"the config has no static 8-bit dtypes for it, only {', '.join(seen) or 'none'}{wrong}"
+    )
 
 
-def require_dtypes(rows: Iterable[Any], mode: str) -> None:
-    """Unsupported, with the dtypes there are, if no DTypeConfig of ``rows`` asks for ``mode``."""
-    configs = [config for row in rows for config in row.dtype_configs]
-    if not any(direct.fits(mode, config) for config in configs):
-        seen = ", ".join(map(_describe, configs))
-        raise NoDtypes(f"the config has no {mode} dtypes for it, only {seen}")
+def require_dtypes(rows: Iterable[Any], mode: str) -> tuple[Any, Any]:
+    """The first row and DTypeConfig that ask for ``mode``. Unsupported, with the dtypes there are,
+    if there is none."""
+    choices = [(row, config) for row in rows for config in row.dtype_configs]
+    for row, config in choices:
+        if direct.fits(mode, config):
+            return row, config
+    seen = ", ".join(describe(config) for _, config in choices)
+    raise NoDtypes(f"the config has no {mode} dtypes for it, only {seen}")
 
 
-def _describe(config: Any) -> str:
+def describe(config: Any) -> str:
+    """(input output weight) of a DTypeConfig."""
     dtypes = (config.input_dtype, config.output_dtype, config.weight_dtype)
     names = " ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
     return f"({names}{' dynamic' if config.is_dynamic else ''})"
+
+
+# ---- upstream's FX -----------------------------------------------------------------------------
+
+
+def fx_rows(row: Any) -> list[Any]:
+    """The rows that tell upstream's FX what ``row`` says: FX knows modules, functions and methods,
+    not the names of ops.
+
+    Names of ops become every pattern of the native config for that computation, or, if it has
+    none, the modules and functions of that name. Other rows are given as they are.
+    """
+    if not _has_op_names(row):
+        return [row]
+    native, kinds = get_native_backend_config(), kinds_of(row.pattern)
+    rows = [copy.copy(other) for other in native.configs if _stands_for(other, kinds)]
+    if not rows:
+        patterns = itertools.product(*(_objects_of(kind) for kind in kinds))
+        rows = [BackendPatternConfig(p if len(p) > 1 else p[0]) for p in patterns]
+    root = next((r for r in native.configs if kinds_of(r.pattern) == kinds[:1] and _root(r)), None)
+    for other in rows:
+        other.set_dtype_configs(row.dtype_configs).set_observation_type(row.observation_type)
+        other.set_ops(*row.ops)
+        if root is not None and not _root(other):
+            other.set_root_module(root.root_module)
+            other.set_reference_quantized_module(root.reference_quantized_module)
+    return rows
+
+
+def _has_op_names(row: Any) -> bool:
+    if isinstance(row.pattern, tuple):
+        return all(isinstance(part, str) and "." not in part for part in row.pattern)
+    if not isinstance(row.pattern, str) or "." in row.pattern:
+        return False
+    return any(map(custom.is_custom, row.ops)) or not hasattr(torch.Tensor, row.pattern)
+
+
+def _stands_for(row: Any, kinds: Kinds) -> bool:
+    return row.pattern is not None and kinds_of(row.pattern) == kinds
+
+
+def _root(row: Any) -> bool:
+    return row.root_module is not None and row.reference_quantized_module is not None
+
+
+def _objects_of(name: str) -> list[Any]:
+    """The modules, functions and methods of torch of this kind."""
+    modules = [
+        value
+        for value in vars(torch.nn).values()
+        if isinstance(value, type) and all_kinds_of(value) == (name,)
+    ]
+    functions = [getattr(owner, name, None) for owner in (F, torch)]
+    found = [*modules, *(f for f in functions if f is not None)]
+    if hasattr(torch.Tensor, name):
+        found.append(name)
+    if not found:
+        raise ValueError(f"qnative: the pattern names an op {name!r} that torch does not have")
+    return list(dict.fromkeys(found))

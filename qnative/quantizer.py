@@ -13,13 +13,13 @@ from torchao.quantization.pt2e.quantizer import (
 )
 from torchao.quantization.pt2e.quantizer import Quantizer as TorchAOQuantizer
 
-from .lowering import direct, table
+from .lowering import constraints, custom, direct, table
 from .lowering.direct import RECIPES, STATIC
 from .lowering.emit_conv import TRANSPOSED
 from .lowering.graph import STORAGE_DTYPES, NoDtypes, Unsupported, bind, kind, make_functional
 from .lowering.lower import NOT_FUSED, REASON
 from .observers import HistogramObserver, PerChannelWeightObserver
-from .patterns import ConfigIndex, observation, require_dtypes, static_dtypes
+from .patterns import ConfigIndex, kernel_of, observation, require_dtypes, static_dtypes
 
 _ANNOTATION = "quantization_annotation"
 _NOT_OBSERVED = "INPUT_OUTPUT_NOT_OBSERVED"
@@ -29,8 +29,8 @@ _SHARED = "OUTPUT_SHARE_OBSERVER_WITH_INPUT"
 class Quantizer(TorchAOQuantizer):
     """Annotates what a BackendConfig has a row for and qnative has an op for.
 
-    config: a ``qnative.backend_config.BackendConfig``, or upstream's; None is
-    ``get_native_backend_config()``. recipe: which dtypes of a row are taken, see
+    config: a ``qnative.backend_config.BackendConfig``, or upstream's, or the name of one (see
+    ``register_backend``); None is "native". recipe: which dtypes of a row are taken, see
     ``qnative.quantize``. activation_observer, weight_observer: observer classes (or
     ``Observer.with_args(...)``).
 
@@ -42,8 +42,12 @@ class Quantizer(TorchAOQuantizer):
       pair.
     - dtype configs: the first static one with 8-bit activations, and int8 weights where there are
       weights. Bounds of values and scales are kept; ``scale_exact_match`` and
-      ``zero_point_exact_match`` fix the output. (Upstream fixes the input of such ops too, which
-      clips what enters a sigmoid to [0, 1).)
+      ``zero_point_exact_match`` fix the scale and zero point. (Those that input and output have in
+      common fix the output alone: upstream fixes the input of such ops too, which clips what enters
+      a sigmoid to [0, 1).) What an observer breaks all the same leaves the op float: the report of
+      the lowered model has the reason.
+    - ops: a kernel of another library ("mylib::fused_op") runs the whole pattern, and comes before
+      everything else; see ``lowering/custom.py``.
     - observation type: the output shares the input's observer, has its own, or nothing is observed.
       A sum or product with a number has its own, whatever the row says: upstream derives it from
       the input, and both are exact.
@@ -62,14 +66,9 @@ class Quantizer(TorchAOQuantizer):
         weight_observer: Any = PerChannelWeightObserver,
     ):
         super().__init__()
-        if config is None:
-            from .backend_config import get_native_backend_config
+        from .backend_config import resolve
 
-            config = get_native_backend_config()
-        if not hasattr(config, "configs"):
-            raise TypeError(
-                f"qnative.Quantizer: config must be a BackendConfig, got {type(config).__name__}"
-            )
+        config = resolve(config, "qnative.Quantizer")
         if recipe not in RECIPES:
             raise ValueError(
                 f"qnative.Quantizer: unknown recipe {recipe!r}; valid: {', '.join(RECIPES)}"
@@ -92,14 +91,14 @@ class Quantizer(TorchAOQuantizer):
         return STATIC in self.modes
 
     def annotate(self, model: GraphModule) -> GraphModule:
-        _Annotation(self, model).run()
+        Annotation(self, model).run()
         return model
 
     def validate(self, model: GraphModule) -> None:
         """Nothing to do: what cannot run was not annotated."""
 
 
-class _Annotation:
+class Annotation:
     """One pass over a graph: first which nodes are quantized, then how."""
 
     def __init__(self, quantizer: Quantizer, model: GraphModule):
@@ -107,8 +106,12 @@ class _Annotation:
         self.nodes = [node for node in model.graph.nodes if node.op == "call_function"]
         self.index = ConfigIndex(quantizer.config)
         self.rows: dict[Node, list[Any]] = {}  # selected nodes and their rows of the config
+        self.dtypes: dict[Node, Any] = {}  # their DTypeConfigs, but for those that only move data
+        self.direct: dict[Node, Any] = {}  # row and DTypeConfig of those left to direct lowering
         self.fused: dict[Node, Node] = {}  # activation or padding -> the node it is part of
-        self.activations: dict[Node, Node] = {}  # node -> its fused activation
+        self.ends: dict[Node, Node] = {}  # node -> the last one that is fused into it
+        # Why modes and kernels of other libraries do not run a node.
+        self.misses: dict[Node, list[str]] = {}
 
     def run(self) -> None:
         for node in self.nodes:
@@ -123,6 +126,8 @@ class _Annotation:
 
     def _choose(self, node: Node) -> None:
         """The first mode that works; if none does, why not the first that the config asks for."""
+        if self._choose_kernel(node):
+            return
         if self._follows_input(node):
             self.rows[node] = []
             return
@@ -138,7 +143,35 @@ class _Annotation:
             except Unsupported as error:
                 reasons.append(error)
         asked = [reason for reason in reasons if not isinstance(reason, NoDtypes)]
-        node.meta[REASON] = str((asked or reasons)[0])
+        kernels = self.misses.get(node, [])
+        node.meta[REASON] = kernels[0] if kernels else str((asked or reasons)[0])
+        modes = zip(self.quantizer.modes, reasons, strict=True)
+        self.misses[node] = [*kernels, *(f"{mode}: {reason}" for mode, reason in modes)]
+
+    def _choose_kernel(self, node: Node) -> bool:
+        """Whether another library's kernel runs a sequence that begins with this node."""
+        if STATIC not in self.quantizer.modes:
+            return False
+        for kinds, row in self.index.kernels(node):
+            try:
+                self._select_kernel(node, kinds, row)
+                return True
+            except Unsupported as error:
+                self.misses.setdefault(node, []).append(f"{' '.join(kinds)}: {error}")
+        return False
+
+    def _select_kernel(self, node: Node, kinds: tuple[str, ...], row: Any) -> None:
+        node.meta[custom.KERNEL], dtypes = kernel_of(row, kinds)
+        try:
+            constraints.check_possible(dtypes)
+            op = table.check(node)
+        except Unsupported:
+            del node.meta[custom.KERNEL]
+            raise
+        self.rows[node], self.dtypes[node] = [row], dtypes
+        for part in table.fused_into(op, node)[0]:
+            self.fused[part] = self.fused.get(node, node)
+            self.ends[node] = part
 
     def _follows_input(self, node: Node) -> bool:
         """Whether a node only moves data, and no config could say more about it."""
@@ -169,8 +202,9 @@ class _Annotation:
         self, mode: str, node: Node, rows: list[Any], pair: list[Any], activation: Node | None
     ) -> None:
         """Leaves the node to direct lowering."""
-        require_dtypes(rows or pair, mode)
+        chosen = require_dtypes(rows or pair, mode)
         op = direct.check(mode, node)
+        self.direct[node] = chosen
         node.meta[direct.MODE] = mode
         activation, _ = direct.activation_after(op, node)
         if activation is not None:
@@ -183,24 +217,27 @@ class _Annotation:
         op = table.check(node)
         if all(observation(row) == _NOT_OBSERVED for row in rows or pair):
             raise Unsupported(f"the config {self.index.name!r} does not observe {name}")
-        static_dtypes(rows or pair, op.role == table.WEIGHTED)
+        weighted = op.role == table.WEIGHTED
+        constraints.check_possible(static_dtypes(rows or pair, weighted))
         fuses = op.fuses and activation is not None
         fuses = fuses and (pair or self.index.find(kind(activation)))
         if not fuses and not rows:
             raise Unsupported(
                 f"the config {self.index.name!r} has rows for {name} in sequences only"
             )
-        self.rows[node] = pair if fuses and pair else rows
+        rows = pair if fuses and pair else rows
+        self.dtypes[node] = static_dtypes(rows, weighted)
+        self.rows[node] = rows
         if fuses:
             self.fused[activation] = node
-            self.activations[node] = activation
+            self.ends[node] = activation
         pad, _ = table.zero_padding(node)
         if pad is not None and all(user is node for user in pad.users):
             self.fused[pad] = node
             pad.meta.pop(REASON, None)
 
     def _end(self, node: Node) -> Node:
-        return self.activations.get(node, node)
+        return self.ends.get(node, node)
 
     def _takes_quantized(self, node: Node) -> bool:
         """Whether a node reads its inputs in 8 bits."""
@@ -211,15 +248,21 @@ class _Annotation:
             return any(map(self._takes_quantized, node.users))
         return True
 
-    def _gives_quantized(self, node: Any) -> bool:
+    def gives_quantized(self, node: Any) -> bool:
         """Whether the value of a node is quantized by the op that makes it."""
         node = self.fused.get(node, node)
         if node not in self.rows:
             return False
         op, end = _op(node), self._end(node)
         if op.role == table.FREE:
-            return self._takes_quantized(node) and self._gives_quantized(_first(node, op))
+            return self._takes_quantized(node) and self.gives_quantized(_first(node, op))
         return not op.float_output or any(map(self._takes_quantized, end.users))
+
+    def chosen(self, node: Node) -> tuple[Any, Any] | None:
+        """The row of the config and the DTypeConfig that quantize a node."""
+        dtypes = self.dtypes.get(node)
+        rows = self.rows.get(node, [])
+        return next(((row, dtypes) for row in rows if dtypes in list(row.dtype_configs)), None)
 
     # ---- how -------------------------------------------------------------------------------
 
@@ -228,16 +271,16 @@ class _Annotation:
         op, rows = _op(node), self.rows[node]
         if op.role == table.FREE:
             return self._annotate_move(node, op)
-        weighted = op.role == table.WEIGHTED
-        dtypes = static_dtypes(rows, weighted)
+        dtypes = self.dtypes[node]
+        constraints.remember(node, dtypes)
         inputs = self._input_specs(node, op, dtypes)
         end, output = self._end(node), None
-        if self._gives_quantized(node):
+        if self.gives_quantized(node):
             output = self._output_spec(node, op, rows[0], dtypes, inputs)
         pad, _ = table.zero_padding(node)
         if self.fused.get(pad) is node:
             source = bind(pad)["self"]
-            padded = {source: self._edge(source, pad, dtypes.input_dtype_with_constraints)}
+            padded = {source: self._edge(source, pad, dtypes)}
             _set(pad, padded, None)
             inputs.pop(pad)
         if end is node:
@@ -248,7 +291,7 @@ class _Annotation:
         return True
 
     def _annotate_move(self, node: Node, op: table.Op) -> bool:
-        if not self._gives_quantized(node):
+        if not self.gives_quantized(node):
             return False
         source = _first(node, op)
         if op is table.GETITEM:
@@ -268,32 +311,51 @@ class _Annotation:
                     axis = 1 if kind(node) in TRANSPOSED else 0
                     specs[source] = self._weight_spec(dtypes.weight_dtype_with_constraints, axis)
                 else:
-                    dtype = dtypes.input_dtype_with_constraints
-                    specs[source] = self._edge(source, node, dtype)
+                    specs[source] = self._edge(source, node, dtypes)
         return specs
 
-    def _edge(self, source: Node, user: Node, dtype: Any) -> Any:
-        """How ``user`` reads ``source``: as the op that makes it quantized it, if it did."""
-        if self._gives_quantized(source):
+    def _edge(self, source: Node, user: Node, dtypes: Any) -> Any:
+        """How ``user`` reads ``source``: as the op that makes it quantized it, if it did and that
+        is what the row of ``user`` takes."""
+        limits = constraints.of_dtypes(dtypes).get("input", constraints.Constraints())
+        wanted = dtypes.input_dtype_with_constraints
+        if self.gives_quantized(source) and self._fits(source, wanted.dtype, limits):
             return SharedQuantizationSpec(source)
-        return self._activation_spec(dtype)
+        return self._fixed_spec(wanted) if limits.fixed else self._activation_spec(wanted)
+
+    def _fits(self, source: Node, dtype: torch.dtype, limits: constraints.Constraints) -> bool:
+        """Whether what is demanded of an input is demanded of the op that makes it."""
+        node = self.fused.get(source, source)
+        while _op(node).role == table.FREE:
+            node = self.fused.get(_first(node, _op(node)), _first(node, _op(node)))
+        made = self.dtypes[node].output_dtype_with_constraints
+        if STORAGE_DTYPES[made.dtype] is not STORAGE_DTYPES[dtype]:
+            return False
+        return limits in (constraints.Constraints(), constraints.Constraints.of(made))
+
+    def _fixed_spec(self, wanted: Any) -> FixedQParamsQuantizationSpec:
+        dtype, least, most, _ = _limits(wanted)
+        return FixedQParamsQuantizationSpec(
+            dtype,
+            wanted.scale_exact_match,
+            wanted.zero_point_exact_match,
+            least,
+            most,
+            torch.per_tensor_affine,
+        )
 
     def _output_spec(
         self, node: Node, op: table.Op, row: Any, dtypes: Any, inputs: dict[Node, Any]
     ) -> Any:
-        constraints = dtypes.output_dtype_with_constraints
-        scale, zero_point = constraints.scale_exact_match, constraints.zero_point_exact_match
-        if scale is not None and zero_point is not None:
-            dtype, least, most, _ = _limits(constraints)
-            return FixedQParamsQuantizationSpec(
-                dtype, scale, zero_point, least, most, torch.per_tensor_affine
-            )
+        wanted = dtypes.output_dtype_with_constraints
+        if constraints.Constraints.of(wanted).fixed:
+            return self._fixed_spec(wanted)
         source = _first(node, op)
         if op.role in (table.SAME, table.FREE) or self._shares(node, op, row, inputs):
             for other in list(inputs)[1:]:
                 inputs[other] = SharedQuantizationSpec((source, node))
             return SharedQuantizationSpec((source, node))
-        return self._activation_spec(constraints)
+        return self._activation_spec(wanted)
 
     def _shares(self, node: Node, op: table.Op, row: Any, inputs: dict[Node, Any]) -> bool:
         """Whether output and inputs have one observer. Not where an input is fixed: what fits the
@@ -305,8 +367,8 @@ class _Annotation:
             isinstance(_root(spec), FixedQParamsQuantizationSpec) for spec in inputs.values()
         )
 
-    def _activation_spec(self, constraints: Any) -> QuantizationSpec:
-        dtype, least, most, options = _limits(constraints)
+    def _activation_spec(self, wanted: Any) -> QuantizationSpec:
+        dtype, least, most, options = _limits(wanted)
         observer = self.quantizer.activation_observer
         return QuantizationSpec(
             dtype=dtype,
@@ -316,8 +378,8 @@ class _Annotation:
             qscheme=torch.per_tensor_affine,
         )
 
-    def _weight_spec(self, constraints: Any, axis: int) -> QuantizationSpec:
-        dtype, least, most, options = _limits(constraints)
+    def _weight_spec(self, wanted: Any, axis: int) -> QuantizationSpec:
+        dtype, least, most, options = _limits(wanted)
         observer = self.quantizer.weight_observer
         return QuantizationSpec(
             dtype=dtype,
@@ -354,12 +416,12 @@ def _set(node: Node, inputs: dict[Node, Any], output: Any) -> None:
     node.meta[_ANNOTATION] = QuantizationAnnotation(inputs, output, _annotated=True)
 
 
-def _limits(constraints: Any) -> tuple[torch.dtype, int, int, dict[str, float]]:
+def _limits(wanted: Any) -> tuple[torch.dtype, int, int, dict[str, float]]:
     """Storage dtype, smallest and largest value, and keyword arguments for the observer."""
-    dtype = STORAGE_DTYPES[constraints.dtype]
+    dtype = STORAGE_DTYPES[wanted.dtype]
     info = torch.iinfo(dtype)
-    least, most = constraints.quant_min_lower_bound, constraints.quant_max_upper_bound
-    eps = constraints.scale_min_lower_bound
+    least, most = wanted.quant_min_lower_bound, wanted.quant_max_upper_bound
+    eps = constraints.Constraints.of(wanted).scale_min_lower_bound
     return (
         dtype,
         info.min if least is None else max(info.min, int(least)),

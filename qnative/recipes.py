@@ -23,7 +23,7 @@ def quantize(
     recipe: str = "static",
     strict: bool = False,
     *,
-    config: Any = None,
+    backend_config: Any = None,
     dynamic_shapes: Any = "batch",
     weight_rounding: str = "calibrated",
     bias_correction: bool = True,
@@ -42,7 +42,8 @@ def quantize(
     "dynamic_fp16": float16 weights. "fp16": float16 weights and activations. "weight_only",
     "weight_only_int4": embeddings of 8 or 4 bits. Only "static" needs calibration data.
     strict: raise NotQuantizedError if a node stays float.
-    config: what to quantize how, see ``qnative.Quantizer``; None is the native backend config.
+    backend_config: what to quantize how, see ``qnative.Quantizer``: a BackendConfig, the name of
+    one, or None for the native one.
     dynamic_shapes: "batch" leaves dimension 0 of every input open where the model allows it; None
     fixes all shapes to those of example_inputs; anything else goes to torch.export.
     weight_rounding: "calibrated" rounds weights so that the outputs change least over the
@@ -59,7 +60,7 @@ def quantize(
     _check_arguments(example_inputs, calibration, recipe, weight_rounding)
     from .quantizer import Quantizer
 
-    quantizer = Quantizer(config, recipe=recipe)
+    quantizer = Quantizer(backend_config, recipe=recipe)
     model = copy.deepcopy(model).eval()
     exported, notes = export(model, example_inputs, dynamic_shapes, "qnative.quantize")
     float_rows = [
@@ -80,8 +81,8 @@ def quantize(
         else:
             converted = quantizer.annotate(quantizer.transform_for_annotation(exported))
         lowered = lower(converted)
-    report = _whole_report(float_rows, lowered.report, folded)
-    report.notes += notes
+    rows = merge_rows(float_rows, lowered.report.rows, folded)
+    report = Report(rows, lowered.report.notes + notes)
     if strict and report.float_rows:
         raise NotQuantizedError(report)
     attach_report(lowered, report)
@@ -123,11 +124,7 @@ def _check_arguments(
             "qnative.quantize: weight_rounding must be 'calibrated' or 'nearest', got "
             f"{weight_rounding!r}"
         )
-    if not isinstance(example_inputs, tuple):
-        raise TypeError(
-            "qnative.quantize: example_inputs must be a tuple of forward's arguments, got "
-            f"{type(example_inputs).__name__}"
-        )
+    check_inputs(example_inputs, "qnative.quantize")
     if recipe == "static" and calibration is None:
         raise ValueError(
             f"qnative.quantize: recipe {recipe!r} needs calibration data: an iterable of typical "
@@ -137,6 +134,14 @@ def _check_arguments(
         raise TypeError(
             "qnative.quantize: calibration must be an iterable of inputs, such as [tensor], got a "
             "tensor"
+        )
+
+
+def check_inputs(example_inputs: Any, caller: str) -> None:
+    if not isinstance(example_inputs, tuple):
+        raise TypeError(
+            f"{caller}: example_inputs must be a tuple of forward's arguments, got "
+            f"{type(example_inputs).__name__}"
         )
 
 
@@ -216,9 +221,9 @@ def _open_batch(x: Any) -> Any:
 # ---- report ----------------------------------------------------------------------------------
 
 
-def _whole_report(float_rows: list[Row], lowered: Report, folded: set[str]) -> Report:
+def merge_rows(float_rows: list[Row], lowered: list[Row], folded: set[str]) -> list[Row]:
     """The rows of the lowered model, and those of nodes that were gone before it was lowered."""
-    rows = {row.name: row for row in lowered.rows}
+    rows = {row.name: row for row in lowered}
     for row in float_rows:
         if row.name in folded:
             row.reason = "computed once: it depends on parameters alone"
@@ -228,4 +233,4 @@ def _whole_report(float_rows: list[Row], lowered: Report, folded: set[str]) -> R
             row.reason = "folded into the weights before it" if batch_norm else "removed"
     known = {row.name for row in float_rows}
     merged = [rows.get(row.name, row) for row in float_rows]
-    return Report(merged + [row for row in lowered.rows if row.name not in known], lowered.notes)
+    return merged + [row for row in lowered if row.name not in known]

@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from typing import ClassVar
 
 QUANTIZED = "quantized"
 FUSED = "fused"
@@ -44,6 +45,16 @@ class Report:
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    # Of what rows are made, and how they are shown: reports of other kinds have their own.
+    row_type: ClassVar[type] = Row
+    columns: ClassVar[tuple[str, ...]] = ("node", "module", "op", "verdict", "kernel or reason")
+
+    @staticmethod
+    def cells(row: Row) -> tuple[str, ...]:
+        """A row as it is shown, one text for each of ``columns``."""
+        detail = ": ".join(part for part in (row.kernel, row.reason) if part)
+        return row.name, row.module, row.op, row.verdict, detail
+
     def count(self, verdict: str) -> int:
         """How many rows have this verdict. An unknown verdict is a ValueError."""
         if verdict not in VERDICTS:
@@ -65,7 +76,7 @@ class Report:
 
     def __str__(self) -> str:
         return "\n".join(
-            [*text_table(_COLUMNS, map(_cells, self.rows)), self.summary(), *self.notes]
+            [*text_table(self.columns, map(self.cells, self.rows)), self.summary(), *self.notes]
         )
 
     def to_json(self) -> str:
@@ -78,7 +89,7 @@ class Report:
     def from_json(cls, text: str) -> "Report":
         """The inverse of ``to_json``."""
         data = json.loads(text)
-        return cls([Row(**row) for row in data["rows"]], data["notes"])
+        return cls([cls.row_type(**row) for row in data["rows"]], data["notes"])
 
     def to_html(self, title: str = "qnative report") -> str:
         """A page that stands on its own: summary, reasons why nodes stayed float, all rows."""
@@ -88,10 +99,10 @@ class Report:
         if reasons:
             items = "".join(f"<li>{n} &times; {html.escape(r)}</li>" for r, n in reasons.items())
             body.append(f"<h2>Why nodes stayed float</h2><ul>{items}</ul>")
-        head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
+        head = "".join(f"<th>{name}</th>" for name in self.columns)
         body.append(f"<table><tr>{head}</tr>")
         for row in self.rows:
-            cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(row))
+            cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in self.cells(row))
             body.append(f'<tr class="{row.verdict}">{cells}</tr>')
         body.append("</table>")
         page = "\n".join(body)
@@ -119,7 +130,6 @@ class NotQuantizedError(RuntimeError):
         return type(self), (self.report,)
 
 
-_COLUMNS = ("node", "module", "op", "verdict", "kernel or reason")
 _STYLE = (
     "body{font:14px system-ui,sans-serif;margin:2em;color:#222}"
     "table{border-collapse:collapse}td,th{padding:3px 10px;text-align:left;"
@@ -129,15 +139,10 @@ _STYLE = (
 )
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    detail = ": ".join(part for part in (row.kernel, row.reason) if part)
-    return row.name, row.module, row.op, row.verdict, detail
-
-
-def text_table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
-    """Lines of a table with aligned columns."""
-    lines = [head, *rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+def text_table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """Lines: the titles, a rule and a line for each row."""
+    lines = [columns, *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
     rule = tuple("-" * width for width in widths)
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()

@@ -94,15 +94,25 @@ def conv_patches(
 
 
 def _compensation(second: torch.Tensor) -> torch.Tensor:
-    """Upper Cholesky factor of the inverse of the damped H: [groups, K, K], float32."""
-    hessian = second.double()
-    diagonal = hessian.diagonal(dim1=1, dim2=2)
-    damping = _DAMPING * diagonal.mean(1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
-    diagonal += damping
+    """Upper Cholesky factor of the inverse of the damped H: [groups, K, K], float32.
+
+    H was summed in float32: where inputs hardly vary about a large mean it is not positive definite
+    but for more damping. In the limit of that nothing is made up for.
+    """
+    identity = torch.eye(second.shape[1], dtype=second.dtype).expand_as(second)
+    overflowed = ~second.isfinite().all(2).all(1)
+    hessian = torch.where(overflowed[:, None, None], identity, second.flip(1, 2))
+    mean = hessian.diagonal(dim1=1, dim2=2).mean(1).clamp_min(torch.finfo(torch.float32).tiny)
+    damping = torch.full_like(mean, _DAMPING)
+    while True:
+        root, info = torch.linalg.cholesky_ex(hessian + (damping * mean)[:, None, None] * identity)
+        failed = info != 0
+        if not failed.any():
+            break
+        damping = torch.where(failed, 10 * damping, damping)
+        hessian = torch.where((failed & (damping > 1e6))[:, None, None], identity, hessian)
     # With H = R R^T, R upper (the factor of H turned upside down), H^-1 = (R^-1)^T R^-1.
-    root = torch.linalg.cholesky(hessian.flip(1, 2)).flip(1, 2)
-    identity = torch.eye(root.shape[1], dtype=root.dtype).expand_as(root)
-    return torch.linalg.solve_triangular(root, identity, upper=True).float()
+    return torch.linalg.solve_triangular(root.flip(1, 2), identity, upper=True).float()
 
 
 def nearest(
@@ -118,9 +128,9 @@ def round_weight(
 ) -> torch.Tensor:
     """weight [N, ...] as integers times ``scale`` [N], within [quant_min, quant_max] * scale."""
     groups, k = moments.first.shape
-    mean = moments.first / moments.count
+    mean = moments.first.double() / moments.count
     # The bias takes up the mean: only the variation about it is the business of the weights.
-    centred = moments.second / moments.count - mean.unsqueeze(2) * mean.unsqueeze(1)
+    centred = moments.second.double() / moments.count - mean.unsqueeze(2) * mean.unsqueeze(1)
     factor = _compensation(centred)
     left = weight.detach().float().reshape(groups, -1, k).clone()
     step = scale.float().reshape(groups, -1)

@@ -1,7 +1,7 @@
 #include <torch/library.h>
 
-#include "qnative/backends.h"
 #include "qnative/config.h"
+#include "qnative/registry.h"
 #include "state.h"
 #include "values.h"
 
@@ -300,6 +300,18 @@ void bind_backend_config(torch::Library& m) {
     }
     return rows;
   });
+  cls.def("to_json", [](const Config& self) { return self->to_json(); });
+  cls.def("from_json", [](const Config&, const std::string& text) { return C::from_json(text); });
+  cls.def("table", [](const Config& self) { return self->table(); });
+  // (row, pattern, field, problem, remedy)
+  cls.def("lint", [](const Config& self) {
+    std::vector<std::tuple<int64_t, std::string, std::string, std::string, std::string>> findings;
+    for (auto& f : self->lint()) {
+      findings.emplace_back(static_cast<int64_t>(f.row), f.pattern, f.field, f.problem, f.remedy);
+    }
+    return findings;
+  });
+  cls.def("lint_table", [](const Config& self) { return to_table(self->lint()); });
   cls.def("erase", [](const Config& self, const IValue& key) {
     return self->erase(Pattern::from_ivalue(key));
   });
@@ -307,48 +319,11 @@ void bind_backend_config(torch::Library& m) {
   def_common(cls);
 }
 
-// One of the objects of backends.h, by name.
-DTypes dtype_config(const std::string& name) {
-  using Getter = const DTypeConfigPtr& (*)();
-  static const std::vector<std::pair<std::string, Getter>> all = {
-      {"weighted_op_quint8_dtype_config", weighted_op_quint8_dtype_config},
-      {"default_op_quint8_dtype_config", default_op_quint8_dtype_config},
-      {"default_op_fp16_dtype_config", default_op_fp16_dtype_config},
-      {"default_dynamic_int8_dtype_config", default_dynamic_int8_dtype_config},
-      {"default_dynamic_float16_dtype_config", default_dynamic_float16_dtype_config},
-      {"input_output_only_quint8_dtype_config", input_output_only_quint8_dtype_config},
-      {"weight_only_quint8_dtype_config", weight_only_quint8_dtype_config},
-      {"weight_only_quint4x2_dtype_config", weight_only_quint4x2_dtype_config},
-  };
-  std::string names;
-  for (const auto& [known, getter] : all) {
-    if (known == name) {
-      return getter();
-    }
-    names += (names.empty() ? "" : ", ") + known;
-  }
-  TORCH_CHECK_VALUE(false, "qnative: no DTypeConfig is named '", name, "'. There are: ", names);
-}
-
-// The functions of backends.h: torch.classes.qnative.Backends().get_native_backend_config().
-struct Backends : torch::CustomClassHolder {};
-
-void bind_backends(torch::Library& m) {
-  using Self = c10::intrusive_ptr<Backends>;
-  auto cls = m.class_<Backends>("Backends");
-  cls.def(torch::init<>());
-  cls.def("get_native_backend_config", [](const Self&) { return get_native_backend_config(); });
-  cls.def("get_test_only_legacy_native_backend_config",
-          [](const Self&) { return get_test_only_legacy_native_backend_config(); });
-  cls.def("dtype_config", [](const Self&, const std::string& name) { return dtype_config(name); });
-}
-
 TORCH_LIBRARY_FRAGMENT(qnative, m) {
   bind_constraints(m);
   bind_dtype_config(m);
   bind_pattern_config(m);
   bind_backend_config(m);
-  bind_backends(m);
 }
 
 }  // namespace

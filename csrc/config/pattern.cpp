@@ -21,6 +21,7 @@ const std::string& canonical(const std::string& name) {
       {"torch.conv_transpose2d", "torch.nn.functional.conv_transpose2d"},
       {"torch.conv_transpose3d", "torch.nn.functional.conv_transpose3d"},
       {"torch._C._nn.linear", "torch.nn.functional.linear"},
+      {"torch._C._nn.leaky_relu_", "torch.nn.functional.leaky_relu_"},
       {"torch._C._nn.hardtanh_", "torch.nn.functional.hardtanh_"},
       {"torch.pixel_shuffle", "torch.nn.functional.pixel_shuffle"},
       {"torch.pixel_unshuffle", "torch.nn.functional.pixel_unshuffle"},
@@ -29,6 +30,7 @@ const std::string& canonical(const std::string& name) {
       {"torch._C._nn.avg_pool2d", "torch.nn.functional.avg_pool2d"},
       {"torch._C._nn.avg_pool3d", "torch.nn.functional.avg_pool3d"},
       {"operator.__add__", "operator.add"},
+      {"operator.__sub__", "operator.sub"},
       {"operator.__mul__", "operator.mul"},
       {"operator.__floordiv__", "operator.floordiv"},
   };

@@ -16,9 +16,14 @@ const std::map<std::string, std::string>& never() {
   return reasons;
 }
 
+// "linear" is an op of qnative, "mylib::linear" one of another library.
+std::string qualified(const std::string& op) {
+  return op.find("::") == std::string::npos ? "qnative::" + op : op;
+}
+
 // Asks the dispatcher: this layer knows no op.
 bool has_kernel(const std::string& op) {
-  const auto found = c10::Dispatcher::singleton().findSchema({"qnative::" + op, ""});
+  const auto found = c10::Dispatcher::singleton().findSchema({qualified(op), ""});
   return found && found->hasComputedKernelForDispatchKey(c10::DispatchKey::CPU);
 }
 
@@ -37,8 +42,7 @@ std::string why_not(const BackendPatternConfig& config, size_t dtype_config) {
   }
   return op == "free" || op == "aten" || has_kernel(op)
              ? ""
-
-             : "there is no op qnative::" + op + " with a CPU kernel";
+             : "there is no op " + qualified(op) + " with a CPU kernel";
 }
 
 }  // namespace

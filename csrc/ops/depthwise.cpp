@@ -46,7 +46,8 @@ dwconv::Args make_args(const Source& x, const Window& window, const OutputStride
           .float_output = product.float_output,
           .requantize = product.requantize,
           .float_lo = product.float_lo,
-          .float_hi = product.float_hi};
+          .float_hi = product.float_hi,
+          .small = product.small};
 }
 
 int64_t scratch_bytes(dwconv::Args args, int64_t columns) {

@@ -35,6 +35,14 @@ void check_multipliers(const char* op, const float* weight_scale, const float* m
   }
 }
 
+bool are_small(const float* multiplier, const float* bias, int64_t n) {
+  bool small = true;
+  for (int64_t i = 0; i < n; ++i) {
+    small &= (multiplier[i] <= kSmallMultiplier) & (std::abs(bias[i]) <= kSmallBias);
+  }
+  return small;
+}
+
 }  // namespace
 
 Output make_output(const char* op, double y_scale, int64_t y_zero_point, at::ScalarType y_dtype,
@@ -89,6 +97,7 @@ MutableChannelParams make_channel_scales(const char* op, double x_scale, const W
   float* const biases = scratch.take<float>(layout.groups * padded_n);
   const auto dense_scale = weight_scale.expect_contiguous();
   const auto dense_bias = bias ? bias->expect_contiguous() : c10::MaybeOwned<at::Tensor>();
+  bool small = true;
   for (int64_t g = 0; g < layout.groups; ++g) {
     const float* scale = dense_scale->const_data_ptr<float>() + g * n;
     float* multiplier = multipliers + g * padded_n;
@@ -104,8 +113,9 @@ MutableChannelParams make_channel_scales(const char* op, double x_scale, const W
       for (int64_t i = 0; i < n; ++i) b[i] = static_cast<float>(real[i] / y.scale);
     }
     std::fill(b + (bias ? n : 0), b + padded_n, 0.0f);
+    small &= are_small(multiplier, b, n);
   }
-  return {starts, multipliers, biases};
+  return {starts, multipliers, biases, small};
 }
 
 ChannelParams make_channel_params(const char* op, double x_scale, int32_t x_zero_point,
@@ -134,6 +144,7 @@ gemm::Args make_product(const at::Tensor& weight, const WeightLayout& layout,
   args.start = params.start;
   args.multiplier = params.multiplier;
   args.bias = params.bias;
+  args.small = params.small;
   args.n = layout.n;
   args.y = y.mutable_data_ptr();
   args.float_output = output.is_float();

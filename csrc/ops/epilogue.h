@@ -45,6 +45,7 @@ struct ChannelParams {
   const int32_t* start;
   const float* multiplier;
   const float* bias;
+  bool small;  // gemm::Args::small
 
   static int64_t bytes(const WeightLayout& layout);  // of Scratch
 };
@@ -54,8 +55,9 @@ struct MutableChannelParams {
   int32_t* start;
   const float* multiplier;
   const float* bias;
+  bool small;
 
-  operator ChannelParams() const { return {start, multiplier, bias}; }
+  operator ChannelParams() const { return {start, multiplier, bias, small}; }
 };
 MutableChannelParams make_channel_scales(const char* op, double x_scale, const WeightLayout& layout,
                                          const at::Tensor& weight_scale,

@@ -197,7 +197,8 @@ class QNATIVE_API BackendPatternConfig : public torch::CustomClassHolder {
   // What upstream's configs do not say: the qnative ops that run the pattern, such as "conv2d". One
   // name for every DTypeConfig, or a name for each, in the order of dtype_configs. "free": the
   // pattern moves, renames or measures data, and needs no op. "aten": torch's own kernel, on
-  // float16 data. Configs are equal whatever their ops.
+  // float16 data. "mylib::fused_op": an op of another library. Configs are equal whatever their
+  // ops.
   const Ops& ops() const { return ops_; }
   // The op of dtype_configs()[dtype_config]; "" if none is named.
   std::string op(size_t dtype_config) const;
@@ -271,6 +272,23 @@ struct QNATIVE_API MissingKernel {
   std::string reason;
 };
 
+// Something wrong with a row of a BackendConfig, and what to do about it.
+struct QNATIVE_API Finding {
+  // Position in BackendConfig::configs().
+  size_t row;
+  // Its pattern as Pattern::str() gives it; "" if it has none.
+  std::string pattern;
+  // "root_module", "dtype_configs[0].output_dtype_with_constraints.scale_exact_match"
+  std::string field;
+  std::string problem;
+  std::string remedy;
+
+  bool operator==(const Finding& other) const = default;
+};
+
+// One line for each finding below a line of titles; "" for none.
+QNATIVE_API std::string to_table(const std::vector<Finding>& findings);
+
 // The patterns that a backend can quantize, in order.
 class QNATIVE_API BackendConfig : public torch::CustomClassHolder {
  public:
@@ -301,12 +319,30 @@ class QNATIVE_API BackendConfig : public torch::CustomClassHolder {
   // registered with a CPU kernel, or no PyTorch program has the pattern.
   std::vector<MissingKernel> validate() const;
 
+  // Everything that looks wrong, row by row: what validate() finds; rows that are half built;
+  // constraints that can never hold; patterns and DTypeConfigs that stand there twice, or behind
+  // one that takes all they take; fused patterns without a row for their first part or for the
+  // fused module; modules that FX cannot convert for want of a root module. Throws nothing: what is
+  // wrong is what it gives.
+  std::vector<Finding> lint() const;
+
   // {"name": str, "configs": [dict of BackendPatternConfig::to_dict]}
   c10::Dict<std::string, c10::IValue> to_dict(bool with_ops = false) const;
   // Both keys are optional; configs may hold dicts and BackendPatternConfig objects. Throws
   // c10::ValueError for a value of the wrong type.
   static c10::intrusive_ptr<BackendConfig> from_dict(
       const c10::Dict<std::string, c10::IValue>& dict);
+
+  // JSON by docs/backend_config.schema.json, the same text at each call: a line for each
+  // DTypeConfig and for each field that is set, ops included. What configs share is not kept.
+  // Throws c10::ValueError that names the row and the field for what from_json() would refuse.
+  std::string to_json() const;
+  // Throws c10::ValueError that says where: for JSON of another version, unknown and missing
+  // fields, values of the wrong type, and two rows with one pattern.
+  static c10::intrusive_ptr<BackendConfig> from_json(const std::string& text);
+
+  // Two lines on the whole, then a line for each pair of pattern and DTypeConfig, for reading.
+  std::string table() const;
 
   // Equal names and equal configs under equal keys, in the same order.
   bool operator==(const BackendConfig& other) const;

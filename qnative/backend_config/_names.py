@@ -38,6 +38,21 @@ def leads(name: str) -> bool:
     return True
 
 
+def is_wrong(name: str) -> bool:
+    """Whether the module that the name names can be imported, and has no such object.
+
+    Of a package that is not imported, or that this version of torch does not have any more, nothing
+    is known. The name of a method has no module.
+    """
+    if name.startswith(_WRAPPER + "(") and name.endswith(")"):
+        return is_wrong(name[len(_WRAPPER) + 1 : -1])
+    package, _, attribute = name.rpartition(".")
+    if not package or package.partition(".")[0] not in sys.modules:
+        return False
+    module = _module(package)
+    return module is not None and not hasattr(module, attribute)
+
+
 @functools.cache
 def _wrapped(wrapper: Any, module: type) -> Any:
     # One closure for each module, so that two configs give the same object.

@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING, Any
 from . import _convert, _names
 from ._containers import Container, DictView
 from ._dtype_config import DTypeConfig, ObservationType
-from ._wrapper import Field, Wrapper, check_type
+from ._wrapper import Field, Wrapper, check_type, within
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     import torch
 
     from ._containers import ListView
+
+
+# Among the Python objects of a config: no object has such a name.
+_REFERENCE = "reference function"
+# As in C++.
+_MAX_DEPTH = 32
 
 
 class NamedObject:
@@ -32,7 +38,9 @@ class NamedObject:
         return config._object_of(getattr(config.script_object, self.name))
 
     def __set__(self, config: BackendPatternConfig, value: Any) -> None:
-        setattr(config.script_object, self.name, config._name_of(value))
+        with within(self.name):
+            name = config._name_of(value)
+        setattr(config.script_object, self.name, name)
 
 
 class BackendPatternConfig(Wrapper):
@@ -98,6 +106,12 @@ class BackendPatternConfig(Wrapper):
         """The op of ``dtype_configs[dtype_config]``; "" if none is named."""
         return self.script_object.op(dtype_config)
 
+    @property
+    def reference(self) -> Callable | None:
+        """A float function that computes what the kernel of the row should, for
+        ``qnative.testing.conformance``; None if there is none. Python alone knows it."""
+        return self._objects.get(_REFERENCE)
+
     def __init__(self, pattern: Any = None):
         self._adopt(self._construct())
         self.pattern = pattern
@@ -106,11 +120,13 @@ class BackendPatternConfig(Wrapper):
         self._objects: dict[str, Any] = {}
         return super()._adopt(script_object)
 
-    def _name_of(self, value: Any) -> str | tuple | None:
+    def _name_of(self, value: Any, depth: int = 0) -> str | tuple | None:
         if value is None:
             return None
+        if depth > _MAX_DEPTH:
+            raise ValueError(f"a pattern is nested more than {_MAX_DEPTH} levels deep")
         if isinstance(value, tuple):
-            return tuple(self._name_of(element) for element in value)
+            return tuple(self._name_of(element, depth + 1) for element in value)
         name, exact = _names.name_of(value)
         if not exact:
             self._objects[name] = value
@@ -213,6 +229,17 @@ class BackendPatternConfig(Wrapper):
         self.ops = ops
         return self
 
+    def set_reference(self, reference: Callable | None) -> BackendPatternConfig:
+        """A float function of the kernel's inputs and arguments, by their names: see
+        :attr:`reference`. TypeError for what cannot be called."""
+        if reference is None:
+            self._objects.pop(_REFERENCE, None)
+        elif callable(reference):
+            self._objects[_REFERENCE] = reference
+        else:
+            raise TypeError(f"reference should be a function or None, got {reference!r}")
+        return self
+
     @classmethod
     def from_dict(cls, backend_pattern_config_dict: dict[str, Any]) -> BackendPatternConfig:
         """From a dict with any of these keys:
@@ -224,6 +251,7 @@ class BackendPatternConfig(Wrapper):
         "num_tensor_args_to_observation_type", "input_type_to_index": dict
         "pattern_complex_format": the pattern in the reversed nested format
         "ops": list of names
+        "reference": function
         """
         items = backend_pattern_config_dict
         config = cls()
@@ -231,8 +259,9 @@ class BackendPatternConfig(Wrapper):
             config.set_pattern(items["pattern"])
         if "observation_type" in items:
             config.set_observation_type(items["observation_type"])
-        for dtype_config in items.get("dtype_configs", []):
-            config.add_dtype_config(_dtype_config_from(dtype_config))
+        for i, dtype_config in enumerate(items.get("dtype_configs", [])):
+            with within(f"dtype_configs[{i}]"):
+                config.add_dtype_config(_dtype_config_from(dtype_config))
         config.set_root_module(items.get("root_module"))
         config.set_qat_module(items.get("qat_module"))
         config.set_reference_quantized_module(items.get("reference_quantized_module_for_root"))
@@ -246,12 +275,12 @@ class BackendPatternConfig(Wrapper):
         config._set_input_type_to_index(items.get("input_type_to_index", {}))
         if "pattern_complex_format" in items:
             config._set_pattern_complex_format(items["pattern_complex_format"])
-        return config.set_ops(*items.get("ops", ()))
+        return config.set_ops(*items.get("ops", ())).set_reference(items.get("reference"))
 
     def to_dict(self, with_ops: bool = False) -> dict[str, Any]:
         """The dict that :meth:`from_dict` takes; what is not set is left out.
 
-        with_ops: "ops" too, a key that upstream's dicts do not have.
+        with_ops: "ops" and "reference" too, keys that upstream's dicts do not have.
         """
         fields = self._fields()
         items = {
@@ -264,6 +293,8 @@ class BackendPatternConfig(Wrapper):
             items[key] = value.copy() if isinstance(value, DictView) else value
         if with_ops and self.ops:
             items["ops"] = list(self.ops)
+        if with_ops and self.reference is not None:
+            items["reference"] = self.reference
         return items
 
     def to_torch(self) -> Any:
@@ -303,9 +334,26 @@ class BackendPatternConfig(Wrapper):
     def __reduce__(self) -> tuple:
         return _unpickle, (type(self), self._script_object, self._unnamed_objects())
 
+    def _names_by_field(self) -> Iterator[tuple[str, str]]:
+        """Every name of an object, after its key in :meth:`to_dict`."""
+        for field, value in vars(BackendPatternConfig).items():
+            if isinstance(value, NamedObject):
+                key = field.removeprefix("_")
+                key += "_for_root" if key == "reference_quantized_module" else ""
+                for name in _flat(getattr(self.script_object, value.name)):
+                    yield key, name
+
     def _unnamed_objects(self) -> dict[str, Any]:
         """The objects that another process could not find by name."""
         return {name: value for name, value in self._objects.items() if not _names.leads(name)}
+
+
+def _flat(names: str | tuple | None) -> Iterator[str]:
+    if isinstance(names, tuple):
+        for element in names:
+            yield from _flat(element)
+    elif names is not None:
+        yield names
 
 
 def _is_field(value: Any) -> bool:

@@ -1,8 +1,10 @@
 """What the Python objects of a config have in common: each wraps a TorchScript object."""
 
+import contextlib
 import copy
 import numbers
 import weakref
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import torch
@@ -97,6 +99,17 @@ class Field:
 
     def __set__(self, config: Any, value: Any) -> None:
         setattr(config.script_object, self.name, self.unwrap(self.public_name, value))
+
+
+@contextlib.contextmanager
+def within(what: str) -> Iterator[None]:
+    """Puts where it happened before the message of a TypeError or ValueError."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise (TypeError if isinstance(error, TypeError) else ValueError)(
+            f"{what}: {error}"
+        ) from error
 
 
 def check_type(name: str, value: Any, wanted: type, *, optional: bool = False) -> Any:

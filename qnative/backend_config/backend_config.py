@@ -7,16 +7,18 @@ from typing import Any, NamedTuple
 
 import torch
 
-from . import _convert
+from . import _convert, _names
 from ._dtype_config import DTypeConfig, DTypeWithConstraints, ObservationType
+from ._lint import Finding, Findings, lint
 from ._pattern_config import BackendPatternConfig
-from ._wrapper import Field, Wrapper, check_type
+from ._wrapper import Field, Wrapper, check_type, within
 
 __all__ = [
     "BackendConfig",
     "BackendPatternConfig",
     "DTypeConfig",
     "DTypeWithConstraints",
+    "Finding",
     "MissingKernel",
     "ObservationType",
 ]
@@ -82,8 +84,9 @@ class BackendConfig(Wrapper):
 
     def set_backend_pattern_configs(self, configs: Iterable[BackendPatternConfig]) -> BackendConfig:
         """:meth:`set_backend_pattern_config` for each."""
-        for config in configs:
-            self.set_backend_pattern_config(config)
+        for i, config in enumerate(configs):
+            with within(f"configs[{i}]"):
+                self.set_backend_pattern_config(config)
         return self
 
     @property
@@ -102,18 +105,56 @@ class BackendConfig(Wrapper):
         """From a dict with "name" and "configs", a list of BackendPatternConfig and of dicts for
         :meth:`BackendPatternConfig.from_dict`; both are optional."""
         config = cls(backend_config_dict.get("name", ""))
-        for value in backend_config_dict.get("configs", []):
-            if isinstance(value, dict):
-                value = BackendPatternConfig.from_dict(value)
-            if not isinstance(value, BackendPatternConfig):
-                raise ValueError("Expected backend_config_dict['configs'] to be a dictionary")
-            config.set_backend_pattern_config(value)
+        for i, value in enumerate(backend_config_dict.get("configs", [])):
+            with within(f"configs[{i}]"):
+                if isinstance(value, dict):
+                    value = BackendPatternConfig.from_dict(value)
+                if not isinstance(value, BackendPatternConfig):
+                    raise ValueError("Expected backend_config_dict['configs'] to be a dictionary")
+                config.set_backend_pattern_config(value)
         return config
 
     def to_dict(self, with_ops: bool = False) -> dict[str, Any]:
         """The dict that :meth:`from_dict` takes; with_ops: with :attr:`BackendPatternConfig.ops`,
         which upstream's dicts do not have."""
         return {"name": self.name, "configs": [config.to_dict(with_ops) for config in self.configs]}
+
+    def to_json(self) -> str:
+        """JSON by ``docs/backend_config.schema.json``: the same text at each call, with a line for
+        each DTypeConfig and for each field that is set, ops included. What configs share is not
+        kept.
+
+        ValueError, which names the row and the field, for what :meth:`from_json` would refuse and
+        for an object without a name that leads to it, such as a lambda.
+        """
+        for index, config in enumerate(self.configs):
+            unnamed = config._unnamed_objects()
+            for key, name in config._names_by_field():
+                if name in unnamed:
+                    raise ValueError(
+                        f"qnative: to_json: configs[{index}].{key}: wanted an object that can be "
+                        f"found by name, got {unnamed[name]!r}"
+                    )
+        return self._script_object.to_json()
+
+    @classmethod
+    def from_json(cls, text: str) -> BackendConfig:
+        """From what :meth:`to_json` gives.
+
+        ValueError that says where: for JSON of another version, unknown and missing fields, values
+        of the wrong type, two rows with one pattern, and a name that the module which it names does
+        not have. TypeError if ``text`` is no str.
+        """
+        check_type("text", text, str)
+        script = torch.classes.qnative.BackendConfig().from_json(text)
+        config = cls.__new__(cls)._adopt(script)
+        for index, row in enumerate(config.configs):
+            for key, name in row._names_by_field():
+                if _names.is_wrong(name):
+                    raise ValueError(
+                        f"qnative: from_json: configs[{index}].{key}: no object is named '{name}'"
+                    )
+        return config
 
     def validate(self) -> list[MissingKernel]:
         """Every DTypeConfig of every pattern that cannot run, with the reason: it names no op,
@@ -123,6 +164,16 @@ class BackendConfig(Wrapper):
             MissingKernel(BackendPatternConfig.from_script_object(config), dtype_config, reason)
             for config, dtype_config, reason in self._script_object.validate()
         ]
+
+    def lint(self) -> Findings:
+        """Everything that looks wrong, row by row, as a list that prints as a table.
+
+        What :meth:`validate` finds; rows that are half built; constraints that can never hold;
+        patterns and DTypeConfigs that stand there twice, or behind one that takes all they take;
+        fused patterns without a row for their first part or for the fused module; modules that FX
+        cannot convert for want of a root module; names without an object.
+        """
+        return lint(self)
 
     def to_torch(self) -> Any:
         """The same as an object of ``torch.ao.quantization.backend_config``, for prepare_fx.
@@ -149,6 +200,13 @@ class BackendConfig(Wrapper):
         configs = dict(self._pattern_complex_format_to_config)
         fields = {"name": self.name, "_pattern_complex_format_to_config": configs}
         return f"BackendConfig({fields})"
+
+    def table(self) -> str:
+        """For reading: two lines on the whole, then a line for each pair of pattern and
+        DTypeConfig. ``str`` and ``print`` give it too."""
+        return self._script_object.table()
+
+    __str__ = table
 
     def __copy__(self) -> BackendConfig:
         copied = super().__copy__()

@@ -1,8 +1,7 @@
 """PyTorch's native CPU backend: 194 patterns, and the dtypes that they support."""
 
-import torch
-
-from .backend_config import BackendConfig, DTypeConfig
+from ._backends import backend_config, dtype_config
+from .backend_config import BackendConfig
 
 __all__ = [
     "default_dynamic_float16_dtype_config",
@@ -19,27 +18,20 @@ __all__ = [
     "weighted_op_quint8_dtype_config",
 ]
 
-_backends = torch.classes.qnative.Backends()
-
-
-def _dtype_config(name: str) -> DTypeConfig:
-    return DTypeConfig.from_script_object(_backends.dtype_config(name))
-
-
 # Every native BackendConfig holds these very objects: to change one, copy it first.
-weighted_op_quint8_dtype_config = _dtype_config("weighted_op_quint8_dtype_config")
-default_op_quint8_dtype_config = _dtype_config("default_op_quint8_dtype_config")
-default_op_fp16_dtype_config = _dtype_config("default_op_fp16_dtype_config")
-default_dynamic_int8_dtype_config = _dtype_config("default_dynamic_int8_dtype_config")
-default_dynamic_float16_dtype_config = _dtype_config("default_dynamic_float16_dtype_config")
-input_output_only_quint8_dtype_config = _dtype_config("input_output_only_quint8_dtype_config")
-weight_only_quint8_dtype_config = _dtype_config("weight_only_quint8_dtype_config")
-weight_only_quint4x2_dtype_config = _dtype_config("weight_only_quint4x2_dtype_config")
+weighted_op_quint8_dtype_config = dtype_config("weighted_op_quint8_dtype_config")
+default_op_quint8_dtype_config = dtype_config("default_op_quint8_dtype_config")
+default_op_fp16_dtype_config = dtype_config("default_op_fp16_dtype_config")
+default_dynamic_int8_dtype_config = dtype_config("default_dynamic_int8_dtype_config")
+default_dynamic_float16_dtype_config = dtype_config("default_dynamic_float16_dtype_config")
+input_output_only_quint8_dtype_config = dtype_config("input_output_only_quint8_dtype_config")
+weight_only_quint8_dtype_config = dtype_config("weight_only_quint8_dtype_config")
+weight_only_quint4x2_dtype_config = dtype_config("weight_only_quint4x2_dtype_config")
 
 
 def get_native_backend_config() -> BackendConfig:
     """PyTorch's native CPU backend. Every call gives new pattern configs."""
-    return BackendConfig.from_script_object(_backends.get_native_backend_config())
+    return backend_config("native")
 
 
 def get_native_backend_config_dict() -> dict:
@@ -49,7 +41,7 @@ def get_native_backend_config_dict() -> dict:
 
 def get_test_only_legacy_native_backend_config() -> BackendConfig:
     """The native backend with more fp16 entries, named "_native_and_fp16"."""
-    return BackendConfig.from_script_object(_backends.get_test_only_legacy_native_backend_config())
+    return backend_config("test_only_legacy_native")
 
 
 def get_test_only_legacy_native_backend_config_dict() -> dict:

@@ -113,7 +113,7 @@ def is_constant(node: Any) -> bool:
     return (ir.is_call(node, passing) or observed) and is_constant(node.args[0])
 
 
-def _int8_weight(site: Site, axis: int, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
+def int8_weight(site: Site, axis: int, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The weight as int8 and its scale for each output channel, float32 [N]. Output channels lie
     along ``axis``, where several ``groups`` share what they have there."""
     node = site.args["weight"]
@@ -140,9 +140,9 @@ def weight_arguments(
     site: Site, op: str, *pack_args: Any, axis: int = 0, groups: int = 1
 ) -> tuple[Any, ...]:
     """weight, weight_scale, bias and weight_shape; a weight used twice is packed once. axis,
-    groups: see _int8_weight."""
+    groups: see int8_weight."""
     constants = site.constants
-    weight, scale = _int8_weight(site, axis, groups)
+    weight, scale = int8_weight(site, axis, groups)
     key = (op, *pack_args, weight.data_ptr(), scale.numpy().tobytes())
     if key not in constants.packed:
         packed = getattr(torch.ops.qnative, f"{op}_pack")(weight, *pack_args)
@@ -272,13 +272,13 @@ def mean(site: Site) -> Node:
     )
 
 
-def _floats(site: Site, name: str) -> Node | None:
+def floats(site: Site, name: str, argument: Any) -> Node | None:
     """An argument that stays float32, as a buffer of the lowered module."""
-    if site.args[name] is None:
+    if argument is None:
         return None
     constants, key = site.constants, (site.node, name)
     if key not in constants.packed:
-        value = ir.constant(site.module, site.args[name]).to(torch.float32).clone()
+        value = ir.constant(site.module, argument).to(torch.float32).clone()
         constants.packed[key] = (constants.add(f"{site.name}.{name}", value),)
         site.float_bytes += value.numel() * 4
         site.packed_bytes += value.numel() * 4
@@ -290,7 +290,7 @@ def layer_norm(site: Site) -> Node:
         torch.ops.qnative.layer_norm.default,
         *site.x["input"].args,
         site.args["normalized_shape"],
-        *(_floats(site, name) for name in ("weight", "bias")),
+        *(floats(site, name, site.args[name]) for name in ("weight", "bias")),
         site.args["eps"],
         *site.full_output,
     )
@@ -301,7 +301,7 @@ def group_norm(site: Site) -> Node:
         torch.ops.qnative.group_norm.default,
         *site.x["input"].args,
         site.args["num_groups"],
-        *(_floats(site, name) for name in ("weight", "bias")),
+        *(floats(site, name, site.args[name]) for name in ("weight", "bias")),
         site.args["eps"],
         *site.full_output,
     )
@@ -314,7 +314,7 @@ def instance_norm(site: Site) -> Node:
     return site.call(
         torch.ops.qnative.instance_norm.default,
         *site.x["input"].args,
-        *(_floats(site, name) for name in _RUNNING),
+        *(floats(site, name, site.args[name]) for name in _RUNNING),
         site.args["use_input_stats"],
         site.args["eps"],
         *site.full_output,
@@ -325,7 +325,7 @@ def batch_norm(site: Site) -> Node:
     return site.call(
         torch.ops.qnative.batch_norm.default,
         *site.x["input"].args,
-        *(_floats(site, name) for name in _RUNNING),
+        *(floats(site, name, site.args[name]) for name in _RUNNING),
         site.args["eps"],
         *site.activation,
     )
@@ -344,7 +344,7 @@ def prelu(site: Site) -> Node:
     return site.call(
         torch.ops.qnative.prelu.default,
         *site.x["self"].args,
-        _floats(site, "weight"),
+        floats(site, "weight", site.args["weight"]),
         *site.full_output,
     )
 

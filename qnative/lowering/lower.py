@@ -6,7 +6,7 @@ from typing import Any
 from torch.fx import GraphModule, Node
 
 from ..report import FLOAT, FREE, FUSED, QUANTIZED, NotQuantizedError, Report, Row
-from . import direct, emit, emit_half, qdq, table
+from . import constraints, custom, direct, emit, emit_half, qdq, table
 from . import graph as ir
 from .activation import NO_BOUNDS, activation_bounds
 from .graph import Unsupported
@@ -146,6 +146,8 @@ class _Lowering:
         row.float_bytes, row.packed_bytes = site.float_bytes, site.packed_bytes
 
     def _lower_node(self, node: Node, row: Row) -> None:
+        if custom.REFUSED in node.meta:
+            raise Unsupported(node.meta[custom.REFUSED])
         op = table.check(node)
         if not node.users:
             raise Unsupported("nothing uses it")
@@ -165,12 +167,14 @@ class _Lowering:
         if op.role == table.WEIGHTED:
             if not ir.is_call(args["weight"], ir.DEQUANTIZE | ir.DEQUANTIZE_CHANNEL):
                 raise Unsupported("its weight is not quantized")
+            constraints.check_weight(self.module, node, args["weight"])
             pad_node, pad = table.zero_padding(node)
             if pad_node is not None:
                 args["input"] = ir.bind(pad_node)["self"]
                 self.pads[pad_node] = node
         tensors = (name for name in op.tensors if name != "weight")
         x = {name: self._quantized(args[name]) for name in tensors}
+        constraints.check(node, "input", *_qparams_of(x))
         return emit.Site(self.module, self.constants, node, args, x, NO_BOUNDS, None, pad)
 
     def _quantized(self, argument: Any) -> Any:
@@ -183,6 +187,7 @@ class _Lowering:
     def _emit_same(self, op: table.Op, site: emit.Site) -> Node:
         """The op on 8-bit data; whoever wants real numbers dequantizes what comes out."""
         dequantize = site.args[op.tensors[0]]
+        constraints.check(site.node, "output", *_qparams_of(site.x))
         with self.graph.inserting_before(site.node):
             new = op.emit(site)
             new.meta["val"] = ir.tensor_of(site.node)  # of its shape, if not of its dtype
@@ -215,22 +220,25 @@ class _Lowering:
         """The op with its activation, ending in each of the quantizations of its output, or in
         float32 where something uses it as such."""
         last = site.node
-        activation, why_not = table.activation_after(last) if op.fuses else (None, "")
-        if activation is not None:
-            site.bounds, last = activation_bounds(activation), activation
+        fused, why_not = table.fused_into(op, last)
+        if fused:
+            last = fused[-1]
+            site.bounds = NO_BOUNDS if op.kernel else activation_bounds(last)
         quantizes = [user for user in last.users if ir.is_call(user, ir.QUANTIZE)]
         others = [user.name for user in last.users if user not in quantizes]
         if others and not op.float_output:
             raise Unsupported(f"its output is used in float by {', '.join(others)}")
+        outputs = [] if others else [ir.qparams(self.module, end) for end in quantizes]
+        constraints.check(site.node, "output", *outputs)
         for end in [last] if others else quantizes:
             site.y = None if others else ir.qparams(self.module, end)
             with self.graph.inserting_before(end):
                 new = op.emit(site)
             qdq.replace(end, new)
         row.reason = why_not or site.node.meta.get(NOT_FUSED, "")
-        if activation is not None:
-            fused = self.rows[activation]
-            fused.verdict, fused.reason = FUSED, f"activation of {row.name}"
+        for node in fused:
+            part = "part" if op.kernel else "activation"
+            self.rows[node].verdict, self.rows[node].reason = FUSED, f"{part} of {row.name}"
         return new
 
     def _explain_float_nodes(self) -> None:
@@ -245,3 +253,9 @@ class _Lowering:
                 row.reason = f"padding of {into.name}" if into else "removed: nothing uses it"
             elif table.is_free(node, ir.DEQUANTIZE):
                 row.verdict, row.kernel, row.reason = FREE, row.op, ""
+
+
+def _qparams_of(x: dict[str, Any]) -> list[ir.QParams]:
+    """Of every quantized argument, those in lists too."""
+    lists = [value if isinstance(value, list) else [value] for value in x.values()]
+    return [value.qparams for values in lists for value in values]

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch.fx import Node
 
-from . import emit, emit_conv
+from . import custom, emit, emit_conv
 from .activation import FUSABLE, activation_bounds
 from .emit import Site
 from .graph import Unsupported, bind, is_call, kind, target_name, tensor_of
+from .sequence import follow, next_of
 
 WEIGHTED = "weighted"  # input, weight and bias
 COMPUTE = "compute"  # its output has quantization parameters of its own
@@ -24,7 +25,8 @@ FREE = "free"  # the aten op itself, on the 8-bit data
 class Op:
     """One row. tensors: the arguments that must be quantized. check raises Unsupported for calls
     that the qnative op cannot run. emit creates the qnative call (see emit.py). fuses: an
-    activation after it becomes part of it. float_output: it can end in float32."""
+    activation after it becomes part of it. float_output: it can end in float32. kernel: another
+    library's, which runs the nodes after it too."""
 
     role: str
     tensors: tuple[str, ...]
@@ -32,6 +34,7 @@ class Op:
     check: Callable[[Node, dict[str, Any]], None] | None = None
     fuses: bool = False
     float_output: bool = False
+    kernel: custom.Kernel | None = None
 
 
 # Of two 8-bit numbers, so that their sum is an int32.
@@ -223,7 +226,10 @@ GETITEM = Op(FREE, ("self",))
 def row(node: Node) -> Op | None:
     """The row of a node. Arithmetic with a number, or a prelu with one weight, is a function of
     each value by itself."""
-    name = kind(node)
+    name, kernel = kind(node), node.meta.get(custom.KERNEL)
+    if kernel is not None:
+        role, inputs = WEIGHTED if kernel.weighted else COMPUTE, custom.tensors(kernel, node)
+        return Op(role, inputs, custom.emit_kernel, custom.check, kernel=kernel)
     if name == "prelu":
         weight = tensor_of(bind(node)["weight"])
         return _PRELU if weight is not None and weight.numel() == 1 else TABLE[name]
@@ -253,24 +259,30 @@ def check(node: Node) -> Op:
 
 def activation_after(node: Node) -> tuple[Node | None, str]:
     """The activation that can be fused into ``node``, or None and, if there is one, why not."""
-    candidates = [user for user in node.users if kind(user) in FUSABLE]
-    if not candidates:
-        return None, ""
-    if len(node.users) > 1:
-        others = ", ".join(user.name for user in node.users if user is not candidates[0])
-        return None, f"{candidates[0].name} is not fused: {node.name} is used by {others} too"
+    activation, why_not = next_of(node, FUSABLE)
+    if activation is None:
+        return None, why_not
     try:
-        activation_bounds(candidates[0])
+        activation_bounds(activation)
     except Unsupported as error:
-        return None, f"{candidates[0].name} is not fused: {error}"
-    return candidates[0], ""
+        return None, f"{activation.name} is not fused: {error}"
+    return activation, ""
+
+
+def fused_into(op: Op, node: Node) -> tuple[tuple[Node, ...], str]:
+    """The nodes after ``node`` that become part of it, and why an activation does not."""
+    if op.kernel is not None:
+        nodes, why_not = follow(node, op.kernel.kinds)
+        return nodes[1:], why_not
+    activation, why_not = activation_after(node) if op.fuses else (None, "")
+    return (() if activation is None else (activation,)), why_not
 
 
 def zero_padding(node: Node) -> tuple[Node | None, tuple[int, ...]]:
     """The aten.pad before a convolution that its own padding can replace, and two numbers for each
     dimension, last one first: (left, right, top, bottom)."""
     nothing = None, ()
-    dims = emit_conv.CONVS.get(kind(node))
+    dims = None if custom.KERNEL in node.meta else emit_conv.CONVS.get(kind(node))
     pad = bind(node)["input"] if dims else None
     if kind(pad) not in ("pad", "constant_pad_nd"):
         return nothing

@@ -26,6 +26,75 @@ TEST(Backends, SizesAndNames) {
   EXPECT_EQ(entries(*legacy), 328U);
 }
 
+TEST(Backends, SizesAndNamesOfTheSiblings) {
+  const auto check = [](const auto& config, const char* name, size_t patterns, size_t pairs) {
+    EXPECT_EQ(config->name(), name);
+    EXPECT_EQ(config->configs().size(), patterns) << name;
+    EXPECT_EQ(entries(*config), pairs) << name;
+  };
+  check(get_fbgemm_backend_config(), "fbgemm", 192, 225);
+  check(get_x86_backend_config(), "x86", 192, 225);
+  check(get_qnnpack_backend_config(), "qnnpack", 190, 404);
+  check(get_onednn_backend_config(), "onednn", 221, 244);
+  check(get_executorch_backend_config(), "executorch", 84, 172);
+  check(get_tensorrt_backend_config(), "tensorrt", 149, 149);
+}
+
+TEST(Backends, NamedObjects) {
+  EXPECT_EQ(dtype_config("weighted_op_quint8_dtype_config"), weighted_op_quint8_dtype_config());
+  const auto symmetric = dtype_config("qnnpack_weighted_op_qint8_symmetric_dtype_config");
+  EXPECT_EQ(get_qnnpack_backend_config()->find("torch.nn.Linear")->dtype_configs().get(0),
+            symmetric);
+  const auto activation = dtype_with_constraints("qnnpack_act_qint8_scale_min_2_neg_12");
+  EXPECT_EQ(symmetric->input_dtype_with_constraints(), activation);
+  EXPECT_EQ(symmetric->output_dtype_with_constraints(), activation);
+  EXPECT_EQ(activation->scale_min_lower_bound->toDouble(), 1.0 / 4096);
+  const auto weight =
+      dtype_with_constraints("executorch_weight_qint8_neg_127_to_127_scale_min_2_neg_12");
+  EXPECT_EQ(weight->quant_min_lower_bound->toLong(), -127);
+  EXPECT_EQ(weight->quant_max_upper_bound->toLong(), 127);
+  EXPECT_VALUE_ERROR(dtype_config("x"), "no DTypeConfig is named 'x'. There are: default_dynamic");
+  EXPECT_VALUE_ERROR(dtype_with_constraints("x"), "no DTypeWithConstraints is named 'x'");
+}
+
+TEST(Backends, PatternsInTheNestedFormat) {
+  const auto onednn = get_onednn_backend_config();
+  const Pattern conv = Pattern::tuple({"torch.nn.BatchNorm2d", "torch.nn.Conv2d"});
+  const Pattern any = "torch.ao.quantization.utils.MatchAllNode";
+  const Pattern add = Pattern::tuple({"torch.add", any, conv});
+  const auto config = onednn->find(Pattern::tuple({"torch.nn.ReLU", add}));
+  ASSERT_TRUE(config);
+  EXPECT_EQ(config->pattern(), std::nullopt);
+  const std::string module = "torch.ao.quantization.backend_config.onednn.";
+  EXPECT_EQ(config->fuser_method(), module + "_fuse_conv_bn_add_relu_right");
+  EXPECT_EQ(config->root_node_getter(), module + "_conv_bn_add_relu_root_node_getter_right");
+  EXPECT_EQ(config->extra_inputs_getter(), module + "_conv_bn_add_relu_extra_inputs_getter_right");
+}
+
+TEST(Backends, WhatQnativeHasNoKernelFor) {
+  const auto missing = [](const BackendConfig& config) {
+    std::vector<std::string> patterns;
+    for (const auto& row : config.validate()) {
+      patterns.push_back(row.config->pattern_key().str());
+    }
+    return patterns;
+  };
+  using Patterns = std::vector<std::string>;
+  const Patterns methods = {"hardsigmoid", "hardsigmoid_"};
+  EXPECT_EQ(missing(*get_fbgemm_backend_config()), methods);
+  EXPECT_EQ(missing(*get_x86_backend_config()), methods);
+  EXPECT_EQ(missing(*get_tensorrt_backend_config()), Patterns{"torch.addmm"});
+  EXPECT_EQ(missing(*get_executorch_backend_config()),
+            (Patterns{"torch.nn.functional.pad", "torch.nn.functional.pad",
+                      "torch.nn.ConstantPad2d", "torch.nn.ConstantPad2d"}));
+  EXPECT_EQ(
+      missing(*get_onednn_backend_config()),
+      (Patterns{"hardsigmoid", "hardsigmoid_", "torch.nn.Embedding", "torch.ao.nn.qat.Embedding",
+                "torch.nn.EmbeddingBag", "torch.ao.nn.qat.EmbeddingBag"}));
+  const Patterns twice = {"hardsigmoid", "hardsigmoid", "hardsigmoid_", "hardsigmoid_"};
+  EXPECT_EQ(missing(*get_qnnpack_backend_config()), twice);
+}
+
 TEST(Backends, DTypeConfigs) {
   const auto dtypes = [](const DTypeConfigPtr& config) {
     return std::make_tuple(config->input_dtype(), config->output_dtype(), config->weight_dtype(),

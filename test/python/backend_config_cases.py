@@ -1,7 +1,9 @@
 """Configs and named objects for the tests of qnative.backend_config."""
 
+import importlib
 import operator
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -46,3 +48,35 @@ def full_config(pattern=(nn.Linear, nn.ReLU)):
         ._set_num_tensor_args_to_observation_type({0: OWN, 1: SHARED})
         ._set_input_type_to_index({"weight": 1, "bias": 2})
     )
+
+
+def upstream(module: str):
+    """A module of upstream; the test is skipped where torch has none any more."""
+    name = "torch.ao.quantization.backend_config"
+    try:
+        importlib.import_module(name + ".utils")
+        return importlib.import_module(f"{name}.{module}")
+    except ImportError:
+        pytest.skip("torch.ao.quantization.backend_config is no more")
+
+
+def plain(value):
+    """A value of a dict form in which what cannot be equal between the two is made so."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if type(value).__name__ == "DTypeWithConstraints":
+        return repr(value)
+    if type(value).__name__ == "ObservationType":
+        return value.name
+    if getattr(value, "__qualname__", "").startswith("_sequential_wrapper2.<locals>"):
+        # Each call of upstream makes a closure of its own.
+        return ("_sequential_wrapper2", value.__closure__[0].cell_contents)
+    return value
+
+
+def items_in_order(value):
+    if isinstance(value, dict):
+        return [(key, items_in_order(item)) for key, item in value.items()]
+    return [items_in_order(item) for item in value] if isinstance(value, list) else value

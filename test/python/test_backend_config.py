@@ -107,7 +107,8 @@ def test_backend_config_dict():
     assert mixed.configs[0] is config
     assert mixed.name == "" and mixed.configs[1] == full_config()
     with pytest.raises(
-        ValueError, match=r"^Expected backend_config_dict\['configs'\] to be a dictionary$"
+        ValueError,
+        match=r"^configs\[0\]: Expected backend_config_dict\['configs'\] to be a dictionary$",
     ):
         BackendConfig.from_dict({"configs": [3]})
     with pytest.raises(TypeError, match="config should be a BackendPatternConfig, got 3"):

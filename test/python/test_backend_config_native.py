@@ -1,6 +1,5 @@
 """The native configs, against the golden file and, where it exists, against upstream itself."""
 
-import importlib
 import json
 import runpy
 import subprocess
@@ -10,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from backend_config_cases import plain, upstream
 from torch import nn
 
 from qnative import backend_config
@@ -30,15 +30,6 @@ BACKENDS = {
     "native": native.get_native_backend_config,
     "_native_and_fp16": native.get_test_only_legacy_native_backend_config,
 }
-
-
-def upstream(module: str):
-    name = "torch.ao.quantization.backend_config"
-    try:
-        importlib.import_module(name + ".utils")
-        return importlib.import_module(f"{name}.{module}")
-    except ImportError:
-        pytest.skip("torch.ao.quantization.backend_config is no more")
 
 
 # ---- the golden file
@@ -96,46 +87,6 @@ def test_the_golden_file_is_what_upstream_says():
 # ---- upstream itself
 
 
-def plain(value):
-    """A value of a dict form in which what cannot be equal between the two is made so."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [plain(item) for item in value]
-    if type(value).__name__ == "DTypeWithConstraints":
-        return repr(value)
-    if type(value).__name__ == "ObservationType":
-        return value.name
-    if getattr(value, "__qualname__", "").startswith("_sequential_wrapper2.<locals>"):
-        # Each call of upstream makes a closure of its own.
-        return ("_sequential_wrapper2", value.__closure__[0].cell_contents)
-    return value
-
-
-def items_in_order(value):
-    if isinstance(value, dict):
-        return [(key, items_in_order(item)) for key, item in value.items()]
-    return [items_in_order(item) for item in value] if isinstance(value, list) else value
-
-
-@pytest.mark.parametrize("name", BACKENDS)
-def test_equals_upstream(name):
-    function = BACKENDS[name].__name__
-    theirs = getattr(upstream("native"), function)()
-    ours = getattr(native, function)()
-    assert items_in_order(plain(ours.to_dict())) == items_in_order(plain(theirs.to_dict()))
-    by_key = ours._pattern_complex_format_to_config
-    assert list(by_key) == list(theirs._pattern_complex_format_to_config)
-    # Which lists and objects are shared is equal as well.
-    for attribute in ("dtype_configs", "_num_tensor_args_to_observation_type"):
-        identity = {"dtype_configs": "_id_dtype_configs"}.get(attribute, "_id" + attribute)
-        their_ids = [id(getattr(config, attribute)) for config in theirs.configs]
-        our_ids = [getattr(config.script_object, identity)() for config in ours.configs]
-        for config, first, second in zip(ours.configs, their_ids, our_ids, strict=True):
-            if getattr(config, attribute):
-                assert their_ids.index(first) == our_ids.index(second), config
-
-
 @pytest.mark.parametrize("function", ["get_native_backend_config_dict"])
 def test_dict_forms_equal_upstream(function):
     for name in (function, function.replace("native", "test_only_legacy_native")):
@@ -151,22 +102,6 @@ def test_dtype_configs_equal_upstream():
     for name in GOLDEN["dtype_configs"]:
         assert repr(getattr(native, name)) == repr(getattr(theirs, name))
     assert set(theirs.__all__) <= set(native.__all__)
-
-
-@pytest.mark.parametrize("name", BACKENDS)
-def test_to_torch_and_back(name):
-    theirs = getattr(upstream("native"), BACKENDS[name].__name__)()
-    ours = BACKENDS[name]()
-    converted = ours.to_torch()
-    assert type(converted) is type(theirs)
-    assert plain(converted.to_dict()) == plain(theirs.to_dict())
-    assert BackendConfig.from_torch(converted) == BackendConfig.from_torch(theirs) == ours
-    # Sharing survives both ways.
-    by_key = BackendConfig.from_torch(converted)._pattern_complex_format_to_config
-    by_key[torch.cat].add_dtype_config(DTypeConfig())
-    assert len(by_key[nn.ELU].dtype_configs) == len(by_key[nn.BatchNorm2d].dtype_configs) == 2
-    by_key = converted._pattern_complex_format_to_config
-    assert by_key[torch.cat].dtype_configs is by_key[nn.ELU].dtype_configs
 
 
 def test_parts_to_torch_and_back():
@@ -217,22 +152,6 @@ def test_prepare_fx_takes_the_converted_config():
     assert codes[0] == codes[1]
 
 
-UTILS = [name for name in utils.__all__ if name.startswith("get_") and "fuser" not in name]
-
-
-@pytest.mark.parametrize("function", UTILS)
-def test_utils_equal_upstream(function):
-    theirs = getattr(upstream("utils"), function)(upstream("native").get_native_backend_config())
-    ours = getattr(utils, function)(native.get_native_backend_config())
-    if isinstance(theirs, tuple):
-        ours, theirs = sorted(ours, key=str), sorted(theirs, key=str)
-    if function == "get_pattern_to_dtype_configs":
-        ours = {key: list(value) for key, value in ours.items()}
-        assert list(map(repr, ours.values())) == list(map(repr, theirs.values()))
-        ours, theirs = ours.keys(), theirs.keys()
-    assert ours == theirs
-
-
 def test_fuser_methods_take_reversed_patterns():
     order = []
 
@@ -259,11 +178,7 @@ def boolean_dispatch_of_mine():
     """A function that looks like one of torch's dispatched pooling functions."""
 
 
-def test_pretty_printing_equals_upstream():
-    theirs = upstream("utils").entry_to_pretty_str
-    entries = upstream("native").get_native_backend_config_dict()["configs"]
-    for entry in entries:
-        assert utils.entry_to_pretty_str(entry) == theirs(entry)
+def test_printing_of_a_function_without_a_name():
     with pytest.raises(AssertionError, match="has no human readable name"):
         utils.pattern_to_human_readable(boolean_dispatch_of_mine)
 

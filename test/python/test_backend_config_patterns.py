@@ -238,8 +238,8 @@ def test_pattern_config_from_dict_takes_objects_and_rejects_the_rest():
     with pytest.raises(ValueError) as error:
         BackendPatternConfig.from_dict({"dtype_configs": [3]})
     assert str(error.value) == (
-        'Expected a list of DTypeConfigs in backend_pattern_config_dict["dtype_configs"], '
-        "got '<class 'int'>'"
+        "dtype_configs[0]: Expected a list of DTypeConfigs in "
+        "backend_pattern_config_dict[\"dtype_configs\"], got '<class 'int'>'"
     )
 
 

@@ -152,8 +152,10 @@ def test_errors_reach_script():
         wrong_dtype(256)
     with pytest.raises(RuntimeError, match="3 is not a valid ObservationType"):
         wrong_type(3)
-    with pytest.raises(ValueError, match=r"no DTypeConfig is named 'x'\. There are: weighted_op"):
+    with pytest.raises(ValueError, match=r"no DTypeConfig is named 'x'\. There are: default_d"):
         torch.classes.qnative.Backends().dtype_config("x")
+    with pytest.raises(ValueError, match=r"no DTypeWithConstraints is named 'x'\. There are: exe"):
+        torch.classes.qnative.Backends().dtype_with_constraints("x")
     with pytest.raises(ValueError, match="pattern should be a str, a tuple or None, got Int"):
         torch.classes.qnative.BackendPatternConfig(3)
     with pytest.raises(ValueError, match="dtype should be a dtype, got String"):

@@ -5,7 +5,7 @@ import time
 import pytest
 import torch
 
-from benchmark import cases, ops
+from benchmark import cases, models, nets, networks, ops, peers, plots
 from benchmark.timing import interleaved, summary, threads
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch warns that its quantized dtypes are going
@@ -88,3 +88,45 @@ def test_timing_interleaves_and_restores_threads():
 
 def test_summary():
     assert summary([3.0, 1.0, 2.0]) == {"median_ms": 2.0, "low_decile_ms": 1.0, "fastest_ms": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("make", "inputs"),
+    [
+        (lambda: nets.settle(nets.resnet18(7), torch.randn(2, 3, 32, 32)), (1, 3, 32, 32)),
+        (
+            lambda: nets.settle(nets.mobilenet_v3_large(7), torch.randn(2, 3, 64, 64)),
+            (1, 3, 64, 64),
+        ),
+        (lambda: nets.SpeechLstm(16).eval(), (3, 2, 40)),
+    ],
+    ids=["resnet18", "mobilenet_v3", "speech_lstm"],
+)
+def test_networks_run_in_both(make, inputs):
+    torch.manual_seed(0)
+    x, model = torch.randn(inputs), make()
+    recipe = "dynamic" if isinstance(model, nets.SpeechLstm) else "static"
+    rows = [(x,)]
+    calibration = rows if recipe == "static" else []
+    network = networks.Network(model, (x,), recipe, networks.sqnr, rows, calibration)
+    with torch.inference_mode():
+        expected = [model(x)]
+        for function in (models.quantize(network), peers.torch_int8(network)):
+            assert network.accuracy(expected, models.evaluate(function, network))["sqnr_db"] > 15
+
+
+def test_plots_read_what_benchmarks_write():
+    timed = {models.FP32: {"low_decile_ms": 6.0}, models.REFERENCE: {"low_decile_ms": 2.0}}
+    assert plots.model_ratios({"net": {"1": timed}}) == {
+        "net": {models.FP32: 3.0, models.REFERENCE: 1.0}
+    }
+    rows = [
+        {"name": "gemm/avx2/a", "%peak": 50.0},
+        {"name": "gemm/avx512_vnni/a", "%peak": 90.0},
+        {"name": "pool/avx512_vnni/b", "%copy": 40.0},
+    ]
+    assert plots.kernel_shares({"benchmarks": rows}) == {
+        "%peak": {"gemm a": 90.0},
+        "%read": {},
+        "%copy": {"pool b": 40.0},
+    }

@@ -36,7 +36,7 @@ class FeedForward(nn.Module):
 def quantize(model, inputs, recipe, **options):
     """The native config has no rows for float16 activations."""
     config = get_test_only_legacy_native_backend_config() if recipe == "fp16" else None
-    return qnative.quantize(model, inputs, recipe=recipe, config=config, **options)
+    return qnative.quantize(model, inputs, recipe=recipe, backend_config=config, **options)
 
 
 def relative_error(got, want):

@@ -137,7 +137,7 @@ def test_model(op, make, shape):
 def test_without_the_op_it_stays_float(op, make, shape):
     """The test above can fail."""
     config = qnative.backend_config.BackendConfig("empty")
-    _, quantized = quantize(build(make), shape, config=config)
+    _, quantized = quantize(build(make), shape, backend_config=config)
     assert not kernels_of(quantized) and quantized.report.float_rows
 
 

@@ -195,6 +195,26 @@ def test_rounding_stays_in_range():
     assert codes.min() >= -2.001 and codes.max() <= 3.001
 
 
+@pytest.mark.parametrize(
+    ("mean", "deviation"),
+    [(1e4, 1e-3), (1.0, 0.0), (1e20, 1.0)],
+    ids=["steady", "constant", "huge"],
+)
+def test_inputs_of_which_float32_loses_the_variation(mean, deviation):
+    g = torch.Generator().manual_seed(0)
+    weight = torch.randn(8, 40, generator=g)
+    scale = weight.abs().amax(1) / 127
+    moments = rounding.InputMoments.zeros(1, 40)
+    for _ in range(4):
+        moments.update(mean + deviation * torch.randn(1, 40, 100, generator=g))
+    rounded = rounding.round_weight(weight, scale, -128, 127, moments)
+    assert (rounded / scale.unsqueeze(1)).round().sub(
+        rounded / scale.unsqueeze(1)
+    ).abs().max() < 1e-4
+    # A few steps at most: nothing runs away.
+    assert ((rounded - weight).abs() <= 4 * scale.unsqueeze(1)).all()
+
+
 def test_inputs_that_are_always_zero():
     weight, scale, _, _ = rounding_case(1, 4, 10)
     moments = rounding.InputMoments.zeros(1, 10)

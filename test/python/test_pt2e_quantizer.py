@@ -222,8 +222,10 @@ def test_upstreams_own_config_gives_the_same():
 
 
 def test_config_of_another_type():
-    with pytest.raises(TypeError, match="config must be a BackendConfig, got str"):
-        qnative.Quantizer("native")
+    with pytest.raises(TypeError, match="Quantizer: backend_config must be a BackendConfig"):
+        qnative.Quantizer(3)
+    with pytest.raises(ValueError, match="no backend is named 'nativ'"):
+        qnative.Quantizer("nativ")
 
 
 def test_import_without_torchao():

@@ -161,7 +161,7 @@ def test_batch_that_must_be_fixed():
 
 def test_a_config_without_rows(net):
     config = qnative.backend_config.BackendConfig("empty")
-    result = qnative.quantize(net, (images()[0],), images(), config=config)
+    result = qnative.quantize(net, (images()[0],), images(), backend_config=config)
     assert not kernels_of(result)
     reasons = {row.reason for row in result.report.float_rows}
     assert "the config 'empty' has no row for aten.conv2d" in reasons
@@ -178,7 +178,7 @@ def test_a_config_without_rows(net):
         ({"calibration": [torch.full((1, 3, 12, 12), torch.nan)]}, ValueError, "must be finite, x"),
         ({"example_inputs": torch.randn(1, 3, 12, 12)}, TypeError, "tuple .* got Tensor"),
         ({"weight_rounding": "up"}, ValueError, "weight_rounding must be .* got 'up'"),
-        ({"config": 3}, TypeError, "config must be a BackendConfig, got int"),
+        ({"backend_config": 3}, TypeError, "backend_config must be a BackendConfig, .* got int"),
     ],
 )
 def test_errors(net, changes, error, message):

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <initializer_list>
+#include <string>
 #include <vector>
 
-#include "qnative/config.h"
+#include "qnative/backends.h"
 
 // The families of operators from which backends are put together. Each function gives the configs
 // of one family, in upstream's order; all of them share the list `dtype_configs`.
@@ -15,7 +17,18 @@ using Configs = std::vector<c10::intrusive_ptr<BackendPatternConfig>>;
 // BatchNorm, with both. As upstream does, it gives the fused modules with relu twice; the second
 // replaces the first in a BackendConfig.
 Configs conv(const DTypeConfigs& dtype_configs);
+// Convolutions of 2 dimensions, none of them transposed.
+Configs conv2d(const DTypeConfigs& dtype_configs);
+// Alone, with relu, with BatchNorm.
 Configs linear(const DTypeConfigs& dtype_configs);
+Configs linear_alone(const DTypeConfigs& dtype_configs);
+
+struct PatternAndOp {
+  const char* pattern;
+  const char* op;
+};
+// Functions of operator and of torch by their names there, alone and with relu.
+Configs arithmetic(const DTypeConfigs& dtype_configs, const std::vector<PatternAndOp>& functions);
 // add and mul, alone and with relu, and matmul.
 Configs binary(const DTypeConfigs& dtype_configs);
 Configs cat(const DTypeConfigs& dtype_configs);
@@ -32,5 +45,16 @@ Configs batch_norm(const DTypeConfigs& dtype_configs);
 Configs layer_norm(const DTypeConfigs& dtype_configs);
 Configs rnn(const DTypeConfigs& dtype_configs);
 Configs embedding(const DTypeConfigs& dtype_configs);
+// Also torch.nn.functional.embedding.
+Configs embedding_with_function(const DTypeConfigs& dtype_configs);
+
+// A family with its dtypes, and a backend put together from them.
+struct Family {
+  Configs (*configs)(const DTypeConfigs&);
+  DTypeConfigs dtype_configs;
+};
+c10::intrusive_ptr<BackendConfig> backend(std::string name, const std::vector<Family>& all);
+
+DTypeConfigs list(std::initializer_list<DTypeConfigPtr> configs);
 
 }  // namespace qnative::families

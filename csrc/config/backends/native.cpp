@@ -5,19 +5,8 @@ namespace qnative {
 namespace {
 
 using families::DTypeConfigs;
-
-DTypeConfigs list(std::initializer_list<DTypeConfigPtr> configs) {
-  DTypeConfigs result;
-  for (const auto& config : configs) {
-    result.push_back(config);
-  }
-  return result;
-}
-
-struct Family {
-  families::Configs (*configs)(const DTypeConfigs&);
-  DTypeConfigs dtype_configs;
-};
+using families::Family;
+using families::list;
 
 // `with_fp16`: adds fp16 to linear, binary, fixed-qparams and share-qparams operators.
 std::vector<Family> native_families(bool with_fp16) {
@@ -57,68 +46,14 @@ std::vector<Family> native_families(bool with_fp16) {
   };
 }
 
-c10::intrusive_ptr<BackendConfig> build(std::string name, const std::vector<Family>& all) {
-  auto config = c10::make_intrusive<BackendConfig>(std::move(name));
-  for (const auto& family : all) {
-    config->set_backend_pattern_configs(family.configs(family.dtype_configs));
-  }
-  return config;
-}
-
 }  // namespace
 
 c10::intrusive_ptr<BackendConfig> get_native_backend_config() {
-  return build("native", native_families(/*with_fp16=*/false));
+  return families::backend("native", native_families(/*with_fp16=*/false));
 }
 
 c10::intrusive_ptr<BackendConfig> get_test_only_legacy_native_backend_config() {
-  return build("_native_and_fp16", native_families(/*with_fp16=*/true));
-}
-
-const DTypeConfigPtr& weighted_op_quint8_dtype_config() {
-  static const auto config =
-      c10::make_intrusive<DTypeConfig>(at::kQUInt8, at::kQUInt8, at::kQInt8, at::kFloat);
-  return config;
-}
-
-const DTypeConfigPtr& default_op_quint8_dtype_config() {
-  static const auto config = c10::make_intrusive<DTypeConfig>(at::kQUInt8, at::kQUInt8);
-  return config;
-}
-
-const DTypeConfigPtr& default_op_fp16_dtype_config() {
-  static const auto config =
-      c10::make_intrusive<DTypeConfig>(at::kHalf, at::kHalf, at::kHalf, at::kHalf);
-  return config;
-}
-
-const DTypeConfigPtr& default_dynamic_int8_dtype_config() {
-  static const auto config =
-      c10::make_intrusive<DTypeConfig>(at::kQUInt8, at::kFloat, at::kQInt8, at::kFloat, true);
-  return config;
-}
-
-const DTypeConfigPtr& default_dynamic_float16_dtype_config() {
-  static const auto config =
-      c10::make_intrusive<DTypeConfig>(at::kHalf, at::kFloat, at::kHalf, at::kFloat, true);
-  return config;
-}
-
-const DTypeConfigPtr& input_output_only_quint8_dtype_config() {
-  static const auto config =
-      c10::make_intrusive<DTypeConfig>(at::kQUInt8, at::kQUInt8, at::kFloat, at::kFloat);
-  return config;
-}
-
-const DTypeConfigPtr& weight_only_quint8_dtype_config() {
-  static const auto config = c10::make_intrusive<DTypeConfig>(at::kFloat, at::kFloat, at::kQUInt8);
-  return config;
-}
-
-const DTypeConfigPtr& weight_only_quint4x2_dtype_config() {
-  static const auto config =
-      c10::make_intrusive<DTypeConfig>(at::kFloat, at::kFloat, at::kQUInt4x2);
-  return config;
+  return families::backend("_native_and_fp16", native_families(/*with_fp16=*/true));
 }
 
 }  // namespace qnative

@@ -37,6 +37,8 @@ class Avx512Vnni {
         flip_(_mm512_set1_epi8(static_cast<char>(a.requantize.flip))),
         float_lo_(_mm512_set1_ps(a.float_lo)),
         float_hi_(_mm512_set1_ps(a.float_hi)),
+        saturates_(a.small && a.requantize.zero_point == 0 && a.requantize.lo == 0 &&
+                   a.requantize.hi == 255 && a.requantize.flip == 0),
         y_(a.y),
         y_pixel_(a.y_pixel),
         float_output_(a.float_output) {}
@@ -83,6 +85,7 @@ class Avx512Vnni {
   __m512 hi_;
   __m512i zero_point_, lo_, flip_;
   __m512 float_lo_, float_hi_;
+  bool saturates_;
   void* y_;
   int64_t y_pixel_;
   bool float_output_;
@@ -174,6 +177,12 @@ void Avx512Vnni::interleave_units(const Source (&rows)[kHeight], uint8_t flip, u
 template <int kCount>
 [[gnu::always_inline]] inline __m512i Avx512Vnni::requantized(const __m512 (&r)[kCount]) const {
   Vector v[kCount];
+  if (saturates_) {
+    unroll<kCount>([&](auto i) __attribute__((always_inline)) { v[i] = _mm512_cvtps_epi32(r[i]); });
+    const Vector front = _mm512_packs_epi32(v[0], v[1 % kCount]);
+    const Vector back = kCount <= 2 ? front : _mm512_packs_epi32(v[2 % kCount], v[3 % kCount]);
+    return _mm512_packus_epi16(front, back);
+  }
   unroll<kCount>([&](auto i) __attribute__((always_inline)) {
     v[i] = _mm512_cvtps_epi32(_mm512_min_ps(r[i], hi_));
   });

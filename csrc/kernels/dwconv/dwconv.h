@@ -42,6 +42,7 @@ struct Args {
   Requantize requantize;
   float float_lo;
   float float_hi;
+  bool small = false;  // every multiplier and bias is, as requantize.h has it
 };
 
 // Computes output rows [row_begin, row_end). scratch: scratch_size(args) bytes, 64-byte aligned,

@@ -49,6 +49,7 @@ struct Args {
   const int32_t* row_factor = nullptr;                  // [m] or null: 0
   const int32_t* column_factor = nullptr;               // [round_up(n, 16)] with row_factor
   const float* row_multiplier = nullptr;                // [m] or null: 1; for float output
+  bool small = false;  // every multiplier and bias is, as requantize.h has it
 };
 
 // Computes rows [m_begin, m_end) and columns [n_begin, min(n_end, n)); n_begin is a multiple of 16.

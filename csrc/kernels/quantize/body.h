@@ -83,38 +83,34 @@ void run_dequantize_each(const uint8_t* x, float* y, int64_t n, const float* sca
   }
 }
 
-// Whether x[0..n) has no NaN; *min and *max are lowered and raised to its values.
+// The element of `lanes` that is before all others.
+template <class V, class Before>
+float first_of(typename V::Part part, Before before) {
+  float lanes[V::kFloats];
+  V::store_part(lanes, part);
+  for (int width = V::kFloats / 2; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) {
+      lanes[i] = before(lanes[i + width], lanes[i]) ? lanes[i + width] : lanes[i];
+    }
+  }
+  return lanes[0];
+}
+
+// The last vector overlaps the one before it.
 template <class V>
-bool min_max_blocks(const float* x, int64_t n, float* min, float* max) {
-  typename V::Floats low = V::floats(*min), high = V::floats(*max);
-  for (int64_t i = 0; i < n; i += V::kBytes) {
-    const typename V::Floats v = V::load(x + i);
-    if (V::has_nan(v)) return false;
+void run_min_max(const float* x, int64_t n, float* min, float* max) {
+  typename V::Floats low = V::load(x, n < V::kBytes ? n : V::kBytes, x[0]), high = low;
+  bool ordered = !V::has_nan(low);
+  for (int64_t i = V::kBytes; i < n && ordered; i += V::kBytes) {
+    const typename V::Floats v = V::load(x + (i + V::kBytes <= n ? i : n - V::kBytes));
+    ordered = !V::has_nan(v);
     low = V::min(v, low);
     high = V::max(v, high);
   }
-  float lows[V::kBytes], highs[V::kBytes];
-  V::store(lows, low);
-  V::store(highs, high);
-  for (int i = 0; i < V::kBytes; ++i) {
-    if (lows[i] < *min) *min = lows[i];
-    if (highs[i] > *max) *max = highs[i];
-  }
-  return true;
-}
-
-template <class V>
-void run_min_max(const float* x, int64_t n, float* min, float* max) {
-  const int64_t whole = n / V::kBytes * V::kBytes;
-  float low = x[0], high = x[0];
-  bool ordered = min_max_blocks<V>(x, whole, &low, &high);
-  for (int64_t i = whole; i < n && ordered; ++i) {
-    ordered = x[i] == x[i];
-    if (x[i] < low) low = x[i];
-    if (x[i] > high) high = x[i];
-  }
-  *min = ordered ? low + 0.0f : __builtin_nanf("");
-  *max = ordered ? high + 0.0f : __builtin_nanf("");
+  const auto smaller = [](float a, float b) { return a < b; };
+  const auto larger = [](float a, float b) { return a > b; };
+  *min = ordered ? first_of<V>(V::min_part(low), smaller) + 0.0f : __builtin_nanf("");
+  *max = ordered ? first_of<V>(V::max_part(high), larger) + 0.0f : __builtin_nanf("");
 }
 
 }  // namespace

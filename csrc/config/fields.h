@@ -1,0 +1,75 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+
+#include "qnative/config.h"
+
+// The fields of configs that several functions go through.
+namespace qnative::fields {
+
+// Of a row, the names of Python objects.
+struct NameField {
+  const char* name;
+  const BackendPatternConfig::Name& (BackendPatternConfig::*get)() const;
+  BackendPatternConfig& (BackendPatternConfig::*set)(BackendPatternConfig::Name);
+  // Whether it is a function that takes the nodes or modules of the pattern, in the pattern's form.
+  bool takes_pattern;
+};
+
+inline constexpr std::array<NameField, 7> kNames = {{
+    {"root_module", &BackendPatternConfig::root_module, &BackendPatternConfig::set_root_module,
+     false},
+    {"qat_module", &BackendPatternConfig::qat_module, &BackendPatternConfig::set_qat_module, false},
+    {"reference_quantized_module", &BackendPatternConfig::reference_quantized_module,
+     &BackendPatternConfig::set_reference_quantized_module, false},
+    {"fused_module", &BackendPatternConfig::fused_module, &BackendPatternConfig::set_fused_module,
+     false},
+    {"fuser_method", &BackendPatternConfig::fuser_method, &BackendPatternConfig::set_fuser_method,
+     true},
+    {"root_node_getter", &BackendPatternConfig::root_node_getter,
+     &BackendPatternConfig::set_root_node_getter, true},
+    {"extra_inputs_getter", &BackendPatternConfig::extra_inputs_getter,
+     &BackendPatternConfig::set_extra_inputs_getter, true},
+}};
+
+// Of an optional number of DTypeWithConstraints.
+struct NumberField {
+  const char* name;
+  std::optional<at::Scalar> DTypeWithConstraints::* member;
+};
+
+inline constexpr std::array<NumberField, 4> kNumbers = {{
+    {"quant_min_lower_bound", &DTypeWithConstraints::quant_min_lower_bound},
+    {"quant_max_upper_bound", &DTypeWithConstraints::quant_max_upper_bound},
+    {"scale_min_lower_bound", &DTypeWithConstraints::scale_min_lower_bound},
+    {"scale_max_upper_bound", &DTypeWithConstraints::scale_max_upper_bound},
+}};
+
+struct DTypeField {
+  const char* name;
+  const c10::intrusive_ptr<DTypeWithConstraints>& (DTypeConfig::*get)() const;
+  void (DTypeConfig::*set)(const DTypeArg&);
+};
+
+inline constexpr std::array<DTypeField, 3> kDTypes = {{
+    {"input_dtype", &DTypeConfig::input_dtype_with_constraints,
+     &DTypeConfig::set_input_dtype_with_constraints},
+    {"output_dtype", &DTypeConfig::output_dtype_with_constraints,
+     &DTypeConfig::set_output_dtype_with_constraints},
+    {"weight_dtype", &DTypeConfig::weight_dtype_with_constraints,
+     &DTypeConfig::set_weight_dtype_with_constraints},
+}};
+
+// The position of a DTypeConfig with the same values.
+inline std::optional<size_t> position(const BackendPatternConfig::DTypeConfigs& list,
+                                      const DTypeConfig& wanted) {
+  for (size_t i = 0; i < list.size(); ++i) {
+    if (*list.get(i) == wanted) {
+      return i;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace qnative::fields

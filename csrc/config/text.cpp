@@ -1,0 +1,155 @@
+#include "text.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "fields.h"
+
+namespace qnative {
+namespace text {
+
+std::string dtype(std::optional<at::ScalarType> dtype) {
+  return dtype ? std::string(c10::getDtypeNames(*dtype).first) : "";
+}
+
+std::string number(const at::Scalar& value) {
+  if (value.isIntegral(/*includeBool=*/true)) {
+    return std::to_string(value.toLong());
+  }
+  std::array<char, 32> buffer{};
+  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value.toDouble());
+  const std::string digits(buffer.data(), end.ptr);
+  const bool is_whole = digits.find_first_not_of("-0123456789") == std::string::npos;
+  return is_whole ? digits + ".0" : digits;
+}
+
+std::string constraints(const DTypeWithConstraints& constraints) {
+  static constexpr std::array<const char*, fields::kNumbers.size()> kShort = {
+      "quant_min >= ", "quant_max <= ", "scale_min >= ", "scale_max <= "};
+  std::string bounds;
+  const auto add = [&](const std::string& bound) {
+    bounds += (bounds.empty() ? "" : ", ") + bound;
+  };
+  for (size_t i = 0; i < kShort.size(); ++i) {
+    if (const auto& bound = constraints.*fields::kNumbers[i].member) {
+      add(kShort[i] + number(*bound));
+    }
+  }
+  if (constraints.scale_exact_match) {
+    add("scale = " + number(*constraints.scale_exact_match));
+  }
+  if (constraints.zero_point_exact_match) {
+    add("zero_point = " + std::to_string(*constraints.zero_point_exact_match));
+  }
+  const std::string name = constraints.dtype ? dtype(constraints.dtype) : "-";
+  return bounds.empty() ? name : name + "[" + bounds + "]";
+}
+
+std::string dtypes(const DTypeConfig& config) {
+  std::string result = constraints(*config.input_dtype_with_constraints()) + " -> " +
+                       constraints(*config.output_dtype_with_constraints());
+  if (const auto weight = constraints(*config.weight_dtype_with_constraints()); weight != "-") {
+    result += ", weight " + weight;
+  }
+  if (config.bias_dtype) {
+    result += ", bias " + dtype(config.bias_dtype);
+  }
+  if (config.is_dynamic) {
+    result += *config.is_dynamic ? ", dynamic" : ", static";
+  }
+  return result;
+}
+
+std::string pattern(const BackendPatternConfig& config, const Pattern& key) {
+  if (config.pattern()) {
+    return config.pattern()->str();
+  }
+  return config.pattern_complex_format() ? "nested " + config.pattern_complex_format()->str()
+                                         : key.str() + " (no pattern)";
+}
+
+std::string table(const std::vector<std::vector<std::string>>& lines) {
+  std::vector<size_t> widths;
+  for (const auto& line : lines) {
+    widths.resize(std::max(widths.size(), line.size()));
+    for (size_t i = 0; i < line.size(); ++i) {
+      widths[i] = std::max(widths[i], line[i].size());
+    }
+  }
+  std::string result;
+  const auto add = [&](const std::vector<std::string>& line) {
+    std::string row;
+    for (size_t i = 0; i < line.size(); ++i) {
+      row += line[i] + std::string(widths[i] - line[i].size() + 2, ' ');
+    }
+    result += row.substr(0, row.find_last_not_of(' ') + 1) + "\n";
+  };
+  for (const auto& line : lines) {
+    add(line);
+    if (&line == &lines.front()) {
+      std::vector<std::string> rule;
+      for (const size_t width : widths) {
+        rule.emplace_back(width, '-');
+      }
+      add(rule);
+    }
+  }
+  return result;
+}
+
+}  // namespace text
+
+namespace {
+
+const char* short_name(ObservationType type) {
+  switch (type) {
+    case ObservationType::OUTPUT_USE_DIFFERENT_OBSERVER_AS_INPUT:
+      return "own";
+    case ObservationType::OUTPUT_SHARE_OBSERVER_WITH_INPUT:
+      return "shared";
+    case ObservationType::INPUT_OUTPUT_NOT_OBSERVED:
+      return "none";
+  }
+  return "";
+}
+
+const char* mode(const DTypeConfig& dtypes) {
+  if (dtypes.is_dynamic.value_or(false)) {
+    return "dynamic";
+  }
+  return dtypes.input_dtype() == at::kFloat ? "weight only" : "static";
+}
+
+}  // namespace
+
+std::string BackendConfig::table() const {
+  std::vector<std::vector<std::string>> lines = {
+      {"pattern", "observer", "input", "output", "weight", "bias", "mode", "op"}};
+  size_t pairs = 0;
+  for (const auto& [key, config] : entries_) {
+    const auto dtype_configs = config->dtype_configs();
+    pairs += dtype_configs.size();
+    std::string pattern = text::pattern(*config, key);
+    std::string observer = short_name(config->observation_type());
+    if (dtype_configs.empty()) {
+      lines.push_back({pattern, observer, "-", "-", "-", "-", "-", config->op(0)});
+    }
+    for (size_t i = 0; i < dtype_configs.size(); ++i) {
+      const DTypeConfig& dtypes = *dtype_configs.get(i);
+      lines.push_back({std::move(pattern), std::move(observer),
+                       text::constraints(*dtypes.input_dtype_with_constraints()),
+                       text::constraints(*dtypes.output_dtype_with_constraints()),
+                       text::constraints(*dtypes.weight_dtype_with_constraints()),
+                       dtypes.bias_dtype ? text::dtype(dtypes.bias_dtype) : "-", mode(dtypes),
+                       config->op(i)});
+      // Said once, of all DTypeConfigs of the row.
+      pattern.clear();
+      observer.clear();
+    }
+  }
+  return (name_.empty() ? "unnamed" : name_) + ": " + std::to_string(entries_.size()) +
+         " patterns, " + std::to_string(pairs) + " combinations of dtypes\n\n" + text::table(lines);
+}
+
+}  // namespace qnative
