@@ -70,6 +70,8 @@ def test_config(capsys):
     assert config["name"] == "native" and len(config["configs"]) > 50
     assert main(["config", "native"]) == 0
     assert "patterns" in capsys.readouterr().out
+    assert main(["config", "none"]) == 1
+    assert "native" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["explain", "describe"])
@@ -81,7 +83,7 @@ def test_unreadable_files(tmp_path, capsys, command):
     assert "x.pt" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [[], ["unknown"], ["migrate", "x"], ["config", "none"]])
+@pytest.mark.parametrize("arguments", [[], ["unknown"], ["migrate", "x"]])
 def test_usage_errors(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         main(arguments)
