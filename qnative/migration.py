@@ -123,7 +123,10 @@ def migrate(
         what = os.fspath(model)
         module = ops.load(what)
     inputs = None if example_inputs is None else tuple(example_inputs)
-    result, rows, difference = ops.run(module, dynamic, inputs)
+    try:
+        result, rows, difference = ops.run(module, dynamic, inputs)
+    except RuntimeError as error:
+        raise RuntimeError(f"{what}: {error}") from error
     migration = Migration(
         torch.jit._recursive.wrap_cpp_module(result), [MigrationRow(*row) for row in rows]
     )

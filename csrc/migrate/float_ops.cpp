@@ -60,8 +60,7 @@ void matmul(Site& site) {
 
 void addmm(Site& site) {
   if (site.real("alpha") != 1 || site.real("beta") != 1) throw Unsupported("it has factors");
-  emit_linear(site, site.arg("mat1"),
-              float_constant(site, "mat2").t().contiguous(),
+  emit_linear(site, site.arg("mat1"), float_constant(site, "mat2").t().contiguous(),
               float_constant(site, "self"));
 }
 

@@ -111,7 +111,12 @@ Migration run(const Module& module, const MigrateOptions& options) {
   const at::NoGradGuard no_grad;
   Migration result{frozen(module), {}, std::nullopt};
   for (const auto& method : result.module.get_methods()) {
-    Rewriter(method.name(), method.graph(), options.dynamic, result.rows).run();
+    try {
+      Rewriter(method.name(), method.graph(), options.dynamic, result.rows).run();
+    } catch (const Unsupported& error) {
+      TORCH_CHECK(false, "qnative::migrate: ", method.name(),
+                  " cannot be moved, not even in part: ", error.what());
+    }
   }
   find_what_is_left(result.module, "", result.rows);
   if (options.inputs && (result.complete() || options.allow_partial)) {
@@ -155,9 +160,7 @@ void save(const Module& module, const std::string& path) {
 
 }  // namespace migration
 
-bool Migration::complete() const {
-  return !migration::any_kept(rows);
-}
+bool Migration::complete() const { return !migration::any_kept(rows); }
 
 Migration migrate(const torch::jit::Module& module, const MigrateOptions& options) {
   Migration result = migration::run(module, options);
@@ -168,7 +171,13 @@ Migration migrate(const torch::jit::Module& module, const MigrateOptions& option
 Migration migrate(const std::string& path, const std::string& new_path,
                   const MigrateOptions& options) {
   const torch::jit::Module module = migration::load(path);
-  Migration result = migration::run(module, options);
+  Migration result = [&] {
+    try {
+      return migration::run(module, options);
+    } catch (const c10::Error& error) {
+      TORCH_CHECK(false, path, ": ", error.what_without_backtrace());
+    }
+  }();
   if (!options.allow_partial) migration::check_complete(result, path);
   migration::save(result.module, new_path);
   return result;

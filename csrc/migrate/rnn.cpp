@@ -34,7 +34,8 @@ int64_t gates_of(const std::string& op) {
 
 // An element of a list that is built in the graph, or comes from elsewhere.
 Value* element(Site& site, Value* list, int64_t i) {
-  if (list->node()->kind() == c10::prim::ListConstruct && !is_changed(list)) return list->node()->input(i);
+  if (list->node()->kind() == c10::prim::ListConstruct && !is_changed(list))
+    return list->node()->input(i);
   return site.call("aten::__getitem__", {list, i});
 }
 

@@ -80,8 +80,7 @@ TEST(Migrate, WhatCannotMoveIsAnErrorUnlessAskedFor) {
   const fs::path path = folder();
   stuck().save((path / "old.pt").string());
   const std::string old_path = (path / "old.pt").string();
-  const std::string file_error =
-      error_of([&] { migrate(old_path, (path / "new.pt").string()); });
+  const std::string file_error = error_of([&] { migrate(old_path, (path / "new.pt").string()); });
   EXPECT_NE(file_error.find(old_path), std::string::npos) << file_error;
   EXPECT_FALSE(fs::exists(path / "new.pt"));
 }

@@ -34,7 +34,12 @@ def conv(dims, transposed=False, groups=1, relu=False, per_channel=True):
     if per_channel and not transposed:
         scales = torch.linspace(0.01, 0.03, 6)
         weight = quiet(
-            torch.quantize_per_channel, weight, scales, torch.zeros(6, dtype=torch.long), 0, torch.qint8
+            torch.quantize_per_channel,
+            weight,
+            scales,
+            torch.zeros(6, dtype=torch.long),
+            0,
+            torch.qint8,
         )
     else:
         weight = quiet(torch.quantize_per_tensor, weight, 0.02, 0, torch.qint8)
@@ -50,7 +55,12 @@ def linear(name="linear", *extra):
     torch.manual_seed(0)
     scales = torch.linspace(0.01, 0.03, 6)
     weight = quiet(
-        torch.quantize_per_channel, torch.randn(6, 8), scales, torch.zeros(6, dtype=torch.long), 0, torch.qint8
+        torch.quantize_per_channel,
+        torch.randn(6, 8),
+        scales,
+        torch.zeros(6, dtype=torch.long),
+        0,
+        torch.qint8,
     )
     packed = quiet(Q.linear_prepack, weight, torch.randn(6))
     return Packed(getattr(Q, name), packed, 0.07, 100, *extra)

@@ -122,3 +122,25 @@ def test_module_does_not_change(resnet, images):
     qnative.migrate(script)
     assert str(script.inlined_graph) == graph
     assert script.training is training
+
+
+def test_weights_are_those_of_the_fx_model(resnet, images):
+    model = with_engine("x86", fx_model, resnet, images, "x86")
+    result = qnative.migrate(to_script(model, images[0], "trace"))
+    layers = [m for m in model.modules() if isinstance(m, torch.ao.nn.quantized.Conv2d)]
+    nodes = result.module.graph.findAllNodes("qnative::conv2d", True)
+    assert len(nodes) == len(layers) > 8
+
+    def key(weight, scale):
+        return (*weight.shape, *weight.flatten()[:8].tolist(), float(scale[0]))
+
+    wanted = {}
+    for layer in layers:
+        weight = quiet(layer.weight)
+        scale = weight.q_per_channel_scales().float()
+        wanted[key(weight.int_repr(), scale)] = (weight.int_repr(), scale, layer.bias())
+    for node in nodes:
+        packed, scale, bias, shape = (node.inputsAt(i).toIValue() for i in range(3, 7))
+        weight = torch.ops.qnative.conv2d_unpack(packed, shape, 1)
+        for got, expected in zip((weight, scale, bias), wanted[key(weight, scale)], strict=True):
+            assert torch.equal(got, expected)
