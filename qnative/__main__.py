@@ -1,22 +1,25 @@
-"""``python -m qnative COMMAND``: the modules of qnative/cli."""
+"""``python -m qnative``: migrate, explain and describe files, print configs, look at the machine."""
 
 import argparse
-import importlib
-import pkgutil
 import sys
-from collections.abc import Sequence
 
-from . import cli
+from .cli import config, describe, doctor, explain, migrate
+
+COMMANDS = (migrate, explain, describe, config, doctor)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m qnative")
-    subparsers = parser.add_subparsers(dest="command", required=True)
-    for module in pkgutil.iter_modules(cli.__path__):
-        if not module.name.startswith("_"):
-            importlib.import_module(f"{cli.__name__}.{module.name}").add_parser(subparsers)
+def main(arguments: list[str] | None = None) -> int:
+    """Exit status: 0 done; 1 the input cannot be read, moved or written; 2 a usage error."""
+    parser = argparse.ArgumentParser(prog="python -m qnative", description=__doc__)
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for command in COMMANDS:
+        command.add_parser(subparsers)
     options = parser.parse_args(arguments)
-    return options.run(options)
+    try:
+        return options.run(options)
+    except (OSError, RuntimeError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

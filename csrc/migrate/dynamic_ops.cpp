@@ -1,0 +1,70 @@
+#include "dynamic.h"
+#include "qnative/ops.h"
+
+// Layers with quantized weights and float inputs and outputs.
+namespace qnative::migration {
+namespace {
+
+using Args = std::vector<NamedValue>;
+
+void linear(Site& site) {
+  const IValue packed = site.constant("W_prepack");
+  auto& made = site.packed(identity(packed))["linear"];
+  if (made.empty()) made = linear_constants(unpacked_linear(packed));
+  Args args{site.arg("X")};
+  for (const IValue& each : made) args.emplace_back(site.insert(each));
+  if (site.kind().find("_relu") != std::string::npos) args.emplace_back("relu");
+  const bool half = site.kind().ends_with("_fp16");
+  site.becomes(site.call(half ? "qnative::linear_dynamic_fp16" : "qnative::linear_dynamic", args));
+}
+
+void linear_plain_fp16(Site& site) {
+  const at::Tensor weight = site.constant("weight").toTensor().detach();
+  Args args{site.arg("X"), site.insert(ops::linear_fp16_pack(weight)), site.arg("bias"),
+            site.insert(weight.sizes().vec())};
+  site.becomes(site.call("qnative::linear_dynamic_fp16", args));
+}
+
+}  // namespace
+
+LinearWeight unpacked_linear(const IValue& packed) {
+  const std::vector<IValue> both = call_unpacker("quantized::linear_unpack", packed);
+  LinearWeight result;
+  if (both[0].toTensor().is_quantized()) {
+    const Int8Weight weight = int8_weight(both, 0);
+    result = {weight.values, weight.scale, weight.bias};
+  } else {
+    result = {both[0].toTensor().detach(), std::nullopt, optional_tensor(both[1])};
+  }
+  return result;
+}
+
+std::vector<IValue> linear_constants(const LinearWeight& weight) {
+  const std::vector<int64_t> shape = weight.values.sizes().vec();
+  if (!weight.scale) {
+    return {ops::linear_fp16_pack(weight.values), as_constant(weight.bias), shape};
+  }
+  check_products(shape[1]);
+  return {ops::linear_pack(weight.values), *weight.scale, as_constant(weight.bias), shape};
+}
+
+void check_products(int64_t k) {
+  constexpr int64_t kMost = 65793;  // of a uint8 with an int8, so that int32 holds the sum
+  if (k > kMost) {
+    throw Unsupported("it sums " + std::to_string(k) + " products, more than " +
+                      std::to_string(kMost));
+  }
+}
+
+const Handlers& dynamic_handlers() {
+  static const Handlers handlers = {
+      {"quantized::linear_dynamic", linear},
+      {"quantized::linear_relu_dynamic", linear},
+      {"quantized::linear_dynamic_fp16", linear},
+      {"quantized::linear_relu_dynamic_fp16", linear},
+      {"quantized::linear_dynamic_fp16_unpacked_weight", linear_plain_fp16},
+  };
+  return handlers;
+}
+
+}  // namespace qnative::migration

@@ -1,0 +1,126 @@
+#include "dynamic.h"
+#include "qnative/ops.h"
+
+// Float nodes that get quantized weights.
+namespace qnative::migration {
+namespace {
+
+using Args = std::vector<NamedValue>;
+
+at::Tensor as_float(const IValue& value, const char* name) {
+  const at::Tensor tensor = value.toTensor().detach();
+  if (tensor.scalar_type() != at::kFloat) {
+    throw Unsupported(std::string("its argument ") + name + " is " +
+                      c10::toString(tensor.scalar_type()) + ", not Float");
+  }
+  return tensor;
+}
+
+at::Tensor float_constant(const Site& site, const char* name) {
+  return as_float(site.constant(name), name);
+}
+
+std::optional<at::Tensor> optional_float(const Site& site, const char* name) {
+  if (site.constant(name).isNone()) return std::nullopt;
+  return float_constant(site, name);
+}
+
+LinearWeight quantized(const at::Tensor& weight) {
+  if (weight.dim() != 2 || weight.numel() == 0) {
+    throw Unsupported("its weight is no matrix");
+  }
+  check_products(weight.size(1));
+  const Int8Weight made = quantize_rows(weight);
+  return {made.values, made.scale, std::nullopt};
+}
+
+void emit_linear(Site& site, Value* x, const at::Tensor& weight,
+                 const std::optional<at::Tensor>& bias) {
+  LinearWeight made = quantized(weight);
+  made.bias = bias;
+  if (bias && (bias->dim() != 1 || bias->size(0) != weight.size(0))) {
+    throw Unsupported("its bias is not one number for each output");
+  }
+  Args args{x};
+  for (const IValue& each : linear_constants(made)) args.emplace_back(site.insert(each));
+  site.becomes(site.call("qnative::linear_dynamic", args));
+}
+
+void linear(Site& site) {
+  emit_linear(site, site.arg("input"), float_constant(site, "weight"),
+              optional_float(site, "bias"));
+}
+
+void matmul(Site& site) {
+  const char* weight = site.has("mat2") ? "mat2" : "other";
+  const at::Tensor value = float_constant(site, weight);
+  if (value.dim() != 2) throw Unsupported("its weight is no matrix");
+  emit_linear(site, site.arg("self"), value.t().contiguous(), std::nullopt);
+}
+
+void addmm(Site& site) {
+  if (site.real("alpha") != 1 || site.real("beta") != 1) throw Unsupported("it has factors");
+  emit_linear(site, site.arg("mat1"), float_constant(site, "mat2").t().contiguous(),
+              float_constant(site, "self"));
+}
+
+void layer(Site& site, const std::string& op) {
+  const bool has_biases = site.flag("has_biases");
+  const std::vector<IValue> params = site.constants("params");
+  const int64_t directions = site.flag("bidirectional") ? 2 : 1;
+  const size_t each = params.size() / (site.integer("num_layers") * directions);
+  Recurrent made;
+  for (size_t i = 0; i < params.size(); ++i) {
+    const size_t place = i % each;
+    const at::Tensor value = as_float(params[i], "params");
+    const bool bias = has_biases && (place == 2 || place == 3);
+    bias ? made.biases.push_back(value) : made.weights.push_back(quantized(value));
+  }
+  emit_layer(site, op, made);
+}
+
+void lstm(Site& site) { layer(site, "qnative::lstm"); }
+void gru(Site& site) { layer(site, "qnative::gru"); }
+
+void cell(Site& site) {
+  Recurrent made;
+  for (const char* name : {"w_ih", "w_hh"}) {
+    made.weights.push_back(quantized(float_constant(site, name)));
+  }
+  for (const char* name : {"b_ih", "b_hh"}) {
+    if (const auto bias = optional_float(site, name)) made.biases.push_back(*bias);
+  }
+  if (made.biases.size() == 1) throw Unsupported("it has one bias where qnative has two or none");
+  const std::string kind = site.kind();
+  emit_cell(site, "qnative::" + kind.substr(kind.rfind(':') + 1), made);
+}
+
+void embedding(Site& site) {
+  const at::Tensor weight = float_constant(site, "weight");
+  emit_embedding(site, {ops::embedding_8bit_pack(weight), std::nullopt});
+}
+
+void embedding_bag(Site& site) {
+  const auto outputs = site.node()->outputs();
+  for (size_t i = 1; i < outputs.size(); ++i) {
+    if (outputs[i]->hasUses()) throw Unsupported("more than its first output is used");
+  }
+  const at::Tensor weight = float_constant(site, "weight");
+  emit_embedding_bag(site, {ops::embedding_8bit_pack(weight), std::nullopt});
+}
+
+}  // namespace
+
+const Handlers& float_handlers() {
+  static const Handlers handlers = {
+      {"aten::linear", linear},       {"aten::matmul", matmul},
+      {"aten::mm", matmul},           {"aten::addmm", addmm},
+      {"aten::lstm", lstm},           {"aten::gru", gru},
+      {"aten::lstm_cell", cell},      {"aten::gru_cell", cell},
+      {"aten::rnn_tanh_cell", cell},  {"aten::rnn_relu_cell", cell},
+      {"aten::embedding", embedding}, {"aten::embedding_bag", embedding_bag},
+  };
+  return handlers;
+}
+
+}  // namespace qnative::migration

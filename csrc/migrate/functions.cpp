@@ -1,0 +1,185 @@
+#include "functions.h"
+
+#include <cmath>
+#include <limits>
+
+#include "qnative/ops.h"
+
+namespace qnative::migration {
+
+at::Tensor values_of(const Quantized& x) {
+  const IntRange range = range_of(x.dtype);
+  const at::Tensor codes = at::arange(range.least, range.most + 1, at::kLong).to(x.dtype);
+  return ops::dequantize_per_tensor(codes, x.scale, x.zero_point);
+}
+
+Value* lookup(Site& site, const Quantized& x, const at::Tensor& real, double scale,
+              int64_t zero_point) {
+  const at::Tensor table = ops::quantize_per_tensor(real, scale, zero_point, x.dtype);
+  return site.call("qnative::lookup", {x.data, site.insert(table)});
+}
+
+namespace {
+
+using Function = std::function<at::Tensor(const at::Tensor&)>;
+
+// aten's name of what is done in place ends in an underscore.
+bool writes(const Site& site) {
+  const std::string kind = site.kind();
+  if (kind.ends_with("_")) return true;
+  return site.has("inplace") && site.flag("inplace");
+}
+
+Quantized input(const Site& site) {
+  for (const char* name : {"self", "qx", "input"}) {
+    if (site.has(name)) return site.quantized(name);
+  }
+  throw Unsupported("its schema is not known");
+}
+
+void apply(Site& site, const Quantized& x, const Function& function, double scale,
+           int64_t zero_point) {
+  Value* y = lookup(site, x, function(values_of(x)), scale, zero_point);
+  if (writes(site)) {
+    if (scale != x.scale || zero_point != x.zero_point) {
+      throw Unsupported("it writes a tensor whose scale it changes");
+    }
+    y = site.call("aten::copy_", {x.data, y});
+  }
+  site.becomes(y, scale, zero_point, x.dtype);
+}
+
+// Scale and zero point of the output are arguments.
+void with_output(Site& site, const Function& function) {
+  apply(site, input(site), function, site.real("output_scale"), site.integer("output_zero_point"));
+}
+
+// They are those of the input.
+void in_kind(Site& site, const Function& function) {
+  const Quantized x = input(site);
+  apply(site, x, function, x.scale, x.zero_point);
+}
+
+// They are fixed: the function's range is covered. zero_point: for uint8.
+void with_range(Site& site, const Function& function, double scale, int64_t zero_point) {
+  const Quantized x = input(site);
+  apply(site, x, function, scale, x.dtype == at::kByte ? zero_point : zero_point - 128);
+}
+
+double number(const Site& site, const char* name, double otherwise) {
+  if (!site.has(name) || site.constant(name).isNone()) return otherwise;
+  return site.real(name);
+}
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+// Bounds of codes: the data is clamped, in place where the model does so.
+void clamp(Site& site, double least, double most) {
+  const Quantized x = input(site);
+  const IntRange range = range_of(x.dtype);
+  const auto code = [&](double bound) {
+    const double q = std::nearbyint(bound / x.scale) + static_cast<double>(x.zero_point);
+    return static_cast<int64_t>(
+        std::clamp(q, static_cast<double>(range.least), static_cast<double>(range.most)));
+  };
+  Value* y =
+      site.call(writes(site) ? "aten::clamp_" : "aten::clamp", {x.data, code(least), code(most)});
+  site.becomes(y, x.scale, x.zero_point, x.dtype);
+}
+
+void relu(Site& site) { clamp(site, 0, kInfinity); }
+void relu6(Site& site) { clamp(site, 0, 6); }
+
+void bounded(Site& site) {
+  const bool hardtanh = site.has("min_val");
+  clamp(site, number(site, hardtanh ? "min_val" : "min", -kInfinity),
+        number(site, hardtanh ? "max_val" : "max", kInfinity));
+}
+
+at::Tensor sigmoid_of(const at::Tensor& x) { return at::sigmoid(x); }
+
+void sigmoid(Site& site) {
+  if (site.has("output_scale")) return with_output(site, sigmoid_of);
+  with_range(site, sigmoid_of, 1.0 / 256, 0);
+}
+
+void tanh(Site& site) {
+  with_range(site, [](const at::Tensor& x) { return at::tanh(x); }, 2.0 / 256, 128);
+}
+
+void hardsigmoid(Site& site) {
+  with_range(site, [](const at::Tensor& x) { return at::hardsigmoid(x); }, 1.0 / 256, 0);
+}
+
+void hardswish(Site& site) {
+  with_output(site, [](const at::Tensor& x) { return at::hardswish(x); });
+}
+
+void elu(Site& site) {
+  const double alpha = number(site, "alpha", 1);
+  const double scale = number(site, "scale", 1);
+  const double input_scale = number(site, "input_scale", 1);
+  with_output(site, [&](const at::Tensor& x) { return at::elu(x, alpha, scale, input_scale); });
+}
+
+void celu(Site& site) {
+  const double alpha = number(site, "alpha", 1);
+  with_output(site, [&](const at::Tensor& x) { return at::celu(x, alpha); });
+}
+
+void leaky_relu(Site& site) {
+  const double slope = number(site, "negative_slope", 0.01);
+  const auto function = [&](const at::Tensor& x) { return at::leaky_relu(x, slope); };
+  site.has("output_scale") ? with_output(site, function) : in_kind(site, function);
+}
+
+void threshold(Site& site) {
+  const double bound = site.real("threshold");
+  const double value = site.real("value");
+  in_kind(site, [&](const at::Tensor& x) { return at::threshold(x, bound, value); });
+}
+
+void gelu(Site& site) {
+  const std::string form = site.constant("approximate").toStringRef();
+  in_kind(site, [&](const at::Tensor& x) { return at::gelu(x, form); });
+}
+
+void dropout(Site& site) {
+  if (site.flag("training")) throw Unsupported("it is in training mode");
+  const Quantized x = input(site);
+  site.becomes(x.data, x.scale, x.zero_point, x.dtype);
+}
+
+}  // namespace
+
+const Handlers& function_handlers() {
+  static const Handlers handlers = {
+      {"aten::relu", relu},
+      {"aten::relu_", relu},
+      {"aten::relu6", relu6},
+      {"aten::relu6_", relu6},
+      {"quantized::relu6", relu6},
+      {"aten::hardtanh", bounded},
+      {"aten::hardtanh_", bounded},
+      {"aten::clamp", bounded},
+      {"aten::clamp_", bounded},
+      {"quantized::clamp", bounded},
+      {"aten::sigmoid", sigmoid},
+      {"quantized::sigmoid", sigmoid},
+      {"aten::tanh", tanh},
+      {"aten::hardsigmoid", hardsigmoid},
+      {"quantized::hardswish", hardswish},
+      {"quantized::elu", elu},
+      {"quantized::celu", celu},
+      {"aten::leaky_relu", leaky_relu},
+      {"aten::leaky_relu_", leaky_relu},
+      {"quantized::leaky_relu", leaky_relu},
+      {"quantized::threshold", threshold},
+      {"aten::threshold", threshold},
+      {"aten::gelu", gelu},
+      {"quantized::dropout", dropout},
+  };
+  return handlers;
+}
+
+}  // namespace qnative::migration

@@ -1,0 +1,162 @@
+#pragma once
+
+#include <torch/csrc/jit/api/module.h>
+#include <torch/csrc/jit/ir/ir.h>
+
+#include <map>
+#include <optional>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "qnative/migrate.h"
+
+// How a graph is rewritten: node by node, in order, through tables of handlers by the kind of node.
+namespace qnative::migration {
+
+using c10::IValue;
+using torch::jit::Block;
+using torch::jit::Graph;
+using torch::jit::NamedValue;
+using torch::jit::Node;
+using torch::jit::Value;
+
+// Why a node cannot be moved.
+class Unsupported : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// What became of a quantized tensor, or of a list of tensors that share scale and zero point.
+struct Quantized {
+  Value* data;
+  double scale;
+  int64_t zero_point;
+  at::ScalarType dtype;  // kByte or kChar
+
+  bool same_qparams(const Quantized& other) const {
+    return scale == other.scale && zero_point == other.zero_point && dtype == other.dtype;
+  }
+};
+
+struct IntRange {
+  int64_t least;
+  int64_t most;
+};
+IntRange range_of(at::ScalarType dtype);
+
+class Rewriter;
+
+// A node about to be replaced: its arguments by the names in its schema, and what replaces it.
+// Everything throws Unsupported before the graph changes in a way that matters.
+class Site {
+ public:
+  Site(Rewriter& rewriter, Node* node) : rewriter_(rewriter), node_(node) {}
+
+  Node* node() const { return node_; }
+  std::string kind() const { return node_->kind().toQualString(); }
+  bool has(const std::string& name) const;
+  Value* arg(const std::string& name) const;
+  // The value of an argument, which must be a constant.
+  IValue constant(const std::string& name) const;
+  IValue constant(Value* value, const std::string& name) const;
+  double real(const std::string& name) const;
+  int64_t integer(const std::string& name) const;
+  bool flag(const std::string& name) const;
+
+  // The 8-bit tensor that an argument became.
+  Quantized quantized(const std::string& name) const;
+  Quantized quantized(Value* value, const std::string& name) const;
+  std::optional<Quantized> find(Value* value) const;
+  // Those of a list.
+  std::vector<Quantized> elements(const std::string& name) const;
+  // All elements of a list of constants.
+  std::vector<IValue> constants(const std::string& name) const;
+  // The elements of a list that is built in the graph.
+  at::ArrayRef<Value*> list(const std::string& name) const;
+
+  Value* insert(const IValue& value);
+  Value* call(const std::string& op, at::ArrayRef<NamedValue> args);
+  // A copy of the node on 8-bit data.
+  Node* clone_on_data();
+
+  // Ends the node: y is its (first) output, 8-bit or not.
+  void becomes(Value* y, double scale, int64_t zero_point, at::ScalarType dtype);
+  void becomes(Value* y);
+  void becomes(size_t output, Value* y);
+  void becomes(size_t output, const Quantized& y);
+
+  // Packed weights are shared by all nodes that share what they came from.
+  std::map<std::string, std::vector<IValue>>& packed(const void* key) const;
+
+ private:
+  Rewriter& rewriter_;
+  Node* node_;
+};
+
+using Handler = void (*)(Site&);
+using Handlers = std::unordered_map<std::string, Handler>;
+
+// Handlers of every family, by kind. Those of nodes that are not only quantized ("aten::relu") run
+// where an argument is quantized.
+Handler find_handler(const Node* node);
+const Handlers& static_handlers();
+const Handlers& pool_handlers();
+const Handlers& function_handlers();
+const Handlers& data_handlers();
+const Handlers& dynamic_handlers();
+const Handlers& rnn_handlers();
+const Handlers& embedding_handlers();
+// Of float nodes, for MigrateOptions::dynamic.
+const Handlers& float_handlers();
+
+// Rewrites one graph.
+class Rewriter {
+ public:
+  Rewriter(std::string method, std::shared_ptr<Graph> graph, bool dynamic,
+           std::vector<MigrationRow>& rows);
+  void run();
+
+  Graph& graph() { return *graph_; }
+  std::optional<Quantized> find(const Value* value) const;
+  void bind(Value* old, const Quantized& now);
+  void called(const std::string& op) { kernel_ = op; }
+  std::map<const void*, std::map<std::string, std::vector<IValue>>>& packed() { return packed_; }
+
+ private:
+  void block(Block* block);
+  void node(Node* node);
+  bool handle(Node* node, Handler handler, const char* verdict);
+  void quantized_constant(Node* node);
+  void list(Node* node);
+  void branches(Node* node);
+  void loop(Node* node);
+  void keep(Node* node, const std::string& reason);
+  void unquantizable_results(Block* block);
+  Value* as_quantized_tensor(Value* value, Node* before);
+  bool holds_quantized(const Value* value) const;
+  bool uses_quantized(const Node* node) const;
+  void row(const Node* node, const char* verdict, const std::string& kernel,
+           const std::string& reason);
+
+  std::string method_;
+  std::shared_ptr<Graph> graph_;
+  bool dynamic_;
+  std::vector<MigrationRow>& rows_;
+  std::unordered_map<const Value*, Quantized> values_;
+  std::vector<Node*> replaced_;
+  std::string kernel_;
+  std::map<const void*, std::map<std::string, std::vector<IValue>>> packed_;
+};
+
+// Only quantized tensors or packed parameters go into it or come out.
+bool is_old(const Node* node);
+
+// Elements are added to the list, or others changed, after it was made.
+bool is_changed(const Value* list);
+
+MigrationRow make_row(const std::string& method, const Node* node, const char* verdict,
+                      const std::string& kernel, const std::string& reason);
+
+}  // namespace qnative::migration

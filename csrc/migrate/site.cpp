@@ -1,0 +1,115 @@
+#include <torch/csrc/jit/ir/constants.h>
+
+#include "rewriter.h"
+
+namespace qnative::migration {
+
+bool Site::has(const std::string& name) const {
+  const auto* schema = node_->maybeSchema();
+  return schema && schema->argumentIndexWithName(name).has_value();
+}
+
+Value* Site::arg(const std::string& name) const { return node_->namedInput(name); }
+
+IValue Site::constant(Value* value, const std::string& name) const {
+  if (const auto known = torch::jit::toIValue(value)) return *known;
+  Node* node = value->node();
+  if (node->kind() != c10::prim::ListConstruct || is_changed(value)) {
+    throw Unsupported("its argument " + name + " is computed, not a constant");
+  }
+  c10::impl::GenericList list(node->output()->type()->expectRef<c10::ListType>().getElementType());
+  for (Value* element : node->inputs()) list.push_back(constant(element, name));
+  return list;
+}
+
+IValue Site::constant(const std::string& name) const { return constant(arg(name), name); }
+
+std::vector<IValue> Site::constants(const std::string& name) const {
+  if (const auto known = torch::jit::toIValue(arg(name))) return known->toList().vec();
+  std::vector<IValue> result;
+  for (Value* element : list(name)) result.push_back(constant(element, name));
+  return result;
+}
+
+double Site::real(const std::string& name) const {
+  const IValue value = constant(name);
+  if (value.isTensor() && value.toTensor().numel() == 1) return value.toTensor().item<double>();
+  if (!value.isScalar()) throw Unsupported("its argument " + name + " is not one number");
+  return value.toScalar().toDouble();
+}
+
+int64_t Site::integer(const std::string& name) const {
+  const IValue value = constant(name);
+  if (value.isTensor() && value.toTensor().numel() == 1) return value.toTensor().item<int64_t>();
+  if (!value.isScalar()) throw Unsupported("its argument " + name + " is not one number");
+  return value.toScalar().toLong();
+}
+
+bool Site::flag(const std::string& name) const { return constant(name).toBool(); }
+
+std::optional<Quantized> Site::find(Value* value) const { return rewriter_.find(value); }
+
+Quantized Site::quantized(Value* value, const std::string& name) const {
+  const auto found = rewriter_.find(value);
+  if (found) return *found;
+  const Node* from = value->node();
+  if (from->kind() == c10::prim::Param) {
+    throw Unsupported("its argument " + name + " is given to the model: its scale is not known");
+  }
+  throw Unsupported("its argument " + name + " comes from " + from->kind().toQualString() +
+                    ", which was not moved");
+}
+
+Quantized Site::quantized(const std::string& name) const { return quantized(arg(name), name); }
+
+at::ArrayRef<Value*> Site::list(const std::string& name) const {
+  Node* node = arg(name)->node();
+  if (node->kind() != c10::prim::ListConstruct || is_changed(node->output())) {
+    throw Unsupported("its argument " + name + " is a list of unknown length");
+  }
+  return node->inputs();
+}
+
+std::vector<Quantized> Site::elements(const std::string& name) const {
+  std::vector<Quantized> result;
+  for (Value* element : list(name)) result.push_back(quantized(element, name));
+  if (result.empty()) throw Unsupported("its argument " + name + " is an empty list");
+  return result;
+}
+
+Value* Site::insert(const IValue& value) {
+  return rewriter_.graph().insertConstant(value, node_->sourceRange(), node_->scope());
+}
+
+Value* Site::call(const std::string& op, at::ArrayRef<NamedValue> args) {
+  rewriter_.called(op);
+  Value* y =
+      rewriter_.graph().insert(c10::Symbol::fromQualString(op), args, {}, node_->sourceRange());
+  y->node()->setScope(node_->scope());
+  return y;
+}
+
+Node* Site::clone_on_data() {
+  rewriter_.called(kind());
+  Node* copy = rewriter_.graph().createClone(node_, [&](Value* value) {
+    const auto now = rewriter_.find(value);
+    return now ? now->data : value;
+  });
+  return rewriter_.graph().insertNode(copy);
+}
+
+void Site::becomes(Value* y, double scale, int64_t zero_point, at::ScalarType dtype) {
+  rewriter_.bind(node_->output(0), {y, scale, zero_point, dtype});
+}
+
+void Site::becomes(Value* y) { becomes(0, y); }
+
+void Site::becomes(size_t output, Value* y) { node_->output(output)->replaceAllUsesWith(y); }
+
+void Site::becomes(size_t output, const Quantized& y) { rewriter_.bind(node_->output(output), y); }
+
+std::map<std::string, std::vector<IValue>>& Site::packed(const void* key) const {
+  return rewriter_.packed()[key];
+}
+
+}  // namespace qnative::migration

@@ -1,0 +1,300 @@
+#include <cmath>
+#include <functional>
+
+#include "functions.h"
+#include "qnative/ops.h"
+#include "weights.h"
+
+// Layers with packed weights, and arithmetic of quantized tensors.
+namespace qnative::migration {
+namespace {
+
+using Args = std::vector<NamedValue>;
+
+void add_input(Args& args, const Quantized& x) {
+  args.insert(args.end(), {x.data, x.scale, x.zero_point});
+}
+
+struct Output {
+  double scale;
+  int64_t zero_point;
+  at::ScalarType dtype;
+};
+
+void add_output(Args& args, const Output& y) {
+  args.insert(args.end(), {y.scale, y.zero_point, static_cast<int64_t>(y.dtype)});
+}
+
+bool ends_in_relu(const std::string& kind) { return kind.ends_with("_relu"); }
+
+Output output(const Site& site, at::ScalarType dtype, const char* scale = "output_scale",
+              const char* zero_point = "output_zero_point") {
+  return {site.real(scale), site.integer(zero_point), dtype};
+}
+
+// Calls `op` with y and the activation at the end of its arguments, and ends the node.
+void finish(Site& site, const std::string& op, Args args, const Output& y) {
+  add_output(args, y);
+  if (ends_in_relu(site.kind())) args.emplace_back("relu");
+  site.becomes(site.call(op, args), y.scale, y.zero_point, y.dtype);
+}
+
+// y in float32, then what it is followed by, then quantized.
+void finish_in_float(Site& site, const std::string& op, Args args, const Output& y,
+                     const std::function<Value*(Value*)>& then) {
+  add_output(args, {1.0, 0, at::kFloat});
+  Value* real = then(site.call(op, args));
+  Value* q = site.call("qnative::quantize_per_tensor",
+                       {real, y.scale, y.zero_point, static_cast<int64_t>(y.dtype)});
+  site.becomes(q, y.scale, y.zero_point, y.dtype);
+}
+
+// ---- linear --------------------------------------------------------------------------------
+
+void linear_weight(Site& site, Args& args) {
+  const IValue packed = site.constant("W_prepack");
+  auto& made = site.packed(identity(packed))["linear"];
+  if (made.empty()) {
+    const Int8Weight weight = int8_weight(call_unpacker("quantized::linear_unpack", packed), 0);
+    made = {ops::linear_pack(weight.values), weight.scale, as_constant(weight.bias),
+            weight.values.sizes().vec()};
+  }
+  for (const IValue& each : made) args.emplace_back(site.insert(each));
+}
+
+void linear(Site& site) {
+  const Quantized x = site.quantized("X");
+  Args args;
+  add_input(args, x);
+  linear_weight(site, args);
+  const Output y = output(site, x.dtype, "Y_scale_i", "Y_zero_point_i");
+  if (site.kind() == "quantized::linear_leaky_relu") {
+    return finish_in_float(site, "qnative::linear", args, y, [&](Value* real) {
+      return site.call("aten::leaky_relu", {real, site.arg("negative_slope")});
+    });
+  }
+  if (site.kind() == "quantized::linear_tanh") {
+    return finish_in_float(site, "qnative::linear", args, y,
+                           [&](Value* real) { return site.call("aten::tanh", {real}); });
+  }
+  finish(site, "qnative::linear", args, y);
+}
+
+// ---- conv ----------------------------------------------------------------------------------
+
+struct ConvKind {
+  bool transposed;
+  int64_t dims;
+
+  std::string name() const {
+    return std::string(transposed ? "conv_transpose" : "conv") + std::to_string(dims) + "d";
+  }
+  // Convolutions of one dimension are packed as those of two.
+  std::string getter(const std::string& what) const {
+    const std::string packed = std::to_string(std::max<int64_t>(dims, 2)) + "d_";
+    return std::string("quantized::conv") + (transposed ? "_transpose" : "") + packed + what;
+  }
+};
+
+ConvKind conv_kind(const std::string& kind) {
+  return {kind.find("conv_transpose") != std::string::npos, kind[kind.find_first_of("123")] - '0'};
+}
+
+std::vector<int64_t> geometry(const ConvKind& kind, const char* what, const IValue& packed) {
+  std::vector<int64_t> values = call_unpacker(kind.getter(what), packed)[0].toIntVector();
+  values.erase(values.begin(), values.end() - kind.dims);
+  return values;
+}
+
+at::Tensor pack(const ConvKind& kind, const at::Tensor& weight, int64_t groups) {
+  using Pack = at::Tensor (*)(const at::Tensor&, int64_t);
+  constexpr Pack kPacks[2][3] = {
+      {ops::conv1d_pack, ops::conv2d_pack, ops::conv3d_pack},
+      {ops::conv_transpose1d_pack, ops::conv_transpose2d_pack, ops::conv_transpose3d_pack}};
+  return kPacks[kind.transposed][kind.dims - 1](weight, groups);
+}
+
+// weight, weight_scale, bias, weight_shape, stride, padding, (output_padding,) dilation, groups
+std::vector<IValue> conv_constants(const ConvKind& kind, const IValue& packed) {
+  const int64_t groups = call_unpacker(kind.getter("groups"), packed)[0].toInt();
+  Int8Weight weight =
+      int8_weight(call_unpacker(kind.getter("unpack"), packed), kind.transposed ? 1 : 0);
+  if (kind.dims == 1) weight.values = weight.values.squeeze(2);
+  if (kind.transposed) weight.scale = weight.scale.repeat({groups});
+  std::vector<IValue> made = {pack(kind, weight.values, groups), weight.scale,
+                              as_constant(weight.bias),          weight.values.sizes().vec(),
+                              geometry(kind, "stride", packed),  geometry(kind, "padding", packed)};
+  if (kind.transposed) made.emplace_back(geometry(kind, "output_padding", packed));
+  made.emplace_back(geometry(kind, "dilation", packed));
+  made.emplace_back(groups);
+  return made;
+}
+
+void conv(Site& site) {
+  const ConvKind kind = conv_kind(site.kind());
+  const Quantized x = site.quantized("qx");
+  const bool adds = site.has("qaccum");
+  const IValue packed = site.constant(site.node()->input(adds ? 2 : 1), "packed_weight");
+  Args args;
+  add_input(args, x);
+  auto& made = site.packed(identity(packed))[kind.name()];
+  if (made.empty()) made = conv_constants(kind, packed);
+  for (const IValue& each : made) args.emplace_back(site.insert(each));
+  const Output y = output(site, x.dtype);
+  const std::string op = "qnative::" + kind.name();
+  if (!adds) return finish(site, op, args, y);
+  const Quantized sum = site.quantized("qaccum");
+  finish_in_float(site, op, args, y, [&](Value* real) {
+    Value* other =
+        site.call("qnative::dequantize_per_tensor", {sum.data, sum.scale, sum.zero_point});
+    Value* total = site.call("aten::add", {real, other});
+    return ends_in_relu(site.kind()) ? site.call("aten::relu", {total}) : total;
+  });
+}
+
+// ---- arithmetic ----------------------------------------------------------------------------
+
+void binary(Site& site, const char* op) {
+  const Quantized a = site.quantized("qa");
+  Args args;
+  add_input(args, a);
+  add_input(args, site.quantized("qb"));
+  finish(site, op, args, output(site, a.dtype, "scale", "zero_point"));
+}
+
+// A number that is added moves the zero point, as upstream does it; where that leaves the range of
+// the dtype, scale and zero point are those of the range that the sums have.
+void add_number(Site& site, const Quantized& x, double number) {
+  const IntRange range = range_of(x.dtype);
+  const auto steps = static_cast<int64_t>(std::nearbyint(number / x.scale));
+  const int64_t moved = x.zero_point - steps;
+  const auto width = static_cast<double>(range.most - range.least);
+  Output y{x.scale, moved, x.dtype};
+  if (moved < range.least) {
+    y.scale = static_cast<double>(range.most - moved) / width * x.scale;
+    y.zero_point = range.least;
+  } else if (moved > range.most) {
+    y.scale = static_cast<double>(moved - range.least) / width * x.scale;
+    y.zero_point = range.most;
+  }
+  const bool relu = ends_in_relu(site.kind());
+  at::Tensor real = values_of(x) + static_cast<double>(steps) * x.scale;
+  if (relu) real = real.clamp_min(0);
+  Value* data = x.data;
+  if (relu || y.zero_point != moved) data = lookup(site, x, real, y.scale, y.zero_point);
+  site.becomes(data, y.scale, y.zero_point, y.dtype);
+}
+
+void multiply_number(Site& site, const Quantized& x, double number) {
+  const IntRange range = range_of(x.dtype);
+  Output y{x.scale * std::abs(number), x.zero_point, x.dtype};
+  if (number == 0) y = {1.0, 0, x.dtype};
+  if (number < 0) y.zero_point = range.least + range.most - x.zero_point;
+  const bool relu = ends_in_relu(site.kind());
+  at::Tensor real = values_of(x) * number;
+  if (relu) real = real.clamp_min(0);
+  Value* data = x.data;
+  if (relu || number <= 0) data = lookup(site, x, real, y.scale, y.zero_point);
+  site.becomes(data, y.scale, y.zero_point, y.dtype);
+}
+
+void with_number(Site& site, void (*apply)(Site&, const Quantized&, double)) {
+  apply(site, site.quantized("qa"), site.real("b"));
+}
+
+void add(Site& site) {
+  site.has("b") ? with_number(site, add_number) : binary(site, "qnative::add");
+}
+
+void mul(Site& site) {
+  site.has("b") ? with_number(site, multiply_number) : binary(site, "qnative::mul");
+}
+
+void matmul(Site& site) { binary(site, "qnative::matmul"); }
+
+void cat(Site& site) {
+  const char* name = site.has("qx") ? "qx" : "tensors";
+  const std::vector<Quantized> all = site.elements(name);
+  const Quantized& first = all[0];
+  Output y{first.scale, first.zero_point, first.dtype};
+  if (site.has("scale") && !site.constant("scale").isNone()) y.scale = site.real("scale");
+  if (site.has("zero_point") && !site.constant("zero_point").isNone()) {
+    y.zero_point = site.integer("zero_point");
+  }
+  std::vector<Value*> data;
+  std::vector<double> scales;
+  std::vector<int64_t> zero_points;
+  for (const Quantized& each : all) {
+    data.push_back(each.data);
+    scales.push_back(each.scale);
+    zero_points.push_back(each.zero_point);
+  }
+  Graph& graph = *site.node()->owningGraph();
+  Value* list = graph.insertNode(graph.createList(c10::TensorType::get(), data))->output();
+  Args args{list, site.insert(scales), site.insert(zero_points), site.arg("dim")};
+  add_output(args, y);
+  Value* joined = site.call("qnative::cat", args);
+  if (ends_in_relu(site.kind())) {
+    joined = site.call("aten::clamp", {joined, y.zero_point});
+  }
+  site.becomes(joined, y.scale, y.zero_point, y.dtype);
+}
+
+// ---- quantize, dequantize ------------------------------------------------------------------
+
+void quantize(Site& site) {
+  const auto dtype = static_cast<at::ScalarType>(site.integer("dtype"));
+  if (dtype != at::kQUInt8 && dtype != at::kQInt8) {
+    throw Unsupported(std::string("its dtype is ") + c10::toString(dtype));
+  }
+  if (!site.has("self")) throw Unsupported("it quantizes a list");
+  const Output y{site.real("scale"), site.integer("zero_point"), c10::toUnderlying(dtype)};
+  Args args{site.arg("self")};
+  add_output(args, y);
+  site.becomes(site.call("qnative::quantize_per_tensor", args), y.scale, y.zero_point, y.dtype);
+}
+
+void dequantize(Site& site) {
+  if (!site.has("self")) throw Unsupported("it dequantizes a list");
+  Args args;
+  add_input(args, site.quantized("self"));
+  site.becomes(site.call("qnative::dequantize_per_tensor", args));
+}
+
+}  // namespace
+
+const Handlers& static_handlers() {
+  static const Handlers handlers = [] {
+    Handlers all = {
+        {"quantized::add", add},
+        {"quantized::add_relu", add},
+        {"quantized::add_scalar", add},
+        {"quantized::add_scalar_relu", add},
+        {"quantized::mul", mul},
+        {"quantized::mul_relu", mul},
+        {"quantized::mul_scalar", mul},
+        {"quantized::mul_scalar_relu", mul},
+        {"quantized::matmul", matmul},
+        {"quantized::cat", cat},
+        {"quantized::cat_relu", cat},
+        {"aten::cat", cat},
+        {"aten::concat", cat},
+        {"aten::quantize_per_tensor", quantize},
+        {"aten::dequantize", dequantize},
+        {"quantized::conv2d_add", conv},
+        {"quantized::conv2d_add_relu", conv},
+    };
+    for (const char* suffix : {"", "_relu", "_leaky_relu", "_tanh"}) {
+      all.emplace(std::string("quantized::linear") + suffix, linear);
+    }
+    for (const char* dims : {"1d", "2d", "3d"}) {
+      all.emplace(std::string("quantized::conv") + dims, conv);
+      all.emplace(std::string("quantized::conv") + dims + "_relu", conv);
+      all.emplace(std::string("quantized::conv_transpose") + dims, conv);
+    }
+    return all;
+  }();
+  return handlers;
+}
+
+}  // namespace qnative::migration

@@ -1,0 +1,35 @@
+"""``python -m qnative describe file``"""
+
+import argparse
+import os
+from collections import Counter
+
+from ..report import text_table
+from .graphs import read
+
+
+def add_parser(subparsers) -> None:
+    parser = subparsers.add_parser(
+        "describe",
+        help="the ops, weights and sizes in a TorchScript or .pt2 file",
+        description="Exit status: 0 shown; 1 the file cannot be read; 2 a usage error.",
+    )
+    parser.add_argument("file")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    contents = read(options.file)
+    print(f"{options.file}: {contents.kind}, {os.path.getsize(options.file):,} bytes")
+    counts = Counter(node.op for node in contents.nodes).most_common()
+    print("\n".join(text_table(("op", "calls"), [(op, str(n)) for op, n in counts])))
+    rows = [
+        (name, str(t.dtype).removeprefix("torch."), str(list(t.shape)), f"{t.nbytes:,}")
+        for name, t in contents.tensors.items()
+        if not t.is_quantized
+    ]
+    print("\n".join(text_table(("tensor", "dtype", "shape", "bytes"), rows)))
+    quantized = sum(t.is_quantized for t in contents.tensors.values())
+    if quantized:
+        print(f"{quantized} tensors of torch's quantized dtypes")
+    return 0

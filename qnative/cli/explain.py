@@ -1,0 +1,35 @@
+"""``python -m qnative explain file``"""
+
+import argparse
+
+from ..report import text_table
+from .graphs import read
+
+
+def add_parser(subparsers) -> None:
+    parser = subparsers.add_parser(
+        "explain",
+        help="the nodes of a TorchScript or .pt2 file and what runs them",
+        description="Exit status: 0 shown; 1 the file cannot be read; 2 a usage error.",
+    )
+    parser.add_argument("file")
+    parser.set_defaults(run=run)
+
+
+def runs_in(op: str) -> str:
+    """Which library has the kernel of an op."""
+    space = op.replace("::", ".").split(".")[0]
+    if space == "qnative":
+        return "qnative"
+    if space in ("quantized", "quantized_decomposed") or op.startswith("aten::quantize"):
+        return "torch (old quantization)"
+    return "torch"
+
+
+def run(options: argparse.Namespace) -> int:
+    contents = read(options.file)
+    rows = [(node.graph, node.name, node.op, runs_in(node.op)) for node in contents.nodes]
+    print("\n".join(text_table(("graph", "node", "op", "kernel of"), rows)))
+    for library in sorted({row[3] for row in rows}):
+        print(f"{sum(row[3] == library for row in rows)} nodes of {library}")
+    return 0

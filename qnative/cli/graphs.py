@@ -1,0 +1,83 @@
+"""The nodes and constants of a TorchScript or torch.export file, whichever it is."""
+
+import warnings
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class GraphNode:
+    """One call: the graph it is in, its name, its op, and the shapes of tensors it makes."""
+
+    graph: str
+    name: str
+    op: str
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file holds: its kind, its calls in order, its tensors by name."""
+
+    kind: str
+    nodes: list[GraphNode]
+    tensors: dict[str, torch.Tensor]
+
+
+def read(path: str) -> Contents:
+    """The contents of a file. A RuntimeError names the file that cannot be read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile as error:
+        raise RuntimeError(f"qnative: {path} is no TorchScript or torch.export file") from error
+    is_export = any(name.endswith(("models/model.json", "serialized_exported_program.json"))
+                    for name in names)  # fmt: skip
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _exported(path) if is_export else _scripted(path)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+        raise RuntimeError(f"qnative: {path} cannot be read: {reason}") from error
+
+
+def _exported(path: str) -> Contents:
+    program = torch.export.load(path)
+    nodes = [
+        GraphNode("forward", node.name, str(node.target))
+        for node in program.graph.nodes
+        if node.op == "call_function"
+    ]
+    tensors = {**program.state_dict, **program.constants}
+    return Contents(
+        "torch.export", nodes, {k: v for k, v in tensors.items() if isinstance(v, torch.Tensor)}
+    )
+
+
+def _scripted(path: str) -> Contents:
+    module = torch.jit.load(path)
+    nodes: list[GraphNode] = []
+    tensors = dict(module.state_dict())
+    for name in module._c._method_names():
+        graph = module._c._get_method(name).graph
+        torch._C._jit_pass_inline(graph)
+        for node in _walk(graph):
+            output = node.output() if node.outputsSize() == 1 else None
+            label = output.debugName() if output is not None else ""
+            if node.kind() == "prim::Constant":
+                value = output.toIValue() if output is not None else None
+                if isinstance(value, torch.Tensor):
+                    tensors.setdefault(f"{name}.{label}", value)
+            elif not node.kind().startswith("prim::"):
+                nodes.append(GraphNode(name, label, node.kind()))
+    return Contents("TorchScript", nodes, tensors)
+
+
+def _walk(block) -> Iterator:
+    for node in block.nodes():
+        yield node
+        for inner in node.blocks():
+            yield from _walk(inner)

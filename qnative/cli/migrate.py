@@ -1,0 +1,43 @@
+"""``python -m qnative migrate old.pt new.pt``"""
+
+import argparse
+
+import torch
+
+from ..migration import migrate
+
+
+def add_parser(subparsers) -> None:
+    parser = subparsers.add_parser(
+        "migrate",
+        help="rewrite a quantized TorchScript file to qnative ops",
+        description="Exit status: 0 everything moved (or --partial); 1 something cannot be moved "
+        "and nothing was written; 2 a usage error.",
+    )
+    parser.add_argument("old", help="TorchScript file that uses torch's old quantization")
+    parser.add_argument("new", help="the file to write")
+    parser.add_argument("--partial", action="store_true", help="keep what cannot be moved")
+    parser.add_argument("--dynamic", action="store_true", help="also quantize float layers")
+    parser.add_argument(
+        "--inputs",
+        metavar="FILE",
+        help="a tensor, or a list or tuple of the arguments of one call, saved by torch.save; the "
+        "outputs before and after are compared",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    inputs = None
+    if options.inputs is not None:
+        inputs = torch.load(options.inputs, weights_only=True)
+        inputs = (inputs,) if isinstance(inputs, torch.Tensor) else inputs
+    result = migrate(
+        options.old,
+        options.new,
+        example_inputs=inputs,
+        dynamic=options.dynamic,
+        allow_partial=options.partial,
+    )
+    print(result)
+    return 0

@@ -1,0 +1,90 @@
+"""python -m qnative"""
+
+import json
+
+import pytest
+import torch
+from migrate_cases import quiet, saved
+from test_migrate_errors import Branches, Stuck
+
+from qnative.__main__ import main
+
+
+@pytest.fixture
+def old(tmp_path):
+    return saved(quiet(torch.jit.script, Branches(0.2).eval()), tmp_path / "old.pt")
+
+
+def test_migrate(tmp_path, capsys):
+    class Net(torch.nn.Module):
+        def forward(self, x):
+            y = torch.quantize_per_tensor(x, 0.1, 3, torch.quint8)
+            return torch.relu(y).dequantize()
+
+    file = saved(quiet(torch.jit.script, Net().eval()), tmp_path / "old.pt")
+    torch.save(torch.randn(3), tmp_path / "x.pt")
+    new = str(tmp_path / "new.pt")
+    assert main(["migrate", file, new, "--inputs", str(tmp_path / "x.pt")]) == 0
+    shown = capsys.readouterr().out
+    assert "qnative::quantize_per_tensor" in shown and "outputs differ by" in shown
+    torch.jit.load(new)
+
+
+def test_migrate_what_cannot_move(tmp_path, capsys):
+    file = saved(quiet(torch.jit.script, Stuck().eval()), tmp_path / "old.pt")
+    new = tmp_path / "new.pt"
+    assert main(["migrate", file, str(new)]) == 1
+    assert "cannot be moved" in capsys.readouterr().err
+    assert not new.exists()
+    assert main(["migrate", file, str(new), "--partial"]) == 0
+    assert new.exists()
+
+
+def test_explain_and_describe(tmp_path, capsys, old):
+    new = str(tmp_path / "new.pt")
+    assert main(["migrate", old, new]) == 0
+    capsys.readouterr()
+    assert main(["explain", old]) == 0
+    assert "nodes of torch (old quantization)" in capsys.readouterr().out
+    assert main(["explain", new]) == 0
+    shown = capsys.readouterr().out
+    assert "qnative::add" in shown and "old quantization" not in shown
+    assert main(["describe", new]) == 0
+    assert "TorchScript" in capsys.readouterr().out
+
+
+def test_export_files(tmp_path, capsys):
+    program = torch.export.export(torch.nn.Linear(4, 3).eval(), (torch.randn(2, 4),))
+    file = str(tmp_path / "model.pt2")
+    torch.export.save(program, file)
+    assert main(["explain", file]) == 0
+    assert "aten.linear" in capsys.readouterr().out
+    assert main(["describe", file]) == 0
+    shown = capsys.readouterr().out
+    assert "torch.export" in shown and "[3, 4]" in shown and "48" in shown
+
+
+def test_config(capsys):
+    assert main(["config", "native", "--json"]) == 0
+    config = json.loads(capsys.readouterr().out)
+    assert config["name"] == "native" and len(config["configs"]) > 50
+    assert main(["config", "native"]) == 0
+    assert "patterns" in capsys.readouterr().out
+    assert main(["config", "none"]) == 1
+    assert "native" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["explain", "describe"])
+def test_unreadable_files(tmp_path, capsys, command):
+    file = tmp_path / "x.pt"
+    assert main([command, str(file)]) == 1
+    file.write_bytes(b"no archive")
+    assert main([command, str(file)]) == 1
+    assert "x.pt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["unknown"], ["migrate", "x"]])
+def test_usage_errors(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2

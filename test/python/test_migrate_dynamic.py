@@ -1,0 +1,180 @@
+"""qnative.migrate of dynamically quantized models, and of float models with dynamic=True."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+import torch.ao.quantization as tq
+from migrate_cases import Recurrent, dynamic_model, kinds, old_kinds, quiet, to_script
+from torch import nn
+
+import qnative
+
+
+@pytest.fixture
+def indices():
+    return torch.randint(0, 20, (5, 2), generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def recurrent():
+    torch.manual_seed(0)
+    return Recurrent().eval()
+
+
+def ops_of(result):
+    return {row.kernel for row in result.rows if row.verdict == "moved"}
+
+
+LAYERS = {f"qnative::{name}" for name in ("lstm", "gru")}
+CELLS = {f"qnative::{n}" for n in ("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")}
+
+
+def same_weights(model, result, example):
+    """Upstream quantizes activations by tensor, qnative by row: the two are as near to the float
+    model, and to each other, as 8 bits of activations in [-1, 1] allow after a few layers."""
+    assert result.complete and old_kinds(result.module) == set()
+    for before, after in zip(quiet(model, example), result.module(example), strict=True):
+        assert (before - after).abs().max() < 0.03
+
+
+@pytest.mark.parametrize("form", ["script", "trace"])
+def test_int8_layers(tmp_path, recurrent, indices, form):
+    model = quiet(dynamic_model, recurrent)
+    script = quiet(to_script, model, indices, form)
+    result = qnative.migrate(script, tmp_path / "new.pt", example_inputs=(indices,))
+    wanted = {"qnative::embedding_8bit", "qnative::embedding_bag_8bit", "qnative::linear_dynamic"}
+    assert ops_of(result) >= LAYERS | CELLS | wanted
+    same_weights(model, result, indices)
+    loaded = torch.jit.load(tmp_path / "new.pt")
+    assert torch.equal(loaded(indices)[0], result.module(indices)[0])
+    # The rows of tables are the same numbers: only fma rounds in another way.
+    assert torch.allclose(quiet(model, indices)[5], loaded(indices)[5], atol=1e-5)
+
+
+def test_fp16_layers(indices):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(20, 8), nn.Linear(8, 8), nn.ReLU(), nn.LSTM(8, 6)).eval()
+    spec = {nn.Linear: tq.float16_dynamic_qconfig, nn.LSTM: tq.float16_dynamic_qconfig}
+    quantized = quiet(tq.quantize_dynamic, model, spec)
+    script = quiet(torch.jit.script, quantized)
+    result = qnative.migrate(script, example_inputs=(indices,))
+    assert ops_of(result) == {"qnative::linear_dynamic_fp16", "qnative::lstm"}
+    # The same float16 weights; sums in another order.
+    assert result.max_difference < 1e-5
+
+
+def test_4bit_tables(recurrent, indices):
+    """Files with them cannot be loaded by torch 2.13, modules in memory can be moved."""
+    tables = tq.float_qparams_weight_only_qconfig_4bit
+    model = quiet(dynamic_model, recurrent, tables)
+    script = quiet(torch.jit.script, model)
+    result = qnative.migrate(script)
+    assert ops_of(result) >= {"qnative::embedding_8bit", "qnative::embedding_bag_4bit"}
+    same_weights(model, result, indices)
+    assert torch.allclose(quiet(model, indices)[5], result.module(indices)[5], atol=1e-5)
+
+
+def test_linear_and_relu():
+    torch.manual_seed(0)
+    model = nn.Sequential(torch.ao.nn.intrinsic.LinearReLU(nn.Linear(16, 8), nn.ReLU())).eval()
+    model[0].qconfig = model[0][0].qconfig = tq.default_dynamic_qconfig
+    quantized = torch.ao.nn.intrinsic.quantized.dynamic.LinearReLU.from_float(model[0])
+    x = torch.randn(4, 16)
+    result = qnative.migrate(quiet(torch.jit.script, nn.Sequential(quantized)))
+    assert ops_of(result) == {"qnative::linear_dynamic"}
+    assert (result.module(x) >= 0).all()
+    assert (result.module(x) - quiet(quantized, x)).abs().max() < 0.05
+
+
+def test_float_model(recurrent, indices):
+    script = quiet(torch.jit.script, recurrent)
+    result = qnative.migrate(script, dynamic=True, example_inputs=(indices,))
+    wanted = {"qnative::embedding_8bit", "qnative::linear_dynamic"}
+    assert ops_of(result) >= LAYERS | CELLS | wanted
+    same_weights(recurrent, result, indices)
+    left = {"aten::linear", "aten::lstm", "aten::gru", "aten::embedding", "aten::lstm_cell"}
+    assert not left & kinds(result.module)
+
+
+def test_float_nodes_are_listed(indices):
+    class Tied(nn.Module):
+        def forward(self, x):
+            return torch.nn.functional.linear(x, x)
+
+    result = qnative.migrate(quiet(torch.jit.script, Tied().eval()), dynamic=True)
+    (row,) = result.rows
+    assert (row.op, row.verdict) == ("aten::linear", "float")
+    assert "weight is computed" in row.reason
+    assert result.complete
+
+
+def test_packed_sequence_and_projection():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lstm = nn.LSTM(8, 6, proj_size=3)
+
+        def forward(self, x, lengths):
+            packed = nn.utils.rnn.pack_padded_sequence(x, lengths)
+            return self.lstm(packed)[0].data
+
+    torch.manual_seed(0)
+    x, lengths = torch.randn(5, 2, 8), torch.tensor([5, 3])
+    model = Net().eval()
+    script = quiet(torch.jit.trace, model, (x, lengths))
+    result = qnative.migrate(script, dynamic=True, example_inputs=(x, lengths))
+    assert ops_of(result) == {"qnative::lstm"}
+    assert result.max_difference < 0.03
+
+
+# ---- silero-vad ----------------------------------------------------------------------------
+
+RATE = 16000
+
+
+def synthetic_speech(seconds, seed):
+    """Voiced syllables: harmonics of a gliding pitch through three formants, with pauses and a
+    little noise."""
+    generator = torch.Generator().manual_seed(seed)
+    t = torch.arange(int(seconds * RATE)) / RATE
+    pitch = 120 + 25 * torch.sin(2 * math.pi * 0.7 * t + seed)
+    phase = 2 * math.pi * torch.cumsum(pitch, 0) / RATE
+    formants = [(500 + 200 * torch.sin(2 * math.pi * 2.3 * t), 90.0), (1500.0, 120.0)]
+    formants.append((2500 + 300 * torch.sin(2 * math.pi * 1.1 * t), 160.0))
+    voice = torch.zeros_like(t)
+    for k in range(1, 30):
+        frequency = pitch * k
+        gain = sum(1 / (1 + ((frequency - f) / width) ** 2) for f, width in formants)
+        voice += gain * torch.sin(k * phase)
+    syllables = torch.sigmoid(20 * torch.sin(2 * math.pi * 3.5 * t))
+    phrases = (torch.sin(2 * math.pi * 0.25 * t + seed) > -0.2).float()
+    noise = torch.randn(len(t), generator=generator)
+    return 0.15 * voice * syllables * phrases + 0.003 * noise
+
+
+def decisions(model, audio):
+    """Of each window of 32 ms: the probability of speech."""
+    model.reset_states()
+    windows = audio.split(512)[:-1]
+    with torch.no_grad():
+        return torch.stack([model(window[None], RATE).flatten()[0] for window in windows])
+
+
+def test_silero_vad(tmp_path):
+    package = pytest.importorskip("silero_vad")
+    file = Path(package.__file__).parent / "data" / "silero_vad.jit"
+    float_model = torch.jit.load(file).eval()
+    result = qnative.migrate(file, tmp_path / "int8.pt", dynamic=True)
+    assert ops_of(result) & {"qnative::lstm_cell", "qnative::lstm"}
+    quantized = torch.jit.load(tmp_path / "int8.pt")
+    for seed in range(3):
+        audio = synthetic_speech(12, seed)
+        wanted, got = decisions(float_model, audio), decisions(quantized, audio)
+        assert 0.1 < (wanted > 0.5).float().mean() < 0.95, "the audio has speech and pauses"
+        assert (wanted - got).abs().max() < 0.05
+        # Where the float model itself is undecided, at the edges of syllables, either will do.
+        decided = (wanted - 0.5).abs() > 0.03
+        assert decided.float().mean() > 0.97
+        assert torch.equal((wanted > 0.5)[decided], (got > 0.5)[decided])
