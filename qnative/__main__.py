@@ -1,4 +1,4 @@
-"""``python -m qnative``: migrate, explain and describe files, print configs, look at the machine."""
+"""``python -m qnative``: migrate, explain and describe files, print configs, check the machine."""
 
 import argparse
 import sys

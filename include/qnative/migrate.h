@@ -28,7 +28,7 @@ struct MigrateOptions {
   // Nodes that cannot be moved stay as they are, instead of an error that lists them.
   bool allow_partial = false;
   // Arguments of one call of forward: the model before and after are run on them and compared.
-  std::optional<std::vector<c10::IValue>> inputs;
+  std::optional<std::vector<c10::IValue>> inputs = std::nullopt;
 };
 
 struct MigrationRow {
