@@ -42,7 +42,7 @@ TORCH_LIBRARY(qnative, m) {
   // "tanh" or "hardswish"
   m.def(
       "linear_dynamic(Tensor x, Tensor weight, Tensor weight_scale, Tensor? bias, SymInt[] "
-      "weight_shape, str activation=\"none\", float[] activation_args=[], int[] repeated=[]) -> "
+      "weight_shape, str activation=\"none\", float[] activation_args=[], int[]? repeated=None) -> "
       "Tensor",
       tags);
   m.def(

@@ -49,12 +49,23 @@ at::Tensor linear_dynamic_meta(const at::Tensor& x, const at::Tensor& weight,
                                const at::Tensor& weight_scale,
                                const std::optional<at::Tensor>& bias,
                                c10::SymIntArrayRef weight_shape, std::string_view activation,
-                               at::ArrayRef<double> activation_args, at::IntArrayRef repeated) {
+                               at::ArrayRef<double> activation_args,
+                               at::OptionalIntArrayRef repeated) {
   const WeightLayout layout = linear_layout(kOp, concrete(weight_shape));
-  const auto y_sizes =
-      check<c10::SymInt>(x, weight, weight_scale, bias, layout, repeated, at::kMeta);
+  const auto y_sizes = check<c10::SymInt>(x, weight, weight_scale, bias, layout,
+                                          repeated.value_or(at::IntArrayRef()), at::kMeta);
   make_float_output(activation, activation_args);
   return at::empty_symint(y_sizes, x.options());
+}
+
+// AOTInductor cannot pass a list of no integers: none at all stands for it.
+at::Tensor linear_dynamic_cpu(const at::Tensor& x, const at::Tensor& weight,
+                              const at::Tensor& weight_scale, const std::optional<at::Tensor>& bias,
+                              at::IntArrayRef weight_shape, std::string_view activation,
+                              at::ArrayRef<double> activation_args,
+                              at::OptionalIntArrayRef repeated) {
+  return linear_dynamic(x, weight, weight_scale, bias, weight_shape, activation, activation_args,
+                        repeated.value_or(at::IntArrayRef()));
 }
 
 }  // namespace
@@ -104,7 +115,7 @@ at::Tensor linear_dynamic(const at::Tensor& x, const at::Tensor& weight,
   return y;
 }
 
-TORCH_LIBRARY_IMPL(qnative, CPU, m) { m.impl("linear_dynamic", TORCH_FN(linear_dynamic)); }
+TORCH_LIBRARY_IMPL(qnative, CPU, m) { m.impl("linear_dynamic", TORCH_FN(linear_dynamic_cpu)); }
 
 TORCH_LIBRARY_IMPL(qnative, Meta, m) { m.impl("linear_dynamic", TORCH_FN(linear_dynamic_meta)); }
 

@@ -92,11 +92,11 @@ def linear_dynamic(site: Site) -> Node:
         "linear_dynamic",
         lambda _: {"weight": torch.ops.qnative.linear_pack(codes), "weight_scale": scale},
     )
-    activation = _activation(site)
+    trailing = _activation(site)
     if repeated:
-        activation = (*activation, *("none", [])[len(activation) :], repeated)
+        trailing = (*trailing, *("none", [])[len(trailing) :], repeated)
     op = torch.ops.qnative.linear_dynamic.default
-    return site.call(op, site.args["input"], *weight, bias, list(codes.shape), *activation)
+    return site.call(op, site.args["input"], *weight, bias, list(codes.shape), *trailing)
 
 
 def linear_dynamic_fp16(site: Site) -> Node:

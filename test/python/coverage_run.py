@@ -86,7 +86,7 @@ def quantize(entry: Entry, model: nn.Module, inputs: tuple) -> Made:
             inputs,
             [inputs],
             RECIPES[entry.mode],
-            config=config_of(entry),
+            backend_config=config_of(entry),
             dynamic_shapes=element(entry.steps[0]).dynamic_shapes,
         )
     return Made(model, quantized, _simulated(patched))

@@ -16,16 +16,12 @@ import os
 import pickle
 
 import torch
-from hypothesis import settings
+from ops_strategies import EXAMPLES, repeatable
 
 import qnative  # noqa: F401
 
 ISAS = ("scalar", "avx2", "avx512_vnni")
-EXAMPLES = 200
 CALLS = collections.Counter()
-
-# The same examples at every run: a failure in CI is a failure on the desk.
-repeatable = settings(derandomize=True, deadline=None, max_examples=EXAMPLES, print_blob=False)
 
 
 def rebuilt(data: bytes, dtype: torch.dtype, *view) -> torch.Tensor:

@@ -73,7 +73,8 @@ def test_4bit_tables(recurrent, indices):
     result = qnative.migrate(script)
     assert ops_of(result) >= {"qnative::embedding_8bit", "qnative::embedding_bag_4bit"}
     same_weights(model, result, indices)
-    assert torch.allclose(quiet(model, indices)[5], result.module(indices)[5], atol=1e-5)
+    # Rows are packed anew: their scales are float32 where upstream's are float16.
+    assert torch.allclose(quiet(model, indices)[5], result.module(indices)[5], atol=5e-3)
 
 
 def test_linear_and_relu():

@@ -402,7 +402,8 @@ def test_every_op_has_errors():
         if schema.name.startswith("qnative::")
     }
     modules = [
-        importlib.import_module(path.stem) for path in Path(__file__).parent.glob("*_errors.py")
+        importlib.import_module(path.stem)
+        for path in Path(__file__).parent.glob("test_ops*_errors.py")
     ]
     assert all(set(module.VALID) == set(module.ERRORS) for module in modules)
     assert names == {name for module in modules for name in module.VALID}
