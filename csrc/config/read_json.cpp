@@ -148,6 +148,7 @@ c10::intrusive_ptr<DTypeWithConstraints> read_constraints(const Node& node) {
 
 c10::intrusive_ptr<DTypeConfig> read_dtype_config(const Node& node) {
   std::vector<std::string> names;
+  names.reserve(std::size(fields::kDTypes) + 2);
   auto result = c10::make_intrusive<DTypeConfig>();
   for (const auto& field : fields::kDTypes) {
     names.emplace_back(field.name);

@@ -21,6 +21,7 @@ std::tuple<IValue, std::vector<Row>, std::vector<double>> run_any(const IValue& 
   if (inputs.isTuple()) options.inputs = inputs.toTupleRef().elements().vec();
   const Migration result = run(module.toModule(), options);
   std::vector<Row> rows;
+  rows.reserve(result.rows.size());
   for (const MigrationRow& row : result.rows) {
     rows.emplace_back(row.method, row.node, row.op, row.verdict, row.kernel, row.reason,
                       row.source);

@@ -24,6 +24,7 @@ void add_tensors(const c10::IValue& value, std::vector<at::Tensor>& tensors) {
 std::vector<at::Tensor> outputs(torch::jit::Module& module,
                                 const std::vector<c10::IValue>& inputs) {
   std::vector<c10::IValue> copies;
+  copies.reserve(inputs.size());
   for (const c10::IValue& input : inputs) copies.push_back(input.deepcopy());
   std::vector<at::Tensor> tensors;
   add_tensors(module.forward(copies), tensors);

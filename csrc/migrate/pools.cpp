@@ -7,7 +7,7 @@ namespace {
 using Args = std::vector<NamedValue>;
 
 // y in scale, zero point and dtype of x.
-void in_kind(Site& site, const std::string& op, Args args, const Quantized& x) {
+void in_kind(Site& site, const std::string& op, const Args& args, const Quantized& x) {
   site.becomes(site.call(op, args), x.scale, x.zero_point, x.dtype);
 }
 

@@ -9,6 +9,7 @@ using Args = std::vector<NamedValue>;
 
 Value* tensor_list(Site& site, const std::vector<at::Tensor>& tensors) {
   std::vector<Value*> values;
+  values.reserve(tensors.size());
   for (const at::Tensor& each : tensors) values.push_back(site.insert(each));
   Graph& graph = *site.node()->owningGraph();
   return graph.insertNode(graph.createList(c10::TensorType::get(), values))->output();
