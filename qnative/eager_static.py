@@ -20,7 +20,6 @@ from .lowering.constants import fold_constants
 from .lowering.graph import QParams, Unsupported
 from .lowering.lower import attach_report, lower
 from .recipes import export
-from .report import NotQuantizedError
 
 _WEIGHTED = {
     torch.nn.Linear: 0,
@@ -78,9 +77,7 @@ def convert(
         lowered = lower(exported)
     report = lowered.report
     report.notes += notes
-    if strict and report.float_rows:
-        raise NotQuantizedError(report)
-    attach_report(lowered, report)
+    attach_report(lowered, report, strict)
     return lowered
 
 

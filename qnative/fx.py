@@ -29,7 +29,6 @@ from .lowering.graph import Unsupported
 from .lowering.lower import REASON, attach_report, lower
 from .patterns import ConfigIndex, fx_rows, kernel_of, kinds_of, static_dtypes
 from .recipes import export
-from .report import NotQuantizedError
 
 __all__ = [
     "convert_fx",
@@ -152,9 +151,7 @@ def convert_fx(
         lowered = lower(exported)
     report = lowered.report
     report.notes += notes
-    if strict and report.float_rows:
-        raise NotQuantizedError(report)
-    attach_report(lowered, report)
+    attach_report(lowered, report, strict)
     return lowered
 
 

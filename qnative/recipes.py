@@ -13,7 +13,7 @@ from .lowering.constants import fold_constants
 from .lowering.direct import RECIPES
 from .lowering.fold import fold_batch_norm
 from .lowering.lower import attach_report, lower
-from .report import FREE, FUSED, NotQuantizedError, Report, Row
+from .report import FREE, FUSED, Report, Row
 
 
 def quantize(
@@ -83,9 +83,7 @@ def quantize(
         lowered = lower(converted)
     rows = merge_rows(float_rows, lowered.report.rows, folded)
     report = Report(rows, lowered.report.notes + notes)
-    if strict and report.float_rows:
-        raise NotQuantizedError(report)
-    attach_report(lowered, report)
+    attach_report(lowered, report, strict)
     if verbose:
         print(f"qnative: {report.summary()}")
     return lowered

@@ -40,8 +40,11 @@ def lower(module: GraphModule, *, strict: bool = False) -> GraphModule:
     return result
 
 
-def attach_report(module: GraphModule, report: Report) -> None:
-    """``module.report``, which deepcopy keeps as well."""
+def attach_report(module: GraphModule, report: Report, strict: bool = False) -> None:
+    """``module.report``, which deepcopy keeps as well. NotQuantizedError if strict and a node stays
+    float."""
+    if strict and report.float_rows:
+        raise NotQuantizedError(report)
     module.report = report
     module.meta.setdefault("_user_preserved_attributes", {})["report"] = report
 
