@@ -8,9 +8,10 @@
 namespace qnative::gemm {
 namespace {
 
-// `count` tiles, one below the other from row m on: 16 * kVectors columns of kRows rows, of which
-// `columns` columns are stored.
-using TilesFn = void(const Args& args, int64_t m, int64_t count, int64_t n, int64_t columns);
+// `count` tiles, one below the other from row m on, `before` others above them: 16 * kVectors
+// columns of kRows rows, of which `columns` columns are stored.
+using TilesFn = void(const Args& args, int64_t m, int64_t count, int64_t before, int64_t n,
+                     int64_t columns);
 
 // Requantize in vectors. y may alias anything as far as the compiler knows: read from Args, all of
 // it would be read and broadcast again after every row.
@@ -285,9 +286,10 @@ template <int kRows>
   });
 }
 
-template <int kRows, int kVectors>
-[[gnu::always_inline]] inline void tile(const Args& args, int64_t panel, int64_t m, int64_t n,
-                                        int64_t columns) {
+// ahead: with kFetches, from the weights of the tile to some that later tiles need.
+template <int kRows, int kVectors, bool kFetches>
+[[gnu::always_inline]] inline void tile(const Args& args, int64_t panel, int64_t ahead, int64_t m,
+                                        int64_t n, int64_t columns) {
   const int8_t* w = args.weight + n / kPanelColumns * panel;
   constexpr int kPointers = 8;  // general registers for addresses of rows
   const uint8_t* row[kRows];
@@ -304,6 +306,10 @@ template <int kRows, int kVectors>
       __m512i b[kVectors];
       unroll<kVectors>(
           [&](auto j) __attribute__((always_inline)) { b[j] = _mm512_loadu_si512(w + panel * j); });
+      if constexpr (kFetches) {
+        __builtin_prefetch(w + ahead, 0, 2);
+        __builtin_prefetch(w + ahead + panel, 0, 2);
+      }
       w += kStepBytes;
       unroll<kRows>([&](auto i) __attribute__((always_inline)) {
         if constexpr (i >= kPointers) asm("" : "+m"(row[i]));
@@ -316,11 +322,15 @@ template <int kRows, int kVectors>
   store(args, acc, m, n, columns);
 }
 
-template <int kRows, int kVectors>
-void tiles(const Args& args, int64_t m, int64_t count, int64_t n, int64_t columns) {
+// With kFetches the first tiles fetch the panels to the right into the L2 cache, two each. A large
+// network finds its weights in no cache, and few rows do not hide it.
+template <int kRows, int kVectors, bool kFetches>
+void tiles(const Args& args, int64_t m, int64_t count, int64_t before, int64_t n, int64_t columns) {
   const int64_t panel = panel_size(args.segments, args.segment_size);
-  for (int64_t end = m + count * kRows; m < end; m += kRows) {
-    tile<kRows, kVectors>(args, panel, m, n, columns);
+  for (int64_t i = before; i < before + count; ++i, m += kRows) {
+    const bool has_share = 2 * i < kVectors && n + 16 * kVectors < args.n;
+    const int64_t ahead = has_share ? (kVectors + 2 * i) * panel : 0;
+    tile<kRows, kVectors, kFetches>(args, panel, ahead, m, n, columns);
   }
 }
 
@@ -369,29 +379,30 @@ template <int kVectors>
 }
 
 template <int kVectors>
-void row_tiles(const Args& args, int64_t m, int64_t count, int64_t n, int64_t columns) {
+void row_tiles(const Args& args, int64_t m, int64_t count, int64_t, int64_t n, int64_t columns) {
   const int64_t panel = panel_size(args.segments, args.segment_size);
   for (int64_t end = m + count; m < end; ++m) row_tile<kVectors>(args, panel, m, n, columns);
 }
 
 // The tiles of kVectors vectors: [rows - 1].
-template <int kVectors, int... kRows>
+template <int kVectors, bool kFetches, int... kRows>
 TilesFn* select_tiles(int64_t rows, std::integer_sequence<int, kRows...>) {
-  static constexpr TilesFn* kTiles[] = {row_tiles<kVectors>, tiles<kRows + 2, kVectors>...};
+  static constexpr TilesFn* kTiles[] = {row_tiles<kVectors>,
+                                        tiles<kRows + 2, kVectors, kFetches>...};
   return kTiles[rows - 1];
 }
 
-template <int kMaxRows, int kVectors>
-void sweep(const Args& args, int64_t m_begin, int64_t m_end, int64_t max_rows, int64_t n,
-           int64_t columns) {
+template <int kMaxRows, int kVectors, bool kFetches = false>
+void sweep(const Args& args, int64_t m_begin, int64_t m_end, int64_t n, int64_t columns) {
   constexpr std::make_integer_sequence<int, kMaxRows - 1> kRowCounts;
-  const Blocks blocks(m_end - m_begin, max_rows);
+  const Blocks blocks(m_end - m_begin, kMaxRows);
   const int64_t middle = m_begin + blocks.larger * (blocks.size + 1);
   if (blocks.larger > 0) {
-    select_tiles<kVectors>(blocks.size + 1, kRowCounts)(args, m_begin, blocks.larger, n, columns);
+    select_tiles<kVectors, kFetches>(blocks.size + 1, kRowCounts)(args, m_begin, blocks.larger, 0,
+                                                                  n, columns);
   }
-  select_tiles<kVectors>(blocks.size, kRowCounts)(args, middle, blocks.count - blocks.larger, n,
-                                                  columns);
+  select_tiles<kVectors, kFetches>(blocks.size, kRowCounts)(
+      args, middle, blocks.count - blocks.larger, blocks.larger, n, columns);
 }
 
 }  // namespace
@@ -405,7 +416,7 @@ void avx512_vnni(const Args& args, int64_t m_begin, int64_t m_end, int64_t n_beg
   const int64_t fitting = kBlockBytes / (k > 0 ? k : 1);
   const int64_t block_rows = fitting > 48 ? fitting : 48;
   // A short k leaves more of the time to the epilogue, where five rows do better than six.
-  const int64_t max_rows = k <= 128 ? 5 : 6;
+  const bool is_short = k <= 128;
   n_end = n_end < args.n ? n_end : args.n;
   for (int64_t m = m_begin; m < m_end; m += block_rows) {
     const int64_t m_next = m + block_rows < m_end ? m + block_rows : m_end;
@@ -413,16 +424,20 @@ void avx512_vnni(const Args& args, int64_t m_begin, int64_t m_end, int64_t n_beg
       const int64_t columns = n_end - n < 64 ? n_end - n : 64;
       switch (ceil_div(columns, 16)) {
         case 1:
-          sweep<16, 1>(args, m, m_next, 16, n, columns);
+          sweep<16, 1>(args, m, m_next, n, columns);
           break;
         case 2:
-          sweep<12, 2>(args, m, m_next, 12, n, columns);
+          sweep<12, 2>(args, m, m_next, n, columns);
           break;
         case 3:
-          sweep<8, 3>(args, m, m_next, 8, n, columns);
+          sweep<8, 3>(args, m, m_next, n, columns);
           break;
         default:
-          sweep<6, 4>(args, m, m_next, max_rows, n, columns);
+          if (is_short) {
+            sweep<5, 4>(args, m, m_next, n, columns);
+          } else {
+            sweep<6, 4, true>(args, m, m_next, n, columns);
+          }
       }
     }
   }
