@@ -138,12 +138,8 @@ void run_plan(const Plan& plan, const at::Tensor& x, const at::Tensor& y, const 
 
 // The same for any x and y, neither of them empty; make(taps) gives f for the number of taps.
 template <class Make>
-void run_mean(const char* op, const at::Tensor& x, const DimSet& reduced, const at::Tensor& y,
-              const Make& make) {
-  const int64_t taps = x.numel() / y.numel();
-  TORCH_CHECK(taps < kMaxTaps, "qnative::", op, ": less than ", kMaxTaps,
-              " elements can be averaged into one, got ", taps);
-  const auto f = make(static_cast<double>(taps));
+void run_mean(const at::Tensor& x, const DimSet& reduced, const at::Tensor& y, const Make& make) {
+  const auto f = make(x.numel() / y.numel());
   if (const auto plan = make_plan(x, reduced)) {
     run_plan(*plan, x, y, f);
   } else {
@@ -183,8 +179,11 @@ at::Tensor mean(const at::Tensor& x, double x_scale, int64_t x_zero_point,
   const Requantize q = make_requantize(output);
   const uint8_t flip = flip_of(x.scalar_type());
   const int32_t zero_point = unsigned_zero_point(x_zero_point, x.scalar_type());
-  run_mean("mean", x, reduced, y, [&](double taps) {
-    const float multiplier = finite_multiplier("mean", x_scale / (taps * output.scale));
+  run_mean(x, reduced, y, [&](int64_t taps) {
+    TORCH_CHECK(taps < kMaxTaps, "qnative::mean: less than ", kMaxTaps,
+                " elements can be averaged into one, got ", taps);
+    const float multiplier =
+        finite_multiplier("mean", x_scale / (static_cast<double>(taps) * output.scale));
     return [=, &q](const pool::Window& window, uint8_t* to) {
       run(window, flip, zero_point, multiplier, q, to);
     };
@@ -200,9 +199,9 @@ at::Tensor mean_fp16(const at::Tensor& x, at::OptionalIntArrayRef dim, bool keep
   const at::Tensor y = empty(mean_sizes<int64_t>(x, reduced, keepdim), at::kHalf);
   if (y.numel() == 0) return y;
   if (x.numel() == 0) return y.fill_(std::numeric_limits<double>::quiet_NaN());
-  run_mean("mean_fp16", x, reduced, y, [](double taps) {
+  run_mean(x, reduced, y, [](int64_t taps) {
     return [taps](const pool::Window& window, uint8_t* to) {
-      run(window, taps, reinterpret_cast<uint16_t*>(to));
+      run(window, static_cast<double>(taps), reinterpret_cast<uint16_t*>(to));
     };
   });
   return y;

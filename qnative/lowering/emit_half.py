@@ -40,8 +40,9 @@ def without_cast(y: Node) -> Node:
 
 
 def check(node: Node, args: dict[str, Any]) -> None:
-    """What is right in 8 bits is right in half precision, but for numbers that are no float32."""
-    table.check(node)
+    """What is right in 8 bits is right in half precision, but for numbers that are no float32, and
+    a sum may be as long as it likes."""
+    table.check(node, sums_integers=False)
     for name in ("other", "alpha"):
         value = args.get(name)
         if isinstance(value, (int, float)) and not _is_finite(value):
@@ -166,10 +167,15 @@ def emit(site: Site) -> Node:
     """The op on float16 data: the aten op itself where it moves data, and where no config of
     upstream asks for float16."""
 
+    casts: dict[Node, Node] = {}
+
     def half(x: Node) -> Node:
         value = tensor_of(x)
-        is_float = value is not None and value.dtype is torch.float32
-        return as_half(site, x) if is_float else x
+        if value is None or value.dtype is not torch.float32:
+            return x
+        if x not in casts:
+            casts[x] = as_half(site, x)
+        return casts[x]
 
     own = _EMIT.get(kind(site.node))
     if own is not None:

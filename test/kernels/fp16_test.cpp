@@ -317,6 +317,21 @@ TEST(Fp16Pool, MaxIsTheFormula) {
       });
 }
 
+TEST(Fp16Pool, WindowsWithoutTaps) {
+  const pool::Window w{.x = nullptr,
+                       .row_stride = 0,
+                       .pixel_stride = 2,
+                       .rows = 0,
+                       .columns = 1,
+                       .channels = 19,
+                       .outputs = 2};
+  for (const auto& kernel : runnable(max_kernels())) {
+    std::vector<uint16_t> y(38);
+    kernel.run(w, y.data());
+    EXPECT_EQ(y, std::vector<uint16_t>(38, 0xfc00)) << name(kernel.isa);
+  }
+}
+
 TEST(Fp16Pool, MeanIsTheFormula) {
   check_windows<MeanFn>(
       mean_kernels(), [](MeanFn& mean, const pool::Window& w, uint16_t* y) { mean(w, -7, y); },

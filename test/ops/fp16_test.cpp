@@ -21,7 +21,8 @@ TEST(Fp16, Arithmetic) {
 
 TEST(Fp16, Images) {
   const at::Tensor x = integers({2, 19, 9, 8}), real = x.to(at::kDouble);
-  expect_equal(max_pool2d(x, 3, 2, 1), half(at::max_pool2d(real.to(at::kFloat), 3, 2, 1)));
+  expect_equal(ops::max_pool2d(x, {3}, {2}, {1}),
+               half(at::max_pool2d(real.to(at::kFloat), 3, 2, 1)));
   expect_equal(avg_pool2d_fp16(x, 3, 2, 1, true, false, {}),
                half(at::avg_pool2d(real, 3, 2, 1, true, false)));
   expect_equal(adaptive_avg_pool2d_fp16(x, {4, 3}), half(at::adaptive_avg_pool2d(real, {4, 3})));

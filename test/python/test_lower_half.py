@@ -138,6 +138,19 @@ def test_values_stay_float16_between_ops():
     assert (quantized(x) - want).norm() <= 2e-3 * want.norm()
 
 
+def test_long_sums():
+    torch.manual_seed(0)
+    inputs = torch.randn(2, 40_000), torch.randn(40_000, 3)
+    check(quantize(torch.matmul, inputs), torch.matmul, inputs, ["matmul_fp16"], 2e-3)
+
+
+def test_one_tensor_is_cast_once():
+    x = torch.randn(3, 4)
+    quantized = quantize(lambda x: x * x, (x,))
+    casts = [n.args[1] for n in quantized.graph.nodes if "aten.to" in str(n.target)]
+    assert casts == [torch.float16, torch.float32]
+
+
 def test_ops_that_no_config_asks_for_run_in_torch():
     torch.manual_seed(0)
     x = torch.randn(3, 8)

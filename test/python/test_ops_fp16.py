@@ -243,6 +243,12 @@ def test_mean_is_that_of_float64(shape, keepdim, data):
     assert y.is_contiguous()
 
 
+def test_mean_of_more_elements_than_int32_can_sum_bytes_of():
+    x = torch.full(((1 << 23) + 5,), 0.25).half()
+    x = x.expand(2, -1)
+    check(OPS.mean_fp16(x, [1], False), torch.full((2,), 0.25))
+
+
 def test_mean_does_not_depend_on_the_layout():
     x = torch.randn(2, 67, 40, 50, generator=generator(1)).half()
     last = x.to(memory_format=torch.channels_last)
@@ -257,7 +263,8 @@ def test_mean_does_not_depend_on_the_layout():
 def test_interpolate_is_that_of_torch(rank, sized, data):
     mode = data.draw(st.sampled_from(MODES[rank]))
     dims = st.lists(st.integers(1, 9), min_size=rank, max_size=rank)
-    x = torch.randn(2, data.draw(st.integers(1, 40)), *data.draw(dims)).half()
+    shape = [2, data.draw(st.integers(1, 40)), *data.draw(dims)]
+    x = torch.randn(shape, generator=generator(data.draw(seeds))).half()
     x = strided(x, data.draw(layouts))
     size = data.draw(dims) if sized else None
     factors = None if sized else [data.draw(st.sampled_from([1.0, 1.7, 2.0, 3.3]))] * rank

@@ -2,19 +2,8 @@
 
 import pytest
 import torch
-from test_ops_errors import (
-    ACTIVATION_ERRORS,
-    INF,
-    NAN,
-    cases,
-    check_error,
-    check_valid,
-    floats,
-    u8,
-)
-from test_ops_errors import (
-    ERRORS as OF_BYTES,
-)
+from test_ops_errors import ACTIVATION_ERRORS, INF, NAN, cases, check_error, check_valid, floats, u8
+from test_ops_errors import ERRORS as OF_BYTES
 from test_ops_float_linear_errors import NAMES
 
 
@@ -86,11 +75,8 @@ ERRORS = {
     "add_fp16": [
         *BINARY_ERRORS,
         *(
-            (
-                {"alpha": value},
-                f"alpha must be finite as float32, got {value:.3g}".replace("+", r"\+"),
-            )
-            for value in (INF, NAN, -(2.0**128))
+            ({"alpha": value}, f"alpha must be finite as float32, got {text}")
+            for value, text in ((INF, "inf"), (NAN, "nan"), (-1e39, "-1e"))
         ),
     ],
     "mul_fp16": BINARY_ERRORS,

@@ -41,10 +41,10 @@ using UnaryFn = void(const UnaryArgs& args, const uint16_t* x, uint16_t* y, int6
 inline constexpr int64_t kLanes = 16;
 using SoftmaxFn = void(const uint16_t* x, uint16_t* y, int64_t n, float* scratch);
 
-// Windows of halves: pointers and strides are those of bytes, channels are counted. y does not
-// overlap x.
+// Windows of halves, of any number of taps: pointers and strides are those of bytes, channels are
+// counted. y does not overlap x.
 //
-// y[o * channels + c] = the largest x[c] of window o, or NaN if one of them is.
+// y[o * channels + c] = the largest x[c] of window o, NaN if one of them is, -infinity of none.
 using MaxFn = void(const pool::Window& window, uint16_t* y);
 // y[o * channels + c] = half(float(sum of x[c] in window o / divisor)). The sum is float64, exact
 // while the magnitudes add up to less than 2^29. It is made in the order of memory; of one channel

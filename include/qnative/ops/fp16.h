@@ -63,8 +63,8 @@ QNATIVE_API at::Tensor adaptive_avg_pool1d_fp16(const at::Tensor& x, at::IntArra
 QNATIVE_API at::Tensor adaptive_avg_pool2d_fp16(const at::Tensor& x, at::IntArrayRef output_size);
 QNATIVE_API at::Tensor adaptive_avg_pool3d_fp16(const at::Tensor& x, at::IntArrayRef output_size);
 
-// Mean over the dimensions `dim` (none or empty: all), as mean; arithmetic of avg_pool. The mean of
-// nothing is NaN.
+// Mean over the dimensions `dim` (none or empty: all), of any number of elements; arithmetic of
+// avg_pool. The mean of nothing is NaN.
 QNATIVE_API at::Tensor mean_fp16(const at::Tensor& x, at::OptionalIntArrayRef dim, bool keepdim);
 
 // torch.nn.functional.interpolate; the arguments are those of interpolate in qnative/ops/pool.h.
