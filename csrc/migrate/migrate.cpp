@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "compare.h"
+#include "constants.h"
 #include "rewriter.h"
 #include "run.h"
 
@@ -83,6 +84,7 @@ Module frozen(const Module& module) {
     torch::jit::InlineForkWait(method.graph());
     methods.push_back(method.name());
   }
+  insert_constants(copy);
   return torch::jit::freeze_module(copy, methods);
 }
 
