@@ -24,7 +24,7 @@ class _Recurrent(torch.nn.Module):
         """The parts from the parameters weight_<name> and bias_<name> of a float module."""
         for i, name in enumerate(names):
             bias = getattr(mod, f"bias_{name}", None)
-            self.parts[i] = Linear.of(getattr(mod, f"weight_{name}"), bias, dtype)
+            self.parts[i] = Linear.of(getattr(mod, f"weight_{name}"), bias, dtype, False)
 
     def _constants(self) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         weights: list[Tensor] = []
