@@ -143,8 +143,10 @@ def _dtypes_by_number() -> dict[int, torch.dtype]:
     dtypes = {}
     for value in vars(torch).values():
         if isinstance(value, torch.dtype):
-            probe.dtype = value
-            dtypes[probe.dtype] = value
+            # A torch that is newer than the one of the build may have more of them.
+            with contextlib.suppress(ValueError):
+                probe.dtype = value
+                dtypes[probe.dtype] = value
     return dtypes
 
 

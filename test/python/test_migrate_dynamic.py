@@ -141,6 +141,39 @@ def test_float_layers(make, options, form):
     assert torch.equal(result.module(other)[0], wanted)
 
 
+@pytest.mark.parametrize("dynamic", [True, torch.int8, torch.float16], ids=str)
+def test_dtype_of_the_weights(dynamic):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear, self.lstm, self.cell = nn.Linear(64, 8), nn.LSTM(8, 6), nn.GRUCell(6, 4)
+            with torch.no_grad():  # they get columns of their own
+                self.linear.weight[1, 5] *= 40
+                self.linear.weight[4, 60] = -3.0
+
+        def forward(self, x):
+            y = self.linear(x)
+            z = self.lstm(y)[0]
+            return y, z, self.cell(z[0])
+
+    torch.manual_seed(0)
+    model, x = Net().eval(), torch.randn(5, 2, 64)
+    result = qnative.migrate(quiet(torch.jit.script, model), dynamic=dynamic)
+    assert {row.verdict for row in result.rows} == {"moved"}
+    default = torch.qint8 if dynamic is True else {torch.int8: torch.qint8}.get(dynamic, dynamic)
+    spec = {nn.Linear: default, nn.LSTM: default}
+    spec[nn.GRUCell] = torch.float16 if dynamic is True else default
+    wanted = qnative.quantize_dynamic(model, spec)(x)
+    for y, expected in zip(result.module(x), wanted, strict=True):
+        assert torch.equal(y, expected)
+
+
+def test_unknown_dtype_of_the_weights():
+    script = quiet(torch.jit.script, nn.Sequential(nn.Linear(4, 4)))
+    with pytest.raises(ValueError, match=r"torch\.int8 or torch\.float16, got torch\.float32"):
+        qnative.migrate(script, dynamic=torch.float32)
+
+
 class Written(nn.Module):
     """Weights that change at every call: in place, by assignment and through a view."""
 
@@ -263,8 +296,6 @@ def test_silero_vad(tmp_path):
         audio = synthetic_speech(12, seed)
         wanted, got = decisions(float_model, audio), decisions(quantized, audio)
         assert 0.1 < (wanted > 0.5).float().mean() < 0.95, "the audio has speech and pauses"
-        assert (wanted - got).abs().max() < 0.05
-        # Where the float model itself is undecided, at the edges of syllables, either will do.
-        decided = (wanted - 0.5).abs() > 0.03
-        assert decided.float().mean() > 0.97
-        assert torch.equal((wanted > 0.5)[decided], (got > 0.5)[decided])
+        # Windows come within 0.001 of the threshold.
+        assert (wanted - got).abs().max() < 5e-3
+        assert torch.equal(wanted > 0.5, got > 0.5)
