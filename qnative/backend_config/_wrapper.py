@@ -137,7 +137,7 @@ def check_dtype(name: str, value: Any) -> torch.dtype | None:
     raise TypeError(f"{name} should be a torch.dtype or None, got {value!r}")
 
 
-def _dtypes_by_number() -> dict[int, torch.dtype]:
+def dtypes_by_number() -> dict[int, torch.dtype]:
     # A TorchScript class gives a dtype back as the number of its ScalarType.
     probe = torch.classes.qnative.DTypeWithConstraints()
     dtypes = {}
@@ -150,7 +150,7 @@ def _dtypes_by_number() -> dict[int, torch.dtype]:
     return dtypes
 
 
-_dtypes = _dtypes_by_number()
+_dtypes = dtypes_by_number()
 
 
 def dtype_of(number: int) -> torch.dtype:
