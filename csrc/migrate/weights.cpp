@@ -106,6 +106,8 @@ std::pair<Int8Weight, std::vector<int64_t>> spread_rows(const at::Tensor& weight
   std::vector<at::Tensor> parts{codes.clamp(-127, 127)};
   at::Tensor rest = codes - parts[0];
   std::vector<int64_t> columns;
+  parts.reserve(repeated.numel() + 1);
+  columns.reserve(repeated.numel());
   for (int64_t i = 0; i < repeated.numel(); ++i) {
     columns.push_back(repeated[i].item<int64_t>());
     const at::Tensor left = rest.select(1, columns.back());

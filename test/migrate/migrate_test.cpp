@@ -88,7 +88,8 @@ TEST(Migrate, WhatCannotMoveIsAnErrorUnlessAskedFor) {
 TEST(Migrate, OnlyTwoDtypesAreDynamic) {
   const std::string error =
       error_of([] { migrate(quantized(), {.dynamic = true, .dynamic_dtype = at::kFloat}); });
-  EXPECT_NE(error.find("dynamic_dtype must be Char or Half, got Float"), std::string::npos) << error;
+  EXPECT_NE(error.find("dynamic_dtype must be Char or Half, got Float"), std::string::npos)
+      << error;
 }
 
 TEST(Migrate, FilesThatAreNone) {
