@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export QNATIVE_TORCH_DIR = $(shell $(PY) -c "import importlib.util as u, os; print(os.path.dirname(u.find_spec('torch').origin))")
 CMAKE = cmake -G Ninja -DQNATIVE_TORCH_DIR=$(QNATIVE_TORCH_DIR) -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(VENV)/bin/ninja
 
-.PHONY: help setup build test test-cpp test-python test-isa test-sanitized test-objects docs demo demo-sentence demo-deploy bench bench-models lint format clean
+.PHONY: help setup build test test-cpp test-python test-isa test-sanitized test-objects test-torch docs demo demo-sentence demo-deploy bench bench-models lint format clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -44,6 +44,20 @@ test-objects: build  ## no weak symbols in ISA files, no accumulator spills
 
 test-python: build  ## pytest
 	$(PY) -m pytest
+
+# The parts of the suite that another torch could break; the arithmetic is in the library alone.
+TORCH ?= 2.14.1
+TORCH_ENV ?= build/torch-$(TORCH)
+TORCH_TESTS = $(wildcard $(addprefix test/python/test_,backend_config*.py deploy*.py eager*.py lower*.py migrate*.py pt2e*.py)) \
+  $(addprefix test/python/test_,$(addsuffix .py,cli front_ends fx ops_errors ops_opcheck ops_tensors ops_threads ops_traced quantize rnn))
+
+test-torch: build  ## the wheel of this build under another torch: make test-torch TORCH=2.14.1
+	test -x $(TORCH_ENV)/bin/python || $(PYTHON) -m venv $(TORCH_ENV)
+	$(TORCH_ENV)/bin/python -m pip install -q --disable-pip-version-check torch==$(TORCH) torchao==0.18.0 numpy safetensors pytest hypothesis expecttest cmake ninja
+	rm -rf build/wheel && $(PY) -m pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w build/wheel .
+	$(PY) -m pip install -q --disable-pip-version-check --no-deps --target build/wheel/site build/wheel/*.whl
+	PYTHONPATH=build/wheel/site $(PY) test/torch_versions.py $(PY) $(TORCH_ENV)/bin/python
+	PYTHONPATH=$(CURDIR)/build/wheel/site:$(CURDIR) $(TORCH_ENV)/bin/pytest -o pythonpath= -W ignore $(TORCH_TESTS)
 
 test-sanitized: setup  ## GoogleTest programs under ASan and UBSan
 	@mkdir -p build && $(CMAKE) -S . -B build/sanitized -DCMAKE_BUILD_TYPE=RelWithDebInfo -DQNATIVE_SANITIZE=ON -DQNATIVE_BUILD_TESTS=ON > build/configure-sanitized.log || (cat build/configure-sanitized.log; false)

@@ -1,10 +1,14 @@
 """Loads libqnative.so, after what would otherwise end in a crash has been looked for."""
 
+import mmap
+import re
 from pathlib import Path
 
 import torch
 
 TORCH_VERSIONS = ("2.13", "2.14", "2.15")
+# On which a build for the first of these was tried: see `make test-torch`.
+TRIED_VERSIONS = ("2.13", "2.14")
 
 
 def library_path() -> str:
@@ -21,10 +25,33 @@ def check_torch(version: str) -> None:
         )
 
 
+def minor(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2])
+
+
+def check_build(path: str, version: str) -> None:
+    """ImportError for a library that was built for a torch newer than ``version``. What a torch
+    adds, an older one lacks; the other way round one build serves the versions that follow."""
+    try:
+        with open(path, "rb") as file:
+            contents = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            found = re.search(rb"qnative built for torch ([\d.]+)", contents)
+            built_for = found.group(1).decode() if found else version
+    except (OSError, ValueError) as error:
+        raise ImportError(f"qnative: {path} cannot be read: {error}") from error
+    if minor(built_for) > minor(version):
+        raise ImportError(
+            f"qnative: {path} was built for torch {built_for} and does not run on {version}, which "
+            "is older. Build it for this torch: pip install --no-build-isolation "
+            "--force-reinstall qnative"
+        )
+
+
 def load() -> None:
     """Registers the ops. ImportError when another copy has, or when the library does not load."""
     check_torch(torch.__version__)
     path = library_path()
+    check_build(path, torch.__version__)
     other = _other_copy(path)
     if other is not None:
         raise ImportError(

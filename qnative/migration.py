@@ -101,7 +101,7 @@ def migrate(
     output: str | os.PathLike[str] | None = None,
     *,
     example_inputs: Sequence[Any] | None = None,
-    dynamic: bool = False,
+    dynamic: bool | torch.dtype = False,
     allow_partial: bool = False,
 ) -> Migration:
     """Rewrites a TorchScript model that uses torch's quantized ops, tensors and packed weights to
@@ -111,7 +111,9 @@ def migrate(
         evaluation mode.
     output: the file to write; it appears only when it is complete, and may be the input file.
     example_inputs: arguments of one call, on which the model is compared before and after.
-    dynamic: also quantizes the weights of float linear, LSTM, GRU and embedding nodes.
+    dynamic: also quantizes the weights of float linear, LSTM, GRU, cell and embedding nodes. True:
+        int8, but float16 for cells, in whose state the rounding of many steps adds up. torch.int8
+        or torch.float16: that, of all but embeddings, whose tables always have 8 bits.
     allow_partial: nodes that cannot be moved stay, instead of a MigrationError that lists them.
 
     Loading a TorchScript file runs code that it contains: only do so with files that you trust.
@@ -122,9 +124,14 @@ def migrate(
     else:
         what = os.fspath(model)
         module = ops.load(what)
+    dtype = dynamic if isinstance(dynamic, torch.dtype) else None
+    if dtype not in (None, torch.int8, torch.float16):
+        raise ValueError(
+            f"qnative.migrate: dynamic must be a bool, torch.int8 or torch.float16, got {dtype}"
+        )
     inputs = None if example_inputs is None else tuple(example_inputs)
     try:
-        result, rows, difference = ops.run(module, dynamic, inputs)
+        result, rows, difference = ops.run(module, bool(dynamic), dtype, inputs)
     except RuntimeError as error:
         raise RuntimeError(f"{what}: {error}") from error
     migration = Migration(

@@ -12,12 +12,15 @@ using Row = std::tuple<std::string, std::string, std::string, std::string, std::
                        std::string>;
 
 // (module, rows, {max, mean, elements} or {})
-std::tuple<IValue, std::vector<Row>, std::vector<double>> run_any(const IValue& module,
-                                                                  bool dynamic,
-                                                                  const IValue& inputs) {
+std::tuple<IValue, std::vector<Row>, std::vector<double>> run_any(
+    const IValue& module, bool dynamic, std::optional<at::ScalarType> dynamic_dtype,
+    const IValue& inputs) {
   TORCH_CHECK(module.isModule(), "qnative::migrate: wanted a ScriptModule, got ", module.tagKind());
   // Whether nodes stay is for the caller to judge.
-  MigrateOptions options{.dynamic = dynamic, .allow_partial = true, .inputs = std::nullopt};
+  MigrateOptions options{.dynamic = dynamic,
+                         .dynamic_dtype = dynamic_dtype,
+                         .allow_partial = true,
+                         .inputs = std::nullopt};
   if (inputs.isTuple()) options.inputs = inputs.toTupleRef().elements().vec();
   const Migration result = run(module.toModule(), options);
   std::vector<Row> rows;

@@ -49,10 +49,9 @@ std::vector<IValue> linear_constants(const LinearWeight& weight) {
 }
 
 void check_products(int64_t k) {
-  constexpr int64_t kMost = 65793;  // of a uint8 with an int8, so that int32 holds the sum
-  if (k > kMost) {
+  if (k > kMostProducts) {
     throw Unsupported("it sums " + std::to_string(k) + " products, more than " +
-                      std::to_string(kMost));
+                      std::to_string(kMostProducts));
   }
 }
 

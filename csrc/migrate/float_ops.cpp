@@ -25,10 +25,16 @@ std::optional<at::Tensor> optional_float(const Site& site, const char* name) {
   return float_constant(site, name);
 }
 
-LinearWeight quantized(const at::Tensor& weight) {
+void check_matrix(const at::Tensor& weight) {
   if (weight.dim() != 2 || weight.numel() == 0) {
     throw Unsupported("its weight is no matrix");
   }
+}
+
+// Of a recurrent layer or cell.
+LinearWeight quantized(const at::Tensor& weight, at::ScalarType dtype) {
+  check_matrix(weight);
+  if (dtype == at::kHalf) return {weight, std::nullopt, std::nullopt};
   check_products(weight.size(1));
   const Int8Weight made = quantize_rows(weight);
   return {made.values, made.scale, std::nullopt};
@@ -36,14 +42,27 @@ LinearWeight quantized(const at::Tensor& weight) {
 
 void emit_linear(Site& site, Value* x, const at::Tensor& weight,
                  const std::optional<at::Tensor>& bias) {
-  LinearWeight made = quantized(weight);
-  made.bias = bias;
+  check_matrix(weight);
   if (bias && (bias->dim() != 1 || bias->size(0) != weight.size(0))) {
     throw Unsupported("its bias is not one number for each output");
   }
+  const bool half = site.weight_dtype(at::kChar) == at::kHalf;
+  LinearWeight made{weight, std::nullopt, bias};
+  std::vector<int64_t> repeated;
+  if (!half) {
+    check_products(weight.size(1));
+    const auto [codes, columns] = spread_rows(weight);
+    made = {codes.values, codes.scale, bias};
+    repeated = columns;
+  }
   Args args{x};
   for (const IValue& each : linear_constants(made)) args.emplace_back(site.insert(each));
-  site.becomes(site.call("qnative::linear_dynamic", args));
+  if (!repeated.empty()) {
+    args.emplace_back("none");
+    args.emplace_back(site.insert(std::vector<double>{}));
+    args.emplace_back(site.insert(repeated));
+  }
+  site.becomes(site.call(half ? "qnative::linear_dynamic_fp16" : "qnative::linear_dynamic", args));
 }
 
 void linear(Site& site) {
@@ -74,7 +93,8 @@ void layer(Site& site, const std::string& op) {
     const size_t place = i % each;
     const at::Tensor value = as_float(params[i], "params");
     const bool bias = has_biases && (place == 2 || place == 3);
-    bias ? made.biases.push_back(value) : made.weights.push_back(quantized(value));
+    bias ? made.biases.push_back(value)
+         : made.weights.push_back(quantized(value, site.weight_dtype(at::kChar)));
   }
   emit_layer(site, op, made);
 }
@@ -85,7 +105,7 @@ void gru(Site& site) { layer(site, "qnative::gru"); }
 void cell(Site& site) {
   Recurrent made;
   for (const char* name : {"w_ih", "w_hh"}) {
-    made.weights.push_back(quantized(float_constant(site, name)));
+    made.weights.push_back(quantized(float_constant(site, name), site.weight_dtype(at::kHalf)));
   }
   for (const char* name : {"b_ih", "b_hh"}) {
     if (const auto bias = optional_float(site, name)) made.biases.push_back(*bias);

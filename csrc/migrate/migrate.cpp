@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "compare.h"
+#include "constants.h"
 #include "rewriter.h"
 #include "run.h"
 
@@ -83,6 +84,7 @@ Module frozen(const Module& module) {
     torch::jit::InlineForkWait(method.graph());
     methods.push_back(method.name());
   }
+  insert_constants(copy);
   return torch::jit::freeze_module(copy, methods);
 }
 
@@ -106,13 +108,16 @@ struct NoWarnings : c10::WarningHandler {
 }  // namespace
 
 Migration run(const Module& module, const MigrateOptions& options) {
+  const auto dtype = options.dynamic_dtype.value_or(at::kChar);
+  TORCH_CHECK(dtype == at::kChar || dtype == at::kHalf,
+              "qnative::migrate: dynamic_dtype must be Char or Half, got ", dtype);
   NoWarnings none;
   const c10::WarningUtils::WarningHandlerGuard quiet(&none);
   const at::NoGradGuard no_grad;
   Migration result{frozen(module), {}, std::nullopt};
   for (const auto& method : result.module.get_methods()) {
     try {
-      Rewriter(method.name(), method.graph(), options.dynamic, result.rows).run();
+      Rewriter(method.name(), method.graph(), options, result.rows).run();
     } catch (const Unsupported& error) {
       TORCH_CHECK(false, "qnative::migrate: ", method.name(),
                   " cannot be moved, not even in part: ", error.what());

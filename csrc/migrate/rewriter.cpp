@@ -67,9 +67,9 @@ MigrationRow make_row(const std::string& method, const Node* node, const char* v
   return {method, name, node->kind().toQualString(), verdict, kernel, reason, source_of(node)};
 }
 
-Rewriter::Rewriter(std::string method, std::shared_ptr<Graph> graph, bool dynamic,
+Rewriter::Rewriter(std::string method, std::shared_ptr<Graph> graph, const MigrateOptions& options,
                    std::vector<MigrationRow>& rows)
-    : method_(std::move(method)), graph_(std::move(graph)), dynamic_(dynamic), rows_(rows) {}
+    : method_(std::move(method)), graph_(std::move(graph)), options_(options), rows_(rows) {}
 
 void Rewriter::run() {
   torch::jit::LowerSimpleTuples(graph_);
@@ -156,7 +156,7 @@ void Rewriter::node(Node* node) {
     return;
   }
   if (quantized || only_quantized) return keep(node, "qnative has no counterpart of it");
-  if (!dynamic_) return;
+  if (!options_.dynamic) return;
   const auto found = float_handlers().find(name);
   if (found != float_handlers().end()) handle(node, found->second, "float");
 }

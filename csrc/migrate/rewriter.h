@@ -87,6 +87,9 @@ class Site {
   void becomes(size_t output, Value* y);
   void becomes(size_t output, const Quantized& y);
 
+  // Of the weights that a float node gets: what the caller asked for, or `otherwise`.
+  at::ScalarType weight_dtype(at::ScalarType otherwise) const;
+
   // Packed weights are shared by all nodes that share what they came from.
   std::map<std::string, std::vector<IValue>>& packed(const void* key) const;
 
@@ -114,11 +117,12 @@ const Handlers& float_handlers();
 // Rewrites one graph.
 class Rewriter {
  public:
-  Rewriter(std::string method, std::shared_ptr<Graph> graph, bool dynamic,
+  Rewriter(std::string method, std::shared_ptr<Graph> graph, const MigrateOptions& options,
            std::vector<MigrationRow>& rows);
   void run();
 
   Graph& graph() { return *graph_; }
+  const MigrateOptions& options() const { return options_; }
   std::optional<Quantized> find(const Value* value) const;
   void bind(Value* old, const Quantized& now);
   void called(const std::string& op) { kernel_ = op; }
@@ -142,7 +146,7 @@ class Rewriter {
 
   std::string method_;
   std::shared_ptr<Graph> graph_;
-  bool dynamic_;
+  const MigrateOptions& options_;
   std::vector<MigrationRow>& rows_;
   std::unordered_map<const Value*, Quantized> values_;
   std::vector<Node*> replaced_;

@@ -102,6 +102,9 @@ void quantized_cell(Site& site) {
 
 void emit_layer(Site& site, const std::string& op, const Recurrent& layer) {
   if (layer.weights.empty()) throw Unsupported("it has no weights");
+  if (site.flag("train") && site.real("dropout") > 0) {
+    throw Unsupported("it drops out: it was traced in training mode");
+  }
   const bool data = site.has("batch_sizes");
   const Args sizes = constants(site, layer, gates_of(op));
   Args args{site.arg(data ? "data" : "input")};

@@ -108,6 +108,10 @@ void Site::becomes(size_t output, Value* y) { node_->output(output)->replaceAllU
 
 void Site::becomes(size_t output, const Quantized& y) { rewriter_.bind(node_->output(output), y); }
 
+at::ScalarType Site::weight_dtype(at::ScalarType otherwise) const {
+  return rewriter_.options().dynamic_dtype.value_or(otherwise);
+}
+
 std::map<std::string, std::vector<IValue>>& Site::packed(const void* key) const {
   return rewriter_.packed()[key];
 }

@@ -3,6 +3,7 @@
 #include <torch/version.h>
 
 #include <string>
+#include <string_view>
 
 #include "dwconv/dwconv.h"
 #include "elementwise/elementwise.h"
@@ -88,10 +89,14 @@ std::string kernel_lines(Isa cap) {
   return lines.text();
 }
 
+// The Python package looks for it in the file, before it loads it.
+constexpr std::string_view kBuiltFor = "qnative built for torch ";
+const char kBuild[] = "qnative built for torch " TORCH_VERSION;
+
 }  // namespace
 }  // namespace qnative
 
-const char* qnative_torch_version() { return TORCH_VERSION; }
+const char* qnative_torch_version() { return qnative::kBuild + qnative::kBuiltFor.size(); }
 
 const char* qnative_kernels() {
   static const std::string lines = [] {

@@ -22,9 +22,13 @@
 namespace qnative {
 
 struct MigrateOptions {
-  // Also quantizes float nodes with constant weights: linear layers, lstm, gru, lstm_cell, gru_cell
-  // and rnn cells get int8 weights, embedding and embedding_bag 8-bit tables.
+  // Also quantizes float nodes with constant weights: linear layers, lstm and gru get int8 weights,
+  // lstm_cell, gru_cell and rnn cells float16 ones, embedding and embedding_bag 8-bit tables.
   bool dynamic = false;
+  // kChar or kHalf: of all weights that `dynamic` quantizes, but for tables. A cell is called for
+  // each step, so that what the rounding of its weights and inputs does adds up in the state that
+  // the caller keeps: float16 is what gives it, unless told otherwise.
+  std::optional<at::ScalarType> dynamic_dtype = std::nullopt;
   // Nodes that cannot be moved stay as they are, instead of an error that lists them.
   bool allow_partial = false;
   // Arguments of one call of forward: the model before and after are run on them and compared.

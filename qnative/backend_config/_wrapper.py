@@ -137,18 +137,20 @@ def check_dtype(name: str, value: Any) -> torch.dtype | None:
     raise TypeError(f"{name} should be a torch.dtype or None, got {value!r}")
 
 
-def _dtypes_by_number() -> dict[int, torch.dtype]:
+def dtypes_by_number() -> dict[int, torch.dtype]:
     # A TorchScript class gives a dtype back as the number of its ScalarType.
     probe = torch.classes.qnative.DTypeWithConstraints()
     dtypes = {}
     for value in vars(torch).values():
         if isinstance(value, torch.dtype):
-            probe.dtype = value
-            dtypes[probe.dtype] = value
+            # A torch that is newer than the one of the build may have more of them.
+            with contextlib.suppress(ValueError):
+                probe.dtype = value
+                dtypes[probe.dtype] = value
     return dtypes
 
 
-_dtypes = _dtypes_by_number()
+_dtypes = dtypes_by_number()
 
 
 def dtype_of(number: int) -> torch.dtype:

@@ -5,17 +5,13 @@ import os
 from collections import Counter
 
 from ..report import text_table
-from .graphs import read
+from .graphs import add_file_parser, read
 
 
 def add_parser(subparsers) -> None:
-    parser = subparsers.add_parser(
-        "describe",
-        help="the ops, weights and sizes in a TorchScript or .pt2 file",
-        description="Exit status: 0 shown; 1 the file cannot be read; 2 a usage error.",
+    add_file_parser(
+        subparsers, "describe", "the ops, weights and sizes in a TorchScript or .pt2 file", run
     )
-    parser.add_argument("file")
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

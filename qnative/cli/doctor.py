@@ -18,6 +18,8 @@ import torch
 
 import qnative
 
+from .._library import TRIED_VERSIONS, minor
+
 _ISAS = ("scalar", "avx2", "avx512_vnni")
 _DESCRIPTION = """\
 Shows versions and the instruction set of each kernel family, runs every family beside the scalar
@@ -128,10 +130,11 @@ def _results(isa: str) -> tuple[dict[str, str], str]:
 
 def _traps(built_for: str, kernels: dict[str, str]) -> list[str]:
     warnings = []
-    if _minor(built_for) != _minor(torch.__version__):
+    pair = [".".join(map(str, minor(v))) for v in (built_for, torch.__version__)]
+    if pair[0] != pair[1] and not set(pair) <= set(TRIED_VERSIONS):
         warnings.append(
-            f"the library was built for torch {built_for} and runs on {torch.__version__}: build "
-            "it again (pip install --no-build-isolation)"
+            f"the library was built for torch {built_for} and runs on {torch.__version__}, which "
+            "was not tried: build it again (pip install --no-build-isolation)"
         )
     isa = os.environ.get("QNATIVE_ISA")
     if isa:
@@ -148,10 +151,6 @@ def _traps(built_for: str, kernels: dict[str, str]) -> list[str]:
     if shutil.which(os.environ.get("CXX", "g++")) is None:
         warnings.append("no g++: torch.compile and AOTInductor need it, the other ways do not")
     return warnings
-
-
-def _minor(version: str) -> list[str]:
-    return version.split(".")[:2]
 
 
 def _thread_traps(threads: int, cores: float) -> list[str]:

@@ -3,17 +3,13 @@
 import argparse
 
 from ..report import text_table
-from .graphs import read
+from .graphs import add_file_parser, read
 
 
 def add_parser(subparsers) -> None:
-    parser = subparsers.add_parser(
-        "explain",
-        help="the nodes of a TorchScript or .pt2 file and what runs them",
-        description="Exit status: 0 shown; 1 the file cannot be read; 2 a usage error.",
+    add_file_parser(
+        subparsers, "explain", "the nodes of a TorchScript or .pt2 file and what runs them", run
     )
-    parser.add_argument("file")
-    parser.set_defaults(run=run)
 
 
 def runs_in(op: str) -> str:

@@ -1,11 +1,25 @@
 """The nodes and constants of a TorchScript or torch.export file, whichever it is."""
 
+import argparse
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
+
+
+def add_file_parser(
+    subparsers, name: str, help: str, run: Callable[[argparse.Namespace], int]
+) -> None:
+    """The parser of a command that shows what is in one file."""
+    parser = subparsers.add_parser(
+        name,
+        help=help,
+        description="Exit status: 0 shown; 1 the file cannot be read; 2 a usage error.",
+    )
+    parser.add_argument("file")
+    parser.set_defaults(run=run)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ import torch
 
 from ..migration import migrate
 
+_DTYPES = {"int8": torch.int8, "float16": torch.float16}
+
 
 def add_parser(subparsers) -> None:
     parser = subparsers.add_parser(
@@ -18,6 +20,11 @@ def add_parser(subparsers) -> None:
     parser.add_argument("new", help="the file to write")
     parser.add_argument("--partial", action="store_true", help="keep what cannot be moved")
     parser.add_argument("--dynamic", action="store_true", help="also quantize float layers")
+    parser.add_argument(
+        "--dynamic-dtype",
+        choices=tuple(_DTYPES),
+        help="of their weights (default: int8, float16 for recurrent cells); implies --dynamic",
+    )
     parser.add_argument(
         "--inputs",
         metavar="FILE",
@@ -36,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
         options.old,
         options.new,
         example_inputs=inputs,
-        dynamic=options.dynamic,
+        dynamic=_DTYPES.get(options.dynamic_dtype, options.dynamic),
         allow_partial=options.partial,
     )
     print(result)

@@ -10,7 +10,7 @@ from . import graph as ir
 from .emit import Site, is_constant
 from .emit_half import as_float, as_half
 from .graph import Unsupported, tensor_of
-from .packing import MAX_PRODUCTS, pack_half, spread
+from .packing import MAX_PRODUCTS, pack_half, pack_spread
 
 
 def _check(node: Node, args: dict[str, Any], dtypes: tuple[torch.dtype, ...]) -> None:
@@ -68,17 +68,14 @@ def _constants(
 
 
 def linear_dynamic(site: Site) -> Node:
-    codes, scale, repeated = spread(ir.constant(site.module, site.args["weight"]).float())
-    weight, bias, _ = _constants(
-        site,
-        "linear_dynamic",
-        lambda _: {"weight": torch.ops.qnative.linear_pack(codes), "weight_scale": scale},
-    )
+    packed, repeated = pack_spread(ir.constant(site.module, site.args["weight"]).float())
+    weight, bias, (rows, columns) = _constants(site, "linear_dynamic", lambda _: packed)
     trailing = site.float_activation
     if repeated:
         trailing = (*trailing, *("none", [])[len(trailing) :], repeated)
     op = torch.ops.qnative.linear_dynamic.default
-    return site.call(op, site.args["input"], *weight, bias, list(codes.shape), *trailing)
+    shape = [rows, columns + len(repeated)]
+    return site.call(op, site.args["input"], *weight, bias, shape, *trailing)
 
 
 def linear_dynamic_fp16(site: Site) -> Node:

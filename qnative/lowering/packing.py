@@ -43,11 +43,12 @@ def spread(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, list[int]]
     share = weight / most.clamp(min=torch.finfo(torch.float32).tiny)[:, None]
     typical = most * share.square().mean(1).sqrt()
     peak = _LEAST_PEAK
+    room = min(weight.shape[1] // _MOST_REPEATED, MAX_PRODUCTS - weight.shape[1])
     while True:
         scale = _scale(torch.minimum(most, peak * typical))
         codes = (weight / scale[:, None]).round()
         columns = (codes.abs().amax(0) / 127).ceil().clamp(min=1).to(torch.int64)
-        if int((columns - 1).sum()) * _MOST_REPEATED <= len(columns):
+        if int((columns - 1).sum()) <= room:
             break
         peak *= 1.25
     repeated = torch.arange(len(columns)).repeat_interleave(columns - 1)
@@ -58,6 +59,13 @@ def spread(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, list[int]]
         rest[:, k] -= part
         parts.append(part[:, None])
     return torch.cat(parts, 1).to(torch.int8), scale, repeated.tolist()
+
+
+def pack_spread(weight: torch.Tensor) -> tuple[dict[str, torch.Tensor], list[int]]:
+    """What ``spread`` gives, packed, and the inputs that have another column: for
+    ``qnative::linear_dynamic``."""
+    codes, scale, repeated = spread(weight)
+    return {"weight": torch.ops.qnative.linear_pack(codes), "weight_scale": scale}, repeated
 
 
 def pack_half(weight: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..lowering.graph import Unsupported
-from ..lowering.packing import MAX_PRODUCTS, pack_half, pack_int8
+from ..lowering.packing import MAX_PRODUCTS, pack_half, pack_int8, pack_spread
 from ._weights import WEIGHT_DTYPES, asked, float_weight
 
 
@@ -15,7 +15,13 @@ class Linear(torch.nn.Module):
 
     dtype: torch.int8, where the rows of x are quantized at run time, or torch.float16. The weight
     is zero until it is loaded; ``from_float`` makes the module of a float one.
+
+    repeated: inputs that have one more column in the int8 weight, for weights far beyond the others
+    of their row; None where there are none. A state_dict with other ones than the module's is
+    welcome.
     """
+
+    _repeated: list[int]
 
     def __init__(
         self,
@@ -30,26 +36,49 @@ class Linear(torch.nn.Module):
             torch.zeros(out_features, in_features),
             torch.zeros(out_features) if bias else None,
             dtype,
+            False,
         )
 
-    def _pack(self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> None:
+    def _pack(
+        self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, may_repeat: bool
+    ) -> None:
         if dtype not in (torch.int8, torch.float16):
             raise ValueError(f"qnative.nn: dtype must be torch.int8 or torch.float16, got {dtype}")
         if dtype is torch.int8 and self.in_features > MAX_PRODUCTS:
             raise Unsupported(f"it sums {self.in_features} products, more than {MAX_PRODUCTS}")
-        packed = pack_int8(weight) if dtype is torch.int8 else pack_half(weight)
+        repeated: list[int] = []
+        if dtype is torch.float16:
+            packed = pack_half(weight)
+        elif may_repeat:
+            packed, repeated = pack_spread(weight)
+        else:
+            packed = pack_int8(weight)
         self.register_buffer("packed_weight", packed["weight"])
         self.register_buffer("weight_scale", packed.get("weight_scale"))
         self.register_buffer("bias", None if bias is None else bias.detach().clone())
+        self.register_buffer("repeated", torch.tensor(repeated) if repeated else None)
+        self._repeated = repeated
 
     @classmethod
-    def of(cls, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> "Linear":
-        """x weight' + bias of float32 tensors."""
+    def of(
+        cls, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, may_repeat: bool = True
+    ) -> "Linear":
+        """x weight' + bias of float32 tensors. may_repeat: whether to give large weights more
+        columns."""
         module = cls.__new__(cls)
         torch.nn.Module.__init__(module)
         module.out_features, module.in_features = weight.shape
-        module._pack(float_weight(weight), bias, dtype)
+        module._pack(float_weight(weight), bias, dtype, may_repeat)
         return module
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        if self.weight_scale is not None and f"{prefix}packed_weight" in state_dict:
+            self.repeated = state_dict.get(f"{prefix}repeated")
+            self._repeated = [] if self.repeated is None else self.repeated.tolist()
+            columns = self.in_features + len(self._repeated)
+            codes = torch.zeros(self.out_features, columns, dtype=torch.int8)
+            self.packed_weight = torch.ops.qnative.linear_pack(codes)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     @classmethod
     def from_float(cls, mod: torch.nn.Module, use_precomputed_fake_quant: bool = False) -> Any:
@@ -57,13 +86,19 @@ class Linear(torch.nn.Module):
         return cls.of(mod.weight, mod.bias, asked(mod, WEIGHT_DTYPES))
 
     def forward(self, input: Tensor) -> Tensor:
-        shape = [self.out_features, self.in_features]
-        scale = self.weight_scale
+        scale, repeated = self.weight_scale, self._repeated
+        shape = [self.out_features, self.in_features + len(repeated)]
         if scale is None:
             return torch.ops.qnative.linear_dynamic_fp16(
                 input, self.packed_weight, self.bias, shape
             )
-        return torch.ops.qnative.linear_dynamic(input, self.packed_weight, scale, self.bias, shape)
+        if len(repeated) == 0:
+            return torch.ops.qnative.linear_dynamic(
+                input, self.packed_weight, scale, self.bias, shape
+            )
+        return torch.ops.qnative.linear_dynamic(
+            input, self.packed_weight, scale, self.bias, shape, repeated=repeated
+        )
 
     def extra_repr(self) -> str:
         dtype = "float16" if self.weight_scale is None else "int8"

@@ -24,9 +24,10 @@ class _Recurrent(torch.nn.Module):
         """The parts from the parameters weight_<name> and bias_<name> of a float module."""
         for i, name in enumerate(names):
             bias = getattr(mod, f"bias_{name}", None)
-            self.parts[i] = Linear.of(getattr(mod, f"weight_{name}"), bias, dtype)
+            self.parts[i] = Linear.of(getattr(mod, f"weight_{name}"), bias, dtype, False)
 
-    def _constants(self) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    def _constants(self) -> tuple[list[Tensor], list[Tensor], list[Tensor], int, int]:
+        """Weights, scales and biases of the ops, and the sizes that follow them."""
         weights: list[Tensor] = []
         scales: list[Tensor] = []
         biases: list[Tensor] = []
@@ -37,7 +38,7 @@ class _Recurrent(torch.nn.Module):
                 scales.append(scale)
             if bias is not None:
                 biases.append(bias)
-        return weights, scales, biases
+        return weights, scales, biases, self.input_size, self.hidden_size
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}, bias={self.bias}"
@@ -95,6 +96,9 @@ class _Layers(_Recurrent):
             f"proj_size={self.proj_size}"
         )
 
+    def _depth(self) -> tuple[int, bool]:
+        return self.num_layers, self.bidirectional
+
     def _first_state(self, data: Tensor, batch_sizes: Tensor, features: int) -> Tensor:
         shape = [self.num_layers * self.directions, int(batch_sizes[0]), features]
         return torch.zeros(shape, dtype=data.dtype, device=data.device)
@@ -130,7 +134,9 @@ class LSTM(_Layers):
                 c0 = self._first_state(data, batch_sizes, self.hidden_size)
             else:
                 h0, c0 = _permute(hx[0], order), _permute(hx[1], order)
-            y, h, c = self._packed(data, batch_sizes, h0, c0)
+            y, h, c = torch.ops.qnative.lstm(
+                data, batch_sizes, h0, c0, *self._constants(), self.proj_size, *self._depth()
+            )
             states = (_permute(h, back), _permute(c, back))
             return PackedSequence(y, batch_sizes, order, back), states
         else:
@@ -138,46 +144,16 @@ class LSTM(_Layers):
             first_c: Tensor | None = None
             if hx is not None:
                 first_h, first_c = hx
-            y, h, c = self._padded(input, first_h, first_c)
+            y, h, c = torch.ops.qnative.lstm(
+                input,
+                first_h,
+                first_c,
+                *self._constants(),
+                self.proj_size,
+                *self._depth(),
+                self.batch_first,
+            )
             return y, (h, c)
-
-    def _packed(
-        self, data: Tensor, batch_sizes: Tensor, h0: Tensor, c0: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        weights, scales, biases = self._constants()
-        return torch.ops.qnative.lstm(
-            data,
-            batch_sizes,
-            h0,
-            c0,
-            weights,
-            scales,
-            biases,
-            self.input_size,
-            self.hidden_size,
-            self.proj_size,
-            self.num_layers,
-            self.bidirectional,
-        )
-
-    def _padded(
-        self, x: Tensor, h0: Tensor | None, c0: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        weights, scales, biases = self._constants()
-        return torch.ops.qnative.lstm(
-            x,
-            h0,
-            c0,
-            weights,
-            scales,
-            biases,
-            self.input_size,
-            self.hidden_size,
-            self.proj_size,
-            self.num_layers,
-            self.bidirectional,
-            self.batch_first,
-        )
 
 
 class GRU(_Layers):
@@ -203,41 +179,13 @@ class GRU(_Layers):
                 h0 = self._first_state(data, batch_sizes, self.hidden_size)
             else:
                 h0 = _permute(hx, order)
-            y, h = self._packed(data, batch_sizes, h0)
+            y, h = torch.ops.qnative.gru(data, batch_sizes, h0, *self._constants(), *self._depth())
             return PackedSequence(y, batch_sizes, order, back), _permute(h, back)
         else:
-            y, h = self._padded(input, hx)
+            y, h = torch.ops.qnative.gru(
+                input, hx, *self._constants(), *self._depth(), self.batch_first
+            )
             return y, h
-
-    def _packed(self, data: Tensor, batch_sizes: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
-        weights, scales, biases = self._constants()
-        return torch.ops.qnative.gru(
-            data,
-            batch_sizes,
-            h0,
-            weights,
-            scales,
-            biases,
-            self.input_size,
-            self.hidden_size,
-            self.num_layers,
-            self.bidirectional,
-        )
-
-    def _padded(self, x: Tensor, h0: Tensor | None) -> tuple[Tensor, Tensor]:
-        weights, scales, biases = self._constants()
-        return torch.ops.qnative.gru(
-            x,
-            h0,
-            weights,
-            scales,
-            biases,
-            self.input_size,
-            self.hidden_size,
-            self.num_layers,
-            self.bidirectional,
-            self.batch_first,
-        )
 
 
 class _Cell(_Recurrent):
@@ -271,14 +219,11 @@ class LSTMCell(_Cell):
     def forward(
         self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
-        weights, scales, biases = self._constants()
         h: Tensor | None = None
         c: Tensor | None = None
         if hx is not None:
             h, c = hx
-        return torch.ops.qnative.lstm_cell(
-            input, h, c, weights, scales, biases, self.input_size, self.hidden_size
-        )
+        return torch.ops.qnative.lstm_cell(input, h, c, *self._constants())
 
 
 class GRUCell(_Cell):
@@ -287,10 +232,7 @@ class GRUCell(_Cell):
     _GATES = 3
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        weights, scales, biases = self._constants()
-        return torch.ops.qnative.gru_cell(
-            input, hx, weights, scales, biases, self.input_size, self.hidden_size
-        )
+        return torch.ops.qnative.gru_cell(input, hx, *self._constants())
 
 
 class RNNCell(_Cell):
@@ -318,11 +260,6 @@ class RNNCell(_Cell):
         return new
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        weights, scales, biases = self._constants()
         if self.nonlinearity == "tanh":
-            return torch.ops.qnative.rnn_tanh_cell(
-                input, hx, weights, scales, biases, self.input_size, self.hidden_size
-            )
-        return torch.ops.qnative.rnn_relu_cell(
-            input, hx, weights, scales, biases, self.input_size, self.hidden_size
-        )
+            return torch.ops.qnative.rnn_tanh_cell(input, hx, *self._constants())
+        return torch.ops.qnative.rnn_relu_cell(input, hx, *self._constants())

@@ -85,6 +85,13 @@ TEST(Migrate, WhatCannotMoveIsAnErrorUnlessAskedFor) {
   EXPECT_FALSE(fs::exists(path / "new.pt"));
 }
 
+TEST(Migrate, OnlyTwoDtypesAreDynamic) {
+  const std::string error =
+      error_of([] { migrate(quantized(), {.dynamic = true, .dynamic_dtype = at::kFloat}); });
+  EXPECT_NE(error.find("dynamic_dtype must be Char or Half, got Float"), std::string::npos)
+      << error;
+}
+
 TEST(Migrate, FilesThatAreNone) {
   const fs::path path = folder();
   std::ofstream(path / "text.pt") << "no archive";

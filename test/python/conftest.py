@@ -1,6 +1,9 @@
 """What several test files share."""
 
+import subprocess
+
 import pytest
+import torch
 
 from examples.efficientnet import cpp_program
 
@@ -9,3 +12,17 @@ from examples.efficientnet import cpp_program
 def cpp_programs(tmp_path_factory):
     """The folder of the programs of examples/cpp, which take long to compile."""
     return cpp_program.build(tmp_path_factory.mktemp("cpp")).parent
+
+
+@pytest.fixture
+def run_in_cpp(cpp_programs, tmp_path):
+    """A function of a model's file and its inputs that gives what the C++ program computes."""
+
+    def run(model, *inputs):
+        torch.save(list(inputs), tmp_path / "x.pt")
+        command = [cpp_programs / "run", model, tmp_path / "x.pt", tmp_path / "y.pt"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return torch.load(tmp_path / "y.pt")
+
+    return run

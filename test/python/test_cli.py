@@ -83,6 +83,21 @@ def test_unreadable_files(tmp_path, capsys, command):
     assert "x.pt" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "kernel"),
+    [
+        (["--dynamic"], "qnative::linear_dynamic"),
+        (["--dynamic-dtype", "float16"], "qnative::linear_dynamic_fp16"),
+    ],
+)
+def test_migrate_a_float_model(tmp_path, capsys, options, kernel):
+    script = quiet(torch.jit.script, torch.nn.Sequential(torch.nn.Linear(8, 4)).eval())
+    file, new = saved(script, tmp_path / "old.pt"), tmp_path / "new.pt"
+    assert main(["migrate", file, str(new), *options]) == 0
+    assert f" {kernel} " in capsys.readouterr().out
+    assert torch.jit.load(new)(torch.randn(2, 8)).shape == (2, 4)
+
+
 @pytest.mark.parametrize("arguments", [[], ["unknown"], ["migrate", "x"]])
 def test_usage_errors(arguments, capsys):
     with pytest.raises(SystemExit) as caught:

@@ -200,26 +200,18 @@ def program(cpp_programs):
     return cpp_programs / "run"
 
 
-def run_program(program, model, x, folder):
-    torch.save([x], folder / "x.pt")
-    command = [program, model, folder / "x.pt", folder / "y.pt"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return torch.load(folder / "y.pt")
-
-
-def test_cpp_program_runs_the_package(package, models, program, tmp_path):
+def test_cpp_program_runs_the_package(package, models, run_in_cpp):
     for x in OTHERS[:2]:
-        outputs = run_program(program, package, x, tmp_path)
+        outputs = run_in_cpp(package, x)
         for model, y in zip(models.values(), outputs, strict=True):
             assert torch.equal(y, model(x))
 
 
-def test_cpp_program_runs_scripts(models, program, tmp_path):
+def test_cpp_program_runs_scripts(models, run_in_cpp, tmp_path):
     model = models["eager_dynamic"]
     torch.jit.save(torch.jit.script(model), tmp_path / "model.pt")
     for x in OTHERS:
-        (y,) = run_program(program, tmp_path / "model.pt", x, tmp_path)
+        (y,) = run_in_cpp(tmp_path / "model.pt", x)
         assert torch.equal(y, model(x))
 
 

@@ -43,8 +43,18 @@ def tokens(*shape):
     return torch.randint(0, 20, shape, generator=torch.Generator().manual_seed(0))
 
 
+def with_outliers():
+    """Two inputs have weights far beyond the others: they get more columns in int8."""
+    linear = nn.Linear(64, 7)
+    with torch.no_grad():
+        linear.weight[1, 5] *= 40
+        linear.weight[4, 60] = -3.0
+    return linear
+
+
 CASES = {
     "linear": (lambda: nn.Linear(24, 7), rows(2, 3, 24), "multiplied"),
+    "linear with outliers": (with_outliers, rows(2, 3, 64), "multiplied"),
     "linear without bias": (lambda: nn.Linear(24, 7, bias=False), rows(5, 24), "multiplied"),
     "lstm": (lambda: nn.LSTM(24, 16), rows(4, 3, 24), "multiplied"),
     "lstm with all options": (
@@ -160,6 +170,49 @@ FLOATS = {
     "GRUCell": lambda: nn.GRUCell(24, 16),
     "RNNCell": lambda: nn.RNNCell(24, 16),
 }
+
+
+@torch.no_grad()
+def test_large_weights_have_columns_of_their_own():
+    torch.manual_seed(0)
+    model, x = nn.Sequential(with_outliers()), rows(50, 64)
+    made = qnative.quantize_dynamic(model)
+    assert set(made[0].repeated.tolist()) == {5, 60}
+    plain = qnative.nn.Linear.of(model[0].weight, model[0].bias, torch.int8, False)
+    error = [(each(x) - model(x)).norm() for each in (made, plain)]
+    # What is left is the rounding of x, the same for both.
+    assert error[0] < 0.75 * error[1]
+
+
+def test_state_dicts_bring_their_columns():
+    torch.manual_seed(0)
+    x = rows(2, 3, 64)
+    made = qnative.quantize_dynamic(nn.Sequential(with_outliers()))
+    plain = qnative.quantize_dynamic(nn.Sequential(nn.Linear(64, 7)))
+    assert plain[0].repeated is None and "0.repeated" not in plain.state_dict()
+    for source, target in ((made, plain), (plain, made)):
+        y, state = source(x), copy.deepcopy(source.state_dict())
+        target = copy.deepcopy(target)
+        target.load_state_dict(state)
+        assert torch.equal(target(x), y)
+        other = qnative.nn.Linear(64, 7)
+        other.load_state_dict({name[2:]: value for name, value in state.items()}, assign=True)
+        assert torch.equal(other(x), y)
+    with pytest.raises(RuntimeError, match=r"size mismatch for 0\.packed_weight"):
+        made.load_state_dict(qnative.quantize_dynamic(nn.Sequential(nn.Linear(99, 7))).state_dict())
+
+
+def test_repeated_columns_compile_and_export():
+    torch.manual_seed(0)
+    made, x = qnative.quantize_dynamic(nn.Sequential(with_outliers())), rows(2, 3, 64)
+    y = made(x)
+    shapes = ({0: torch.export.Dim.AUTO},)
+    exported = torch.export.export(made, (x,), dynamic_shapes=shapes).module()
+    compiled = torch.compile(made, fullgraph=True, dynamic=True)
+    for batch in (x, rows(5, 3, 64)):
+        assert torch.equal(exported(batch), made(batch))
+        assert torch.equal(compiled(batch), made(batch))
+    assert torch.equal(exported(x), y)
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.float16], ids=str)

@@ -129,6 +129,10 @@ class Wrapped(nn.Module):
         (lambda: nn.Conv3d(4, 6, 3), (2, 4, 5, 5, 5), "conv3d"),
         (lambda: nn.ConvTranspose1d(4, 6, 3), (2, 4, 9), "conv_transpose1d"),
         (lambda: nn.ConvTranspose2d(4, 6, 3, groups=2), (2, 4, 9, 8), "conv_transpose2d"),
+        *(
+            (lambda mode=mode: nn.Conv2d(4, 6, 3, 2, 2, padding_mode=mode), (2, 4, 9, 8), "conv2d")
+            for mode in ("zeros", "reflect", "replicate", "circular")
+        ),
         (lambda: nn.Linear(4, 6, bias=False), (2, 3, 4), "linear"),
         (lambda: nn.utils.parametrizations.weight_norm(nn.Linear(4, 6)), (2, 4), "linear"),
         (lambda: nn.BatchNorm2d(4), (2, 4, 5, 5), "batch_norm"),
@@ -161,6 +165,10 @@ def test_modules(make, shape, kernel, backend):
     [
         lambda x: F.relu(x).transpose(1, 2).contiguous(),
         lambda x: F.interpolate(x, scale_factor=2.0, mode="linear"),
+        lambda x: F.pad(x, (1, 2), mode="reflect"),
+        lambda x: F.pad(x, (1, 2), mode="replicate"),
+        lambda x: F.pad(x, (1, 2), mode="circular"),
+        lambda x: F.pad(x, (1, 2)),
         lambda x: F.hardswish(x),
         lambda x: torch.sigmoid(x).chunk(2, 1)[1],
         lambda x: F.leaky_relu(x, 0.2).mean(2),

@@ -3,12 +3,13 @@
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 import qnative
-from qnative._library import TORCH_VERSIONS, check_torch
+from qnative._library import TORCH_VERSIONS, check_build, check_torch
 
 
 def run(code, *arguments):
@@ -30,8 +31,6 @@ def test_versions_that_are_not(version):
 
 
 def test_the_package_metadata_says_the_same():
-    from pathlib import Path
-
     text = (Path(qnative.__file__).parents[1] / "pyproject.toml").read_text()
     last = int(TORCH_VERSIONS[-1].split(".")[1]) + 1
     assert f'"torch>={TORCH_VERSIONS[0]},<2.{last}"' in text
@@ -57,6 +56,26 @@ def test_a_library_that_does_not_load():
     )
     assert done.returncode == 1 and "does not load under torch" in done.stderr
     assert "undefined symbol: _ZN2at. It must be built for this torch" in done.stderr
+
+
+def test_a_library_for_a_newer_torch(tmp_path):
+    for built_for, runs in (("2.13.0", True), ("2.14.0", False)):
+        file = tmp_path / "libqnative.so"
+        file.write_bytes(b"\x7fELF.." + f"qnative built for torch {built_for}\0".encode())
+        if runs:
+            check_build(str(file), "2.13.1+cpu")
+            continue
+        with pytest.raises(ImportError, match=r"torch 2\.14\.0 and does not run on 2\.13\.1"):
+            check_build(str(file), "2.13.1+cpu")
+    with pytest.raises(ImportError, match="cannot be read"):
+        check_build(str(tmp_path / "missing.so"), "2.13.0")
+
+
+def test_what_the_library_was_built_for():
+    contents = Path(qnative.library_path()).read_bytes()
+    assert contents.count(b"qnative built for torch 2.") == 1
+    with pytest.raises(ImportError, match="was built for torch"):
+        check_build(qnative.library_path(), "2.9.0")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from torch import nn
 
 import qnative
 from qnative.backend_config import get_test_only_legacy_native_backend_config
-from qnative.lowering import emit_linear
+from qnative.lowering import packing
 
 OPS = {
     "dynamic": "linear_dynamic",
@@ -151,7 +151,7 @@ def peaked(g):
 @pytest.mark.parametrize("make", [sparse, peaked, lambda g: torch.zeros(40, 96)])
 def test_spread_weights_are_the_weights(make, magnitude):
     w = make(torch.Generator().manual_seed(0)) * magnitude
-    codes, scale, repeated = emit_linear.spread(w)
+    codes, scale, repeated = packing.spread(w)
     assert codes.dtype == torch.int8 and len(repeated) <= 96 / 16
     assert (scale > 0).all() and (make is not peaked or set(repeated) == {5})
     whole = codes[:, :96].double()

@@ -99,6 +99,128 @@ def test_float_model(recurrent, indices):
     assert not left & kinds(result.module)
 
 
+class Company(nn.Module):
+    """A layer beside a cell, which tracing spells out with ops in place on parts of lists."""
+
+    def __init__(self, layer, features):
+        super().__init__()
+        self.layer = layer
+        self.cell = nn.GRUCell(features, 4)
+
+    def forward(self, x):
+        y = self.layer(x)[0]
+        return y, self.cell(y.flatten(0, 1))
+
+
+LAYER_CASES = [
+    (nn.LSTM, {}),
+    (nn.LSTM, {"num_layers": 2}),
+    (nn.LSTM, {"num_layers": 3, "bidirectional": True, "batch_first": True}),
+    (nn.LSTM, {"bidirectional": True, "bias": False}),
+    (nn.LSTM, {"num_layers": 2, "bidirectional": True, "proj_size": 3}),
+    (nn.LSTM, {"num_layers": 2, "bias": False, "proj_size": 3}),
+    (nn.GRU, {}),
+    (nn.GRU, {"num_layers": 2, "batch_first": True}),
+    (nn.GRU, {"num_layers": 3, "bidirectional": True, "bias": False}),
+]
+
+
+@pytest.mark.parametrize("form", ["script", "trace", "freeze"])
+@pytest.mark.parametrize("make, options", LAYER_CASES)
+def test_float_layers(make, options, form):
+    torch.manual_seed(0)
+    size = options.get("proj_size", 6) * (2 if options.get("bidirectional") else 1)
+    model = Company(make(8, 6, **options), size).eval()
+    x = torch.randn(5, 2, 8)
+    result = qnative.migrate(quiet(to_script, model, x, form), dynamic=True)
+    assert {row.verdict for row in result.rows} == {"moved"}
+    assert f"qnative::{make.__name__.lower()}" in ops_of(result)
+    assert not list(result.module.parameters()), "no float weight is left"
+    other = torch.randn(3, 4, 8)
+    wanted = qnative.quantize_dynamic(model, {make})(other)[0]
+    assert torch.equal(result.module(other)[0], wanted)
+
+
+@pytest.mark.parametrize("dynamic", [True, torch.int8, torch.float16], ids=str)
+def test_dtype_of_the_weights(dynamic):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear, self.lstm, self.cell = nn.Linear(64, 8), nn.LSTM(8, 6), nn.GRUCell(6, 4)
+            with torch.no_grad():  # they get columns of their own
+                self.linear.weight[1, 5] *= 40
+                self.linear.weight[4, 60] = -3.0
+
+        def forward(self, x):
+            y = self.linear(x)
+            z = self.lstm(y)[0]
+            return y, z, self.cell(z[0])
+
+    torch.manual_seed(0)
+    model, x = Net().eval(), torch.randn(5, 2, 64)
+    result = qnative.migrate(quiet(torch.jit.script, model), dynamic=dynamic)
+    assert {row.verdict for row in result.rows} == {"moved"}
+    default = torch.qint8 if dynamic is True else {torch.int8: torch.qint8}.get(dynamic, dynamic)
+    spec = {nn.Linear: default, nn.LSTM: default}
+    spec[nn.GRUCell] = torch.float16 if dynamic is True else default
+    wanted = qnative.quantize_dynamic(model, spec)(x)
+    for y, expected in zip(result.module(x), wanted, strict=True):
+        assert torch.equal(y, expected)
+
+
+def test_unknown_dtype_of_the_weights():
+    script = quiet(torch.jit.script, nn.Sequential(nn.Linear(4, 4)))
+    with pytest.raises(ValueError, match=r"torch\.int8 or torch\.float16, got torch\.float32"):
+        qnative.migrate(script, dynamic=torch.float32)
+
+
+class Written(nn.Module):
+    """Weights that change at every call: in place, by assignment and through a view."""
+
+    def __init__(self):
+        super().__init__()
+        shapes = {"ih": (24, 8), "hh": (24, 6), "weight": (3, 6), "rows": (4, 3), "fixed": (3, 6)}
+        for name, shape in shapes.items():
+            self.register_buffer(name, torch.randn(shape))
+
+    def forward(self, x):
+        self.ih.mul_(0.5)
+        zeros = [torch.zeros(1, 2, 6), torch.zeros(1, 2, 6)]
+        options = (False, 1, 0.0, False, False, False)
+        y = torch.lstm(x, zeros, [self.ih, self.hh], *options)[0]
+        self.weight = self.weight * 2
+        rows = self.rows[1:]
+        z = nn.functional.embedding(torch.tensor([2, 1]), self.rows)
+        rows.mul_(2)
+        y, fixed = nn.functional.linear(y, self.weight), nn.functional.linear(y, self.fixed)
+        return y, z, fixed
+
+
+def test_written_weights_stay():
+    torch.manual_seed(0)
+    model, x = Written().eval(), torch.randn(5, 2, 8)
+    result = qnative.migrate(quiet(torch.jit.script, model), dynamic=True)
+    verdicts = [(row.op, row.verdict) for row in result.rows]
+    assert sorted(verdicts) == [
+        ("aten::embedding", "float"),
+        ("aten::linear", "float"),
+        ("aten::linear", "moved"),
+        ("aten::lstm", "float"),
+    ]
+    for _ in range(3):
+        wanted, got = model(x), result.module(x)
+        assert torch.equal(wanted[0], got[0]) and torch.equal(wanted[1], got[1])
+        assert (wanted[2] - got[2]).abs().max() < 0.1
+
+
+def test_dropout_of_a_trace_in_training_mode():
+    torch.manual_seed(0)
+    model, x = nn.LSTM(8, 6, 2, dropout=0.5), torch.randn(5, 2, 8)
+    script = quiet(torch.jit.trace, model, (x,), check_trace=False)
+    (row,) = qnative.migrate(script, dynamic=True).rows
+    assert (row.verdict, row.reason) == ("float", "it drops out: it was traced in training mode")
+
+
 def test_float_nodes_are_listed(indices):
     class Tied(nn.Module):
         def forward(self, x):
@@ -174,8 +296,6 @@ def test_silero_vad(tmp_path):
         audio = synthetic_speech(12, seed)
         wanted, got = decisions(float_model, audio), decisions(quantized, audio)
         assert 0.1 < (wanted > 0.5).float().mean() < 0.95, "the audio has speech and pauses"
-        assert (wanted - got).abs().max() < 0.05
-        # Where the float model itself is undecided, at the edges of syllables, either will do.
-        decided = (wanted - 0.5).abs() > 0.03
-        assert decided.float().mean() > 0.97
-        assert torch.equal((wanted > 0.5)[decided], (got > 0.5)[decided])
+        # Windows come within 0.001 of the threshold.
+        assert (wanted - got).abs().max() < 5e-3
+        assert torch.equal(wanted > 0.5, got > 0.5)

@@ -3,7 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
+import qnative
 from examples.sentence import data, demo, model
 from qnative.report import FLOAT
 
@@ -71,3 +73,26 @@ def test_the_file_is_a_quarter_of_fp32(encoder, quantized, inputs, script, tmp_p
     demo.save(quantized, inputs, tmp_path / "qnative.pt")
     sizes = [(tmp_path / name).stat().st_size for name in ("fp32.pt", "qnative.pt")]
     assert sizes[1] < 0.27 * sizes[0]
+
+
+@pytest.fixture(scope="module")
+def eager(encoder):
+    """The same in one call of upstream's, without a graph."""
+    return qnative.quantize_dynamic(encoder, {nn.Linear: torch.qint8, nn.Embedding: torch.quint8})
+
+
+def test_eager_vectors_are_as_near(encoder, eager):
+    assert any(name.endswith(".repeated") for name, _ in eager.named_buffers())
+    near = demo.cosines(eager, encoder)
+    assert near.mean() >= 0.998
+    assert near.min() >= 0.996
+
+
+@torch.inference_mode()
+def test_cpp_program_gives_the_bits_of_eager_mode(eager, inputs, run_in_cpp, tmp_path):
+    demo.save(eager, inputs, tmp_path / "model.pt")
+    tokenizer, sentences = data.load_tokenizer(), data.load_sentences()
+    for batch in (sentences[5:6], sentences[40:]):
+        arguments = data.encode(tokenizer, batch)
+        (vectors,) = run_in_cpp(tmp_path / "model.pt", *arguments)
+        assert torch.equal(vectors, eager(*arguments))
