@@ -69,7 +69,7 @@ def dry_run(
     matching is the quantizer's own. What only calibration can tell is not in it: scales that break
     a constraint, and ops without a row that run in 8 bits because all around them does.
     """
-    check_inputs(example_inputs, "qnative.dry_run")
+    check_inputs(model, example_inputs, "qnative.dry_run")
     from .quantizer import Annotation, Quantizer
 
     quantizer = Quantizer(backend_config, recipe=recipe)

@@ -54,10 +54,11 @@ def quantize(
     Returns a GraphModule with ``.report``, one row for each node of the float graph. It runs in
     eager mode, under torch.jit.trace, torch.compile and torch.export.
 
-    Raises ValueError for an unknown recipe or option, for missing calibration data and for data
-    that is not finite; RuntimeError, with the cause, for a model that torch.export rejects.
+    Raises TypeError for arguments of another type; ValueError for an unknown recipe or option, for
+    missing calibration data and for data that is not finite; RuntimeError, with the cause, for a
+    model that torch.export rejects.
     """
-    _check_arguments(example_inputs, calibration, recipe, weight_rounding)
+    _check_arguments(model, example_inputs, calibration, recipe, weight_rounding)
     from .quantizer import Quantizer
 
     quantizer = Quantizer(backend_config, recipe=recipe)
@@ -133,7 +134,7 @@ def _convert(prepared: GraphModule) -> GraphModule:
 
 
 def _check_arguments(
-    example_inputs: Any, calibration: Any, recipe: str, weight_rounding: str
+    model: Any, example_inputs: Any, calibration: Any, recipe: str, weight_rounding: str
 ) -> None:
     if recipe not in RECIPES:
         raise ValueError(
@@ -144,7 +145,7 @@ def _check_arguments(
             "qnative.quantize: weight_rounding must be 'calibrated' or 'nearest', got "
             f"{weight_rounding!r}"
         )
-    check_inputs(example_inputs, "qnative.quantize")
+    check_inputs(model, example_inputs, "qnative.quantize")
     if recipe == "static" and calibration is None:
         raise ValueError(
             f"qnative.quantize: recipe {recipe!r} needs calibration data: an iterable of typical "
@@ -157,7 +158,9 @@ def _check_arguments(
         )
 
 
-def check_inputs(example_inputs: Any, caller: str) -> None:
+def check_inputs(model: Any, example_inputs: Any, caller: str) -> None:
+    if not isinstance(model, torch.nn.Module):
+        raise TypeError(f"{caller}: model must be a torch.nn.Module, got {type(model).__name__}")
     if not isinstance(example_inputs, tuple):
         raise TypeError(
             f"{caller}: example_inputs must be a tuple of forward's arguments, got "
