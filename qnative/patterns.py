@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from .backend_config import BackendPatternConfig, get_native_backend_config
 from .backend_config._names import name_of
-from .lowering import custom, direct
+from .lowering import constraints, custom, direct
 from .lowering.graph import STORAGE_DTYPES, NoDtypes, Unsupported, kind
 from .lowering.sequence import canonical, follow, is_kind
 
@@ -77,6 +77,13 @@ def all_kinds_of(pattern: Any) -> Kinds:
     else:
         kinds = (getattr(pattern, "__name__", "").rstrip("_"),)
     return kinds
+
+
+def is_op(name: str) -> bool:
+    """Whether a name without a dot in a pattern can stand for something: an op or a method."""
+    (op,) = all_kinds_of(name)
+    owners = (torch.Tensor, torch.ops.aten, F, torch)
+    return any(hasattr(owner, n) for owner in owners for n in (name, op))
 
 
 def kinds_of(pattern: Any) -> Kinds:
@@ -148,10 +155,10 @@ class ConfigIndex:
 def kernel_of(row: Any, kinds: Kinds) -> tuple[custom.Kernel, Any]:
     """The kernel that runs a row, and the DTypeConfig that names it: the first one that static
     8-bit quantization can use. Unsupported if there is none."""
-    dtypes = static_dtypes([row], weighted=False)
+    _, dtypes = static_dtypes([row], weighted=False)
     weighted = STORAGE_DTYPES.get(dtypes.weight_dtype) is not None
     if weighted:
-        dtypes = static_dtypes([row], weighted=True)
+        _, dtypes = static_dtypes([row], weighted=True)
     name = row.op(list(row.dtype_configs).index(dtypes))
     if not custom.is_custom(name):
         raise Unsupported(f"its static 8-bit dtypes name no kernel of another library: {name!r}")
@@ -170,8 +177,8 @@ def observation(row: Any) -> str:
     return row.observation_type.name
 
 
-def static_dtypes(rows: Iterable[Any], weighted: bool) -> Any:
-    """The first DTypeConfig of ``rows`` that static 8-bit quantization can use. NoDtypes, with what
+def static_dtypes(rows: Iterable[Any], weighted: bool) -> tuple[Any, Any]:
+    """The first row and DTypeConfig that static 8-bit quantization can use. NoDtypes, with what
     there is, if there is none."""
     seen, wrong = [], ""
     for row in rows:
@@ -185,7 +192,7 @@ def static_dtypes(rows: Iterable[Any], weighted: bool) -> Any:
                 got = str(config.weight_dtype).removeprefix("torch.")
                 wrong = f" (it takes an int8 weight with a scale per channel, got {got})"
                 continue
-            return config
+            return row, config
     raise NoDtypes(
         f"the config has no static 8-bit dtypes for it, only {', '.join(seen) or 'none'}{wrong}"
     )
@@ -200,6 +207,16 @@ def require_dtypes(rows: Iterable[Any], mode: str) -> tuple[Any, Any]:
             return row, config
     seen = ", ".join(describe(config) for _, config in choices)
     raise NoDtypes(f"the config has no {mode} dtypes for it, only {seen}")
+
+
+def choose_direct(mode: str, node: Any, rows: Iterable[Any]) -> tuple[Any, Any]:
+    """The row and DTypeConfig by which a node runs in a mode of direct lowering, whose constraints
+    it remembers. Unsupported for constraints that the mode cannot keep."""
+    row, dtypes = require_dtypes(rows, mode)
+    if mode == direct.DYNAMIC_INT8:
+        constraints.check_run_time(dtypes, text_of(row.pattern))
+    constraints.remember(node, dtypes, text_of(row.pattern))
+    return row, dtypes
 
 
 def describe(config: Any) -> str:

@@ -6,12 +6,13 @@ from typing import Any
 import torch
 from torch.fx import Node
 
+from . import constraints
 from . import graph as ir
 from .activation import fused_activation
 from .emit import Site, is_constant
 from .emit_half import as_float, as_half
 from .graph import Unsupported, bind, kind, tensor_of
-from .packing import MAX_PRODUCTS, pack_half, spread
+from .packing import INT8_RANGE, MAX_PRODUCTS, pack_half, spread
 
 _FUNCTIONS = ("gelu", "silu", "sigmoid", "tanh", "hardswish")
 
@@ -87,6 +88,7 @@ def _constants(
 
 def linear_dynamic(site: Site) -> Node:
     codes, scale, repeated = spread(ir.constant(site.module, site.args["weight"]).float())
+    constraints.check_numbers(site.node, "weight", scale, 0, *INT8_RANGE)
     weight, bias, _ = _constants(
         site,
         "linear_dynamic",
