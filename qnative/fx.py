@@ -25,6 +25,7 @@ from .fx_annotate import annotate
 from .fx_qconfig import default_qat_qconfig_mapping, default_qconfig_mapping
 from .lowering import constraints, direct
 from .lowering.constants import fold_constants
+from .lowering.graph import Unsupported
 from .lowering.lower import attach_report, lower
 from .patterns import ConfigIndex, fx_rows, kinds_of, text_of
 from .recipes import export
@@ -425,12 +426,20 @@ def _why_not(qconfig: Any, rows: list[Any]) -> str:
     """What a qconfig breaks of every DTypeConfig of ``rows`` that has its dtypes; "" if it keeps
     those of one, or none has its dtypes."""
     activation, weight = qconfig.activation(), qconfig.weight()
-    if getattr(activation, "is_dynamic", False):
-        return ""
+    is_dynamic = getattr(activation, "is_dynamic", False)
     reasons = []
     for row, dtypes in ((r, dtypes) for r in rows for dtypes in r.dtype_configs):
         if dtypes.input_dtype != getattr(activation, "dtype", None):
             continue
+        if is_dynamic != bool(dtypes.is_dynamic):
+            continue
+        if is_dynamic:
+            try:
+                constraints.check_run_time(dtypes, text_of(row.pattern))
+                return ""
+            except Unsupported as error:
+                reasons.append(str(error))
+                continue
         limits = {
             role: constraints.Constraints.of(getattr(dtypes, f"{role}_dtype_with_constraints"))
             for role in ("input", "output", "weight")

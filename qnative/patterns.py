@@ -9,7 +9,7 @@ import itertools
 import operator
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -96,6 +96,18 @@ def kinds_of(pattern: Any) -> Kinds:
     return kinds[:1] + tuple(k for k in kinds[1:] if k != "batch_norm") if foldable else kinds
 
 
+class Match(NamedTuple):
+    """A sequence of a config in a graph. rows: those for it, with their positions in the config;
+    [] if it is there in part only, with what is missing."""
+
+    nodes: tuple[Any, ...]
+    rows: list[tuple[int, Any]]
+    missing: str
+
+    def near_miss(self, missing: str) -> str:
+        return f"matched {' and '.join(node.name for node in self.nodes)}, but {missing}"
+
+
 class ConfigIndex:
     """The rows of a BackendConfig by the kinds of their patterns.
 
@@ -129,23 +141,22 @@ class ConfigIndex:
         """The rows for a sequence of kinds; [] if the config has none."""
         return self._rows.get(tuple(map(canonical, kinds)), [])
 
-    def match(self, node: Any) -> tuple[list[tuple[int, Any]], list[str]]:
-        """The rows for the longest sequence that begins with a node, each with its position in the
-        config, and where longer ones end too early. BatchNorm counts as an op of its own."""
+    def matches(self, node: Any) -> list[Match]:
+        """The sequences that begin with a node, whole or in part, the longest first. BatchNorm
+        counts as an op of its own."""
         names = {kind(node), canonical(kind(node)), "relu6"}
         starts = [item for name in names for item in self._sequences.get(name, {}).items()]
-        misses = []
+        found = []
         for kinds, rows in sorted(starts, key=lambda item: (-len(item[0]), item[0])):
             if not is_kind(node, kinds[0]):
                 continue
             nodes, why_not = follow(node, kinds)
             if len(nodes) == len(kinds):
-                return rows, misses
-            if why_not or len(nodes) > 1:
-                matched = " and ".join(found.name for found in nodes)
+                found.append(Match(nodes, rows, ""))
+            elif why_not or len(nodes) > 1:
                 missing = why_not or f"no {kinds[len(nodes)]} follows {nodes[-1].name}"
-                misses.append(f"matched {matched}, but {missing}")
-        return [], misses
+                found.append(Match(nodes, [], missing))
+        return found
 
     def kernels(self, node: Any) -> list[tuple[Kinds, Any]]:
         """The rows with kernels of other libraries that may begin with this node, longest first."""
@@ -180,10 +191,10 @@ def observation(row: Any) -> str:
 def static_dtypes(rows: Iterable[Any], weighted: bool) -> tuple[Any, Any]:
     """The first row and DTypeConfig that static 8-bit quantization can use. NoDtypes, with what
     there is, if there is none."""
-    seen, wrong = [], ""
+    seen, wrong = {}, ""
     for row in rows:
         for config in row.dtype_configs:
-            seen.append(describe(config))
+            seen[describe(config)] = None
             if config.is_dynamic or config.input_dtype not in STORAGE_DTYPES:
                 continue
             if config.output_dtype not in STORAGE_DTYPES:
@@ -205,7 +216,7 @@ def require_dtypes(rows: Iterable[Any], mode: str) -> tuple[Any, Any]:
     for row, config in choices:
         if direct.fits(mode, config):
             return row, config
-    seen = ", ".join(describe(config) for _, config in choices)
+    seen = ", ".join(dict.fromkeys(describe(config) for _, config in choices))
     raise NoDtypes(f"the config has no {mode} dtypes for it, only {seen}")
 
 

@@ -152,8 +152,11 @@ class Annotation:
         asked = [reason for reason in reasons if not isinstance(reason, NoDtypes)]
         kernels = self.misses.get(node, [])
         node.meta[REASON] = kernels[0] if kernels else str((asked or reasons)[0])
-        modes = zip(self.quantizer.modes, reasons, strict=True)
-        self.misses[node] = [*kernels, *(f"{mode}: {reason}" for mode, reason in modes)]
+        texts = list(map(str, reasons))
+        if len(set(texts)) > 1:
+            modes = zip(self.quantizer.modes, texts, strict=True)
+            texts = [f"{mode}: {reason}" for mode, reason in modes]
+        self.misses[node] = [*kernels, *dict.fromkeys(texts)]
 
     def _choose_kernel(self, node: Node) -> bool:
         """Whether another library's kernel runs a sequence that begins with this node."""

@@ -34,7 +34,7 @@ def test_examples(name):
 def test_blocks_run(name, capsys):
     text = (DOCS / name).read_text()
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    assert len(blocks) >= 8
+    assert len(blocks) >= 8 and text.count("```") == 2 * len(blocks)  # there are no others
     names = {"__name__": "docs"}
     for block in blocks:
         line = text[: text.index(block)].count("\n")
