@@ -188,8 +188,25 @@ def _prepare(
             f"qnative.{function.__name__}: upstream rejects {name}: {_line(error)}; "
             "qnative.quantize takes what torch.export takes"
         ) from error
+    _check_writes(prepared, f"qnative.{function.__name__}")
     prepared.meta[_INPUTS], prepared.meta[_BACKEND] = example_inputs, backend
     return prepared
+
+
+def _check_writes(module: GraphModule, caller: str) -> None:
+    """ValueError for an in-place op of which nothing reads the result: upstream's FX, which knows
+    of no other way to see what it wrote, leaves it out."""
+    for node in module.graph.nodes:
+        name = node.target if node.op == "call_method" else getattr(node.target, "__name__", "")
+        writes = (name.endswith("_") and not name.endswith("__")) or (
+            node.kwargs.get("inplace") or getattr(_called(module, node), "inplace", False)
+        )
+        is_read = any(user.users or not _is_observer(module, user) for user in node.users)
+        if node.op.startswith("call_") and writes and not is_read:
+            raise ValueError(
+                f"{caller}: FX leaves out {node.name}, which writes in place and whose result "
+                "nothing reads: use the result, or qnative.quantize"
+            )
 
 
 def _line(error: Exception) -> str:

@@ -16,7 +16,8 @@ from torchao.quantization.pt2e.quantizer import Quantizer as TorchAOQuantizer
 from .lowering import constraints, custom, direct, table
 from .lowering.direct import RECIPES, STATIC
 from .lowering.emit_conv import TRANSPOSED
-from .lowering.graph import STORAGE_DTYPES, NoDtypes, Unsupported, bind, kind, make_functional
+from .lowering.functional import make_functional
+from .lowering.graph import STORAGE_DTYPES, NoDtypes, Unsupported, bind, kind
 from .lowering.lower import NOT_FUSED, REASON
 from .observers import HistogramObserver, PerChannelWeightObserver
 from .patterns import (

@@ -12,6 +12,7 @@ from .lowering import graph as ir
 from .lowering.constants import fold_constants
 from .lowering.direct import RECIPES
 from .lowering.fold import fold_batch_norm
+from .lowering.functional import functional_module
 from .lowering.lower import attach_report, lower
 from .report import FREE, FUSED, Report, Row
 
@@ -197,13 +198,13 @@ def export(
     try:
         if dynamic_shapes != "batch":
             program = torch.export.export(model, inputs, dynamic_shapes=dynamic_shapes)
-            return program.module(), []
+            return functional_module(program), []
         try:
             program = _export_batch(model, inputs)
-            return program.module(), ["batch size: dynamic"]
+            return functional_module(program), ["batch size: dynamic"]
         except _FixedBatch as error:
             program = torch.export.export(model, inputs)
-            return program.module(), [f"batch size: fixed, {error}"]
+            return functional_module(program), [f"batch size: fixed, {error}"]
     except Exception as error:
         raise RuntimeError(
             f"{caller}: torch.export rejects {type(model).__name__}: {error}"
