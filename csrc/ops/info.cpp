@@ -9,6 +9,7 @@
 #include "embedding/embedding.h"
 #include "gemm/gemm.h"
 #include "gemm_fp16/gemm_fp16.h"
+#include "interleave/interleave.h"
 #include "interpolate/interpolate.h"
 #include "isa.h"
 #include "lookup/lookup.h"
@@ -48,6 +49,7 @@ std::string kernel_lines(Isa cap) {
   lines.add("gemm", gemm::kernels());
   lines.add("gemm_fp16", gemm_fp16::kernels());
   lines.add("gemm_fp16.widen", gemm_fp16::widen_kernels());
+  lines.add("interleave", interleave::kernels());
   lines.add("interpolate.row", interpolate::row_kernels());
   lines.add("interpolate.column", interpolate::column_kernels());
   lines.add("lookup", lookup::kernels());
@@ -68,6 +70,8 @@ std::string kernel_lines(Isa cap) {
   lines.add("quantize.quantize_each", quantize::quantize_each_kernels());
   lines.add("quantize.dequantize_each", quantize::dequantize_each_kernels());
   lines.add("quantize.min_max", quantize::min_max_kernels());
+  lines.add("quantize.magnitudes", quantize::magnitudes_kernels());
+  lines.add("quantize.find_above", quantize::find_above_kernels());
   lines.add("rnn_cell.lstm", rnn_cell::lstm_kernels());
   lines.add("rnn_cell.gru", rnn_cell::gru_kernels());
   lines.add("rnn_cell.rnn_tanh", rnn_cell::rnn_tanh_kernels());

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "dispatch.h"
+#include "interleave/interleave.h"
+
 namespace qnative::ops {
 namespace {
 
@@ -14,6 +17,9 @@ void copy_pixels(const Source& x, const uint8_t* from, int64_t n, int64_t channe
     for (int64_t i = 0; i < n; ++i) {
       copy_flipped(from + i * x.pixel_stride, to + i * channels, channels, x.flip);
     }
+  } else if (channels == 3 && x.pixel_stride == 1) {
+    static auto& interleave = select(interleave::kernels());
+    interleave(from, x.channel_stride, to, n, x.flip);
   } else {
     for (int64_t c = 0; c < channels; ++c) {
       const uint8_t* plane = from + c * x.channel_stride;

@@ -8,8 +8,10 @@
 namespace qnative::gemm {
 namespace {
 
-// A tile: 16 * kVectors columns of kRows rows, of which `columns` columns are stored.
-using TileFn = void(const Args& args, int64_t m, int64_t n, int64_t columns);
+// `count` tiles, one below the other from row m on, `before` others above them: 16 * kVectors
+// columns of kRows rows, of which `columns` columns are stored.
+using TilesFn = void(const Args& args, int64_t m, int64_t count, int64_t before, int64_t n,
+                     int64_t columns);
 
 // Requantize in vectors. y may alias anything as far as the compiler knows: read from Args, all of
 // it would be read and broadcast again after every row.
@@ -59,21 +61,31 @@ struct Requantizer {
   __m512i zero_point, lo, flip, order;
 };
 
-// Masked stores are several times slower than plain ones: only for the last columns.
-template <int kVectors>
+// Of `bytes`, the 16 * kVectors from 16 * kFirst on. Masked stores are several times slower than
+// plain ones: only for the last columns.
+template <int kVectors, int kFirst>
 [[gnu::always_inline]] inline void store_bytes(uint8_t* y, __m512i bytes, int64_t columns) {
-  if (columns < 16 * kVectors) {
+  if constexpr (kVectors == 1) {
+    const __m128i row = _mm512_extracti32x4_epi32(bytes, kFirst);
+    if (columns < 16) {
+      _mm_mask_storeu_epi8(y, static_cast<__mmask16>((1U << columns) - 1), row);
+    } else {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(y), row);
+    }
+  } else if constexpr (kVectors == 2) {
+    const __m256i row = _mm512_extracti64x4_epi64(bytes, kFirst / 2);
+    if (columns < 32) {
+      _mm256_mask_storeu_epi8(y, (uint32_t{1} << columns) - 1, row);
+    } else {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(y), row);
+    }
+  } else if (columns < 16 * kVectors) {
     _mm512_mask_storeu_epi8(y, (uint64_t{1} << columns) - 1, bytes);
-    return;
-  }
-  if constexpr (kVectors == 4) {
+  } else if constexpr (kVectors == 3) {
+    store_bytes<2, 0>(y, bytes, 32);
+    store_bytes<1, 2>(y + 32, bytes, 16);
+  } else {
     _mm512_storeu_si512(y, bytes);
-  } else if constexpr (kVectors >= 2) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(y), _mm512_castsi512_si256(bytes));
-  }
-  if constexpr (kVectors % 2 == 1) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(y + 16 * (kVectors - 1)),
-                     _mm512_extracti32x4_epi32(bytes, kVectors - 1));
   }
 }
 
@@ -82,27 +94,37 @@ template <int kRows, int kVectors>
                                                      const __m512i (&acc)[kRows][kVectors],
                                                      int64_t m, int64_t n, int64_t columns) {
   const Requantizer requantizer(args.requantize, args.small);
-  const float* multiplier = args.multiplier + n;
-  const float* bias = args.bias + n;
+  __m512 multiplier[kVectors], bias[kVectors];
+  unroll<kVectors>([&](auto j) __attribute__((always_inline)) {
+    multiplier[j] = _mm512_loadu_ps(args.multiplier + n + 16 * j);
+    bias[j] = _mm512_loadu_ps(args.bias + n + 16 * j);
+  });
   const int64_t y_stride = args.y_stride;
   uint8_t* y = static_cast<uint8_t*>(args.y) + m * y_stride + n;
+  // As many rows as one vector of bytes holds are packed together.
+  constexpr int kTogether = kVectors <= 2 ? 4 / kVectors : 1;
   const auto rows = [&](auto to_bytes) __attribute__((always_inline)) {
-    unroll<kRows>([&](auto i) __attribute__((always_inline)) {
-      __m512 r[kVectors];
-      unroll<kVectors>([&](auto j) __attribute__((always_inline)) {
-        r[j] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i][j]), _mm512_loadu_ps(multiplier + 16 * j),
-                               _mm512_loadu_ps(bias + 16 * j));
+    unroll<(kRows + kTogether - 1) / kTogether>([&](auto group) __attribute__((always_inline)) {
+      constexpr int kFirst = group * kTogether;
+      constexpr int kCount = kRows - kFirst < kTogether ? kRows - kFirst : kTogether;
+      __m512 r[kCount * kVectors];
+      unroll<kCount * kVectors>([&](auto j) __attribute__((always_inline)) {
+        constexpr int kColumn = j % kVectors;
+        r[j] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[kFirst + j / kVectors][kColumn]),
+                               multiplier[kColumn], bias[kColumn]);
       });
-      store_bytes<kVectors>(y, to_bytes(r), columns);
-      y += y_stride;
+      const __m512i bytes = to_bytes(r);
+      unroll<kCount>([&](auto i) __attribute__((always_inline)) {
+        store_bytes<kVectors, i * kVectors>(y, bytes, columns);
+        y += y_stride;
+      });
     });
   };
   if (requantizer.saturates) {
-    rows([&](const __m512(&r)[kVectors])
+    rows([&](const auto& r)
              __attribute__((always_inline)) { return requantizer.saturated_bytes(r); });
   } else {
-    rows([&](const __m512(&r)[kVectors])
-             __attribute__((always_inline)) { return requantizer.bytes(r); });
+    rows([&](const auto& r) __attribute__((always_inline)) { return requantizer.bytes(r); });
   }
 }
 
@@ -147,30 +169,10 @@ template <int kRows, int kVectors>
   });
 }
 
-// The weight goes to the upper half of its lane, the excess stands in that half alone.
-void add_outliers(const Args& args, __m512i* acc, int64_t rows, int64_t vectors, int64_t m,
-                  int64_t n) {
-  const int64_t panel = panel_size(args.segments, args.segment_size);
-  for (int64_t i = 0; i < rows; ++i) {
-    for (int64_t o = 0; o < args.outlier_count[m + i]; ++o) {
-      const Outlier outlier = outliers_of(args, m + i)[o];
-      const int8_t* const w = lanes_of(args, n, outlier.k);
-      const __m512i excess = _mm512_set1_epi32(static_cast<int>(upper_half(outlier.excess)));
-      const __m128i shift = _mm_cvtsi32_si128(shift_to_top(outlier.k));
-      for (int64_t j = 0; j < vectors; ++j) {
-        const __m512i top = _mm512_sll_epi32(_mm512_loadu_si512(w + panel * j), shift);
-        __m512i& sum = acc[i * vectors + j];
-        sum = _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_srai_epi16(top, 8), excess));
-      }
-    }
-  }
-}
-
-// acc: [rows][vectors]. Apart from the tiles, because the time of an activation or of outliers
-// hides the detour through the stack, and forty unrolled copies would be most of the code.
-[[gnu::noinline]] void store_activated(const Args& args, __m512i* acc, int64_t rows,
+// acc: [rows][vectors]. Apart from the tiles, because the time of an activation hides the detour
+// through the stack, and forty unrolled copies would be most of the code.
+[[gnu::noinline]] void store_activated(const Args& args, const __m512i* acc, int64_t rows,
                                        int64_t vectors, int64_t m, int64_t n, int64_t columns) {
-  if (has_outliers(args, m, rows)) add_outliers(args, acc, rows, vectors, m, n);
   const __m512 lo = _mm512_set1_ps(args.float_lo);
   const __m512 hi = _mm512_set1_ps(args.float_hi);
   for (int64_t i = 0; i < rows; ++i) {
@@ -202,7 +204,7 @@ template <int kRows, int kVectors>
     store_requantized(args, acc, m, n, columns);
     return;
   }
-  if (args.activation == FloatActivation::kNone && !has_outliers(args, m, kRows)) {
+  if (args.activation == FloatActivation::kNone) {
     store_real(args, acc, m, n, columns);
     return;
   }
@@ -220,6 +222,26 @@ template <int kRows, int kVectors>
   return _mm512_set1_epi32(group);
 }
 
+// sums: [rows][vectors], what the outliers of rows from m on add. The weight goes to the upper half
+// of its lane, the excess stands in that half alone.
+[[gnu::noinline]] void sum_outliers(const Args& args, int64_t rows, int64_t vectors, int64_t m,
+                                    int64_t n, __m512i* sums) {
+  const int64_t panel = panel_size(args.segments, args.segment_size);
+  for (int64_t i = 0; i < rows; ++i, sums += vectors) {
+    for (int64_t j = 0; j < vectors; ++j) sums[j] = _mm512_setzero_si512();
+    for (int64_t o = 0; o < args.outlier_count[m + i]; ++o) {
+      const Outlier outlier = outliers_of(args, m + i)[o];
+      const int8_t* const w = lanes_of(args, n, outlier.k);
+      const __m512i excess = _mm512_set1_epi32(static_cast<int>(upper_half(outlier.excess)));
+      const __m128i shift = _mm_cvtsi32_si128(shift_to_top(outlier.k));
+      for (int64_t j = 0; j < vectors; ++j) {
+        const __m512i top = _mm512_sll_epi32(_mm512_loadu_si512(w + panel * j), shift);
+        sums[j] = _mm512_add_epi32(sums[j], _mm512_madd_epi16(_mm512_srai_epi16(top, 8), excess));
+      }
+    }
+  }
+}
+
 // What the sums begin with.
 template <int kRows, int kVectors>
 [[gnu::always_inline]] inline void load_start(const Args& args, __m512i (&acc)[kRows][kVectors],
@@ -229,13 +251,22 @@ template <int kRows, int kVectors>
       acc[i][j] = _mm512_loadu_si512(args.start + n + 16 * j);
     });
   });
-  if (args.row_factor == nullptr) return;
-  const int32_t* column_factor = args.column_factor + n;
+  if (args.row_factor != nullptr) {
+    const int32_t* column_factor = args.column_factor + n;
+    unroll<kRows>([&](auto i) __attribute__((always_inline)) {
+      const __m512i factor = _mm512_set1_epi32(args.row_factor[m + i]);
+      unroll<kVectors>([&](auto j) __attribute__((always_inline)) {
+        acc[i][j] = _mm512_add_epi32(
+            acc[i][j], _mm512_mullo_epi32(factor, _mm512_loadu_si512(column_factor + 16 * j)));
+      });
+    });
+  }
+  if (!has_outliers(args, m, kRows)) return;
+  __m512i sums[kRows * kVectors];
+  sum_outliers(args, kRows, kVectors, m, n, sums);
   unroll<kRows>([&](auto i) __attribute__((always_inline)) {
-    const __m512i factor = _mm512_set1_epi32(args.row_factor[m + i]);
     unroll<kVectors>([&](auto j) __attribute__((always_inline)) {
-      acc[i][j] = _mm512_add_epi32(
-          acc[i][j], _mm512_mullo_epi32(factor, _mm512_loadu_si512(column_factor + 16 * j)));
+      acc[i][j] = _mm512_add_epi32(acc[i][j], sums[i * kVectors + j]);
     });
   });
 }
@@ -246,6 +277,7 @@ template <int kRows>
 [[gnu::always_inline]] inline void prefetch_output(const Args& args, int64_t m, int64_t n,
                                                    int64_t columns) {
   const int64_t size = args.float_output ? sizeof(float) : 1;
+  if (args.y_stride * size < 64) return;
   const uint8_t* y = static_cast<const uint8_t*>(args.y) + (m * args.y_stride + n) * size;
   unroll<kRows>([&](auto) __attribute__((always_inline)) {
     __builtin_prefetch(y, 1);
@@ -254,10 +286,12 @@ template <int kRows>
   });
 }
 
-template <int kRows, int kVectors>
-void tile(const Args& args, int64_t m, int64_t n, int64_t columns) {
-  const int64_t panel = panel_size(args.segments, args.segment_size);
+// ahead: with kFetches, from the weights of the tile to some that later tiles need.
+template <int kRows, int kVectors, bool kFetches>
+[[gnu::always_inline]] inline void tile(const Args& args, int64_t panel, int64_t ahead, int64_t m,
+                                        int64_t n, int64_t columns) {
   const int8_t* w = args.weight + n / kPanelColumns * panel;
+  constexpr int kPointers = 8;  // general registers for addresses of rows
   const uint8_t* row[kRows];
   __m512i acc[kRows][kVectors];
   unroll<kRows>([&](auto i) __attribute__((always_inline)) { row[i] = x_row(args, m + i); });
@@ -266,11 +300,19 @@ void tile(const Args& args, int64_t m, int64_t n, int64_t columns) {
   for (int64_t s = 0; s < args.segments; ++s) {
     const int64_t end = args.segment_offset[s] + args.segment_size;
     for (int64_t k = args.segment_offset[s]; k < end; k += kGroup) {
+      // Rows are addressed as row[i] + k. g++ would rather keep distances from the first row, and
+      // those that do not fit into registers in vector registers, which are slow to get at.
+      asm("" : "+r"(k));
       __m512i b[kVectors];
       unroll<kVectors>(
           [&](auto j) __attribute__((always_inline)) { b[j] = _mm512_loadu_si512(w + panel * j); });
+      if constexpr (kFetches) {
+        __builtin_prefetch(w + ahead, 0, 2);
+        __builtin_prefetch(w + ahead + panel, 0, 2);
+      }
       w += kStepBytes;
       unroll<kRows>([&](auto i) __attribute__((always_inline)) {
+        if constexpr (i >= kPointers) asm("" : "+m"(row[i]));
         const __m512i a = broadcast_group(row[i] + k);
         unroll<kVectors>([&](auto j)
                              __attribute__((always_inline)) { dpbusd(acc[i][j], a, b[j]); });
@@ -280,12 +322,24 @@ void tile(const Args& args, int64_t m, int64_t n, int64_t columns) {
   store(args, acc, m, n, columns);
 }
 
+// With kFetches the first tiles fetch the panels to the right into the L2 cache, two each. A large
+// network finds its weights in no cache, and few rows do not hide it.
+template <int kRows, int kVectors, bool kFetches>
+void tiles(const Args& args, int64_t m, int64_t count, int64_t before, int64_t n, int64_t columns) {
+  const int64_t panel = panel_size(args.segments, args.segment_size);
+  for (int64_t i = before; i < before + count; ++i, m += kRows) {
+    const bool has_share = 2 * i < kVectors && n + 16 * kVectors < args.n;
+    const int64_t ahead = has_share ? (kVectors + 2 * i) * panel : 0;
+    tile<kRows, kVectors, kFetches>(args, panel, ahead, m, n, columns);
+  }
+}
+
 // One row is bound by reading the weights once: they are memory operands, and kSteps steps of k
 // with accumulators of their own hide the latency of vpdpbusd.
 template <int kVectors>
-void row_tile(const Args& args, int64_t m, int64_t n, int64_t columns) {
+[[gnu::always_inline]] inline void row_tile(const Args& args, int64_t panel, int64_t m, int64_t n,
+                                            int64_t columns) {
   constexpr int kSteps = kVectors == 1 ? 8 : kVectors == 2 ? 4 : 2;
-  const int64_t panel = panel_size(args.segments, args.segment_size);
   const int8_t* w = args.weight + n / kPanelColumns * panel;
   __m512i acc[kSteps][kVectors];
   __m512i sum[1][kVectors];
@@ -324,27 +378,31 @@ void row_tile(const Args& args, int64_t m, int64_t n, int64_t columns) {
   store(args, sum, m, n, columns);
 }
 
+template <int kVectors>
+void row_tiles(const Args& args, int64_t m, int64_t count, int64_t, int64_t n, int64_t columns) {
+  const int64_t panel = panel_size(args.segments, args.segment_size);
+  for (int64_t end = m + count; m < end; ++m) row_tile<kVectors>(args, panel, m, n, columns);
+}
+
 // The tiles of kVectors vectors: [rows - 1].
-template <int kVectors, int... kRows>
-TileFn* select_tile(int64_t rows, std::integer_sequence<int, kRows...>) {
-  static constexpr TileFn* kTiles[] = {row_tile<kVectors>, tile<kRows + 2, kVectors>...};
+template <int kVectors, bool kFetches, int... kRows>
+TilesFn* select_tiles(int64_t rows, std::integer_sequence<int, kRows...>) {
+  static constexpr TilesFn* kTiles[] = {row_tiles<kVectors>,
+                                        tiles<kRows + 2, kVectors, kFetches>...};
   return kTiles[rows - 1];
 }
 
-template <int kMaxRows, int kVectors>
-void sweep(const Args& args, int64_t m_begin, int64_t m_end, int64_t max_rows, int64_t n,
-           int64_t columns) {
+template <int kMaxRows, int kVectors, bool kFetches = false>
+void sweep(const Args& args, int64_t m_begin, int64_t m_end, int64_t n, int64_t columns) {
   constexpr std::make_integer_sequence<int, kMaxRows - 1> kRowCounts;
-  const Blocks blocks(m_end - m_begin, max_rows);
-  TileFn* const larger =
-      select_tile<kVectors>(blocks.larger > 0 ? blocks.size + 1 : blocks.size, kRowCounts);
-  TileFn* const smaller = select_tile<kVectors>(blocks.size, kRowCounts);
-  int64_t m = m_begin;
-  for (int64_t block = 0; block < blocks.count; ++block) {
-    const bool is_larger = block < blocks.larger;
-    (is_larger ? larger : smaller)(args, m, n, columns);
-    m += is_larger ? blocks.size + 1 : blocks.size;
+  const Blocks blocks(m_end - m_begin, kMaxRows);
+  const int64_t middle = m_begin + blocks.larger * (blocks.size + 1);
+  if (blocks.larger > 0) {
+    select_tiles<kVectors, kFetches>(blocks.size + 1, kRowCounts)(args, m_begin, blocks.larger, 0,
+                                                                  n, columns);
   }
+  select_tiles<kVectors, kFetches>(blocks.size, kRowCounts)(
+      args, middle, blocks.count - blocks.larger, blocks.larger, n, columns);
 }
 
 }  // namespace
@@ -358,7 +416,7 @@ void avx512_vnni(const Args& args, int64_t m_begin, int64_t m_end, int64_t n_beg
   const int64_t fitting = kBlockBytes / (k > 0 ? k : 1);
   const int64_t block_rows = fitting > 48 ? fitting : 48;
   // A short k leaves more of the time to the epilogue, where five rows do better than six.
-  const int64_t max_rows = k <= 128 ? 5 : 6;
+  const bool is_short = k <= 128;
   n_end = n_end < args.n ? n_end : args.n;
   for (int64_t m = m_begin; m < m_end; m += block_rows) {
     const int64_t m_next = m + block_rows < m_end ? m + block_rows : m_end;
@@ -366,16 +424,20 @@ void avx512_vnni(const Args& args, int64_t m_begin, int64_t m_end, int64_t n_beg
       const int64_t columns = n_end - n < 64 ? n_end - n : 64;
       switch (ceil_div(columns, 16)) {
         case 1:
-          sweep<16, 1>(args, m, m_next, 16, n, columns);
+          sweep<16, 1>(args, m, m_next, n, columns);
           break;
         case 2:
-          sweep<12, 2>(args, m, m_next, 12, n, columns);
+          sweep<12, 2>(args, m, m_next, n, columns);
           break;
         case 3:
-          sweep<8, 3>(args, m, m_next, 8, n, columns);
+          sweep<8, 3>(args, m, m_next, n, columns);
           break;
         default:
-          sweep<6, 4>(args, m, m_next, max_rows, n, columns);
+          if (is_short) {
+            sweep<5, 4>(args, m, m_next, n, columns);
+          } else {
+            sweep<6, 4, true>(args, m, m_next, n, columns);
+          }
       }
     }
   }

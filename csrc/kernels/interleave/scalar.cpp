@@ -1,0 +1,11 @@
+#include "interleave.h"
+
+namespace qnative::interleave {
+
+void scalar(const uint8_t* x, int64_t plane_stride, uint8_t* y, int64_t n, uint8_t flip) {
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t c = 0; c < 3; ++c) y[3 * i + c] = x[c * plane_stride + i] ^ flip;
+  }
+}
+
+}  // namespace qnative::interleave
