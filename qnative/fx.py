@@ -21,13 +21,13 @@ from torch.ao.quantization.backend_config import (
 from torch.fx import GraphModule, Node
 
 from .backend_config import BackendConfig, resolve
+from .fx_annotate import annotate
 from .fx_qconfig import default_qat_qconfig_mapping, default_qconfig_mapping
-from .lowering import constraints, custom, direct, table
-from .lowering import graph as ir
+from .lowering import constraints, direct
 from .lowering.constants import fold_constants
 from .lowering.graph import Unsupported
-from .lowering.lower import REASON, attach_report, lower
-from .patterns import ConfigIndex, fx_rows, kernel_of, kinds_of, static_dtypes
+from .lowering.lower import attach_report, lower
+from .patterns import ConfigIndex, fx_rows, kinds_of, text_of
 from .recipes import export
 
 __all__ = [
@@ -147,7 +147,7 @@ def convert_fx(
     )
     with torch.no_grad():
         fold_constants(exported)
-        _annotate(exported, index, marked, broken)
+        annotate(exported, index, marked, broken)
         lowered = lower(exported)
     report = lowered.report
     report.notes += notes
@@ -188,8 +188,25 @@ def _prepare(
             f"qnative.{function.__name__}: upstream rejects {name}: {_line(error)}; "
             "qnative.quantize takes what torch.export takes"
         ) from error
+    _check_writes(prepared, f"qnative.{function.__name__}")
     prepared.meta[_INPUTS], prepared.meta[_BACKEND] = example_inputs, backend
     return prepared
+
+
+def _check_writes(module: GraphModule, caller: str) -> None:
+    """ValueError for an in-place op of which nothing reads the result: upstream's FX, which knows
+    of no other way to see what it wrote, leaves it out."""
+    for node in module.graph.nodes:
+        name = node.target if node.op == "call_method" else getattr(node.target, "__name__", "")
+        writes = (name.endswith("_") and not name.endswith("__")) or (
+            node.kwargs.get("inplace") or getattr(_called(module, node), "inplace", False)
+        )
+        is_read = any(user.users or not _is_observer(module, user) for user in node.users)
+        if node.op.startswith("call_") and writes and not is_read:
+            raise ValueError(
+                f"{caller}: FX leaves out {node.name}, which writes in place and whose result "
+                "nothing reads: use the result, or qnative.quantize"
+            )
 
 
 def _line(error: Exception) -> str:
@@ -426,19 +443,27 @@ def _why_not(qconfig: Any, rows: list[Any]) -> str:
     """What a qconfig breaks of every DTypeConfig of ``rows`` that has its dtypes; "" if it keeps
     those of one, or none has its dtypes."""
     activation, weight = qconfig.activation(), qconfig.weight()
-    if getattr(activation, "is_dynamic", False):
-        return ""
+    is_dynamic = getattr(activation, "is_dynamic", False)
     reasons = []
-    for dtypes in (dtypes for row in rows for dtypes in row.dtype_configs):
+    for row, dtypes in ((r, dtypes) for r in rows for dtypes in r.dtype_configs):
         if dtypes.input_dtype != getattr(activation, "dtype", None):
             continue
+        if is_dynamic != bool(dtypes.is_dynamic):
+            continue
+        if is_dynamic:
+            try:
+                constraints.check_run_time(dtypes, text_of(row.pattern))
+                return ""
+            except Unsupported as error:
+                reasons.append(str(error))
+                continue
         limits = {
             role: constraints.Constraints.of(getattr(dtypes, f"{role}_dtype_with_constraints"))
             for role in ("input", "output", "weight")
         }
         observers = {"input": activation, "output": activation, "weight": weight}
         found = [
-            f"its qconfig's {role} {why}"
+            f"its qconfig's {role} {why} (row {text_of(row.pattern)})"
             for role, limit in limits.items()
             if (why := limit.broken_by_observer(observers[role]))
         ]
@@ -446,52 +471,3 @@ def _why_not(qconfig: Any, rows: list[Any]) -> str:
             return ""
         reasons += found[:1]
     return "; ".join(dict.fromkeys(reasons))
-
-
-def _annotate(
-    exported: GraphModule, index: ConfigIndex, marked: dict[str, str], broken: dict[str, str]
-) -> None:
-    """What ``lower`` has to know: constraints and kernels of the rows of nodes that upstream
-    quantized, and why it did not quantize others."""
-    for node in exported.graph.nodes:
-        if node.op != "call_function" or ir.is_decomposed(node):
-            continue
-        path = ir.module_path(node)
-        if path in marked or path in broken:
-            node.meta["nn_module_stack"] = dict(list(node.meta["nn_module_stack"].items())[:-1])
-        if path in broken:
-            node.meta[REASON] = broken[path]
-        elif path in marked:
-            mode = marked[path]
-            try:
-                direct.check(mode, node)
-                node.meta[direct.MODE] = mode
-            except Unsupported as error:
-                node.meta[REASON] = str(error)
-        elif not any(ir.is_call(x, ir.DEQUANTIZE) for x in node.all_input_nodes):
-            node.meta[REASON] = "it has no qconfig, or none that the backend config supports"
-        else:
-            _find_row(node, index)
-
-
-def _find_row(node: Node, index: ConfigIndex) -> None:
-    """The kernel of another library that runs a node, or the constraints of its row."""
-    for kinds, row in index.kernels(node):
-        try:
-            node.meta[custom.KERNEL], dtypes = kernel_of(row, kinds)
-            table.check(node)
-            constraints.remember(node, dtypes)
-            return
-        except Unsupported as error:
-            node.meta.pop(custom.KERNEL, None)
-            node.meta.setdefault(custom.REFUSED, str(error))
-    activation, _ = table.activation_after(node)
-    rows = index.find(ir.kind(node), ir.kind(activation)) if activation is not None else []
-    rows = rows or index.find(ir.kind(node))
-    op = table.row(node)
-    if rows and op is not None:
-        node.meta.pop(custom.REFUSED, None)
-        try:
-            constraints.remember(node, static_dtypes(rows, op.role == table.WEIGHTED))
-        except Unsupported as error:
-            node.meta[REASON] = str(error)

@@ -14,7 +14,7 @@ from .lowering.constants import fold_constants
 from .lowering.direct import MODE
 from .lowering.fold import fold_batch_norm
 from .lowering.lower import REASON
-from .patterns import describe, text_of
+from .patterns import Match, describe, text_of
 from .recipes import check_inputs, export, merge_rows
 from .report import FLOAT, FREE, FUSED, QUANTIZED, Report, Row
 
@@ -69,7 +69,7 @@ def dry_run(
     matching is the quantizer's own. What only calibration can tell is not in it: scales that break
     a constraint, and ops without a row that run in 8 bits because all around them does.
     """
-    check_inputs(example_inputs, "qnative.dry_run")
+    check_inputs(model, example_inputs, "qnative.dry_run")
     from .quantizer import Annotation, Quantizer
 
     quantizer = Quantizer(backend_config, recipe=recipe)
@@ -77,15 +77,19 @@ def dry_run(
     exported, notes = export(model, example_inputs, dynamic_shapes, "qnative.dry_run")
     quantizer.transform_for_annotation(exported)
     annotation = Annotation(quantizer, exported)
-    rows = [_match(annotation, node) for node in annotation.nodes]
+    rows = list(map(_row, annotation.nodes))
+    matches = {node.name: annotation.index.matches(node) for node in annotation.nodes}
     folded = fold_constants(exported)
     with torch.no_grad():
         fold_batch_norm(exported)
     annotation = _annotated(quantizer, exported, Annotation)
     known = {row.name: row for row in rows}
+    alive = {node.name: node for node in annotation.nodes}
     for node in annotation.nodes:
-        _complete(known.setdefault(node.name, _row(node)), annotation, node)
-    alive = {node.name for node in annotation.nodes}
+        row = known.setdefault(node.name, _row(node))
+        _complete(row, annotation, node)
+        if row.verdict != FUSED:
+            _match(row, matches.get(node.name, []), alive, annotation.fused)
     return DryRun(merge_rows(rows, [known[name] for name in known if name in alive], folded), notes)
 
 
@@ -99,14 +103,25 @@ def _row(node: Node) -> MatchRow:
     return MatchRow(node.name, ir.module_path(node), ir.op_name(node), FREE)
 
 
-def _match(annotation: Any, node: Node) -> MatchRow:
-    """The longest sequence of the config that begins with a node of the float graph."""
-    row = _row(node)
-    found, row.near_misses = annotation.index.match(node)
-    row.config_rows = [i for i, _ in found]
-    if found:
-        row.pattern = text_of(found[0][1].pattern)
-    return row
+def _match(
+    row: MatchRow, matches: list[Match], alive: dict[str, Node], fused: dict[Node, Node]
+) -> None:
+    """The longest sequence that begins with a node and runs as one, and what longer ones lack."""
+    misses = []
+    for match in matches:
+        missing = match.missing
+        for part in match.nodes[1:] if not missing else ():
+            # What is gone was folded into the weights of the first node.
+            if part.name in alive and part not in fused:
+                reason = part.meta.get(REASON, "it runs by itself")
+                missing = f"{part.name} is not fused: {reason}"
+                break
+        if not missing:
+            row.config_rows = [i for i, _ in match.rows]
+            row.pattern = text_of(match.rows[0][1].pattern)
+            break
+        misses.append(match.near_miss(missing))
+    row.near_misses = list(dict.fromkeys([*misses, *row.near_misses]))
 
 
 def _complete(row: MatchRow, annotation: Any, node: Node) -> None:

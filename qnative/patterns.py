@@ -9,14 +9,14 @@ import itertools
 import operator
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 
 from .backend_config import BackendPatternConfig, get_native_backend_config
 from .backend_config._names import name_of
-from .lowering import custom, direct
+from .lowering import constraints, custom, direct
 from .lowering.graph import STORAGE_DTYPES, NoDtypes, Unsupported, kind
 from .lowering.sequence import canonical, follow, is_kind
 
@@ -79,6 +79,13 @@ def all_kinds_of(pattern: Any) -> Kinds:
     return kinds
 
 
+def is_op(name: str) -> bool:
+    """Whether a name without a dot in a pattern can stand for something: an op or a method."""
+    (op,) = all_kinds_of(name)
+    owners = (torch.Tensor, torch.ops.aten, F, torch)
+    return any(hasattr(owner, n) for owner in owners for n in (name, op))
+
+
 def kinds_of(pattern: Any) -> Kinds:
     """("conv2d", "relu") for nni.ConvReLU2d and for (nn.Conv2d, F.relu); () for what has none.
 
@@ -87,6 +94,18 @@ def kinds_of(pattern: Any) -> Kinds:
     kinds = all_kinds_of(pattern)
     foldable = kinds and re.match(r"conv|linear", kinds[0])
     return kinds[:1] + tuple(k for k in kinds[1:] if k != "batch_norm") if foldable else kinds
+
+
+class Match(NamedTuple):
+    """A sequence of a config in a graph. rows: those for it, with their positions in the config;
+    [] if it is there in part only, with what is missing."""
+
+    nodes: tuple[Any, ...]
+    rows: list[tuple[int, Any]]
+    missing: str
+
+    def near_miss(self, missing: str) -> str:
+        return f"matched {' and '.join(node.name for node in self.nodes)}, but {missing}"
 
 
 class ConfigIndex:
@@ -122,23 +141,22 @@ class ConfigIndex:
         """The rows for a sequence of kinds; [] if the config has none."""
         return self._rows.get(tuple(map(canonical, kinds)), [])
 
-    def match(self, node: Any) -> tuple[list[tuple[int, Any]], list[str]]:
-        """The rows for the longest sequence that begins with a node, each with its position in the
-        config, and where longer ones end too early. BatchNorm counts as an op of its own."""
+    def matches(self, node: Any) -> list[Match]:
+        """The sequences that begin with a node, whole or in part, the longest first. BatchNorm
+        counts as an op of its own."""
         names = {kind(node), canonical(kind(node)), "relu6"}
         starts = [item for name in names for item in self._sequences.get(name, {}).items()]
-        misses = []
+        found = []
         for kinds, rows in sorted(starts, key=lambda item: (-len(item[0]), item[0])):
             if not is_kind(node, kinds[0]):
                 continue
             nodes, why_not = follow(node, kinds)
             if len(nodes) == len(kinds):
-                return rows, misses
-            if why_not or len(nodes) > 1:
-                matched = " and ".join(found.name for found in nodes)
+                found.append(Match(nodes, rows, ""))
+            elif why_not or len(nodes) > 1:
                 missing = why_not or f"no {kinds[len(nodes)]} follows {nodes[-1].name}"
-                misses.append(f"matched {matched}, but {missing}")
-        return [], misses
+                found.append(Match(nodes, [], missing))
+        return found
 
     def kernels(self, node: Any) -> list[tuple[Kinds, Any]]:
         """The rows with kernels of other libraries that may begin with this node, longest first."""
@@ -148,10 +166,10 @@ class ConfigIndex:
 def kernel_of(row: Any, kinds: Kinds) -> tuple[custom.Kernel, Any]:
     """The kernel that runs a row, and the DTypeConfig that names it: the first one that static
     8-bit quantization can use. Unsupported if there is none."""
-    dtypes = static_dtypes([row], weighted=False)
+    _, dtypes = static_dtypes([row], weighted=False)
     weighted = STORAGE_DTYPES.get(dtypes.weight_dtype) is not None
     if weighted:
-        dtypes = static_dtypes([row], weighted=True)
+        _, dtypes = static_dtypes([row], weighted=True)
     name = row.op(list(row.dtype_configs).index(dtypes))
     if not custom.is_custom(name):
         raise Unsupported(f"its static 8-bit dtypes name no kernel of another library: {name!r}")
@@ -170,13 +188,13 @@ def observation(row: Any) -> str:
     return row.observation_type.name
 
 
-def static_dtypes(rows: Iterable[Any], weighted: bool) -> Any:
-    """The first DTypeConfig of ``rows`` that static 8-bit quantization can use. NoDtypes, with what
+def static_dtypes(rows: Iterable[Any], weighted: bool) -> tuple[Any, Any]:
+    """The first row and DTypeConfig that static 8-bit quantization can use. NoDtypes, with what
     there is, if there is none."""
-    seen, wrong = [], ""
+    seen, wrong = {}, ""
     for row in rows:
         for config in row.dtype_configs:
-            seen.append(describe(config))
+            seen[describe(config)] = None
             if config.is_dynamic or config.input_dtype not in STORAGE_DTYPES:
                 continue
             if config.output_dtype not in STORAGE_DTYPES:
@@ -185,7 +203,7 @@ def static_dtypes(rows: Iterable[Any], weighted: bool) -> Any:
                 got = str(config.weight_dtype).removeprefix("torch.")
                 wrong = f" (it takes an int8 weight with a scale per channel, got {got})"
                 continue
-            return config
+            return row, config
     raise NoDtypes(
         f"the config has no static 8-bit dtypes for it, only {', '.join(seen) or 'none'}{wrong}"
     )
@@ -198,8 +216,18 @@ def require_dtypes(rows: Iterable[Any], mode: str) -> tuple[Any, Any]:
     for row, config in choices:
         if direct.fits(mode, config):
             return row, config
-    seen = ", ".join(describe(config) for _, config in choices)
+    seen = ", ".join(dict.fromkeys(describe(config) for _, config in choices))
     raise NoDtypes(f"the config has no {mode} dtypes for it, only {seen}")
+
+
+def choose_direct(mode: str, node: Any, rows: Iterable[Any]) -> tuple[Any, Any]:
+    """The row and DTypeConfig by which a node runs in a mode of direct lowering, whose constraints
+    it remembers. Unsupported for constraints that the mode cannot keep."""
+    row, dtypes = require_dtypes(rows, mode)
+    if mode == direct.DYNAMIC_INT8:
+        constraints.check_run_time(dtypes, text_of(row.pattern))
+    constraints.remember(node, dtypes, text_of(row.pattern))
+    return row, dtypes
 
 
 def describe(config: Any) -> str:

@@ -16,10 +16,18 @@ from torchao.quantization.pt2e.quantizer import Quantizer as TorchAOQuantizer
 from .lowering import constraints, custom, direct, table
 from .lowering.direct import RECIPES, STATIC
 from .lowering.emit_conv import TRANSPOSED
-from .lowering.graph import STORAGE_DTYPES, NoDtypes, Unsupported, bind, kind, make_functional
+from .lowering.functional import make_functional
+from .lowering.graph import STORAGE_DTYPES, NoDtypes, Unsupported, bind, kind
 from .lowering.lower import NOT_FUSED, REASON
 from .observers import HistogramObserver, PerChannelWeightObserver
-from .patterns import ConfigIndex, kernel_of, observation, require_dtypes, static_dtypes
+from .patterns import (
+    ConfigIndex,
+    choose_direct,
+    kernel_of,
+    observation,
+    static_dtypes,
+    text_of,
+)
 
 _ANNOTATION = "quantization_annotation"
 _NOT_OBSERVED = "INPUT_OUTPUT_NOT_OBSERVED"
@@ -145,8 +153,11 @@ class Annotation:
         asked = [reason for reason in reasons if not isinstance(reason, NoDtypes)]
         kernels = self.misses.get(node, [])
         node.meta[REASON] = kernels[0] if kernels else str((asked or reasons)[0])
-        modes = zip(self.quantizer.modes, reasons, strict=True)
-        self.misses[node] = [*kernels, *(f"{mode}: {reason}" for mode, reason in modes)]
+        texts = list(map(str, reasons))
+        if len(set(texts)) > 1:
+            modes = zip(self.quantizer.modes, texts, strict=True)
+            texts = [f"{mode}: {reason}" for mode, reason in modes]
+        self.misses[node] = [*kernels, *dict.fromkeys(texts)]
 
     def _choose_kernel(self, node: Node) -> bool:
         """Whether another library's kernel runs a sequence that begins with this node."""
@@ -163,7 +174,7 @@ class Annotation:
     def _select_kernel(self, node: Node, kinds: tuple[str, ...], row: Any) -> None:
         node.meta[custom.KERNEL], dtypes = kernel_of(row, kinds)
         try:
-            constraints.check_possible(dtypes)
+            constraints.check_possible(dtypes, text_of(row.pattern))
             op = table.check(node)
         except Unsupported:
             del node.meta[custom.KERNEL]
@@ -204,7 +215,7 @@ class Annotation:
         self, mode: str, node: Node, rows: list[Any], pair: list[Any], activation: Node | None
     ) -> None:
         """Leaves the node to direct lowering."""
-        chosen = require_dtypes(rows or pair, mode)
+        chosen = choose_direct(mode, node, rows or pair)
         op = direct.check(mode, node)
         self.direct[node] = chosen
         node.meta[direct.MODE] = mode
@@ -218,11 +229,10 @@ class Annotation:
         name = kind(node)
         op = table.row(node)
         weighted = op is not None and op.role == table.WEIGHTED
-        dtypes = static_dtypes(rows or pair, weighted)
+        static_dtypes(rows or pair, weighted)
         op = table.check(node)
         if all(observation(row) == _NOT_OBSERVED for row in rows or pair):
             raise Unsupported(f"the config {self.index.name!r} does not observe {name}")
-        constraints.check_possible(dtypes)
         fuses = op.fuses and activation is not None
         fuses = fuses and (pair or self.index.find(kind(activation)))
         if not fuses and not rows:
@@ -230,8 +240,9 @@ class Annotation:
                 f"the config {self.index.name!r} has rows for {name} in sequences only"
             )
         rows = pair if fuses and pair else rows
-        self.dtypes[node] = static_dtypes(rows, weighted)
-        self.rows[node] = rows
+        row, dtypes = static_dtypes(rows, weighted)
+        constraints.check_possible(dtypes, text_of(row.pattern))
+        self.dtypes[node], self.rows[node] = dtypes, rows
         if fuses:
             self.fused[activation] = node
             self.ends[node] = activation
@@ -277,7 +288,8 @@ class Annotation:
         if op.role == table.FREE:
             return self._annotate_move(node, op)
         dtypes = self.dtypes[node]
-        constraints.remember(node, dtypes)
+        row, _ = self.chosen(node)
+        constraints.remember(node, dtypes, text_of(row.pattern))
         inputs = self._input_specs(node, op, dtypes)
         end, output = self._end(node), None
         if self.gives_quantized(node):
@@ -424,12 +436,6 @@ def _set(node: Node, inputs: dict[Node, Any], output: Any) -> None:
 def _limits(wanted: Any) -> tuple[torch.dtype, int, int, dict[str, float]]:
     """Storage dtype, smallest and largest value, and keyword arguments for the observer."""
     dtype = STORAGE_DTYPES[wanted.dtype]
-    info = torch.iinfo(dtype)
-    least, most = wanted.quant_min_lower_bound, wanted.quant_max_upper_bound
-    eps = constraints.Constraints.of(wanted).scale_min_lower_bound
-    return (
-        dtype,
-        info.min if least is None else max(info.min, int(least)),
-        info.max if most is None else min(info.max, int(most)),
-        {} if eps is None else {"eps": float(eps)},
-    )
+    limits = constraints.Constraints.of(wanted)
+    eps = limits.scale_min_lower_bound
+    return dtype, *limits.quant_range(dtype), {} if eps is None else {"eps": float(eps)}

@@ -12,6 +12,7 @@ from .lowering import graph as ir
 from .lowering.constants import fold_constants
 from .lowering.direct import RECIPES
 from .lowering.fold import fold_batch_norm
+from .lowering.functional import functional_module
 from .lowering.lower import attach_report, lower
 from .report import FREE, FUSED, Report, Row
 
@@ -54,10 +55,11 @@ def quantize(
     Returns a GraphModule with ``.report``, one row for each node of the float graph. It runs in
     eager mode, under torch.jit.trace, torch.compile and torch.export.
 
-    Raises ValueError for an unknown recipe or option, for missing calibration data and for data
-    that is not finite; RuntimeError, with the cause, for a model that torch.export rejects.
+    Raises TypeError for arguments of another type; ValueError for an unknown recipe or option, for
+    missing calibration data and for data that is not finite; RuntimeError, with the cause, for a
+    model that torch.export rejects.
     """
-    _check_arguments(example_inputs, calibration, recipe, weight_rounding)
+    _check_arguments(model, example_inputs, calibration, recipe, weight_rounding)
     from .quantizer import Quantizer
 
     quantizer = Quantizer(backend_config, recipe=recipe)
@@ -133,7 +135,7 @@ def _convert(prepared: GraphModule) -> GraphModule:
 
 
 def _check_arguments(
-    example_inputs: Any, calibration: Any, recipe: str, weight_rounding: str
+    model: Any, example_inputs: Any, calibration: Any, recipe: str, weight_rounding: str
 ) -> None:
     if recipe not in RECIPES:
         raise ValueError(
@@ -144,7 +146,7 @@ def _check_arguments(
             "qnative.quantize: weight_rounding must be 'calibrated' or 'nearest', got "
             f"{weight_rounding!r}"
         )
-    check_inputs(example_inputs, "qnative.quantize")
+    check_inputs(model, example_inputs, "qnative.quantize")
     if recipe == "static" and calibration is None:
         raise ValueError(
             f"qnative.quantize: recipe {recipe!r} needs calibration data: an iterable of typical "
@@ -157,7 +159,9 @@ def _check_arguments(
         )
 
 
-def check_inputs(example_inputs: Any, caller: str) -> None:
+def check_inputs(model: Any, example_inputs: Any, caller: str) -> None:
+    if not isinstance(model, torch.nn.Module):
+        raise TypeError(f"{caller}: model must be a torch.nn.Module, got {type(model).__name__}")
     if not isinstance(example_inputs, tuple):
         raise TypeError(
             f"{caller}: example_inputs must be a tuple of forward's arguments, got "
@@ -194,13 +198,13 @@ def export(
     try:
         if dynamic_shapes != "batch":
             program = torch.export.export(model, inputs, dynamic_shapes=dynamic_shapes)
-            return program.module(), []
+            return functional_module(program), []
         try:
             program = _export_batch(model, inputs)
-            return program.module(), ["batch size: dynamic"]
+            return functional_module(program), ["batch size: dynamic"]
         except _FixedBatch as error:
             program = torch.export.export(model, inputs)
-            return program.module(), [f"batch size: fixed, {error}"]
+            return functional_module(program), [f"batch size: fixed, {error}"]
     except Exception as error:
         raise RuntimeError(
             f"{caller}: torch.export rejects {type(model).__name__}: {error}"

@@ -84,9 +84,7 @@ class Case:
     def _dtype(self, role: str) -> tuple[torch.dtype, int, int]:
         """Storage dtype, smallest and largest value."""
         dtype = STORAGE_DTYPES[getattr(self.dtypes, f"{role}_dtype")]
-        info, limits = torch.iinfo(dtype), self._limits(role)
-        low, high = limits.quant_min_lower_bound, limits.quant_max_upper_bound
-        return dtype, info.min if low is None else int(low), info.max if high is None else int(high)
+        return dtype, *self._limits(role).quant_range(dtype)
 
     def _scale(self, role: str, scale: float) -> float:
         limits = self._limits(role)

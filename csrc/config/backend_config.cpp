@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "qnative/config.h"
+#include "values.h"
 
 namespace qnative {
 
@@ -18,8 +19,8 @@ BackendConfig& BackendConfig::set_backend_pattern_config(
 
 BackendConfig& BackendConfig::set_backend_pattern_configs(
     const std::vector<c10::intrusive_ptr<BackendPatternConfig>>& configs) {
-  for (const auto& config : configs) {
-    set_backend_pattern_config(config);
+  for (size_t i = 0; i < configs.size(); ++i) {
+    values::within("configs", i, [&] { set_backend_pattern_config(configs[i]); });
   }
   return *this;
 }

@@ -85,6 +85,15 @@ c10::intrusive_ptr<DTypeConfig> dtype_config(const c10::IValue& value) {
   return DTypeConfig::from_dict(any_dict(value));
 }
 
+c10::intrusive_ptr<BackendPatternConfig> pattern_config(const c10::IValue& value) {
+  if (auto object = values::to_object<BackendPatternConfig>(value)) {
+    return object;
+  }
+  TORCH_CHECK_VALUE(value.isGenericDict(),
+                    "Expected backend_config_dict['configs'] to be a dictionary");
+  return BackendPatternConfig::from_dict(any_dict(value));
+}
+
 }  // namespace
 
 AnyDict DTypeConfig::to_dict() const {
@@ -150,8 +159,10 @@ c10::intrusive_ptr<BackendPatternConfig> BackendPatternConfig::from_dict(const A
   if (const auto type = get(dict, "observation_type"); !type.isNone()) {
     config->set_observation_type(values::to_observation_type(type, "observation_type"));
   }
-  for (const c10::IValue& value : list_of(dict, "dtype_configs")) {
-    config->add_dtype_config(dtype_config(value));
+  const auto dtype_configs = list_of(dict, "dtype_configs");
+  for (size_t i = 0; i < dtype_configs.size(); ++i) {
+    values::within("dtype_configs", i,
+                   [&] { config->add_dtype_config(dtype_config(dtype_configs.get(i))); });
   }
   config->set_root_module(name("root_module"))
       .set_qat_module(name("qat_module"))
@@ -189,14 +200,10 @@ AnyDict BackendConfig::to_dict(bool with_ops) const {
 c10::intrusive_ptr<BackendConfig> BackendConfig::from_dict(const AnyDict& dict) {
   auto config =
       c10::make_intrusive<BackendConfig>(values::to_string(get(dict, "name"), "name").value_or(""));
-  for (const c10::IValue& value : list_of(dict, "configs")) {
-    if (auto object = values::to_object<BackendPatternConfig>(value)) {
-      config->set_backend_pattern_config(std::move(object));
-      continue;
-    }
-    TORCH_CHECK_VALUE(value.isGenericDict(),
-                      "Expected backend_config_dict['configs'] to be a dictionary");
-    config->set_backend_pattern_config(BackendPatternConfig::from_dict(any_dict(value)));
+  const auto configs = list_of(dict, "configs");
+  for (size_t i = 0; i < configs.size(); ++i) {
+    values::within("configs", i,
+                   [&] { config->set_backend_pattern_config(pattern_config(configs.get(i))); });
   }
   return config;
 }

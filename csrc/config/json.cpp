@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <set>
 #include <string_view>
 
 #include "text.h"
@@ -137,6 +138,7 @@ class Parser {
 
   Object object(int depth) {
     Object members;
+    std::set<std::string> names;
     skip_space();
     if (take('}')) {
       return members;
@@ -146,11 +148,9 @@ class Parser {
       const size_t start = position_;
       check(take('"'), "the name of a member");
       std::string name = string();
-      for (const auto& [known, value] : members) {
-        if (known == name) {
-          position_ = start;
-          check(false, "a name that no other member of the object has");
-        }
+      if (!names.insert(name).second) {
+        position_ = start;
+        check(false, "a name that no other member of the object has");
       }
       skip_space();
       check(take(':'), "':'");

@@ -8,9 +8,6 @@
 namespace qnative {
 namespace {
 
-// Deeper than any real pattern; a bound keeps a hostile file from exhausting the stack.
-constexpr int kMaxDepth = 32;
-
 // Two names of one object in torch would be two keys here and one upstream.
 const std::string& canonical(const std::string& name) {
   static const std::unordered_map<std::string, std::string> names = {
@@ -38,9 +35,14 @@ const std::string& canonical(const std::string& name) {
   return found == names.end() ? name : found->second;
 }
 
+void check_depth(int depth) {
+  TORCH_CHECK_VALUE(depth <= Pattern::kMaxDepth, "a pattern is nested more than ",
+                    Pattern::kMaxDepth, " levels deep");
+}
+
+// `depth`: levels around the value, checked on the way down, where the stack grows.
 Pattern from_ivalue(const c10::IValue& value, int depth) {
-  TORCH_CHECK_VALUE(depth <= kMaxDepth, "a pattern is nested more than ", kMaxDepth,
-                    " levels deep");
+  check_depth(depth);
   if (value.isString()) {
     return {value.toStringRef()};
   }
@@ -61,6 +63,10 @@ Pattern::Pattern(const std::string& name) : name_(canonical(name)) {
 
 Pattern Pattern::tuple(std::vector<Pattern> elements) {
   Pattern pattern;
+  for (const auto& element : elements) {
+    pattern.depth_ = std::max(pattern.depth_, element.depth_);
+  }
+  check_depth(++pattern.depth_);
   pattern.elements_ = std::move(elements);
   return pattern;
 }

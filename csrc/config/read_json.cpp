@@ -4,6 +4,7 @@
 #include "json.h"
 #include "json_fields.h"
 #include "text.h"
+#include "values.h"
 
 namespace qnative {
 namespace {
@@ -20,6 +21,12 @@ class Node {
   template <typename... Message>
   void check(bool right, const Message&... message) const {
     TORCH_CHECK_VALUE(right, "qnative: from_json: ", path_, ": ", message...);
+  }
+
+  // Runs `action`; what it throws says where.
+  template <typename Action>
+  auto within(const Action& action) const {
+    return values::within("qnative: from_json: " + path_, action);
   }
 
   // Null for a value of another type.
@@ -180,7 +187,7 @@ Pattern read_pattern(const Node& node) {
     elements.push_back(read_pattern(element));
   }
   node.check(!elements.empty(), "wanted an array with elements, got []");
-  return Pattern::tuple(std::move(elements));
+  return node.within([&] { return Pattern::tuple(std::move(elements)); });
 }
 
 void read_patterns(const Node& node, BackendPatternConfig& config) {
@@ -254,18 +261,11 @@ c10::intrusive_ptr<BackendPatternConfig> read_row(const Node& node) {
   return config;
 }
 
-json::Value parse(const std::string& text) {
-  try {
-    return json::parse(text);
-  } catch (const c10::ValueError& error) {
-    TORCH_CHECK_VALUE(false, "qnative: from_json: ", error.what_without_backtrace());
-  }
-}
-
 }  // namespace
 
 c10::intrusive_ptr<BackendConfig> BackendConfig::from_json(const std::string& text) {
-  const json::Value document = parse(text);
+  const json::Value document =
+      values::within("qnative: from_json", [&] { return json::parse(text); });
   const Node root(&document, Node::kRoot);
   // First: what else there may be depends on it.
   const auto version = root["version"];
@@ -277,7 +277,7 @@ c10::intrusive_ptr<BackendConfig> BackendConfig::from_json(const std::string& te
   auto config = c10::make_intrusive<BackendConfig>(root["name"].as<std::string>("a name"));
   for (const auto& row : root["configs"].elements("an array of rows")) {
     auto pattern_config = read_row(row);
-    const Pattern key = pattern_config->pattern_key();
+    const Pattern key = row.within([&] { return pattern_config->pattern_key(); });
     const auto field = row[pattern_config->pattern() ? "pattern" : "pattern_complex_format"];
     field.check(!config->find(key), "another row has the pattern ",
                 text::pattern(*pattern_config, key));

@@ -83,12 +83,6 @@ class Registry {
       {"onednn", {get_onednn_backend_config, ""}},
       {"executorch", {get_executorch_backend_config, ""}},
       {"tensorrt", {get_tensorrt_backend_config, ""}},
-      {"fbgemm", {get_fbgemm_backend_config, ""}},
-      {"x86", {get_x86_backend_config, ""}},
-      {"qnnpack", {get_qnnpack_backend_config, ""}},
-      {"onednn", {get_onednn_backend_config, ""}},
-      {"executorch", {get_executorch_backend_config, ""}},
-      {"tensorrt", {get_tensorrt_backend_config, ""}},
   };
   std::map<std::string, Registered> others_;
 };

@@ -348,7 +348,7 @@ IValue save(const T& object) {
 template <typename T>
 c10::intrusive_ptr<T> load(const IValue& state) {
   const std::string class_name = kClassName<T>;
-  try {
+  return values::within("qnative." + class_name, [&] {
     const auto parts = Cursor(state, "the state").elements(4);
     const std::string found = parts[0].named("the class name").string();
     TORCH_CHECK_VALUE(found == class_name, "damaged state: it is that of a ", found);
@@ -358,9 +358,7 @@ c10::intrusive_ptr<T> load(const IValue& state) {
     c10::intrusive_ptr<T> result;
     read_root(parts[3].named("root"), read_tables(parts[2].named("tables"), version), result);
     return result;
-  } catch (const c10::ValueError& error) {
-    TORCH_CHECK_VALUE(false, "qnative.", class_name, ": ", error.what_without_backtrace());
-  }
+  });
 }
 
 template IValue save(const DTypeWithConstraints&);

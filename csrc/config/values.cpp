@@ -59,7 +59,7 @@ std::optional<Pattern> to_pattern(const c10::IValue& value, const std::string& w
     return std::nullopt;
   }
   check(value.isString() || value.isTuple(), value, what, "a str, a tuple or None");
-  return Pattern::from_ivalue(value);
+  return within(what, [&] { return Pattern::from_ivalue(value); });
 }
 
 ObservationType to_observation_type(const c10::IValue& value, const std::string& what) {

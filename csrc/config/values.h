@@ -33,4 +33,22 @@ c10::intrusive_ptr<T> to_object(const c10::IValue& value) {
 
 c10::IValue from_pattern(const std::optional<Pattern>& pattern);
 
+// Runs `action`; what it throws gets `where` before its message.
+template <typename Action>
+auto within(const std::string& where, const Action& action) {
+  try {
+    return action();
+  } catch (const c10::ValueError& error) {
+    TORCH_CHECK_VALUE(false, where, ": ", error.what_without_backtrace());
+  } catch (const c10::Error& error) {
+    TORCH_CHECK(false, where, ": ", error.what_without_backtrace());
+  }
+}
+
+// The same for an element of a list: "configs[1]: ...".
+template <typename Action>
+auto within(const std::string& list, size_t index, const Action& action) {
+  return within(list + "[" + std::to_string(index) + "]", action);
+}
+
 }  // namespace qnative::values

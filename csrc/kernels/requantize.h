@@ -23,6 +23,11 @@ constexpr float kSmallBias = 536870912.0f;  // 2^29, |bias| up to it
 
 namespace {
 
+// Whether, for a `small` sum, packing with unsigned saturation is all of the clamp.
+[[maybe_unused]] inline bool saturates(const Requantize& q, bool small) {
+  return small && q.zero_point == 0 && q.lo == 0 && q.hi == 255 && q.flip == 0;
+}
+
 // y = clamp(rne(r) + zero_point, lo, hi) ^ flip, rne = round half to even.
 // r is clamped as a float first: it may lie outside of int32. As `r < hi ? r : hi` (minps) does,
 // NaN becomes hi.

@@ -30,7 +30,8 @@ QNATIVE_API OnClash on_clash_from_string(const std::string& name);
 // come from the same config as the pattern.
 //
 // Named like `a` and `b` if these have one name, else "a | b". The result has pattern configs and
-// lists of its own; they hold the DTypeConfigs of `a` and `b` themselves.
+// lists of its own; they hold the DTypeConfigs of `a` and `b` themselves. Throws for a clash as
+// `on_clash` says.
 QNATIVE_API c10::intrusive_ptr<BackendConfig> unite(const BackendConfig& a, const BackendConfig& b,
                                                     OnClash on_clash = OnClash::ERROR);
 
@@ -38,7 +39,8 @@ QNATIVE_API c10::intrusive_ptr<BackendConfig> unite(const BackendConfig& a, cons
 // common, though both have some. Such a row:
 // - has the DTypeConfigs of `a` that `b` has too, each with its op;
 // - has a field if both have it, and clashes where they differ.
-// The pattern is as in unite(). Named "a & b" unless `a` and `b` have one name.
+// The pattern is as in unite(). Named "a & b" unless `a` and `b` have one name. Throws for a clash
+// as `on_clash` says.
 QNATIVE_API c10::intrusive_ptr<BackendConfig> intersect(const BackendConfig& a,
                                                         const BackendConfig& b,
                                                         OnClash on_clash = OnClash::ERROR);

@@ -40,7 +40,8 @@ enum class ObservationType : int64_t {
   INPUT_OUTPUT_NOT_OBSERVED = 2,
 };
 
-// The name of `type` in Python, for example "OUTPUT_SHARE_OBSERVER_WITH_INPUT".
+// The name of `type` in Python, for example "OUTPUT_SHARE_OBSERVER_WITH_INPUT". Throws
+// c10::ValueError for what is no ObservationType.
 QNATIVE_API const char* toString(ObservationType type);
 // Throws c10::ValueError for a number that is no ObservationType.
 QNATIVE_API ObservationType observation_type_from_int(int64_t value);
@@ -48,6 +49,9 @@ QNATIVE_API ObservationType observation_type_from_int(int64_t value);
 // One operator or a (nested) sequence of operators: a tree of names.
 class QNATIVE_API Pattern {
  public:
+  // Deeper than any real pattern; a bound keeps a hostile file from exhausting the stack.
+  static constexpr int kMaxDepth = 32;
+
   // One operator: a dotted name of a Python object, or, without a dot, the name of a Tensor method
   // ("reshape"). Of a function that torch binds to several names, the one in
   // torch.nn.functional is kept: "torch.conv2d" becomes "torch.nn.functional.conv2d". Throws
@@ -56,9 +60,11 @@ class QNATIVE_API Pattern {
   Pattern(const char* name) : Pattern(std::string(name)) {}
 
   // Pattern::tuple({"torch.nn.Linear", "torch.nn.ReLU"}): Linear, then ReLU.
+  // Throws c10::ValueError if nested more than kMaxDepth levels deep.
   static Pattern tuple(std::vector<Pattern> elements);
   // From a str or nested tuples of str. Throws c10::ValueError for anything else.
   static Pattern from_ivalue(const c10::IValue& value);
+
   c10::IValue to_ivalue() const;
 
   bool is_tuple() const { return name_.empty(); }
@@ -80,6 +86,8 @@ class QNATIVE_API Pattern {
  private:
   Pattern() = default;
 
+  // Levels of tuples: 0 for a name.
+  int depth_ = 0;
   std::string name_;
   std::vector<Pattern> elements_;
 };
@@ -93,7 +101,8 @@ struct QNATIVE_API DTypeWithConstraints : torch::CustomClassHolder {
   // The QConfig's quant_min and quant_max must lie inside. Int or double.
   std::optional<at::Scalar> quant_min_lower_bound;
   std::optional<at::Scalar> quant_max_upper_bound;
-  // The least scale (eps) of the QConfig must not be lower. The upper bound is not enforced.
+  // The scale, and the least scale (eps) of the QConfig, must lie between. Upstream does not check
+  // the upper bound.
   std::optional<at::Scalar> scale_min_lower_bound;
   std::optional<at::Scalar> scale_max_upper_bound;
   // Fixed quantization parameters, as sigmoid and tanh need them.
@@ -205,10 +214,11 @@ class QNATIVE_API BackendPatternConfig : public torch::CustomClassHolder {
   // A name, or a tuple of 2 or 3 in the order of execution. Throws c10::ValueError when
   // pattern_complex_format is set: only one of them can be.
   BackendPatternConfig& set_pattern(std::optional<Pattern> pattern);
+  // Throws c10::ValueError for what is no ObservationType.
   BackendPatternConfig& set_observation_type(ObservationType observation_type);
   // Throws c10::Error for null.
   BackendPatternConfig& add_dtype_config(c10::intrusive_ptr<DTypeConfig> dtype_config);
-  // Shares the list.
+  // Shares the list. Throws c10::Error if one of them is null.
   BackendPatternConfig& set_dtype_configs(const DTypeConfigs& dtype_configs);
   // The float module to be replaced by reference_quantized_module.
   BackendPatternConfig& set_root_module(Name name);
@@ -219,12 +229,14 @@ class QNATIVE_API BackendPatternConfig : public torch::CustomClassHolder {
   BackendPatternConfig& set_fuser_method(Name name);
   BackendPatternConfig& set_root_node_getter(Name name);
   BackendPatternConfig& set_extra_inputs_getter(Name name);
-  // Share the dict. The first throws c10::ValueError for a value that is no ObservationType.
+  // Shares the dict. Throws c10::ValueError for a value that is no ObservationType.
   BackendPatternConfig& set_num_tensor_args_to_observation_type(
       const NumTensorArgsToObservationType& map);
+  // Shares the dict.
   BackendPatternConfig& set_input_type_to_index(const InputTypeToIndex& map);
   // The reversed nested form, of any shape. Throws c10::ValueError when pattern is set.
   BackendPatternConfig& set_pattern_complex_format(std::optional<Pattern> pattern);
+
   BackendPatternConfig& set_ops(Ops ops);
 
   // The reversed nested form under which BackendConfig keeps this config. Throws c10::ValueError
@@ -299,11 +311,12 @@ class QNATIVE_API BackendConfig : public torch::CustomClassHolder {
   BackendConfig& set_name(std::string name);
 
   // Keeps `config` (by reference) under config->pattern_key(). A config already there is replaced
-  // and its place kept. Throws what pattern_key() throws, and c10::Error for null.
+  // and its place kept. Throws what pattern_key() throws, and c10::Error for null; of several, the
+  // message begins with the position of the one that is wrong, "configs[1]: ".
   BackendConfig& set_backend_pattern_config(c10::intrusive_ptr<BackendPatternConfig> config);
   BackendConfig& set_backend_pattern_configs(
       const std::vector<c10::intrusive_ptr<BackendPatternConfig>>& configs);
-  // The same under a key of the caller's choice.
+  // The same under a key of the caller's choice. Throws c10::Error for null.
   BackendConfig& set_entry(Pattern key, c10::intrusive_ptr<BackendPatternConfig> config);
 
   std::vector<c10::intrusive_ptr<BackendPatternConfig>> configs() const;
@@ -321,14 +334,14 @@ class QNATIVE_API BackendConfig : public torch::CustomClassHolder {
   // Everything that looks wrong, row by row: what validate() finds; rows that are half built;
   // constraints that can never hold; patterns and DTypeConfigs that stand there twice, or behind
   // one that takes all they take; fused patterns without a row for their first part or for the
-  // fused module; modules that FX cannot convert for want of a root module. Throws nothing: what is
-  // wrong is what it gives.
+  // fused module; modules that FX cannot convert for want of a root module. What is wrong is what
+  // it gives: there are no errors.
   std::vector<Finding> lint() const;
 
   // {"name": str, "configs": [dict of BackendPatternConfig::to_dict]}
   c10::Dict<std::string, c10::IValue> to_dict(bool with_ops = false) const;
   // Both keys are optional; configs may hold dicts and BackendPatternConfig objects. Throws
-  // c10::ValueError for a value of the wrong type.
+  // c10::ValueError for a value of the wrong type, with the position of its row.
   static c10::intrusive_ptr<BackendConfig> from_dict(
       const c10::Dict<std::string, c10::IValue>& dict);
 

@@ -19,13 +19,12 @@ using BackendBuilder = std::function<c10::intrusive_ptr<BackendConfig>()>;
 
 // Throws c10::ValueError for an empty name, one that is taken, and an empty function.
 QNATIVE_API void register_backend(const std::string& name, BackendBuilder build);
-// Whether there was one. qnative's own stay: c10::ValueError.
+// Whether there was one. Throws c10::ValueError for qnative's own, which stay.
 QNATIVE_API bool unregister_backend(const std::string& name);
 
 // What the function registered under `name` builds: "native" is get_native_backend_config(), and so
-// for all functions of backends.h. Throws
-// c10::ValueError that lists the names there are for an unknown one, for one that two libraries
-// registered, and when the function gives null.
+// for all functions of backends.h. Throws c10::ValueError that lists the names there are for an
+// unknown one, for one that two libraries registered, and when the function gives null.
 QNATIVE_API c10::intrusive_ptr<BackendConfig> get_backend(const std::string& name);
 // In alphabetical order.
 QNATIVE_API std::vector<std::string> backend_names();

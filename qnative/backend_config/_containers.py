@@ -7,6 +7,8 @@ A view holds the container itself, not the config it was read from: after
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, MutableSequence
 from typing import Any
 
+from ._wrapper import within
+
 
 class Container:
     """A container of a TorchScript ``BackendPatternConfig``, by the name of its property.
@@ -35,9 +37,20 @@ class Container:
             getattr(config.script_object, "set_" + self.name)(self.unwrap_all(value))
 
     def unwrap_all(self, value: Any) -> Any:
+        """TypeError or ValueError, with name and place, for what cannot be in the container."""
+        wanted = Iterable if self.check_key is None else Mapping
+        if not isinstance(value, wanted) or isinstance(value, str):
+            kind = "a list" if self.check_key is None else "a dict"
+            raise TypeError(f"{self.name} should be {kind}, got {value!r}")
         if self.check_key is None:
-            return [self.unwrap(element) for element in value]
-        return {self.check_key(key): self.unwrap(element) for key, element in value.items()}
+            return [self._unwrap(i, element) for i, element in enumerate(value)]
+        with within(self.name):
+            keys = list(map(self.check_key, value))
+        return {key: self._unwrap(key, value[key]) for key in keys}
+
+    def _unwrap(self, place: Any, element: Any) -> Any:
+        with within(f"{self.name}[{place!r}]"):
+            return self.unwrap(element)
 
 
 class View:

@@ -114,6 +114,11 @@ def _check_found(value: Any) -> None:
         raise ImportError(f"to_torch: no imported package has an object named '{value}'")
 
 
+def _check_has(original: Any, attribute: str, name: str) -> None:
+    if not hasattr(original, attribute):
+        raise TypeError(f"from_torch: wanted a {name} of torch.ao.quantization, got {original!r}")
+
+
 class FromTorch:
     """Converts objects of upstream."""
 
@@ -130,10 +135,12 @@ class FromTorch:
         return self._seen[id(original)][0]
 
     def constraints(self, original: Any) -> Any:
+        _check_has(original, "dtype", "DTypeWithConstraints")
         values = {name: getattr(original, name) for name in _CONSTRAINTS}
         return self._once(original, lambda: self.own.DTypeWithConstraints(**values))
 
     def dtype_config(self, original: Any) -> Any:
+        _check_has(original, "input_dtype_with_constraints", "DTypeConfig")
         return self._once(
             original,
             lambda: self.own.DTypeConfig(
@@ -146,6 +153,7 @@ class FromTorch:
         )
 
     def pattern_config(self, original: Any) -> Any:
+        _check_has(original, "dtype_configs", "BackendPatternConfig")
         return self._once(original, lambda: self._pattern_config(original))
 
     def _pattern_config(self, original: Any) -> Any:
@@ -179,6 +187,7 @@ class FromTorch:
         return self.own.ObservationType[original.name]
 
     def backend_config(self, original: Any) -> Any:
+        _check_has(original, "_pattern_complex_format_to_config", "BackendConfig")
         config = self.own.BackendConfig(original.name)
         for key, pattern_config in original._pattern_complex_format_to_config.items():
             config._pattern_complex_format_to_config[key] = self.pattern_config(pattern_config)

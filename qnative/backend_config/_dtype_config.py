@@ -8,7 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from . import _convert
-from ._wrapper import Field, Wrapper, check_dtype, check_number, check_type, dtype_of
+from ._wrapper import Field, Wrapper, check_dtype, check_int, check_number, check_type, dtype_of
 
 if TYPE_CHECKING:
     import torch
@@ -32,12 +32,13 @@ class DTypeWithConstraints(Wrapper):
     """A dtype, and what a QConfig must fulfil beyond it to be used.
 
     * ``quant_min_lower_bound``, ``quant_max_upper_bound``: its quant_min and quant_max lie inside.
-    * ``scale_min_lower_bound``: its least scale (eps) is not lower. ``scale_max_upper_bound`` is
-      not enforced.
+    * ``scale_min_lower_bound``, ``scale_max_upper_bound``: its scales, and its least scale (eps),
+      lie between. Upstream does not check the upper bound.
     * ``scale_exact_match``, ``zero_point_exact_match``: its observer has these fixed parameters,
       as sigmoid and tanh need them.
 
-    TypeError for a dtype that is no torch.dtype, and for a bound that is no number.
+    TypeError for a dtype that is no torch.dtype, and for a bound that is no number; ValueError for
+    an int of more than 64 bits.
     """
 
     dtype: torch.dtype | None
@@ -54,7 +55,7 @@ class DTypeWithConstraints(Wrapper):
     scale_min_lower_bound = Field(lambda value: value, check_number)
     scale_max_upper_bound = Field(lambda value: value, check_number)
     scale_exact_match = Field(float, check_number)
-    zero_point_exact_match = Field(int, lambda name, value: _optional(name, value, int))
+    zero_point_exact_match = Field(int, lambda name, value: check_int(name, value, optional=True))
 
     def __init__(
         self,
@@ -162,6 +163,7 @@ class DTypeConfig(Wrapper):
         "bias_dtype": torch.dtype
         "is_dynamic": bool
         """
+        check_type("dtype_config_dict", dtype_config_dict, dict)
         for key in ("input_dtype", "output_dtype", "weight_dtype"):
             try:
                 _script_dtype(key, dtype_config_dict.get(key))

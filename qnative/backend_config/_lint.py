@@ -12,9 +12,9 @@ from . import _names
 if TYPE_CHECKING:
     from .backend_config import BackendConfig
 
-# Fields of a pattern config that name objects.
+# Fields of a pattern config that name objects. Patterns may name ops and Tensor methods too.
+_PATTERNS = ("pattern", "pattern_complex_format")
 _NAMES = (
-    "pattern",
     "root_module",
     "qat_module",
     "reference_quantized_module",
@@ -22,7 +22,6 @@ _NAMES = (
     "fuser_method",
     "root_node_getter",
     "extra_inputs_getter",
-    "pattern_complex_format",
 )
 
 
@@ -58,20 +57,24 @@ def lint(config: BackendConfig) -> Findings:
 
 def _unknown_names(config: BackendConfig) -> Iterator[Finding]:
     """What C++ cannot know: whether a name is that of an object."""
+    from ..patterns import is_op  # which reads configs itself
+
     for i, row in enumerate(config.configs):
-        for field in _NAMES:
-            value = getattr(row.script_object, field)
-            for name in _leaves(value):
-                if "." in name and name not in row._objects and not _names.leads(name):
-                    yield Finding(
-                        i,
-                        _text(
-                            row.script_object.pattern or row.script_object.pattern_complex_format
-                        ),
-                        field,
-                        f"no imported package has an object named {name}",
-                        "correct the name, or import its package first",
-                    )
+        script = row.script_object
+        pattern = _text(script.pattern or script.pattern_complex_format)
+        for field in (*_PATTERNS, *_NAMES):
+            for name in _leaves(getattr(script, field)):
+                if name in row._objects or _names.leads(name):
+                    continue
+                if "." in name or field in _NAMES:
+                    problem = f"no imported package has an object named {name}"
+                    remedy = "correct the name, or import its package first"
+                elif not is_op(name):
+                    problem = f"torch has no op and no Tensor method named {name}"
+                    remedy = "correct the name"
+                else:
+                    continue
+                yield Finding(i, pattern, field, problem, remedy)
 
 
 def _leaves(value: str | tuple | None) -> Iterator[str]:

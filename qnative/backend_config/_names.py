@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from ._wrapper import check_str
+
 _WRAPPER = "torch.ao.quantization.fuser_method_mappings._sequential_wrapper2"
 
 
@@ -85,7 +87,7 @@ def name_of(value: Any) -> tuple[str, bool]:
     keep it: a lambda, a bound method, a class defined inside a function.
     """
     if isinstance(value, str):
-        return value, True
+        return check_str("the name of an object", value), True
     hash(value)
     for name in _candidates(value):
         try:

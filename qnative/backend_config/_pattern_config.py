@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from . import _convert, _names
 from ._containers import Container, DictView
 from ._dtype_config import DTypeConfig, ObservationType
-from ._wrapper import Field, Wrapper, check_type, within
+from ._wrapper import Field, Wrapper, check_int, check_str, check_type, within
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    import torch
-
     from ._containers import ListView
 
 
@@ -26,11 +25,13 @@ _MAX_DEPTH = 32
 class NamedObject:
     """A module class, a function, or for patterns a tree of them, kept in C++ by name.
 
-    An object that its name does not lead back to is kept on the Python config too.
+    An object that its name does not lead back to is kept on the Python config too. ``check`` raises
+    TypeError for objects of another kind; a str is the name of one.
     """
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, check: Callable[[Any], None]):
         self.name = name
+        self.check = check
 
     def __get__(self, config: BackendPatternConfig | None, owner: type) -> Any:
         if config is None:
@@ -39,8 +40,28 @@ class NamedObject:
 
     def __set__(self, config: BackendPatternConfig, value: Any) -> None:
         with within(self.name):
-            name = config._name_of(value)
+            name = config._name_of(value, self.check)
         setattr(config.script_object, self.name, name)
+
+
+def _check_class(value: Any) -> None:
+    if not isinstance(value, type | str):
+        raise TypeError(f"wanted a class, the name of one or None, got {value!r}")
+
+
+def _check_function(value: Any) -> None:
+    if not callable(value) and not isinstance(value, str):
+        raise TypeError(f"wanted a function, the name of one or None, got {value!r}")
+
+
+def _check_operator(value: Any) -> None:
+    if isinstance(value, torch.nn.Module):
+        raise TypeError(f"wanted the class of a module, not the module {value!r}")
+    if not callable(value) and not isinstance(value, str):
+        raise TypeError(
+            f"wanted a module class, a function, an op, the name of one or a tuple of these, got "
+            f"{value!r}"
+        )
 
 
 class BackendPatternConfig(Wrapper):
@@ -57,7 +78,7 @@ class BackendPatternConfig(Wrapper):
     Equality is by value.
     """
 
-    pattern = NamedObject("pattern")
+    pattern = NamedObject("pattern", _check_operator)
     observation_type = Field(
         ObservationType,
         lambda name, value: check_type(name, value, ObservationType).value,
@@ -65,28 +86,28 @@ class BackendPatternConfig(Wrapper):
     dtype_configs: ListView = Container(
         "dtype_configs",
         DTypeConfig.from_script_object,
-        lambda value: check_type("dtype_config", value, DTypeConfig).script_object,
+        lambda value: check_type("it", value, DTypeConfig).script_object,
     )
-    root_module = NamedObject("root_module")
-    qat_module = NamedObject("qat_module")
-    reference_quantized_module = NamedObject("reference_quantized_module")
-    fused_module = NamedObject("fused_module")
-    fuser_method = NamedObject("fuser_method")
-    _root_node_getter = NamedObject("root_node_getter")
-    _extra_inputs_getter = NamedObject("extra_inputs_getter")
+    root_module = NamedObject("root_module", _check_class)
+    qat_module = NamedObject("qat_module", _check_class)
+    reference_quantized_module = NamedObject("reference_quantized_module", _check_class)
+    fused_module = NamedObject("fused_module", _check_class)
+    fuser_method = NamedObject("fuser_method", _check_function)
+    _root_node_getter = NamedObject("root_node_getter", _check_function)
+    _extra_inputs_getter = NamedObject("extra_inputs_getter", _check_function)
     _num_tensor_args_to_observation_type: DictView = Container(
         "num_tensor_args_to_observation_type",
         ObservationType,
-        lambda value: check_type("observation_type", value, ObservationType).value,
-        lambda key: check_type("number of tensor arguments", key, int),
+        lambda value: check_type("it", value, ObservationType).value,
+        lambda key: check_int("a number of tensor arguments", key),
     )
     _input_type_to_index: DictView = Container(
         "input_type_to_index",
         int,
-        lambda value: check_type("index", value, int),
-        lambda key: check_type("input_type", key, str),
+        lambda value: check_int("it", value),
+        lambda key: check_str("the name of an input", key),
     )
-    _pattern_complex_format = NamedObject("pattern_complex_format")
+    _pattern_complex_format = NamedObject("pattern_complex_format", _check_operator)
 
     @property
     def ops(self) -> tuple[str, ...]:
@@ -100,11 +121,13 @@ class BackendPatternConfig(Wrapper):
 
     @ops.setter
     def ops(self, ops: Iterable[str]) -> None:
-        self.script_object.ops = [check_type("op", op, str) for op in ops]
+        if not isinstance(ops, Iterable) or isinstance(ops, str):
+            raise TypeError(f"ops should be a list of names, got {ops!r}")
+        self.script_object.ops = [check_str(f"ops[{i}]", op) for i, op in enumerate(ops)]
 
     def op(self, dtype_config: int = 0) -> str:
-        """The op of ``dtype_configs[dtype_config]``; "" if none is named."""
-        return self.script_object.op(dtype_config)
+        """The op of ``dtype_configs[dtype_config]``; "" if none is named. IndexError below 0."""
+        return self.script_object.op(check_int("dtype_config", dtype_config))
 
     @property
     def reference(self) -> Callable | None:
@@ -120,13 +143,16 @@ class BackendPatternConfig(Wrapper):
         self._objects: dict[str, Any] = {}
         return super()._adopt(script_object)
 
-    def _name_of(self, value: Any, depth: int = 0) -> str | tuple | None:
-        if value is None:
+    def _name_of(
+        self, value: Any, check: Callable[[Any], None] = _check_operator, depth: int = 0
+    ) -> str | tuple | None:
+        if value is None and depth == 0:
             return None
         if depth > _MAX_DEPTH:
             raise ValueError(f"a pattern is nested more than {_MAX_DEPTH} levels deep")
-        if isinstance(value, tuple):
-            return tuple(self._name_of(element, depth + 1) for element in value)
+        if isinstance(value, tuple) and check is _check_operator:
+            return tuple(self._name_of(element, check, depth + 1) for element in value)
+        check(value)
         name, exact = _names.name_of(value)
         if not exact:
             self._objects[name] = value
@@ -253,13 +279,13 @@ class BackendPatternConfig(Wrapper):
         "ops": list of names
         "reference": function
         """
-        items = backend_pattern_config_dict
+        items = check_type("backend_pattern_config_dict", backend_pattern_config_dict, dict)
         config = cls()
         if "pattern" in items:
             config.set_pattern(items["pattern"])
         if "observation_type" in items:
             config.set_observation_type(items["observation_type"])
-        for i, dtype_config in enumerate(items.get("dtype_configs", [])):
+        for i, dtype_config in enumerate(list_of(items, "dtype_configs")):
             with within(f"dtype_configs[{i}]"):
                 config.add_dtype_config(_dtype_config_from(dtype_config))
         config.set_root_module(items.get("root_module"))
@@ -275,7 +301,8 @@ class BackendPatternConfig(Wrapper):
         config._set_input_type_to_index(items.get("input_type_to_index", {}))
         if "pattern_complex_format" in items:
             config._set_pattern_complex_format(items["pattern_complex_format"])
-        return config.set_ops(*items.get("ops", ())).set_reference(items.get("reference"))
+        config.ops = items.get("ops", ())
+        return config.set_reference(items.get("reference"))
 
     def to_dict(self, with_ops: bool = False) -> dict[str, Any]:
         """The dict that :meth:`from_dict` takes; what is not set is left out.
@@ -358,6 +385,13 @@ def _flat(names: str | tuple | None) -> Iterator[str]:
 
 def _is_field(value: Any) -> bool:
     return isinstance(value, Field | NamedObject | Container)
+
+
+def list_of(items: dict[str, Any], key: str) -> Iterable:
+    """TypeError for what cannot be gone through."""
+    if not isinstance(items.get(key, []), Iterable):
+        raise TypeError(f"{key} should be a list, got {items[key]!r}")
+    return items.get(key, [])
 
 
 def _dtype_config_from(value: DTypeConfig | dict) -> DTypeConfig:

@@ -121,12 +121,33 @@ def check_type(name: str, value: Any, wanted: type, *, optional: bool = False) -
     raise TypeError(f"{name} should be {article} {wanted.__name__}{or_none}, got {value!r}")
 
 
+def check_str(name: str, value: Any) -> str:
+    """``value``; TypeError if it is no str, ValueError if C++ cannot hold it."""
+    try:
+        check_type(name, value, str).encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} should be text that UTF-8 can hold, got {value!r}") from None
+    return value
+
+
+def check_int(name: str, value: Any, *, optional: bool = False) -> int | None:
+    """``value``; TypeError if it is no int, ValueError if C++ cannot hold it."""
+    if value is None and optional:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        or_none = " or None" if optional else ""
+        raise TypeError(f"{name} should be an int{or_none}, got {value!r}")
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"{name} should be an int of 64 bits, got {value}")
+    return int(value)
+
+
 def check_number(name: str, value: Any) -> int | float | None:
-    if value is None or isinstance(value, int | float):
+    if isinstance(value, float) or value is None:
         return value
-    if isinstance(value, numbers.Integral):
-        return int(value)
-    if isinstance(value, numbers.Real):
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return check_int(name, value)
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
         return float(value)
     raise TypeError(f"{name} should be an int, a float or None, got {value!r}")
 

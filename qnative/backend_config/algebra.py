@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from ._wrapper import check_type
+from ._wrapper import check_str, check_type
 from .backend_config import BackendConfig
 
 __all__ = ["BackendConfigDiff", "Difference", "diff", "intersect", "unite"]
@@ -45,7 +45,7 @@ def intersect(a: BackendConfig, b: BackendConfig, on_clash: str = "error") -> Ba
 
 def _merged(merge: Callable, a: BackendConfig, b: BackendConfig, on_clash: str) -> BackendConfig:
     _check(a, b)
-    check_type("on_clash", on_clash, str)
+    check_str("on_clash", on_clash)
     result = BackendConfig.from_script_object(merge(a.script_object, b.script_object, on_clash))
     # Objects that their names do not lead to are kept by the Python configs of a and b.
     kept: dict = {}

@@ -10,8 +10,8 @@ import torch
 from . import _convert, _names
 from ._dtype_config import DTypeConfig, DTypeWithConstraints, ObservationType
 from ._lint import Finding, Findings, lint
-from ._pattern_config import BackendPatternConfig
-from ._wrapper import Field, Wrapper, check_type, within
+from ._pattern_config import BackendPatternConfig, list_of
+from ._wrapper import Field, Wrapper, check_str, check_type, within
 
 __all__ = [
     "BackendConfig",
@@ -54,10 +54,10 @@ class BackendConfig(Wrapper):
         backend = BackendConfig("my_backend").set_backend_pattern_config(linear)
     """
 
-    name = Field(str, lambda name, value: check_type(name, value, str))
+    name = Field(str, check_str)
 
     def __init__(self, name: str = ""):
-        self._adopt(self._construct(check_type("name", name, str)))
+        self._adopt(self._construct(check_str("name", name)))
 
     def _adopt(self, script_object: torch.ScriptObject) -> BackendConfig:
         # Python objects of the configs, which may hold what has no name in C++.
@@ -83,7 +83,9 @@ class BackendConfig(Wrapper):
         return self
 
     def set_backend_pattern_configs(self, configs: Iterable[BackendPatternConfig]) -> BackendConfig:
-        """:meth:`set_backend_pattern_config` for each."""
+        """:meth:`set_backend_pattern_config` for each; errors begin with its position."""
+        if not isinstance(configs, Iterable):
+            raise TypeError(f"configs should be a list of BackendPatternConfig, got {configs!r}")
         for i, config in enumerate(configs):
             with within(f"configs[{i}]"):
                 self.set_backend_pattern_config(config)
@@ -104,8 +106,9 @@ class BackendConfig(Wrapper):
     def from_dict(cls, backend_config_dict: dict[str, Any]) -> BackendConfig:
         """From a dict with "name" and "configs", a list of BackendPatternConfig and of dicts for
         :meth:`BackendPatternConfig.from_dict`; both are optional."""
+        check_type("backend_config_dict", backend_config_dict, dict)
         config = cls(backend_config_dict.get("name", ""))
-        for i, value in enumerate(backend_config_dict.get("configs", [])):
+        for i, value in enumerate(list_of(backend_config_dict, "configs")):
             with within(f"configs[{i}]"):
                 if isinstance(value, dict):
                     value = BackendPatternConfig.from_dict(value)
@@ -143,9 +146,9 @@ class BackendConfig(Wrapper):
 
         ValueError that says where: for JSON of another version, unknown and missing fields, values
         of the wrong type, two rows with one pattern, and a name that the module which it names does
-        not have. TypeError if ``text`` is no str.
+        not have. TypeError if ``text`` is no str, ValueError if UTF-8 cannot hold it.
         """
-        check_type("text", text, str)
+        check_str("text", text)
         script = torch.classes.qnative.BackendConfig().from_json(text)
         config = cls.__new__(cls)._adopt(script)
         for index, row in enumerate(config.configs):

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ._wrapper import check_type
+from ._wrapper import check_str, check_type
 from .backend_config import BackendConfig
 
 _backends = torch.classes.qnative.Backends()
@@ -21,8 +21,9 @@ def register_backend(name: str, config: BackendConfig, *, replace: bool = False)
     name and, unless ``replace``, one that is taken; qnative's own cannot be replaced. TypeError for
     what is no BackendConfig.
     """
-    check_type("name", name, str)
+    check_str("name", name)
     check_type("config", config, BackendConfig)
+    check_type("replace", replace, bool)
     _backends.register_backend(name, config.script_object, replace)
     _registered[name] = config
     return config
@@ -30,7 +31,7 @@ def register_backend(name: str, config: BackendConfig, *, replace: bool = False)
 
 def unregister_backend(name: str) -> bool:
     """Whether there was one. ValueError for qnative's own."""
-    _registered.pop(check_type("name", name, str), None)
+    _registered.pop(check_str("name", name), None)
     return _backends.unregister_backend(name)
 
 
@@ -40,7 +41,7 @@ def get_backend(name: str) -> BackendConfig:
     qnative's own and those of libraries are built anew at each call. ValueError, with the names
     there are, for an unknown one.
     """
-    return BackendConfig.from_script_object(_backends.get_backend(check_type("name", name, str)))
+    return BackendConfig.from_script_object(_backends.get_backend(check_str("name", name)))
 
 
 def backend_names() -> list[str]:

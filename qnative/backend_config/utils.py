@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch.nn.functional as F
 
+from ._wrapper import check_type
+
 if TYPE_CHECKING:
     from .backend_config import BackendConfig
 
@@ -32,17 +34,25 @@ __all__ = [
 _BOOLEAN_DISPATCH = ("max_pool", "adaptive_max_pool", "fractional_max_pool")
 
 
+def _checked(backend_config: Any) -> Any:
+    """A BackendConfig of qnative or upstream, or TypeError."""
+    if not hasattr(backend_config, "_pattern_complex_format_to_config"):
+        raise TypeError(f"backend_config should be a BackendConfig, got {backend_config!r}")
+    return backend_config
+
+
 def _by_pattern(backend_config: BackendConfig, attribute: str) -> dict[Any, Any]:
     """The attribute of every config that has it set."""
     values = {
         pattern: getattr(config, attribute)
-        for pattern, config in backend_config._pattern_complex_format_to_config.items()
+        for pattern, config in _checked(backend_config)._pattern_complex_format_to_config.items()
     }
     return {pattern: value for pattern, value in values.items() if value is not None}
 
 
 def _distinct(backend_config: BackendConfig, attribute: str) -> tuple[type, ...]:
-    return tuple({getattr(config, attribute) for config in backend_config.configs} - {None})
+    configs = _checked(backend_config).configs
+    return tuple({getattr(config, attribute) for config in configs} - {None})
 
 
 def get_pattern_to_dtype_configs(backend_config: BackendConfig) -> dict[Any, Any]:
@@ -71,7 +81,7 @@ def get_root_module_to_quantized_reference_module(
     """Of all configs that set both."""
     return {
         config.root_module: config.reference_quantized_module
-        for config in backend_config.configs
+        for config in _checked(backend_config).configs
         if config.root_module is not None and config.reference_quantized_module is not None
     }
 
@@ -84,7 +94,7 @@ def get_fuser_method_mapping(backend_config: BackendConfig) -> dict[Any, Callabl
     """
     return {
         pattern: _reversed_fuser(config)
-        for pattern, config in backend_config._pattern_complex_format_to_config.items()
+        for pattern, config in _checked(backend_config)._pattern_complex_format_to_config.items()
         if config.fuser_method is not None
     }
 
@@ -139,7 +149,7 @@ def pattern_to_human_readable(p: Any) -> Any:
 
 def entry_to_pretty_str(entry: dict[str, Any]) -> str:
     """One element of ``BackendConfig.to_dict()["configs"]`` for reading, the pattern first."""
-    rest = dict(entry)
+    rest = dict(check_type("entry", entry, dict))
     lines = []
     if "pattern" in rest:
         lines += [f"  'pattern': {pattern_to_human_readable(rest.pop('pattern'))},"]

@@ -10,7 +10,8 @@ from torch.fx import Node
 from . import graph as ir
 from .graph import STORAGE_DTYPES, QParams, Unsupported
 
-# Key of a node's meta: the constraints of the DTypeConfig that its row of the config chose.
+# Key of a node's meta: the constraints of the DTypeConfig that its row of the config chose, and
+# that row in words.
 CONSTRAINTS = "qnative_constraints"
 _NAMES = (
     "quant_min_lower_bound",
@@ -59,13 +60,21 @@ class Constraints:
         """Whether scale and zero point are given."""
         return self.scale_exact_match is not None and self.zero_point_exact_match is not None
 
+    def quant_range(self, dtype: torch.dtype) -> tuple[int, int]:
+        """The smallest and the largest value of a storage dtype that keep the bounds."""
+        info, low, high = torch.iinfo(dtype), self.quant_min_lower_bound, self.quant_max_upper_bound
+        return (
+            info.min if low is None else math.ceil(low),
+            info.max if high is None else math.floor(high),
+        )
+
     def without_fixed(self) -> "Constraints":
         return Constraints(*(getattr(self, name) for name in _NAMES[:4]))
 
     def broken(self, scale: Any, zero_point: Any, quant_min: int, quant_max: int) -> str:
         """What these parameters (numbers or tensors) break, for "its output ..."; "" if nothing."""
         scale, zero_point = torch.as_tensor(scale).float(), torch.as_tensor(zero_point)
-        if why := self._range_broken(quant_min, quant_max):
+        if why := self.range_broken(quant_min, quant_max):
             return why
         low, high = _float32(self.scale_min_lower_bound), _float32(self.scale_max_upper_bound)
         least, most = float(scale.min()), float(scale.max())
@@ -86,7 +95,7 @@ class Constraints:
     def broken_by_observer(self, observer: Any) -> str:
         """What an observer or fake quantization, before it has seen data, cannot keep."""
         low, high = getattr(observer, "quant_min", None), getattr(observer, "quant_max", None)
-        if low is not None and high is not None and (why := self._range_broken(low, high)):
+        if low is not None and high is not None and (why := self.range_broken(low, high)):
             return why
         inner = getattr(observer, "activation_post_process", observer)
         eps, least = getattr(inner, "eps", None), _float32(self.scale_min_lower_bound)
@@ -106,7 +115,7 @@ class Constraints:
             return exact.broken(inner.scale, inner.zero_point, 0, 0)
         return ""
 
-    def _range_broken(self, quant_min: int, quant_max: int) -> str:
+    def range_broken(self, quant_min: int, quant_max: int) -> str:
         low, high = self.quant_min_lower_bound, self.quant_max_upper_bound
         if low is not None and quant_min < low:
             return f"has quant_min {quant_min}, below quant_min_lower_bound {low:g}"
@@ -134,8 +143,13 @@ def _fixed(limits: Constraints) -> tuple[float | None, int | None]:
     return limits.scale_exact_match, limits.zero_point_exact_match
 
 
-def check_possible(dtypes: Any) -> None:
-    """Unsupported if no scale, zero point or range can be as a DTypeConfig demands."""
+def _refuse(role: str, why: str, row: str) -> None:
+    raise Unsupported(f"its {role} {why} (row {row})")
+
+
+def check_possible(dtypes: Any, row: str) -> None:
+    """Unsupported if no scale, zero point or range can be as a DTypeConfig demands. row: the row of
+    the config that has it, in words."""
     for role in ("input", "output", "weight"):
         dtype = getattr(dtypes, f"{role}_dtype_with_constraints")
         if dtype.dtype not in STORAGE_DTYPES:
@@ -146,35 +160,55 @@ def check_possible(dtypes: Any) -> None:
         if limits.fixed:
             scale, zero = limits.scale_exact_match, limits.zero_point_exact_match
             if not (0 < scale < math.inf and low <= zero <= high):
-                raise Unsupported(
-                    f"its {role} is fixed to ({scale:g}, {zero}), which cannot be a scale and a "
-                    f"zero point in [{low:g}, {high:g}]"
-                )
+                why = f"is fixed to ({scale:g}, {zero}), which cannot be a scale and a zero point"
+                _refuse(role, f"{why} in [{low:g}, {high:g}]", row)
         elif not low <= 0 <= high:
-            raise Unsupported(
-                f"its {role} is limited to [{low:g}, {high:g}]: observers need a 0 among the values"
-            )
+            why = f"is limited to [{low:g}, {high:g}]: observers need a 0 among the values"
+            _refuse(role, why, row)
 
 
-def remember(node: Node, dtypes: Any) -> None:
+def check_run_time(dtypes: Any, row: str) -> None:
+    """Unsupported if a DTypeConfig demands something of an input that is quantized at run time, to
+    the whole range of its dtype, and with the scale of its values."""
+    limits = of_dtypes(dtypes).get("input")
+    if limits is None:
+        return
+    info = torch.iinfo(STORAGE_DTYPES.get(dtypes.input_dtype, torch.uint8))
+    if why := limits.range_broken(info.min, info.max):
+        _refuse("input", f"is quantized at run time and {why}", row)
+    names = [name for name in _NAMES[2:] if getattr(limits, name) is not None]
+    if names:
+        why = f"is quantized at run time with the scale of its values: nothing keeps {names[0]}"
+        _refuse("input", f"{why} {getattr(limits, names[0]):g}", row)
+
+
+def remember(node: Node, dtypes: Any, row: str) -> None:
     """For ``check``."""
+    node.meta.pop(CONSTRAINTS, None)
     if limits := of_dtypes(dtypes):
-        node.meta[CONSTRAINTS] = limits
+        node.meta[CONSTRAINTS] = limits, row
+
+
+def check_numbers(
+    node: Node, role: str, scale: Any, zero_point: Any, quant_min: int, quant_max: int
+) -> None:
+    """Unsupported if these numbers (or tensors) of an input, the weight or the output of a node
+    break the constraints of its row."""
+    limits, row = node.meta.get(CONSTRAINTS, ({}, ""))
+    if role in limits and (why := limits[role].broken(scale, zero_point, quant_min, quant_max)):
+        _refuse(role, why, row)
 
 
 def check(node: Node, role: str, *values: QParams) -> None:
-    """Unsupported if an input or the output of a node breaks the constraints of its row."""
-    limits = node.meta.get(CONSTRAINTS, {}).get(role)
-    for value in values if limits is not None else ():
-        why = limits.broken(value.scale, value.zero_point, value.quant_min, value.quant_max)
-        if why:
-            raise Unsupported(f"its {role} {why}")
+    """The same for quantized values."""
+    for value in values:
+        numbers = (value.scale, value.zero_point, value.quant_min, value.quant_max)
+        check_numbers(node, role, *numbers)
 
 
 def check_weight(module: torch.nn.Module, node: Node, dequantize: Node) -> None:
-    """The same for its weight, which ``dequantize`` gives."""
-    limits = node.meta.get(CONSTRAINTS, {}).get("weight")
-    if limits is None:
+    """The same for a weight which ``dequantize`` gives."""
+    if CONSTRAINTS not in node.meta:
         return
     args = ir.bind(dequantize)
     names = (
@@ -184,5 +218,4 @@ def check_weight(module: torch.nn.Module, node: Node, dequantize: Node) -> None:
     )
     scale, zero_point = (ir.constant(module, args[name]) for name in names)
     zero_point = 0 if zero_point is None else zero_point
-    if why := limits.broken(scale, zero_point, args["quant_min"], args["quant_max"]):
-        raise Unsupported(f"its weight {why}")
+    check_numbers(node, "weight", scale, zero_point, args["quant_min"], args["quant_max"])

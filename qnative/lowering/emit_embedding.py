@@ -8,10 +8,11 @@ import torch
 from torch.fx import Node
 from torch.fx.experimental.symbolic_shapes import statically_known_true
 
+from . import constraints
 from . import graph as ir
 from .emit import Site
 from .graph import Unsupported
-from .packing import pack_table
+from .packing import pack_table, table_scale
 
 
 def check(node: Node, args: dict[str, Any]) -> None:
@@ -35,6 +36,16 @@ def check_bag(node: Node, args: dict[str, Any]) -> None:
             raise Unsupported(f"{user.name} uses more than its first output")
 
 
+def _check_constraints(node: Node, packed: torch.Tensor, bits: int) -> None:
+    limits, row = node.meta.get(constraints.CONSTRAINTS, ({}, ""))
+    if "weight" in limits and limits["weight"].fixed:
+        raise Unsupported(
+            f"its weight has a scale and a least value for each row of the table, not scale and "
+            f"zero point as scale_exact_match says (row {row})"
+        )
+    constraints.check_numbers(node, "weight", table_scale(packed), 0, 0, 2**bits - 1)
+
+
 def _table(site: Site, bits: int) -> tuple[Any, ...]:
     """weight and, for 4 bits, embedding_dim; a table used twice is packed once."""
     constants, target = site.constants, site.args["weight"].target
@@ -42,6 +53,7 @@ def _table(site: Site, bits: int) -> tuple[Any, ...]:
     key = (f"embedding_{bits}bit", target)
     if key not in constants.packed:
         packed = pack_table(weight, bits)
+        _check_constraints(site.node, packed, bits)
         constants.packed[key] = (constants.add(f"{site.name}.weight", packed),)
         site.float_bytes += weight.numel() * weight.element_size()
         site.packed_bytes += packed.numel()

@@ -6,11 +6,12 @@ from typing import Any
 import torch
 from torch.fx import Node
 
+from . import constraints
 from . import graph as ir
 from .emit import Site, is_constant
 from .emit_half import as_float, as_half
 from .graph import Unsupported, tensor_of
-from .packing import MAX_PRODUCTS, pack_half, pack_spread
+from .packing import INT8_RANGE, MAX_PRODUCTS, pack_half, pack_spread
 
 
 def _check(node: Node, args: dict[str, Any], dtypes: tuple[torch.dtype, ...]) -> None:
@@ -69,6 +70,7 @@ def _constants(
 
 def linear_dynamic(site: Site) -> Node:
     packed, repeated = pack_spread(ir.constant(site.module, site.args["weight"]).float())
+    constraints.check_numbers(site.node, "weight", packed["weight_scale"], 0, *INT8_RANGE)
     weight, bias, (rows, columns) = _constants(site, "linear_dynamic", lambda _: packed)
     trailing = site.float_activation
     if repeated:

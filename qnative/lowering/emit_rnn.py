@@ -5,10 +5,11 @@ from typing import Any
 import torch
 from torch.fx import Node
 
+from . import constraints
 from . import graph as ir
 from .emit import Site
 from .graph import Unsupported
-from .packing import MAX_PRODUCTS, pack_half, pack_int8
+from .packing import INT8_RANGE, MAX_PRODUCTS, pack_half, pack_int8
 
 _GATES = {"lstm": 4, "gru": 3, "lstm_cell": 4, "gru_cell": 3}
 KINDS = ("lstm", "gru", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")
@@ -69,6 +70,7 @@ def _constants(site: Site, half: bool) -> tuple[list[Node], list[Node], list[Nod
         form = "fp16" if half else "int8"
         weights.append(_buffer(site, node, f"_{form}", packed["weight"], weight.nbytes))
         if not half:
+            constraints.check_numbers(site.node, "weight", packed["weight_scale"], 0, *INT8_RANGE)
             scales.append(_buffer(site, node, "_scale", packed["weight_scale"]))
     for node in float_biases:
         bias = ir.constant(site.module, node).to(torch.float32).clone()

@@ -184,24 +184,3 @@ def is_written(node: Node) -> bool:
         or (kind(user) == "detach" and is_written(user))
         for user in node.users
     )
-
-
-def make_functional(graph: Graph) -> None:
-    """In-place aten ops become out-of-place ones, and who reads what they wrote reads their result.
-    (A copy in between, such as a quantized one, would not see what they write.)"""
-    for node in graph.nodes:
-        if not isinstance(node.target, torch._ops.OpOverload) or not node.args:
-            continue
-        namespace, name = node.target._schema.name.split("::")
-        if namespace != "aten" or not name.endswith("_") or name.endswith("__"):
-            continue
-        written, packet = node.args[0], getattr(torch.ops.aten, name[:-1], None)
-        overload = node.target._overloadname
-        if packet is None or overload not in packet.overloads():
-            continue
-        if isinstance(written, Node) and source(written).op != "get_attr":
-            node.target = getattr(packet, overload)
-            order = {other: i for i, other in enumerate(graph.nodes)}
-            written.replace_all_uses_with(
-                node, lambda user, node=node, order=order: order[user] > order[node]
-            )

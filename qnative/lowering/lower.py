@@ -9,6 +9,7 @@ from ..report import FLOAT, FREE, FUSED, QUANTIZED, NotQuantizedError, Report, R
 from . import constraints, custom, direct, emit, emit_half, qdq, table
 from . import graph as ir
 from .activation import NO_BOUNDS, activation_bounds
+from .functional import make_functional
 from .graph import Unsupported
 from .sizes import guard, keep_sizes_open
 
@@ -89,7 +90,7 @@ class _Lowering:
         self.pads: dict[Node, Node] = {}
 
     def run(self) -> None:
-        ir.make_functional(self.graph)
+        make_functional(self.graph)
         for node in self.graph.nodes:
             if node.op == "call_function" and not ir.is_decomposed(node):
                 row = Row(node.name, ir.module_path(node), ir.op_name(node), FLOAT)
@@ -127,7 +128,7 @@ class _Lowering:
 
     def _remove_dropout(self) -> None:
         for node, row in self.rows.items():
-            if ir.kind(node) == "dropout" and not ir.bind(node)["train"]:
+            if ir.kind(node) in table.DROPOUTS and not ir.bind(node)["train"]:
                 node.replace_all_uses_with(ir.bind(node)["input"])
                 self.graph.erase_node(node)  # impure: no dead code elimination takes it
                 row.verdict, row.reason = FREE, "removed: it does nothing outside of training"

@@ -6,6 +6,8 @@ from .graph import Unsupported
 
 # More products of a uint8 with an int8 could overflow int32.
 MAX_PRODUCTS = 65793
+# Of the weights that are quantized here.
+INT8_RANGE = (-127, 127)
 # Weights up to so many times the root mean square of their channel set its scale: of normally
 # distributed ones, one in two million is beyond. Then larger weights do, until few enough are.
 _LEAST_PEAK = 5.0
@@ -70,6 +72,11 @@ def pack_spread(weight: torch.Tensor) -> tuple[dict[str, torch.Tensor], list[int
 
 def pack_half(weight: torch.Tensor) -> dict[str, torch.Tensor]:
     return {"weight": torch.ops.qnative.linear_fp16_pack(weight)}
+
+
+def table_scale(packed: torch.Tensor) -> torch.Tensor:
+    """Of each row that pack_table packed: float32, and the row's bias behind it."""
+    return packed[:, -8:].contiguous().view(torch.float32)[:, 0]
 
 
 def pack_table(weight: torch.Tensor, bits: int) -> torch.Tensor:

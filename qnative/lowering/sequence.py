@@ -7,13 +7,19 @@ from torch.fx import Node
 from .activation import activation_bounds
 from .graph import Unsupported, kind
 
-# Kinds that a row of a config for another one is meant for as well: nn.RNNCell has both
-# nonlinearities.
+# Kinds that a row of a config for another one is meant for as well: other names and special cases
+# of one computation; nn.RNNCell has both nonlinearities.
 _KIN = {
     "sub": "add",
     "rsub": "add",
     "div": "mul",
     "bmm": "matmul",
+    "mm": "matmul",
+    "mv": "matmul",
+    "concat": "cat",
+    "concatenate": "cat",
+    "clamp_max": "clamp",
+    "clamp_min": "clamp",
     "rnn_relu_cell": "rnn_tanh_cell",
 }
 

@@ -10,6 +10,7 @@ from torch.fx import Node
 
 from . import custom, emit, emit_conv
 from .activation import FUSABLE, activation_bounds
+from .constants import FACTORIES
 from .emit import Site
 from .graph import Unsupported, bind, is_call, kind, target_name, tensor_of
 from .sequence import follow, next_of
@@ -138,6 +139,7 @@ _PAD = Op(FREE, ("self",), emit.pad, _check_pad)
 _LOOKUP = Op(LOOKUP, ("self",), emit.lookup, _check_lookup)
 _PRELU = Op(LOOKUP, ("self",), emit.lookup, _check_weight)
 _CLAMP = Op(LOOKUP, ("self",), emit.lookup, _check_clamp)
+_DROPOUT = Op(FREE, ("input",), emit.free, _check_dropout)
 
 TABLE: dict[str, Op] = {
     "linear": Op(WEIGHTED, ("input", "weight"), emit.linear, _check_weight, True, True),
@@ -147,7 +149,11 @@ TABLE: dict[str, Op] = {
     "rsub": Op(COMPUTE, ("self", "other"), emit.sub, _check_binary, fuses=True),
     "matmul": Op(COMPUTE, ("self", "other"), emit.matmul, _check_matmul, True, True),
     "bmm": Op(COMPUTE, ("self", "mat2"), emit.matmul, _check_matmul, True, True),
+    "mm": Op(COMPUTE, ("self", "mat2"), emit.matmul, _check_matmul, True, True),
+    "mv": Op(COMPUTE, ("self", "vec"), emit.matmul, _check_matmul, True, True),
     "cat": Op(COMPUTE, ("tensors",), emit.cat),
+    "concat": Op(COMPUTE, ("tensors",), emit.cat),
+    "concatenate": Op(COMPUTE, ("tensors",), emit.cat),
     "stack": Op(COMPUTE, ("tensors",), emit.stack),
     "mean": Op(COMPUTE, ("self",), emit.mean, _check_dtype),
     "layer_norm": Op(COMPUTE, ("input",), emit.layer_norm, _check_weight, float_output=True),
@@ -156,7 +162,6 @@ TABLE: dict[str, Op] = {
     "batch_norm": Op(COMPUTE, ("input",), emit.batch_norm, _check_batch_norm, fuses=True),
     "softmax": Op(COMPUTE, ("self",), emit.softmax, _check_dtype, float_output=True),
     "prelu": Op(COMPUTE, ("self",), emit.prelu, _check_weight),
-    "dropout": Op(FREE, ("input",), emit.free, _check_dropout),
     "pixel_shuffle": _FREE,
     "pixel_unshuffle": _FREE,
     "repeat_interleave": _FREE,
@@ -222,12 +227,16 @@ for _name in [
 # Their outputs are lists.
 LISTS = frozenset(("chunk", "split", "split_with_sizes", "tensor_split", "unbind"))
 PADS = frozenset(("pad", "constant_pad_nd"))
+# Nothing, outside of training.
+DROPOUTS = frozenset(("alpha_dropout", "dropout", "feature_alpha_dropout", "feature_dropout"))
 # No config has rows for these: they do no arithmetic, and are quantized as their input is.
-MOVES = LISTS | {
+MOVES = (LISTS | DROPOUTS - {"dropout"}) | {
     *("alias", "channel_shuffle", "clone", "constant_pad_nd", "expand", "flip", "index_select"),
-    *("mT", "movedim", "numpy_T", "pad", "roll", "select", "slice", "swapaxes", "t", "unflatten"),
+    *("gather", "mT", "movedim", "numpy_T", "pad", "roll", "select", "slice", "swapaxes", "t"),
+    *("tile", "unflatten", "unfold"),
 }
 TABLE |= dict.fromkeys(MOVES, _FREE) | dict.fromkeys(PADS, _PAD)
+TABLE |= dict.fromkeys(DROPOUTS, _DROPOUT)
 GETITEM = Op(FREE, ("self",))
 
 
@@ -307,9 +316,11 @@ def zero_padding(node: Node) -> tuple[Node | None, tuple[int, ...]]:
 
 def is_free(node: Node, dequantize: set[str]) -> bool:
     """Whether a node that stays as it is computes nothing in floating point: it works on integers
-    or sizes, or moves data that was not dequantized for it."""
+    or sizes, makes a constant, or moves data that was not dequantized for it."""
     value = node.meta.get("val")
     if isinstance(value, torch.Tensor) and not value.dtype.is_floating_point:
+        return True
+    if kind(node) in FACTORIES:
         return True
     if isinstance(value, (int, torch.SymInt, bool, torch.SymBool)) or value is None:
         return True

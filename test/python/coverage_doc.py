@@ -90,6 +90,12 @@ def _tokens() -> torch.Tensor:
 
 
 # What to write, a model, and what makes its inputs.
+def assigned(x: torch.Tensor) -> torch.Tensor:
+    y = x * 2
+    y[:, 0] = 1
+    return y
+
+
 ARGUMENTS = {
     "`F.conv2d(x, weight)`, weight computed": (
         Two(F.conv2d),
@@ -122,6 +128,7 @@ ARGUMENTS = {
         _rows,
         lambda: torch.rand(2, 8, dtype=torch.float64),
     ),
+    "`x[:, 0] = 1`": (One(assigned), _rows),
     "`torch.matmul(x, y)`, 40000 products": (
         Two(torch.matmul),
         lambda: torch.rand(2, 40000),

@@ -33,7 +33,7 @@ LIST.append(LIST)
         ([{"pattern": (nn.ReLU,) * 5}], ValueError, "configs[0]: Expected a tuple with 2 or 3"),
         ([{}], ValueError, "configs[0]: Either 'pattern' or 'pattern_complex_format' must"),
         (contains_itself(), ValueError, "configs[0]: Either 'pattern' or"),
-        ([{"pattern": (nn.ReLU, LIST)}], TypeError, "configs[0]: pattern: unhashable type"),
+        ([{"pattern": (nn.ReLU, LIST)}], TypeError, "configs[0]: pattern: wanted a module class"),
         ([{"pattern": nested(100_000)}], ValueError, "configs[0]: pattern: a pattern is nested"),
         ([{"pattern": nn.ReLU}, 3], ValueError, "configs[1]: Expected backend_config_dict"),
         (
@@ -51,8 +51,16 @@ LIST.append(LIST)
             TypeError,
             "configs[0]: observation_type should be an ObservationType, got 9",
         ),
-        ([{"pattern": nn.ReLU, "root_module": {}}], TypeError, "configs[0]: root_module: unhash"),
-        ([{"pattern": nn.ReLU, "ops": [3]}], TypeError, "configs[0]: op should be a str, got 3"),
+        (
+            [{"pattern": nn.ReLU, "root_module": {}}],
+            TypeError,
+            "configs[0]: root_module: wanted a c",
+        ),
+        (
+            [{"pattern": nn.ReLU, "ops": [3]}],
+            TypeError,
+            "configs[0]: ops[0] should be a str, got 3",
+        ),
         (
             [{"pattern": nn.ReLU, "reference": "f"}],
             TypeError,
@@ -61,7 +69,7 @@ LIST.append(LIST)
         (
             [{"pattern": nn.ReLU, "input_type_to_index": {"weight": "1"}}],
             TypeError,
-            "configs[0]: index should be an int, got '1'",
+            "configs[0]: input_type_to_index['weight']: it should be an int, got '1'",
         ),
     ],
 )

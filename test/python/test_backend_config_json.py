@@ -1,5 +1,6 @@
 """BackendConfig.to_json, from_json and the schema."""
 
+import copy
 import json
 import math
 import re
@@ -388,3 +389,77 @@ def test_no_damage_crashes_and_none_that_python_refuses_is_read(place, character
         assert is_json or re.match(r"qnative: from_json: line \d+, column \d+: ", str(error))
     else:
         assert is_json
+
+
+# ---- documents with one value, name or element changed
+
+ODD = [None, True, 0, -1, 2**63 - 1, 2**63, 1.5, "", "x", "quint8", "torch.nn.ReLU", [], {}, [None]]
+ODD += [
+    ["a", "b"],
+    ["a", ["b", "c"]],
+    {"dtype": "qint8"},
+    {"1": "OUTPUT_SHARE_OBSERVER_WITH_INPUT"},
+]
+# What a schema cannot say.
+BEYOND_SCHEMA += (
+    "another row has the pattern",
+    "an integer of 64 bits",
+    "got '9223372036854775808'",
+)
+
+
+def places(value, path=()):
+    """Every place in a document, and one behind the last of every array and object."""
+    if isinstance(value, dict):
+        yield (*path, "another")
+        for key, item in value.items():
+            yield (*path, key)
+            yield from places(item, (*path, key))
+    elif isinstance(value, list):
+        yield (*path, len(value))
+        for i, item in enumerate(value):
+            yield (*path, i)
+            yield from places(item, (*path, i))
+
+
+def every_field() -> dict:
+    constraints = DTypeWithConstraints(torch.quint8, 0, 254.5, 1e-6, 1.0, 2**-53, 7)
+    full = full_config().add_dtype_config(DTypeConfig(constraints, None, None, None, False))
+    nested = BackendPatternConfig()._set_pattern_complex_format((nn.ReLU, (nn.ELU, nn.Conv2d)))
+    rows = (full.set_ops("linear", "free"), nested, BackendPatternConfig("reshape").set_ops("free"))
+    return json.loads(backend(*rows).to_json())
+
+
+DOCUMENT = every_field()
+PLACES = list(places(DOCUMENT))
+
+
+@repeatable
+@given(st.sampled_from(PLACES), st.sampled_from(ODD), st.sampled_from(["set", "delete", "rename"]))
+def test_what_is_read_is_what_the_schema_allows(place, value, how):
+    *path, last = place
+    document = copy.deepcopy(DOCUMENT)
+    owner = document
+    for key in path:
+        owner = owner[key]
+    there = last in owner if isinstance(owner, dict) else last < len(owner)
+    if isinstance(owner, list) and not there:
+        owner.append(value)
+    elif how == "set" or not there:
+        owner[last] = value
+    elif how == "rename" and isinstance(owner, dict):
+        owner[str(value)] = owner.pop(last)
+    else:
+        del owner[last]
+    text, allowed = json.dumps(document), conforms(document, SCHEMA)
+    try:
+        config = BackendConfig.from_json(text)
+    except ValueError as error:
+        message = str(error)
+        assert not allowed or any(part in message for part in BEYOND_SCHEMA), message
+        # Where it is wrong is where it was changed, or what that lacks or repeats.
+        if path[:1] == ["configs"] and "line " not in message:
+            assert re.match(r"qnative: from_json: configs(\[\d\]|:)", message), message
+    else:
+        assert allowed, text
+        assert BackendConfig.from_json(config.to_json()) == config

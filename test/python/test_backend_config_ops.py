@@ -38,7 +38,7 @@ def test_a_negative_index_is_an_error(index):
 
 
 def test_ops_must_be_names():
-    with pytest.raises(TypeError, match="op should be a str, got 3"):
+    with pytest.raises(TypeError, match=r"ops\[1\] should be a str, got 3"):
         row().set_ops("a", 3)
 
 

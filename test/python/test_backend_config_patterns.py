@@ -139,13 +139,13 @@ def test_pattern_config_rejects():
     config = BackendPatternConfig(nn.Linear)
     with pytest.raises(TypeError, match="observation_type should be an ObservationType, got 1"):
         config.set_observation_type(1)
-    with pytest.raises(TypeError, match="dtype_config should be a DTypeConfig, got 3"):
+    with pytest.raises(TypeError, match=r"dtype_configs\[0\]: it should be a DTypeConfig, got 3"):
         config.add_dtype_config(3)
-    with pytest.raises(TypeError, match="dtype_config should be a DTypeConfig"):
+    with pytest.raises(TypeError, match="it should be a DTypeConfig"):
         config.set_dtype_configs([int8(), "quint8"])
-    with pytest.raises(TypeError, match="input_type should be a str, got 1"):
+    with pytest.raises(TypeError, match="the name of an input should be a str, got 1"):
         config._set_input_type_to_index({1: 1})
-    with pytest.raises(TypeError, match="unhashable type: 'list'"):
+    with pytest.raises(TypeError, match="pattern: wanted a module class, a function"):
         config.set_pattern([nn.Linear, nn.ReLU])
     with pytest.raises(ValueError, match="the name of a pattern must not be empty"):
         config.set_pattern("")
@@ -167,7 +167,7 @@ def test_dtype_configs_is_a_list():
     del config.dtype_configs[1]
     assert config.dtype_configs == [first]
     assert repr(config.dtype_configs) == repr([first])
-    with pytest.raises(TypeError, match="dtype_config should be a DTypeConfig"):
+    with pytest.raises(TypeError, match=r"dtype_configs\[1\]: it should be a DTypeConfig"):
         config.dtype_configs.append("quint8")
     assert type(copy.deepcopy(config.dtype_configs)) is list
 
@@ -194,7 +194,7 @@ def test_dicts_are_dicts():
     first._num_tensor_args_to_observation_type[3] = SHARED
     assert first._num_tensor_args_to_observation_type[3] is SHARED
     assert repr(first._num_tensor_args_to_observation_type) == repr({3: SHARED})
-    with pytest.raises(TypeError, match="observation_type should be an ObservationType"):
+    with pytest.raises(TypeError, match="it should be an ObservationType"):
         first._num_tensor_args_to_observation_type[3] = 1
     assert type(copy.copy(first._input_type_to_index)) is dict
 

@@ -1,6 +1,8 @@
 """Constraints of a DTypeConfig are kept by both front ends; what breaks them stays float, with the
 reason in the report."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -10,6 +12,7 @@ from torch.ao.quantization import (
     PerChannelMinMaxObserver,
     QConfig,
     QConfigMapping,
+    default_dynamic_qconfig,
 )
 from torchao.quantization.pt2e import observer as pt2e
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
@@ -207,6 +210,103 @@ def test_constraints_that_nothing_keeps(bounds, why):
     assert bool(config.lint()) == (list(bounds) != ["quant_min_lower_bound"])
 
 
+QINT8 = torch.qint8
+SMALL, LARGE = {"scale_max_upper_bound": 1e-9}, {"scale_min_lower_bound": 10}
+RANGE = {"quant_min_lower_bound": 3, "quant_max_upper_bound": 90}
+FIXED = {"scale_exact_match": 0.5, "zero_point_exact_match": 0}
+AT_RUN_TIME = "its input is quantized at run time "
+# Of the input and of the weight of dynamic dtypes.
+DYNAMIC = [
+    (limits(**SMALL), QINT8, f"{AT_RUN_TIME}with the scale of its values: nothing keeps scale_max"),
+    (limits(**LARGE), QINT8, f"{AT_RUN_TIME}with the scale of its values: nothing keeps scale_min"),
+    (limits(**FIXED), QINT8, f"{AT_RUN_TIME}with the scale of its values: nothing keeps scale_exa"),
+    (limits(**RANGE), QINT8, f"{AT_RUN_TIME}and has quant_min 0, below quant_min_lower_bound 3"),
+    (UINT8, limits(QINT8, **SMALL), "its weight has scale 0.0"),
+    (UINT8, limits(QINT8, **LARGE), "its weight has scale 0.0"),
+    (UINT8, limits(QINT8, **FIXED), "its weight has scale 0.0"),
+    (UINT8, limits(QINT8, **RANGE), "its weight has quant_min -127, below quant_min_lower_bound 3"),
+    (limits(quant_max_upper_bound=255), limits(QINT8, quant_min_lower_bound=-127), ""),
+]
+
+
+def dynamic_config(activation, weight, pattern=nn.Linear, op="linear_dynamic"):
+    row = BackendPatternConfig(pattern).set_ops(op)
+    row.add_dtype_config(DTypeConfig(activation, torch.float, weight, torch.float, True))
+    row.set_root_module(nn.Linear)
+    row.set_reference_quantized_module(torch.ao.nn.quantized.reference.Linear)
+    return BackendConfig("mine").set_backend_pattern_config(row)
+
+
+def assert_says(row, why, pattern):
+    assert row.verdict == ("float" if why else "quantized")
+    assert row.reason.startswith(why) and bool(why) == row.reason.endswith(f" (row {pattern})")
+
+
+@pytest.mark.parametrize(("activation", "weight", "why"), DYNAMIC)
+def test_dynamic_dtypes_keep_their_constraints(activation, weight, why):
+    config, x = dynamic_config(activation, weight), INPUTS[0]
+    result = qnative.quantize(linear(), (x,), recipe="dynamic", backend_config=config)
+    assert_says(row_of(result), why, "torch.nn.Linear")
+    config = dynamic_config(activation, weight, nn.LSTM, "lstm")
+    model, inputs = nn.LSTM(6, 3).eval(), (torch.randn(2, 1, 6),)
+    result = qnative.quantize(model, inputs, recipe="dynamic", backend_config=config)
+    (lstm,) = (row for row in result.report.rows if "lstm" in row.op)
+    assert_says(lstm, why, "torch.nn.LSTM")
+    calls = result.graph.find_nodes(op="call_function", target=torch.ops.qnative.lstm.default)
+    assert len(calls) == (not why)
+
+
+@pytest.mark.parametrize(("bits", "dtype"), [(8, torch.quint8), (4, torch.quint4x2)])
+@pytest.mark.parametrize(
+    ("bounds", "why"),
+    [
+        (SMALL, "its weight has scale 0."),
+        (LARGE, "its weight has scale 0."),
+        (RANGE, "its weight has quant_min 0, below quant_min_lower_bound 3"),
+        (FIXED, "its weight has a scale and a least value for each row of the table"),
+        ({"scale_min_lower_bound": 1e-9, "scale_max_upper_bound": 10}, ""),
+    ],
+)
+def test_weight_only_dtypes_keep_their_constraints(bits, dtype, bounds, why):
+    torch.manual_seed(0)
+    weight = limits(dtype, **bounds)
+    row = BackendPatternConfig(nn.Embedding).set_ops(f"embedding_{bits}bit")
+    row.add_dtype_config(DTypeConfig(torch.float, torch.float, weight))
+    config = BackendConfig("mine").set_backend_pattern_config(row)
+    recipe = "weight_only" if bits == 8 else "weight_only_int4"
+    inputs = (torch.arange(4),)
+    model = nn.Sequential(nn.Embedding(5, 7))
+    result = qnative.quantize(model, inputs, recipe=recipe, backend_config=config)
+    (embedding,) = (row for row in result.report.rows if "embedding" in row.op)
+    assert_says(embedding, why, "torch.nn.Embedding")
+
+
+@pytest.mark.parametrize(
+    ("bounds", "values"),
+    [
+        ({"quant_min_lower_bound": -0.5, "quant_max_upper_bound": 99.5}, (0, 99)),
+        ({"quant_min_lower_bound": -math.inf, "quant_max_upper_bound": math.inf}, (0, 255)),
+        ({"quant_min_lower_bound": -1e300, "quant_max_upper_bound": 1e300}, (0, 255)),
+    ],
+)
+def test_bounds_that_are_no_ints(bounds, values):
+    result = pt2e_lowered(linear_config(limits(**bounds)))
+    assert row_of(result).verdict == "quantized"
+    assert Constraints.of(limits(**bounds)).quant_range(torch.uint8) == values
+
+
+def test_the_constraints_that_count_are_those_of_the_row_that_is_used():
+    """linear with relu has a row of its own, which nothing can keep."""
+    pair = BackendPatternConfig((nn.Linear, nn.ReLU)).set_ops("linear")
+    nothing = limits(quant_min_lower_bound=20, quant_max_upper_bound=10)
+    pair.add_dtype_config(DTypeConfig(nothing, UINT8, QINT8))
+    config = linear_config().set_backend_pattern_config(pair)
+    model, x = nn.Sequential(nn.Linear(6, 5), nn.ReLU()).eval(), INPUTS[0]
+    (row, _) = qnative.quantize(model, (x,), [x], backend_config=config).report.rows
+    assert "limited to [20, 10]" in row.reason
+    assert row.reason.endswith("(row (torch.nn.Linear, torch.nn.ReLU))")
+
+
 class TwoLinears(nn.Module):
     def __init__(self):
         super().__init__()
@@ -328,6 +428,14 @@ def test_fx_reports_what_a_qconfig_breaks(config, qconfig_mapping, why):
 )
 def test_fx_quantizes_what_keeps_its_constraints(config, qconfig_mapping):
     assert row_of(fx_lowered(config, qconfig_mapping, strict=True)).verdict == "quantized"
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("activation", "weight", "why"), DYNAMIC)
+def test_fx_keeps_the_constraints_of_dynamic_dtypes(activation, weight, why):
+    config = dynamic_config(activation, weight)
+    qconfigs = QConfigMapping().set_global(default_dynamic_qconfig)
+    assert_says(row_of(fx_lowered(config, qconfigs)), why, "torch.nn.Linear")
 
 
 @pytest.mark.filterwarnings("ignore")

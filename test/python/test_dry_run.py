@@ -178,3 +178,111 @@ def test_errors(arguments, error, message):
         qnative.dry_run(*arguments)
     with pytest.raises(ValueError, match="unknown recipe 'int3'"):
         qnative.dry_run(nn.ReLU(), (torch.randn(2),), recipe="int3")
+
+
+class Statistics(nn.Module):
+    """A convolution whose batch norm cannot be folded."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+
+    def forward(self, x):
+        return torch.relu(F.batch_norm(self.conv(x), None, None, training=True))
+
+
+class Computed(nn.Module):
+    """A convolution with a weight of another layer's making."""
+
+    def __init__(self):
+        super().__init__()
+        self.make = nn.Linear(4, 8 * 27)
+
+    def forward(self, x):
+        return torch.relu(F.conv2d(x, self.make(x[:, 0, 0, :4]).sum(0).view(8, 3, 3, 3)))
+
+
+class Residual(nn.Module):
+    """A sum with relu, which makes the convolution end before it."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)
+
+    def forward(self, x):
+        return torch.relu(self.norm(self.conv(x)) + x)
+
+
+class ReadTwice(nn.Module):
+    """A batch norm that stays an op of its own, since the convolution is an output too."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3)
+
+    def forward(self, x):
+        y = self.conv(x)
+        return torch.relu(self.norm(y)), y
+
+
+LEAKY = nn.Sequential(nn.Linear(8, 4), nn.LeakyReLU())
+OF_THE_BATCH = "it normalizes with the statistics of the batch"
+
+
+@pytest.mark.parametrize(
+    ("model", "config", "patterns", "node", "misses"),
+    [
+        (
+            Statistics(),
+            "native",
+            {
+                "conv2d": "torch.nn.Conv2d",
+                "batch_norm": "torch.nn.BatchNorm2d",
+                "relu": "torch.nn.ReLU",
+            },
+            "conv2d",
+            [
+                f"matched conv2d and {more}, but batch_norm is not fused: {OF_THE_BATCH}"
+                for more in ("batch_norm and relu", "batch_norm")
+            ],
+        ),
+        (
+            Computed(),
+            "native",
+            {"conv2d": "torch.nn.Conv2d", "relu": "torch.nn.ReLU"},
+            "conv2d",
+            ["matched conv2d and relu, but relu is not fused: it runs by itself"],
+        ),
+        (
+            Residual(),
+            "native",
+            {
+                "conv2d": "(torch.nn.Conv2d, torch.nn.BatchNorm2d)",
+                "add": "(operator.add, torch.nn.ReLU)",
+            },
+            "conv2d",
+            ["matched conv2d and batch_norm, but no relu follows batch_norm"],
+        ),
+        (
+            ReadTwice(),
+            "native",
+            {"conv2d": "torch.nn.Conv2d", "batch_norm": "(torch.nn.BatchNorm2d, torch.nn.ReLU)"},
+            "conv2d",
+            ["matched conv2d, but batch_norm is not fused: conv2d is used by output too"],
+        ),
+        (
+            LEAKY,
+            "onednn",
+            {"linear": "torch.nn.Linear", "leaky_relu": "torch.nn.LeakyReLU"},
+            "linear",
+            ["matched linear and leaky_relu, but leaky_relu is not fused: it runs by itself"],
+        ),
+    ],
+)
+def test_rows_are_those_of_what_runs_as_one(model, config, patterns, node, misses):
+    rows = rows_of(qnative.dry_run(model, (torch.randn(2, 3, 8, 8),), config))
+    for name, pattern in patterns.items():
+        assert rows[name].pattern == pattern
+    assert rows[node].near_misses[: len(misses)] == misses
+    parts = [row for row in rows.values() if row.verdict == "fused"]
+    assert not any(row.pattern or row.near_misses or row.config_rows for row in parts)

@@ -37,8 +37,7 @@ class Avx512Vnni {
         flip_(_mm512_set1_epi8(static_cast<char>(a.requantize.flip))),
         float_lo_(_mm512_set1_ps(a.float_lo)),
         float_hi_(_mm512_set1_ps(a.float_hi)),
-        saturates_(a.small && a.requantize.zero_point == 0 && a.requantize.lo == 0 &&
-                   a.requantize.hi == 255 && a.requantize.flip == 0),
+        saturates_(saturates(a.requantize, a.small)),
         y_(a.y),
         y_pixel_(a.y_pixel),
         float_output_(a.float_output) {}

@@ -17,7 +17,7 @@ using TilesFn = void(const Args& args, int64_t m, int64_t count, int64_t before,
 // it would be read and broadcast again after every row.
 struct Requantizer {
   Requantizer(const Requantize& q, bool is_small)
-      : saturates(is_small && q.zero_point == 0 && q.lo == 0 && q.hi == 255 && q.flip == 0),
+      : saturates(qnative::saturates(q, is_small)),
         hi(_mm512_set1_ps(static_cast<float>(q.hi - q.zero_point))),
         zero_point(_mm512_set1_epi16(static_cast<int16_t>(q.zero_point))),
         lo(_mm512_set1_epi8(static_cast<int8_t>(q.lo))),
