@@ -40,9 +40,8 @@ std::string why_not(const BackendPatternConfig& config, size_t dtype_config) {
   if (op.empty()) {
     return "it names no op";
   }
-  return op == "free" || op == "aten" || has_kernel(op)
-             ? ""
-             : "there is no op " + qualified(op) + " with a CPU kernel";
+  return op == "free" || has_kernel(op) ? ""
+                                        : "there is no op " + qualified(op) + " with a CPU kernel";
 }
 
 }  // namespace

@@ -14,6 +14,7 @@ enum class FloatActivation : uint8_t {
   kSigmoid,
   kTanh,
   kHardswish,
+  kHardsigmoid,
 };
 
 }  // namespace qnative

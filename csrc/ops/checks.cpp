@@ -8,7 +8,8 @@ namespace {
 constexpr int64_t kMaxExtent = std::numeric_limits<int32_t>::max();
 constexpr const char* kChannel = "an output channel";
 
-constexpr const char* kFunctionNames = ", gelu, gelu_tanh, silu, sigmoid, tanh, hardswish";
+constexpr const char* kFunctionNames =
+    ", gelu, gelu_tanh, silu, sigmoid, tanh, hardswish, hardsigmoid";
 
 FloatActivation function_of(std::string_view name) {
   if (name == "gelu") return FloatActivation::kGelu;
@@ -17,6 +18,7 @@ FloatActivation function_of(std::string_view name) {
   if (name == "sigmoid") return FloatActivation::kSigmoid;
   if (name == "tanh") return FloatActivation::kTanh;
   if (name == "hardswish") return FloatActivation::kHardswish;
+  if (name == "hardsigmoid") return FloatActivation::kHardsigmoid;
   return FloatActivation::kNone;
 }
 
@@ -40,6 +42,17 @@ void check_8bit(const char* op, const char* name, const at::Tensor& tensor, at::
   check_tensor(op, name, tensor, device);
   TORCH_CHECK(is_8bit(tensor.scalar_type()), "qnative::", op, ": ", name,
               " must be Byte or Char, got ", tensor.scalar_type());
+}
+
+void check_half(const char* op, const char* name, const at::Tensor& tensor, at::DeviceType device) {
+  check_tensor(op, name, tensor, device);
+  check_dtype(op, name, tensor, at::kHalf);
+}
+
+float finite_float(const char* op, const char* name, double value) {
+  TORCH_CHECK(std::abs(value) <= std::numeric_limits<float>::max(), "qnative::", op, ": ", name,
+              " must be finite as float32, got ", value);
+  return static_cast<float>(value);
 }
 
 void check_scale(const char* op, const char* prefix, double scale) {
@@ -101,7 +114,8 @@ void check_bias(const char* op, const std::optional<at::Tensor>& bias, const Int
 }
 
 Activation parse_activation(const char* op, std::string_view activation,
-                            at::ArrayRef<double> activation_args, Functions functions) {
+                            at::ArrayRef<double> activation_args, Functions functions,
+                            const char* name) {
   const FloatActivation function =
       functions == Functions::kAllowed ? function_of(activation) : FloatActivation::kNone;
   const bool is_function = function != FloatActivation::kNone;
@@ -109,18 +123,17 @@ Activation parse_activation(const char* op, std::string_view activation,
   const bool is_relu6 = activation == "relu6";
   const bool is_relu = activation == "relu";
   TORCH_CHECK(is_clamp || is_relu6 || is_relu || is_function || activation == "none",
-              "qnative::", op, ": activation must be one of none, relu, relu6, clamp",
+              "qnative::", op, ": ", name, " must be one of none, relu, relu6, clamp",
               functions == Functions::kAllowed ? kFunctionNames : "", ", got '", activation, "'");
   const size_t wanted = is_clamp ? 2 : 0;
-  TORCH_CHECK(activation_args.size() == wanted, "qnative::", op, ": activation '", activation,
-              "' takes ", wanted, " activation_args, got ", activation_args.size());
+  TORCH_CHECK(activation_args.size() == wanted, "qnative::", op, ": ", name, " '", activation,
+              "' takes ", wanted, " ", name, "_args, got ", activation_args.size());
   if (is_relu) return {.min = 0};
   if (is_relu6) return {.min = 0, .max = 6};
   if (is_function) return {.function = function};
   if (!is_clamp) return {};
-  TORCH_CHECK(activation_args[0] <= activation_args[1], "qnative::", op,
-              ": activation_args of clamp must be [min, max] with min <= max, got ",
-              activation_args);
+  TORCH_CHECK(activation_args[0] <= activation_args[1], "qnative::", op, ": ", name,
+              "_args of clamp must be [min, max] with min <= max, got ", activation_args);
   return {.min = activation_args[0], .max = activation_args[1]};
 }
 

@@ -34,6 +34,10 @@ void check_tensor(const char* op, const char* name, const at::Tensor& tensor,
                   at::DeviceType device);
 void check_dtype(const char* op, const char* name, const at::Tensor& tensor, at::ScalarType dtype);
 void check_8bit(const char* op, const char* name, const at::Tensor& tensor, at::DeviceType device);
+void check_half(const char* op, const char* name, const at::Tensor& tensor, at::DeviceType device);
+
+// A number as float32; an error if that is not finite.
+float finite_float(const char* op, const char* name, double value);
 
 // `prefix` is what stands before "scale" and "zero_point" in the names of the arguments.
 void check_scale(const char* op, const char* prefix, double scale);
@@ -69,9 +73,11 @@ struct Activation {
   FloatActivation function = FloatActivation::kNone;
 };
 enum class Functions : bool { kRefused, kAllowed };
+// name: of the argument `activation`, which is followed by <name>_args.
 Activation parse_activation(const char* op, std::string_view activation,
                             at::ArrayRef<double> activation_args,
-                            Functions functions = Functions::kRefused);
+                            Functions functions = Functions::kRefused,
+                            const char* name = "activation");
 
 // An argument of "one value, or one for each of `rank` dimensions": `rank` values, each in
 // [least, 2^31).

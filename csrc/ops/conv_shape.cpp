@@ -114,11 +114,20 @@ ConvWeight conv_weight(const char* op, const ConvKind& kind, at::IntArrayRef wei
   return weight;
 }
 
+int64_t ConvWeight::merged_groups() const {
+  constexpr int64_t kPanel = 16;
+  if (transposed || is_depthwise()) return 1;
+  int64_t merged = std::clamp<int64_t>(kPanel * groups / out_channels, 1, groups);
+  while (groups % merged != 0) --merged;
+  return merged;
+}
+
 WeightLayout ConvWeight::layout() const {
   const int64_t rows = kernel[0] * kernel[1];
   if (is_depthwise()) return {1, out_channels, rows, kernel[2]};
   if (transposed) return {groups * taps(), out_channels / groups, 1, group_channels};
-  return {groups, out_channels / groups, rows, kernel[2] * group_channels};
+  const int64_t merged = merged_groups(), parts = groups / merged;
+  return {parts, out_channels / parts, rows, kernel[2] * group_channels * merged};
 }
 
 WeightLayout ConvWeight::channels() const {

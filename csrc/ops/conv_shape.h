@@ -38,6 +38,9 @@ struct ConvWeight {
   int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
   // One input channel for each output channel: the layout that dwconv reads.
   bool is_depthwise() const { return groups > 1 && group_channels == 1; }
+  // So many groups are packed as one, with zeros where an output channel is of another group than
+  // an input channel: a panel of 16 output channels takes as long with zeros as with padding.
+  int64_t merged_groups() const;
   // As the kernels read them. Of transposed convolutions every tap is packed by itself, group by
   // group, because stride and dilation decide which taps make up a product.
   WeightLayout layout() const;

@@ -10,13 +10,35 @@
 
 // <op>_pack and <op>_unpack of the convolutions. A block of the layout holds [n][segments]
 // [segment_size] in the order in which windows of channels_last x lie: [O][KD * KH][KW * C /
-// groups], and of transposed convolutions [O / groups][C / groups] for every group and tap.
+// groups] where groups are not merged, and of transposed convolutions [O / groups][C / groups] for
+// every group and tap.
 namespace qnative::ops {
 namespace {
 
+// Of blocks of merged groups, [parts][merged][n][taps][merged][C / groups]: what is not zero,
+// [parts][n][taps][C / groups][merged].
+at::Tensor own_channels(const at::Tensor& blocks, const ConvWeight& conv) {
+  const int64_t merged = conv.merged_groups();
+  return blocks
+      .view({conv.groups / merged, merged, conv.out_channels / conv.groups, conv.taps(), merged,
+             conv.group_channels})
+      .diagonal(0, 1, 4);
+}
+
 // torch's weight with its dimensions in that order, and back.
 at::Tensor to_blocks(const at::Tensor& weight, const ConvWeight& conv) {
-  if (!conv.transposed) return weight.flatten(2).transpose(1, 2);
+  if (!conv.transposed) {
+    const at::Tensor taps = weight.flatten(2).transpose(1, 2);
+    const int64_t merged = conv.merged_groups();
+    if (merged == 1) return taps;
+    at::Tensor blocks =
+        at::zeros({conv.out_channels, conv.taps(), merged * conv.group_channels}, at::kChar);
+    own_channels(blocks, conv)
+        .copy_(taps.reshape({conv.groups / merged, merged, conv.out_channels / conv.groups,
+                             conv.taps(), conv.group_channels})
+                   .permute({0, 2, 3, 4, 1}));
+    return blocks;
+  }
   const int64_t n = conv.out_channels / conv.groups;
   const at::Tensor grouped = weight.reshape({conv.groups, conv.group_channels, n, conv.taps()});
   return conv.is_depthwise() ? grouped : grouped.permute({0, 3, 2, 1});
@@ -24,7 +46,9 @@ at::Tensor to_blocks(const at::Tensor& weight, const ConvWeight& conv) {
 at::Tensor from_blocks(const at::Tensor& blocks, const ConvWeight& conv,
                        at::IntArrayRef weight_shape) {
   if (!conv.transposed) {
-    const at::Tensor taps = blocks.view({conv.out_channels, conv.taps(), conv.group_channels});
+    const at::Tensor taps = own_channels(blocks, conv)
+                                .permute({0, 4, 1, 2, 3})
+                                .reshape({conv.out_channels, conv.taps(), conv.group_channels});
     return taps.transpose(1, 2).reshape(weight_shape).contiguous();
   }
   if (conv.is_depthwise()) return blocks.view(weight_shape);

@@ -7,6 +7,7 @@
 #include "dwconv/dwconv.h"
 #include "elementwise/elementwise.h"
 #include "embedding/embedding.h"
+#include "fp16/fp16.h"
 #include "gemm/gemm.h"
 #include "gemm_fp16/gemm_fp16.h"
 #include "interleave/interleave.h"
@@ -46,12 +47,20 @@ std::string kernel_lines(Isa cap) {
   lines.add("embedding.rows_4bit", embedding::rows_4bit_kernels());
   lines.add("embedding.bags_8bit", embedding::bags_8bit_kernels());
   lines.add("embedding.bags_4bit", embedding::bags_4bit_kernels());
+  lines.add("fp16.add", fp16::add_kernels());
+  lines.add("fp16.mul", fp16::mul_kernels());
+  lines.add("fp16.unary", fp16::unary_kernels());
+  lines.add("fp16.softmax", fp16::softmax_kernels());
+  lines.add("fp16.max", fp16::max_kernels());
+  lines.add("fp16.mean", fp16::mean_kernels());
   lines.add("gemm", gemm::kernels());
   lines.add("gemm_fp16", gemm_fp16::kernels());
   lines.add("gemm_fp16.widen", gemm_fp16::widen_kernels());
   lines.add("interleave", interleave::kernels());
   lines.add("interpolate.row", interpolate::row_kernels());
   lines.add("interpolate.column", interpolate::column_kernels());
+  lines.add("interpolate.row_fp16", interpolate::row_fp16_kernels());
+  lines.add("interpolate.column_fp16", interpolate::column_fp16_kernels());
   lines.add("lookup", lookup::kernels());
   lines.add("norm.sum", norm::sum_kernels());
   lines.add("norm.sum_columns", norm::sum_columns_kernels());

@@ -39,7 +39,7 @@ TORCH_LIBRARY(qnative, m) {
   m.def("linear_unpack(Tensor weight, SymInt[] weight_shape) -> Tensor", tags);
 
   // linear from float to float: activation may also be "gelu", "gelu_tanh", "silu", "sigmoid",
-  // "tanh" or "hardswish"
+  // "tanh", "hardswish" or "hardsigmoid"
   m.def(
       "linear_dynamic(Tensor x, Tensor weight, Tensor weight_scale, Tensor? bias, SymInt[] "
       "weight_shape, str activation=\"none\", float[] activation_args=[], int[]? repeated=None) -> "
@@ -151,6 +151,36 @@ TORCH_LIBRARY(qnative, m) {
   m.def(
       "mean(Tensor x, float x_scale, int x_zero_point, int[]? dim, bool keepdim, float y_scale, "
       "int y_zero_point, ScalarType y_dtype) -> Tensor",
+      tags);
+
+  // float16 to float16, besides linear_fp16 and max_pool; function: "affine" [a, b],
+  // "floor_divide" [a], or an activation of linear_fp16
+  m.def(
+      "add_fp16(Tensor a, Tensor b, str activation=\"none\", float[] activation_args=[], *, float "
+      "alpha=1.0) -> Tensor",
+      tags);
+  m.def(
+      "mul_fp16(Tensor a, Tensor b, str activation=\"none\", float[] activation_args=[]) -> "
+      "Tensor",
+      tags);
+  m.def("pointwise_fp16(Tensor x, str function, float[] function_args=[]) -> Tensor", tags);
+  m.def(
+      "matmul_fp16(Tensor a, Tensor b, str activation=\"none\", float[] activation_args=[]) -> "
+      "Tensor",
+      tags);
+  m.def("softmax_fp16(Tensor x, int dim) -> Tensor", tags);
+  for (const std::string dims : {"1d", "2d", "3d"}) {
+    const std::string divisor = dims == "1d" ? "" : ", int? divisor_override";
+    def("avg_pool" + dims +
+        "_fp16(Tensor x, SymInt[] kernel_size, SymInt[] stride, SymInt[] padding, bool ceil_mode, "
+        "bool count_include_pad" +
+        divisor + ") -> Tensor");
+    def("adaptive_avg_pool" + dims + "_fp16(Tensor x, SymInt[] output_size) -> Tensor");
+  }
+  m.def("mean_fp16(Tensor x, int[]? dim, bool keepdim) -> Tensor", tags);
+  m.def(
+      "interpolate_fp16(Tensor x, SymInt[]? size, float[]? scale_factors, str mode, bool? "
+      "align_corners) -> Tensor",
       tags);
 
   // norm: weight, bias and running statistics are float32 real numbers

@@ -17,6 +17,8 @@ namespace {
 
 constexpr const char* kOp = "linear_dynamic";
 constexpr int64_t kGrain = 32 * 1024;        // floats a task quantizes
+constexpr int64_t kProductGrain = 1 << 20;   // multiply-adds a task
+constexpr int64_t kTaskRows = 32;            // at least, where a task reads all weights
 constexpr int64_t kBlock = 4 * 1024 * 1024;  // bytes of quantized rows at a time
 
 template <class Int>
@@ -68,6 +70,23 @@ at::Tensor linear_dynamic_cpu(const at::Tensor& x, const at::Tensor& weight,
                         repeated.value_or(at::IntArrayRef()));
 }
 
+// These rows of x, quantized to `rows` and multiplied. product: from row 0 on.
+void multiply_rows(const QuantizedRows& rows, const float* x, int64_t k, const Part& part,
+                   gemm::Args product) {
+  run_parts(part.end - part.begin, k, kGrain, [&](int64_t from, int64_t to) {
+    for (int64_t i = part.begin + from; i < part.begin + to; ++i) rows.quantize(x + i * k, k, i);
+  });
+  rows.describe(product, part.begin);
+  product.y = static_cast<float*>(product.y) + part.begin * product.n;
+  run_rows({.data = rows.q + part.begin * rows.stride,
+            .m = part.end - part.begin,
+            .k = rows.stride,
+            .row_stride = rows.stride,
+            .k_stride = 1,
+            .flip = 0},
+           product);
+}
+
 }  // namespace
 
 at::Tensor linear_dynamic(const at::Tensor& x, const at::Tensor& weight,
@@ -96,21 +115,17 @@ at::Tensor linear_dynamic(const at::Tensor& x, const at::Tensor& weight,
   gemm::Args product = make_product(weight, layout, params, output, y);
   product.start = start;
   product.column_factor = params.start;
-  rows.describe(product);
-  auto* const y_data = y.mutable_data_ptr<float>();
+  product.y = y.mutable_data_ptr<float>();
   for (int64_t begin = 0; begin < m; begin += block) {
     const int64_t count = std::min(block, m - begin);
-    run_parts(count, k, kGrain, [&](int64_t first, int64_t last) {
-      for (int64_t i = first; i < last; ++i) rows.quantize(data + (begin + i) * k, k, i);
+    // Tasks with enough rows to read the weights for do both steps and meet once, not twice.
+    int64_t tasks = count_tasks(count * k * layout.n, kProductGrain);
+    if (count < kTaskRows * tasks) tasks = 1;
+    run_tasks(tasks, [&](int64_t task) {
+      const Part part = part_of(count, tasks, task);
+      multiply_rows(rows, data + begin * k, k, part, product);
     });
-    product.y = y_data + begin * layout.n;
-    run_rows({.data = rows.q,
-              .m = count,
-              .k = rows.stride,
-              .row_stride = rows.stride,
-              .k_stride = 1,
-              .flip = 0},
-             product);
+    product.y = static_cast<float*>(product.y) + count * layout.n;
   }
   return y;
 }

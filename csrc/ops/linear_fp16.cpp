@@ -5,6 +5,7 @@
 #include "checks.h"
 #include "dispatch.h"
 #include "gemm_fp16/gemm_fp16.h"
+#include "half_product.h"
 #include "output.h"
 #include "parallel.h"
 #include "qnative/ops.h"
@@ -14,7 +15,6 @@
 namespace qnative::ops {
 namespace {
 
-constexpr int64_t kGrain = 1 << 18;         // multiply-adds a task
 constexpr int64_t kWidenGrain = 64 * 1024;  // halves a task
 constexpr int64_t kBlock = 1024 * 1024;     // floats of widened rows at a time
 
@@ -75,19 +75,6 @@ at::Tensor run_meta(const char* op, at::ScalarType dtype, const at::Tensor& x,
   return at::empty_symint(y_sizes, x.options());
 }
 
-void run_gemm(const gemm_fp16::Args& args, int64_t m) {
-  static auto& gemm = select(gemm_fp16::kernels());
-  const int64_t tasks = count_tasks(m * args.k * args.n, kGrain);
-  const int64_t unit = args.n >= 128 * tasks ? 128 : 16;
-  const int64_t units = (args.n + unit - 1) / unit;
-  const Grid grid = divide(tasks, m, 1, units, unit);
-  run_tasks(grid.row_parts * grid.column_parts, [&](int64_t task) {
-    const Part rows = part_of(m, grid.row_parts, task / grid.column_parts);
-    const Part columns = part_of(units, grid.column_parts, task % grid.column_parts);
-    gemm(args, rows.begin, rows.end, columns.begin * unit, columns.end * unit);
-  });
-}
-
 at::Tensor run(const char* op, at::ScalarType dtype, const at::Tensor& x, const at::Tensor& weight,
                const std::optional<at::Tensor>& bias, at::IntArrayRef weight_shape,
                std::string_view activation, at::ArrayRef<double> activation_args) {
@@ -120,19 +107,19 @@ at::Tensor run(const char* op, at::ScalarType dtype, const at::Tensor& x, const 
         widen(half + first, wide + first, last - first);
       });
     }
-    run_gemm({.x = is_half ? wide : dense->const_data_ptr<float>(),
-              .x_stride = k,
-              .k = k,
-              .weight = static_cast<const uint16_t*>(weight.const_data_ptr()),
-              .bias = biases,
-              .n = n,
-              .y = y_data + begin * n * static_cast<int64_t>(y.element_size()),
-              .y_stride = n,
-              .half_output = is_half,
-              .activation = act.function,
-              .lo = static_cast<float>(act.min),
-              .hi = static_cast<float>(act.max)},
-             rows);
+    run_product({.x = is_half ? wide : dense->const_data_ptr<float>(),
+                 .x_stride = k,
+                 .k = k,
+                 .weight = static_cast<const uint16_t*>(weight.const_data_ptr()),
+                 .bias = biases,
+                 .n = n,
+                 .y = y_data + begin * n * static_cast<int64_t>(y.element_size()),
+                 .y_stride = n,
+                 .half_output = is_half,
+                 .activation = act.function,
+                 .lo = static_cast<float>(act.min),
+                 .hi = static_cast<float>(act.max)},
+                rows);
   }
   return y;
 }
@@ -189,7 +176,7 @@ at::Tensor linear_fp16_pack(const at::Tensor& weight) {
                               ? weight.contiguous()
                               : weight.clamp(-kMost, kMost).to(at::kHalf).contiguous();
   at::Tensor packed = empty({gemm_fp16::packed_size(shape.n, shape.k)}, at::kHalf);
-  gemm_fp16::pack(static_cast<const uint16_t*>(half.const_data_ptr()), shape.n, shape.k,
+  gemm_fp16::pack(static_cast<const uint16_t*>(half.const_data_ptr()), shape.n, shape.k, shape.k, 1,
                   static_cast<uint16_t*>(packed.mutable_data_ptr()));
   return packed;
 }

@@ -8,7 +8,7 @@
 #include "epilogue.h"
 #include "gemm/gemm.h"
 #include "implicit_gemm.h"
-#include "layout.h"
+#include "matmul_shape.h"
 #include "output.h"
 #include "parallel.h"
 #include "qnative/ops.h"
@@ -29,76 +29,27 @@ struct Operand {
 };
 
 template <class Int>
-struct Shape {
-  Dims<Int> batch, y;
-  Int m, n, k;
-};
-
-template <class Int>
-Shape<Int> check(const Operand& a, const Operand& b, at::DeviceType device) {
+MatmulShape<Int> check(const Operand& a, const Operand& b, at::DeviceType device) {
   constexpr const char* kOp = "matmul";
   check_8bit(kOp, "a", a.tensor, device);
   check_8bit(kOp, "b", b.tensor, device);
   check_qparams(kOp, "a_", a.scale, a.zero_point, a.tensor.scalar_type());
   check_qparams(kOp, "b_", b.scale, b.zero_point, b.tensor.scalar_type());
-  const at::ArrayRef<Int> left = at::symint::sizes<Int>(a.tensor);
-  const at::ArrayRef<Int> right = at::symint::sizes<Int>(b.tensor);
-  TORCH_CHECK(!left.empty() && !right.empty(),
-              "qnative::matmul: a and b must have dimensions, got ", left, " and ", right);
-  const bool a_is_vector = left.size() == 1, b_is_vector = right.size() == 1;
-  const Int k = left.back(), n = b_is_vector ? Int(1) : right.back();
-  TORCH_CHECK(k == right[b_is_vector ? 0 : right.size() - 2],
-              "qnative::matmul: inner sizes differ: ", left, " and ", right);
-  if (const std::optional<int64_t> known = c10::SymInt(k).maybe_as_int()) {
+  const auto shape = matmul_shape<Int>(kOp, a.tensor, b.tensor);
+  if (const std::optional<int64_t> known = c10::SymInt(shape.k).maybe_as_int()) {
     TORCH_CHECK(*known <= kMaxK, "qnative::matmul: at most ", kMaxK,
-                " products can be summed in int32, got ", left, " and ", right);
+                " products can be summed in int32, got ", at::symint::sizes<Int>(a.tensor), " and ",
+                at::symint::sizes<Int>(b.tensor));
   }
-  const at::ArrayRef<Int> shapes[] = {left.slice(0, left.size() - (a_is_vector ? 1 : 2)),
-                                      right.slice(0, right.size() - (b_is_vector ? 1 : 2))};
-  Shape<Int> shape;
-  shape.batch = broadcast_shapes<Int>(kOp, shapes);
-  shape.m = a_is_vector ? Int(1) : left[left.size() - 2];
-  shape.n = n;
-  shape.k = k;
-  shape.y = shape.batch;
-  if (!a_is_vector) shape.y.push_back(shape.m);
-  if (!b_is_vector) shape.y.push_back(n);
   return shape;
 }
-
-// Where the matrices of a batch begin in an operand, in elements, and the strides of each. The
-// vector that a 1-d operand is has its one dimension last in a, and first in b.
-struct Matrices {
-  Matrices(const at::Tensor& tensor, at::IntArrayRef batch, bool is_left) {
-    const at::IntArrayRef sizes = tensor.sizes(), strides = tensor.strides();
-    const size_t rank = sizes.size();
-    const bool is_vector = rank == 1;
-    row_stride = is_vector ? (is_left ? 0 : strides[0]) : strides[rank - 2];
-    column_stride = is_vector ? (is_left ? strides[0] : 0) : strides[rank - 1];
-    const int64_t own = static_cast<int64_t>(rank) - (is_vector ? 1 : 2);
-    offsets.assign(1, 0);
-    for (size_t i = 0; i < batch.size(); ++i) {
-      const int64_t dim = own - static_cast<int64_t>(batch.size() - i);
-      const int64_t stride = dim < 0 || sizes[dim] == 1 ? 0 : strides[dim];
-      std::vector<int64_t> outer = std::move(offsets);
-      offsets.clear();
-      offsets.reserve(outer.size() * batch[i]);
-      for (int64_t offset : outer) {
-        for (int64_t j = 0; j < batch[i]; ++j) offsets.push_back(offset + j * stride);
-      }
-    }
-  }
-
-  std::vector<int64_t> offsets;
-  int64_t row_stride, column_stride;
-};
 
 // One call. Right matrices become packed weights, a chunk of them at a time; their zero point is
 // that of the int8 form.
 class Matmul {
  public:
-  Matmul(const Operand& a, const Operand& b, const Shape<int64_t>& shape, const Output& output,
-         const at::Tensor& y)
+  Matmul(const Operand& a, const Operand& b, const MatmulShape<int64_t>& shape,
+         const Output& output, const at::Tensor& y)
       : a_(a.tensor, shape.batch, true),
         b_(b.tensor, shape.batch, false),
         a_data_(static_cast<const uint8_t*>(a.tensor.const_data_ptr())),
@@ -114,16 +65,7 @@ class Matmul {
         output_(output),
         y_(static_cast<std::byte*>(y.mutable_data_ptr())),
         y_bytes_(static_cast<int64_t>(y.element_size())) {
-    // Rows of all matrices of a, one after the other, are rows of one matrix.
-    if (a.tensor.is_contiguous() &&
-        std::all_of(b_.offsets.begin(), b_.offsets.end(),
-                    [](int64_t offset) { return offset == 0; }) &&
-        a.tensor.numel() == static_cast<int64_t>(a_.offsets.size()) * m_ * k_) {
-      m_ *= static_cast<int64_t>(a_.offsets.size());
-      a_.row_stride = k_;
-      a_.offsets.assign(1, 0);
-      b_.offsets.assign(1, 0);
-    }
+    m_ = merge_rows(a.tensor, m_, k_, a_, b_);
   }
 
   void run() {

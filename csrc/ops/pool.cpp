@@ -2,10 +2,12 @@
 
 #include <torch/library.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "dispatch.h"
 #include "epilogue.h"
+#include "fp16/fp16.h"
 #include "pool_window.h"
 #include "qnative/ops.h"
 
@@ -17,6 +19,9 @@ constexpr const char* kMaxPool[] = {"max_pool1d", "max_pool2d", "max_pool3d"};
 constexpr const char* kAvgPool[] = {"avg_pool1d", "avg_pool2d", "avg_pool3d"};
 constexpr const char* kAdaptive[] = {"adaptive_avg_pool1d", "adaptive_avg_pool2d",
                                      "adaptive_avg_pool3d"};
+constexpr const char* kAvgPoolFp16[] = {"avg_pool1d_fp16", "avg_pool2d_fp16", "avg_pool3d_fp16"};
+constexpr const char* kAdaptiveFp16[] = {"adaptive_avg_pool1d_fp16", "adaptive_avg_pool2d_fp16",
+                                         "adaptive_avg_pool3d_fp16"};
 
 // The number that a window's sum is divided by.
 struct Divisor {
@@ -63,11 +68,34 @@ void run_average(const char* op, const at::Tensor& x, int64_t rank, const Triple
   });
 }
 
+void run_average_fp16(const char* op, const at::Tensor& x, int64_t rank, const Triple<Axis>& axes,
+                      const Divisor& divisor, const at::Tensor& y) {
+  static auto& run_mean = select(fp16::mean_kernels());
+  for_runs(op, x, rank, axes, y, [&](const Run& run) {
+    run_mean(kernel_window(run), static_cast<double>(divisor.of(run)),
+             reinterpret_cast<uint16_t*>(run.y));
+  });
+}
+
 Divisor check_divisor(const char* op, bool count_include_pad,
                       std::optional<int64_t> divisor_override) {
   TORCH_CHECK(!divisor_override || *divisor_override != 0, "qnative::", op,
               ": divisor_override must not be 0");
   return {count_include_pad, divisor_override};
+}
+
+// A maximum needs no scale.
+void check_max_pool(const char* op, const at::Tensor& x, at::DeviceType device) {
+  check_tensor(op, "x", x, device);
+  TORCH_CHECK(is_8bit(x.scalar_type()) || x.scalar_type() == at::kHalf, "qnative::", op,
+              ": x must be Byte, Char or Half, got ", x.scalar_type());
+}
+
+template <class Int>
+Triple<Int> adaptive_size(const char* op, int64_t rank, const at::Tensor& x,
+                          at::ArrayRef<Int> output_size) {
+  check_image(op, at::symint::sizes<Int>(x), rank);
+  return expand_triple(op, "output_size", output_size, rank, 0);
 }
 
 template <class Int>
@@ -76,8 +104,7 @@ Triple<Int> check_adaptive(int64_t rank, const at::Tensor& x, double x_scale, in
   const char* const op = kAdaptive[rank - 1];
   check_8bit(op, "x", x, device);
   check_qparams(op, "x_", x_scale, x_zero_point, x.scalar_type());
-  check_image(op, at::symint::sizes<Int>(x), rank);
-  return expand_triple(op, "output_size", output_size, rank, 0);
+  return adaptive_size(op, rank, x, output_size);
 }
 
 template <class Int>
@@ -96,7 +123,7 @@ at::Tensor max_pool_meta(const at::Tensor& x, c10::SymIntArrayRef kernel_size,
                          c10::SymIntArrayRef stride, c10::SymIntArrayRef padding,
                          c10::SymIntArrayRef dilation, bool ceil_mode) {
   const char* const op = kMaxPool[rank - 1];
-  check_8bit(op, "x", x, at::kMeta);
+  check_max_pool(op, x, at::kMeta);
   const auto args =
       pool_args<c10::SymInt>(op, rank, kernel_size, stride, padding, dilation, ceil_mode);
   return empty_image_meta(x, rank, pool_size(op, x, args), x.scalar_type());
@@ -134,21 +161,55 @@ at::Tensor adaptive_avg_pool_meta(const at::Tensor& x, double x_scale, int64_t x
   return empty_image_meta(x, rank, size, y_dtype);
 }
 
+template <int rank>
+at::Tensor avg_pool_fp16_meta(const at::Tensor& x, c10::SymIntArrayRef kernel_size,
+                              c10::SymIntArrayRef stride, c10::SymIntArrayRef padding,
+                              bool ceil_mode, bool count_include_pad,
+                              std::optional<int64_t> divisor_override) {
+  const char* const op = kAvgPoolFp16[rank - 1];
+  check_half(op, "x", x, at::kMeta);
+  const auto args =
+      pool_args<c10::SymInt>(op, rank, kernel_size, stride, padding, c10::SymInt(1), ceil_mode);
+  check_divisor(op, count_include_pad, divisor_override);
+  return empty_image_meta(x, rank, pool_size(op, x, args), at::kHalf);
+}
+
+at::Tensor avg_pool1d_fp16_meta(const at::Tensor& x, c10::SymIntArrayRef kernel_size,
+                                c10::SymIntArrayRef stride, c10::SymIntArrayRef padding,
+                                bool ceil_mode, bool count_include_pad) {
+  return avg_pool_fp16_meta<1>(x, kernel_size, stride, padding, ceil_mode, count_include_pad,
+                               std::nullopt);
+}
+
+template <int rank>
+at::Tensor adaptive_avg_pool_fp16_meta(const at::Tensor& x, c10::SymIntArrayRef output_size) {
+  const char* const op = kAdaptiveFp16[rank - 1];
+  check_half(op, "x", x, at::kMeta);
+  return empty_image_meta(x, rank, adaptive_size(op, rank, x, output_size), at::kHalf);
+}
+
 at::Tensor max_pool(int64_t rank, const at::Tensor& x, at::IntArrayRef kernel_size,
                     at::IntArrayRef stride, at::IntArrayRef padding, at::IntArrayRef dilation,
                     bool ceil_mode) {
   static auto& run_max = select(pool::max_kernels());
+  static auto& run_max_fp16 = select(fp16::max_kernels());
   const at::AutoDispatchBelowADInplaceOrView guard;
   const char* const op = kMaxPool[rank - 1];
-  check_8bit(op, "x", x, at::kCPU);
+  check_max_pool(op, x, at::kCPU);
   const auto args = pool_args<int64_t>(op, rank, kernel_size, stride, padding, dilation, ceil_mode);
   const auto size = pool_size(op, x, args);
   const at::Tensor y = empty_image(x, rank, size, x.scalar_type());
   const uint8_t flip = flip_of(x.scalar_type());
   const auto axes = window_axes(image_size<int64_t>(x, rank), size, args);
+  // Dilation can step over the image: the maximum of nothing is the smallest value.
+  if (x.scalar_type() == at::kHalf) {
+    for_runs(op, x, rank, axes, y, [&](const Run& run) {
+      run_max_fp16(kernel_window(run), reinterpret_cast<uint16_t*>(run.y));
+    });
+    return y;
+  }
   for_runs(op, x, rank, axes, y, [&](const Run& run) {
     if (run.taps() == 0) {
-      // Dilation can step over the image: the maximum of nothing is the smallest value.
       std::memset(run.y, flip, run.outputs * run.channels);
     } else {
       run_max(kernel_window(run), flip, run.y);
@@ -184,6 +245,31 @@ at::Tensor adaptive_avg_pool(int64_t rank, const at::Tensor& x, double x_scale,
                         make_output(op, y_scale, y_zero_point, y_dtype)};
   const at::Tensor y = empty_image(x, rank, size, y_dtype);
   run_average(op, x, rank, adaptive_axes(image_size<int64_t>(x, rank), size), average, y);
+  return y;
+}
+
+at::Tensor avg_pool_fp16(int64_t rank, const at::Tensor& x, at::IntArrayRef kernel_size,
+                         at::IntArrayRef stride, at::IntArrayRef padding, bool ceil_mode,
+                         bool count_include_pad, std::optional<int64_t> divisor_override) {
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  const char* const op = kAvgPoolFp16[rank - 1];
+  check_half(op, "x", x, at::kCPU);
+  const auto args = pool_args<int64_t>(op, rank, kernel_size, stride, padding, 1, ceil_mode);
+  const Divisor divisor = check_divisor(op, count_include_pad, divisor_override);
+  const auto size = pool_size(op, x, args);
+  const at::Tensor y = empty_image(x, rank, size, at::kHalf);
+  const auto axes = window_axes(image_size<int64_t>(x, rank), size, args);
+  run_average_fp16(op, x, rank, axes, divisor, y);
+  return y;
+}
+
+at::Tensor adaptive_avg_pool_fp16(int64_t rank, const at::Tensor& x, at::IntArrayRef output_size) {
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  const char* const op = kAdaptiveFp16[rank - 1];
+  check_half(op, "x", x, at::kCPU);
+  const auto size = adaptive_size(op, rank, x, output_size);
+  const at::Tensor y = empty_image(x, rank, size, at::kHalf);
+  run_average_fp16(op, x, rank, adaptive_axes(image_size<int64_t>(x, rank), size), Divisor{}, y);
   return y;
 }
 
@@ -251,6 +337,38 @@ at::Tensor adaptive_avg_pool3d(const at::Tensor& x, double x_scale, int64_t x_ze
                            y_dtype);
 }
 
+at::Tensor avg_pool1d_fp16(const at::Tensor& x, at::IntArrayRef kernel_size, at::IntArrayRef stride,
+                           at::IntArrayRef padding, bool ceil_mode, bool count_include_pad) {
+  return avg_pool_fp16(1, x, kernel_size, stride, padding, ceil_mode, count_include_pad,
+                       std::nullopt);
+}
+
+at::Tensor avg_pool2d_fp16(const at::Tensor& x, at::IntArrayRef kernel_size, at::IntArrayRef stride,
+                           at::IntArrayRef padding, bool ceil_mode, bool count_include_pad,
+                           std::optional<int64_t> divisor_override) {
+  return avg_pool_fp16(2, x, kernel_size, stride, padding, ceil_mode, count_include_pad,
+                       divisor_override);
+}
+
+at::Tensor avg_pool3d_fp16(const at::Tensor& x, at::IntArrayRef kernel_size, at::IntArrayRef stride,
+                           at::IntArrayRef padding, bool ceil_mode, bool count_include_pad,
+                           std::optional<int64_t> divisor_override) {
+  return avg_pool_fp16(3, x, kernel_size, stride, padding, ceil_mode, count_include_pad,
+                       divisor_override);
+}
+
+at::Tensor adaptive_avg_pool1d_fp16(const at::Tensor& x, at::IntArrayRef output_size) {
+  return adaptive_avg_pool_fp16(1, x, output_size);
+}
+
+at::Tensor adaptive_avg_pool2d_fp16(const at::Tensor& x, at::IntArrayRef output_size) {
+  return adaptive_avg_pool_fp16(2, x, output_size);
+}
+
+at::Tensor adaptive_avg_pool3d_fp16(const at::Tensor& x, at::IntArrayRef output_size) {
+  return adaptive_avg_pool_fp16(3, x, output_size);
+}
+
 TORCH_LIBRARY_IMPL(qnative, CPU, m) {
   m.impl("max_pool1d", TORCH_FN(max_pool1d));
   m.impl("max_pool2d", TORCH_FN(max_pool2d));
@@ -258,9 +376,15 @@ TORCH_LIBRARY_IMPL(qnative, CPU, m) {
   m.impl("avg_pool1d", TORCH_FN(avg_pool1d));
   m.impl("avg_pool2d", TORCH_FN(avg_pool2d));
   m.impl("avg_pool3d", TORCH_FN(avg_pool3d));
+  m.impl("avg_pool1d_fp16", TORCH_FN(avg_pool1d_fp16));
+  m.impl("avg_pool2d_fp16", TORCH_FN(avg_pool2d_fp16));
+  m.impl("avg_pool3d_fp16", TORCH_FN(avg_pool3d_fp16));
   m.impl("adaptive_avg_pool1d", TORCH_FN(adaptive_avg_pool1d));
   m.impl("adaptive_avg_pool2d", TORCH_FN(adaptive_avg_pool2d));
   m.impl("adaptive_avg_pool3d", TORCH_FN(adaptive_avg_pool3d));
+  m.impl("adaptive_avg_pool1d_fp16", TORCH_FN(adaptive_avg_pool1d_fp16));
+  m.impl("adaptive_avg_pool2d_fp16", TORCH_FN(adaptive_avg_pool2d_fp16));
+  m.impl("adaptive_avg_pool3d_fp16", TORCH_FN(adaptive_avg_pool3d_fp16));
 }
 
 TORCH_LIBRARY_IMPL(qnative, Meta, m) {
@@ -270,9 +394,15 @@ TORCH_LIBRARY_IMPL(qnative, Meta, m) {
   m.impl("avg_pool1d", TORCH_FN(avg_pool1d_meta));
   m.impl("avg_pool2d", TORCH_FN(avg_pool_meta<2>));
   m.impl("avg_pool3d", TORCH_FN(avg_pool_meta<3>));
+  m.impl("avg_pool1d_fp16", TORCH_FN(avg_pool1d_fp16_meta));
+  m.impl("avg_pool2d_fp16", TORCH_FN(avg_pool_fp16_meta<2>));
+  m.impl("avg_pool3d_fp16", TORCH_FN(avg_pool_fp16_meta<3>));
   m.impl("adaptive_avg_pool1d", TORCH_FN(adaptive_avg_pool_meta<1>));
   m.impl("adaptive_avg_pool2d", TORCH_FN(adaptive_avg_pool_meta<2>));
   m.impl("adaptive_avg_pool3d", TORCH_FN(adaptive_avg_pool_meta<3>));
+  m.impl("adaptive_avg_pool1d_fp16", TORCH_FN(adaptive_avg_pool_fp16_meta<1>));
+  m.impl("adaptive_avg_pool2d_fp16", TORCH_FN(adaptive_avg_pool_fp16_meta<2>));
+  m.impl("adaptive_avg_pool3d_fp16", TORCH_FN(adaptive_avg_pool_fp16_meta<3>));
 }
 
 }  // namespace qnative::ops

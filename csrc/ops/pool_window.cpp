@@ -74,11 +74,11 @@ int64_t count_alike(const std::vector<Span>& spans, size_t first) {
   return static_cast<int64_t>(end - first);
 }
 
-// The windows of one call, over dense channels_last bytes.
+// The windows of one call, over dense channels_last pixels.
 struct Windows {
   const Triple<Axis>& axes;
   Triple<int64_t> in, out;
-  int64_t channels;
+  int64_t channels, pixel_bytes;
   const uint8_t* x;
   uint8_t* y;
 
@@ -86,7 +86,7 @@ struct Windows {
   template <class F>
   void for_row(int64_t index, const F& f) const {
     const auto& [deep, vertical, horizontal] = axes;
-    const int64_t row_bytes = in[2] * channels, plane_bytes = in[1] * row_bytes;
+    const int64_t row_bytes = in[2] * pixel_bytes, plane_bytes = in[1] * row_bytes;
     const Span& plane = deep.spans[index / out[1] % out[0]];
     const Span& row = vertical.spans[index % out[1]];
     const int64_t image = index / out[1] / out[0];
@@ -95,17 +95,17 @@ struct Windows {
       alike = count_alike(horizontal.spans, i);
       const Span& first = horizontal.spans[i];
       const int64_t distance = alike > 1 ? horizontal.spans[i + 1].begin - first.begin : 0;
-      f({.x = x_row + first.begin * channels,
-         .y = y + (index * out[2] + i) * channels,
+      f({.x = x_row + first.begin * pixel_bytes,
+         .y = y + (index * out[2] + i) * pixel_bytes,
          .plane_stride = deep.step * plane_bytes,
          .row_stride = vertical.step * row_bytes,
-         .pixel_stride = horizontal.step * channels,
+         .pixel_stride = horizontal.step * pixel_bytes,
          .planes = plane.count,
          .rows = row.count,
          .columns = first.count,
          .channels = channels,
          .outputs = alike,
-         .output_stride = distance * channels,
+         .output_stride = distance * pixel_bytes,
          .padded_taps = plane.padded_count * row.padded_count * first.padded_count});
     }
   }
@@ -211,10 +211,11 @@ void for_runs(const char* op, const at::Tensor& x, int64_t rank, const Triple<Ax
                         .in = image_size<int64_t>(x, rank),
                         .out = image_size<int64_t>(y, rank),
                         .channels = source.size(1),
+                        .pixel_bytes = source.size(1) * source.element_size(),
                         .x = static_cast<const uint8_t*>(source.const_data_ptr()),
                         .y = static_cast<uint8_t*>(target.mutable_data_ptr())};
   const int64_t rows = target.size(0) * windows.out[0] * windows.out[1];
-  const int64_t row_work = windows.out[2] * windows.channels * (static_cast<int64_t>(taps) + 1);
+  const int64_t row_work = windows.out[2] * windows.pixel_bytes * (static_cast<int64_t>(taps) + 1);
   run_parts(rows, row_work, kGrain, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) windows.for_row(row, f);
   });

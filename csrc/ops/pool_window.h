@@ -61,7 +61,7 @@ struct Run {
   int64_t plane_stride, row_stride, pixel_stride;  // of taps, bytes
   int64_t planes, rows, columns;                   // one is 0 when all taps are padding
   int64_t channels;
-  int64_t outputs, output_stride;
+  int64_t outputs, output_stride;  // the stride in bytes
   int64_t padded_taps;
 
   int64_t taps() const { return planes * rows * columns; }
@@ -75,7 +75,8 @@ at::Tensor empty_image_meta(const at::Tensor& x, int64_t rank, const Triple<c10:
 // The format that x suggests when it has a batch dimension and two or three more than channels.
 at::MemoryFormat image_format(const at::Tensor& x, int64_t rank);
 
-// Calls f(run) for all of y, in parallel. y: from empty_image().
+// Calls f(run) for all of y, in parallel. y: from empty_image(), of elements as large as those of
+// x.
 void for_runs(const char* op, const at::Tensor& x, int64_t rank, const Triple<Axis>& axes,
               const at::Tensor& y, const std::function<void(const Run&)>& f);
 

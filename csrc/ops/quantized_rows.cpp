@@ -58,11 +58,11 @@ QuantizedRows::QuantizedRows(int64_t rows, int64_t k, at::IntArrayRef repeated, 
   outliers_ = scratch.take<gemm::Outlier>(rows * outlier_stride_);
 }
 
-void QuantizedRows::describe(gemm::Args& product) const {
-  product.row_factor = zero_point_;
-  product.row_multiplier = scale_;
-  product.outlier_count = outlier_count_;
-  product.outliers = outliers_;
+void QuantizedRows::describe(gemm::Args& product, int64_t first) const {
+  product.row_factor = zero_point_ + first;
+  product.row_multiplier = scale_ + first;
+  product.outlier_count = outlier_count_ + first;
+  product.outliers = outliers_ + first * outlier_stride_;
   product.outlier_stride = outlier_stride_;
 }
 

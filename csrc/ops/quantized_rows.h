@@ -25,8 +25,8 @@ struct QuantizedRows {
   void quantize(const float* x, int64_t k, int64_t i) const;
   // x[0..k) less what row i became of it.
   void subtract(const float* x, int64_t k, int64_t i, float* difference) const;
-  // Sets what the product reads of rows.
-  void describe(gemm::Args& product) const;
+  // Sets what the product reads of rows, from row `first` on.
+  void describe(gemm::Args& product, int64_t first = 0) const;
 
   uint8_t* q;  // [rows][stride]
   int64_t stride;

@@ -7,10 +7,9 @@
 namespace qnative::ops {
 namespace {
 
-constexpr const char* kOp = "interpolate";
 constexpr int64_t kMaxExtent = std::numeric_limits<int32_t>::max();
 
-ResampleMode parse_mode(std::string_view mode, int64_t rank) {
+ResampleMode parse_mode(const char* op, std::string_view mode, int64_t rank) {
   struct Row {
     std::string_view name;
     ResampleMode mode;
@@ -23,12 +22,12 @@ ResampleMode parse_mode(std::string_view mode, int64_t rank) {
   };
   for (const Row& row : kModes) {
     if (row.name != mode) continue;
-    TORCH_CHECK(row.rank == 0 || row.rank == rank, "qnative::interpolate: mode '", mode,
+    TORCH_CHECK(row.rank == 0 || row.rank == rank, "qnative::", op, ": mode '", mode,
                 "' needs x of ", row.rank + 2, " dimensions, got ", rank + 2);
     return row.mode;
   }
-  TORCH_CHECK(false,
-              "qnative::interpolate: mode must be one of nearest, nearest-exact, linear, bilinear, "
+  TORCH_CHECK(false, "qnative::", op,
+              ": mode must be one of nearest, nearest-exact, linear, bilinear, "
               "trilinear, bicubic, got '",
               mode, "'");
 }
@@ -90,41 +89,38 @@ Taps cubic_taps(int64_t size, int64_t out, const std::optional<double>& scale, b
 }  // namespace
 
 template <class Int>
-Resample<Int> check_resample(const at::Tensor& x, at::OptionalArrayRef<Int> size,
+Resample<Int> check_resample(const char* op, const at::Tensor& x, at::OptionalArrayRef<Int> size,
                              std::optional<at::ArrayRef<double>> scale_factors,
                              std::string_view mode, std::optional<bool> align_corners) {
   const int64_t rank = x.dim() - 2;
   const at::ArrayRef<Int> sizes = at::symint::sizes<Int>(x);
-  TORCH_CHECK(rank >= 1 && rank <= 3,
-              "qnative::interpolate: x must be [N, C, L], [N, C, H, W] or [N, C, D, H, W], got ",
-              sizes);
-  check_image(kOp, sizes, rank);
+  TORCH_CHECK(rank >= 1 && rank <= 3, "qnative::", op,
+              ": x must be [N, C, L], [N, C, H, W] or [N, C, D, H, W], got ", sizes);
+  check_image(op, sizes, rank);
   Resample<Int> resample{.rank = rank,
-                         .mode = parse_mode(mode, rank),
+                         .mode = parse_mode(op, mode, rank),
                          .align_corners = align_corners.value_or(false),
                          .scale = {},
                          .out = {Int(1), Int(1), Int(1)}};
-  TORCH_CHECK(!resample.is_nearest() || !align_corners, "qnative::interpolate: mode '", mode,
+  TORCH_CHECK(!resample.is_nearest() || !align_corners, "qnative::", op, ": mode '", mode,
               "' takes no align_corners");
-  TORCH_CHECK(size.has_value() != scale_factors.has_value(),
-              "qnative::interpolate: either size or scale_factors must be given, got ",
-              size ? "both" : "none");
+  TORCH_CHECK(size.has_value() != scale_factors.has_value(), "qnative::", op,
+              ": either size or scale_factors must be given, got ", size ? "both" : "none");
   if (size) {
-    resample.out = expand_triple(kOp, "size", *size, rank, 1);
+    resample.out = expand_triple(op, "size", *size, rank, 1);
     return resample;
   }
   const auto given = static_cast<int64_t>(scale_factors->size());
-  TORCH_CHECK(given == 1 || given == rank, "qnative::interpolate: scale_factors must have 1 ",
+  TORCH_CHECK(given == 1 || given == rank, "qnative::", op, ": scale_factors must have 1 ",
               rank == 1 ? "value" : c10::str("or ", rank, " values"), ", got ", *scale_factors);
   for (int64_t i = 0; i < rank; ++i) {
     const double factor = given == 1 ? scale_factors->front() : (*scale_factors)[i];
-    TORCH_CHECK(factor > 0 && std::isfinite(factor),
-                "qnative::interpolate: scale_factors must be positive and finite, got ",
-                *scale_factors);
+    TORCH_CHECK(factor > 0 && std::isfinite(factor), "qnative::", op,
+                ": scale_factors must be positive and finite, got ", *scale_factors);
     const Int out = scaled(sizes[i + 2], factor);
-    TORCH_CHECK(out >= 1 && out <= kMaxExtent,
-                "qnative::interpolate: sizes of y must be in [1, 2^31), got ", out, " for size ",
-                sizes[i + 2], " and scale factor ", factor);
+    TORCH_CHECK(out >= 1 && out <= kMaxExtent, "qnative::", op,
+                ": sizes of y must be in [1, 2^31), got ", out, " for size ", sizes[i + 2],
+                " and scale factor ", factor);
     resample.out[3 - rank + i] = out;
     resample.scale[3 - rank + i] = factor;
   }
@@ -150,10 +146,12 @@ Triple<Taps> make_taps(const Triple<int64_t>& size, const Resample<int64_t>& res
   return taps;
 }
 
-template Resample<int64_t> check_resample(const at::Tensor&, at::OptionalArrayRef<int64_t>,
+template Resample<int64_t> check_resample(const char*, const at::Tensor&,
+                                          at::OptionalArrayRef<int64_t>,
                                           std::optional<at::ArrayRef<double>>, std::string_view,
                                           std::optional<bool>);
-template Resample<c10::SymInt> check_resample(const at::Tensor&, at::OptionalArrayRef<c10::SymInt>,
+template Resample<c10::SymInt> check_resample(const char*, const at::Tensor&,
+                                              at::OptionalArrayRef<c10::SymInt>,
                                               std::optional<at::ArrayRef<double>>, std::string_view,
                                               std::optional<bool>);
 

@@ -26,7 +26,7 @@ struct Resample {
   }
 };
 template <class Int>
-Resample<Int> check_resample(const at::Tensor& x, at::OptionalArrayRef<Int> size,
+Resample<Int> check_resample(const char* op, const at::Tensor& x, at::OptionalArrayRef<Int> size,
                              std::optional<at::ArrayRef<double>> scale_factors,
                              std::string_view mode, std::optional<bool> align_corners);
 

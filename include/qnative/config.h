@@ -196,9 +196,8 @@ class QNATIVE_API BackendPatternConfig : public torch::CustomClassHolder {
 
   // What upstream's configs do not say: the qnative ops that run the pattern, such as "conv2d". One
   // name for every DTypeConfig, or a name for each, in the order of dtype_configs. "free": the
-  // pattern moves, renames or measures data, and needs no op. "aten": torch's own kernel, on
-  // float16 data. "mylib::fused_op": an op of another library. Configs are equal whatever their
-  // ops.
+  // pattern moves, renames or measures data, and needs no op. "mylib::fused_op": an op of another
+  // library. Configs are equal whatever their ops.
   const Ops& ops() const { return ops_; }
   // The op of dtype_configs()[dtype_config]; "" if none is named.
   std::string op(size_t dtype_config) const;

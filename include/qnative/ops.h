@@ -8,6 +8,7 @@
 
 #include "qnative/export.h"
 #include "qnative/ops/embedding.h"
+#include "qnative/ops/fp16.h"
 #include "qnative/ops/pool.h"
 #include "qnative/ops/rnn.h"
 
@@ -92,7 +93,8 @@ QNATIVE_API at::Tensor linear_pack(const at::Tensor& weight);
 QNATIVE_API at::Tensor linear_unpack(const at::Tensor& weight, at::IntArrayRef weight_shape);
 
 // ---- linear from float to float ------------------------------------------------------------
-// activation: also "gelu" (with erf), "gelu_tanh", "silu", "sigmoid", "tanh" or "hardswish".
+// activation: also "gelu" (with erf), "gelu_tanh", "silu", "sigmoid", "tanh", "hardswish" or
+// "hardsigmoid".
 
 // linear with x quantized on the way, each row with a scale and a zero point of its own.
 // x: float32 [..., K], any strides; weight, weight_scale, bias, weight_shape: as in linear.
@@ -156,6 +158,8 @@ QNATIVE_API at::Tensor matmul(const at::Tensor& a, double a_scale, int64_t a_zer
                               at::ArrayRef<double> activation_args = {});
 
 // ---- conv: see qnative/ops/conv.h ----------------------------------------------------------
+
+// ---- float16 to float16: see qnative/ops/fp16.h --------------------------------------------
 
 // ---- binary --------------------------------------------------------------------------------
 

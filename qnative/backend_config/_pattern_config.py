@@ -93,8 +93,8 @@ class BackendPatternConfig(Wrapper):
         """What upstream's configs do not say: the ``qnative::`` ops that run the pattern.
 
         One name for every DTypeConfig, or a name for each, in the order of ``dtype_configs``.
-        "free": the pattern moves, renames or measures data, and needs no op. "aten": torch's own
-        kernel, on float16 data. ``==`` does not compare ops.
+        "free": the pattern moves, renames or measures data, and needs no op. ``==`` does not
+        compare ops.
         """
         return tuple(self.script_object.ops)
 

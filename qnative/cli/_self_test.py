@@ -71,6 +71,22 @@ def _of_elements() -> Iterator[tuple[str, Any]]:
     yield "quantize.choose_qparams", _OPS.choose_qparams(x, torch.uint8)
 
 
+def _of_halves() -> Iterator[tuple[str, Any]]:
+    x, other = _real(2, 37, 13, 11).half(), _real(37, 1, 11).half()
+    yield "fp16.add", _OPS.add_fp16(x, other, "relu", alpha=0.7)
+    yield "fp16.mul", _OPS.mul_fp16(x, other)
+    for function in ("sigmoid", "tanh", "hardsigmoid"):
+        yield f"fp16.{function}", _OPS.pointwise_fp16(x, function)
+    yield "fp16.floor_divide", _OPS.pointwise_fp16(x, "floor_divide", [0.3])
+    yield "fp16.softmax", _OPS.softmax_fp16(x, 1)
+    yield "fp16.max_pool2d", _OPS.max_pool2d(x, [3], [2], [1])
+    yield "fp16.avg_pool2d", _OPS.avg_pool2d_fp16(x, [3], [2], [1], False, True, None)
+    yield "fp16.mean", _OPS.mean_fp16(x, [2, 3], False)
+    yield "gemm_fp16.matmul", _OPS.matmul_fp16(x, other.transpose(1, 2))
+    args = (None, [1.7, 2.3], "bicubic", False)
+    yield "interpolate.bicubic of float16", _OPS.interpolate_fp16(x, *args)
+
+
 def _of_images() -> Iterator[tuple[str, Any]]:
     x = _u8(2, 37, 13, 11)
     yield "pool.max_pool2d", _OPS.max_pool2d(x, [3], [2], [1])
@@ -112,7 +128,7 @@ def _of_rows() -> Iterator[tuple[str, Any]]:
 def main() -> None:
     _RANDOM.manual_seed(0)
     digests = {}
-    for part in (_products, _of_elements, _of_images, _of_rows):
+    for part in (_products, _of_elements, _of_halves, _of_images, _of_rows):
         for name, y in part():
             digest = hashlib.sha256()
             for tensor in y if isinstance(y, tuple) else (y,):

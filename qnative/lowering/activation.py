@@ -1,4 +1,4 @@
-"""Activations that are bounds: relu, relu6, hardtanh and clamp."""
+"""Activations that are bounds, relu, relu6, hardtanh and clamp, and those that are functions."""
 
 import math
 
@@ -8,7 +8,17 @@ from .graph import QParams, Unsupported, bind, kind
 
 Bounds = tuple[float, float]
 NO_BOUNDS: Bounds = (-math.inf, math.inf)
+# What float ops compute of real numbers.
+_FUNCTIONS = ("gelu", "silu", "sigmoid", "tanh", "hardswish", "hardsigmoid")
 FUSABLE = ("relu", "relu6", "hardtanh", "clamp", "clamp_min", "clamp_max")
+
+
+def function_name(node: Node) -> str:
+    """What the ops call a function that can be part of them; "" for other nodes."""
+    name = kind(node)
+    if name == "gelu" and bind(node)["approximate"] == "tanh":
+        return "gelu_tanh"
+    return name if name in _FUNCTIONS else ""
 
 
 def activation_bounds(node: Node) -> Bounds:

@@ -9,8 +9,8 @@ import torch
 from torch.fx import Node
 
 from . import emit_embedding, emit_half, emit_linear, emit_rnn, table
+from .activation import function_name
 from .emit import Site
-from .emit_linear import function_name
 from .graph import STORAGE_DTYPES, Unsupported, bind, kind
 
 # Key of a node's meta: the mode in which the Quantizer found a row for it.

@@ -90,6 +90,15 @@ class Site:
         )
 
     @property
+    def float_activation(self) -> tuple[Any, ...]:
+        """activation and activation_args of an op with float output; those that have their default
+        are left out."""
+        if self.function:
+            return (self.function,)
+        name, values = fused_activation(self.bounds, None)
+        return () if name == "none" else (name, values) if values else (name,)
+
+    @property
     def full_output(self) -> tuple[float, int, torch.dtype]:
         """``output`` of an op that cannot clamp to less than its dtype holds."""
         if self.y is not None and not self.y.full_range:
@@ -221,13 +230,16 @@ def max_pool(site: Site) -> Node:
     return site.call(op, site.x["self"].node, *(site.args[name] for name in names))
 
 
+# One dimension has no divisor_override.
+AVG_POOL_ARGS = (
+    *("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"),
+    "divisor_override",
+)
+
+
 def avg_pool(site: Site) -> Node:
-    """Of every number of dimensions; one dimension has no divisor_override."""
-    names = (
-        *("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"),
-        "divisor_override",
-    )
-    values = (site.args[name] for name in names if name in site.args)
+    """Of every number of dimensions."""
+    values = (site.args[name] for name in AVG_POOL_ARGS if name in site.args)
     op = getattr(torch.ops.qnative, ir.kind(site.node)).default
     return site.call(op, *site.x["self"].args, *values, *site.full_output)
 

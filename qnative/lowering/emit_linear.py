@@ -7,21 +7,10 @@ import torch
 from torch.fx import Node
 
 from . import graph as ir
-from .activation import fused_activation
 from .emit import Site, is_constant
 from .emit_half import as_float, as_half
-from .graph import Unsupported, bind, kind, tensor_of
+from .graph import Unsupported, tensor_of
 from .packing import MAX_PRODUCTS, pack_half, spread
-
-_FUNCTIONS = ("gelu", "silu", "sigmoid", "tanh", "hardswish")
-
-
-def function_name(node: Node) -> str:
-    """What the ops call a function that can be part of them; "" for other nodes."""
-    name = kind(node)
-    if name == "gelu" and bind(node)["approximate"] == "tanh":
-        return "gelu_tanh"
-    return name if name in _FUNCTIONS else ""
 
 
 def _check(node: Node, args: dict[str, Any], dtypes: tuple[torch.dtype, ...]) -> None:
@@ -51,13 +40,6 @@ def check_dynamic_fp16(node: Node, args: dict[str, Any]) -> None:
 
 def check_fp16(node: Node, args: dict[str, Any]) -> None:
     _check(node, args, (torch.float32, torch.float16))
-
-
-def _activation(site: Site) -> tuple[Any, ...]:
-    if site.function:
-        return (site.function,)
-    name, values = fused_activation(site.bounds, None)
-    return () if name == "none" else (name, values) if values else (name,)
 
 
 def _constants(
@@ -92,7 +74,7 @@ def linear_dynamic(site: Site) -> Node:
         "linear_dynamic",
         lambda _: {"weight": torch.ops.qnative.linear_pack(codes), "weight_scale": scale},
     )
-    trailing = _activation(site)
+    trailing = site.float_activation
     if repeated:
         trailing = (*trailing, *("none", [])[len(trailing) :], repeated)
     op = torch.ops.qnative.linear_dynamic.default
@@ -102,7 +84,7 @@ def linear_dynamic(site: Site) -> Node:
 def linear_dynamic_fp16(site: Site) -> Node:
     weight, bias, shape = _constants(site, "linear_fp16", pack_half)
     op = torch.ops.qnative.linear_dynamic_fp16.default
-    return site.call(op, site.args["input"], *weight, bias, shape, *_activation(site))
+    return site.call(op, site.args["input"], *weight, bias, shape, *site.float_activation)
 
 
 def linear_fp16(site: Site) -> Node:
@@ -117,6 +99,6 @@ def linear_fp16(site: Site) -> Node:
         *weight,
         bias,
         shape,
-        *_activation(site),
+        *site.float_activation,
     )
     return as_float(site, y) if is_float else y

@@ -246,8 +246,9 @@ def row(node: Node) -> Op | None:
     return TABLE.get(name)
 
 
-def check(node: Node) -> Op:
-    """The row of a node that a qnative op can run; otherwise Unsupported says why not."""
+def check(node: Node, sums_integers: bool = True) -> Op:
+    """The row of a node that a qnative op can run; otherwise Unsupported says why not.
+    sums_integers: whether a sum of products has to fit into an int32."""
     op = row(node)
     if op is None:
         raise Unsupported(f"qnative has no op for {node.target}")
@@ -259,7 +260,7 @@ def check(node: Node) -> Op:
             value = tensor_of(tensor)
             if value is not None and value.dtype is not torch.float32:
                 raise Unsupported(f"its argument {name} is {value.dtype}, not torch.float32")
-    if op.check is not None:
+    if op.check is not None and (sums_integers or op.check is not _check_matmul):
         op.check(node, args)
     _require(not all(map(emit.is_constant, node.all_input_nodes)), "it computes a constant")
     return op

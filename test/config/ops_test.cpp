@@ -37,6 +37,10 @@ TEST(Ops, OfTheNativeConfigs) {
   EXPECT_EQ(legacy->find("torch.nn.Linear")->op(3), "linear_fp16");
   EXPECT_EQ(native->find("torch.nn.Embedding")->ops(), (Ops{"embedding_8bit", "embedding_4bit"}));
   EXPECT_EQ(legacy->find("reshape")->ops(), (Ops{"free"}));
+  EXPECT_EQ(legacy->find("torch.add")->ops(), (Ops{"add", "add_fp16"}));
+  EXPECT_EQ(legacy->find("torch.tanh")->ops(), (Ops{"lookup", "pointwise_fp16"}));
+  EXPECT_EQ(legacy->find("torch.nn.MaxPool2d")->ops(), (Ops{"max_pool2d"}));
+  EXPECT_EQ(legacy->find("torch.stack")->ops(), (Ops{"cat", "free"}));
   for (const auto& backend : {native, legacy}) {
     for (const auto& config : backend->configs()) {
       for (size_t i = 0; i < config->dtype_configs().size(); ++i) {

@@ -29,6 +29,8 @@ long double expected(FloatActivation activation, long double x) {
       return tanhl(x);
     case FloatActivation::kHardswish:
       return x * fminl(fmaxl(x + 3, 0), 6) / 6;
+    case FloatActivation::kHardsigmoid:
+      return fminl(fmaxl(x + 3, 0), 6) / 6;
     case FloatActivation::kNone:
       break;
   }
@@ -41,7 +43,8 @@ INSTANTIATE_TEST_SUITE_P(All, ActivationTest,
                          testing::Values(FloatActivation::kNone, FloatActivation::kGelu,
                                          FloatActivation::kGeluTanh, FloatActivation::kSilu,
                                          FloatActivation::kSigmoid, FloatActivation::kTanh,
-                                         FloatActivation::kHardswish));
+                                         FloatActivation::kHardswish,
+                                         FloatActivation::kHardsigmoid));
 
 // The factor of x has an error of a unit in the last place of 1.
 TEST_P(ActivationTest, IsTheFunction) {
@@ -55,8 +58,9 @@ TEST_P(ActivationTest, IsTheFunction) {
 }
 
 TEST_P(ActivationTest, FarAway) {
-  const bool is_bounded =
-      GetParam() == FloatActivation::kSigmoid || GetParam() == FloatActivation::kTanh;
+  const bool is_bounded = GetParam() == FloatActivation::kSigmoid ||
+                          GetParam() == FloatActivation::kTanh ||
+                          GetParam() == FloatActivation::kHardsigmoid;
   const float low = GetParam() == FloatActivation::kTanh ? -1.0f : 0.0f;
   for (float x : {200.0f, 1e10f, 1e30f, 3e38f}) {
     EXPECT_EQ(activate<RealScalar>(GetParam(), x), is_bounded ? 1.0f : x);

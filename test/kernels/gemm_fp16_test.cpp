@@ -39,7 +39,7 @@ struct Problem {
   void run(Fn& fn, Guarded<T>& y, int64_t m_begin, int64_t m_end, int64_t n_begin,
            int64_t n_end) const {
     std::vector<uint16_t> packed(packed_size(n, k));
-    pack(weight.data(), n, k, packed.data());
+    pack(weight.data(), n, k, k, 1, packed.data());
     const PageGuarded<uint16_t> w(packed, PageGuarded<uint16_t>::Side::kAfter);
     const PageGuarded<float> rows(x, PageGuarded<float>::Side::kAfter);
     const PageGuarded<float> b(bias, PageGuarded<float>::Side::kAfter);
@@ -138,7 +138,7 @@ TEST_P(GemmFp16Test, EveryWeight) {
 
 TEST_P(GemmFp16Test, ActivationsAndBounds) {
   Problem p(5, 70, 8, 6);
-  for (int i = 0; i <= static_cast<int>(FloatActivation::kHardswish); ++i) {
+  for (int i = 0; i <= static_cast<int>(FloatActivation::kHardsigmoid); ++i) {
     p.activation = static_cast<FloatActivation>(i);
     expect_equals_scalar(GetParam(), p);
     if (HasFatalFailure()) return;
@@ -237,7 +237,7 @@ TEST(GemmFp16PackTest, RoundTripAndLayout) {
       for (size_t i = 0; i < weight.size(); ++i) weight[i] = static_cast<uint16_t>(i + 1);
       Guarded<uint16_t> packed(packed_size(n, k));
       ASSERT_EQ(packed.size(), padded(n) * k);
-      pack(weight.data(), n, k, packed.data());
+      pack(weight.data(), n, k, k, 1, packed.data());
       EXPECT_TRUE(packed.intact());
       for (int64_t column = 0; column < padded(n); ++column) {
         for (int64_t i = 0; i < k; ++i) {

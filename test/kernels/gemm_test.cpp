@@ -319,7 +319,7 @@ TEST_P(GemmTest, Activations) {
   }
   const float special[] = {0.0f, -0.0f, kInf, -kInf, kNan, 3e38f, -3e38f, 1e-42f, 0.625f, 3.0f};
   std::copy(std::begin(special), std::end(special), problem.bias_.begin());
-  for (int i = 1; i <= static_cast<int>(FloatActivation::kHardswish); ++i) {
+  for (int i = 1; i <= static_cast<int>(FloatActivation::kHardsigmoid); ++i) {
     problem.activation_ = static_cast<FloatActivation>(i);
     expect_equals_scalar<float>(GetParam(), problem, {0, 1, 0, 60000});
     if (HasFatalFailure()) return;

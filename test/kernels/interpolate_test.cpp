@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "half.h"
 #include "kernels/common.h"
 
 namespace qnative::interpolate {
@@ -132,6 +133,100 @@ TEST(InterpolateColumn, EveryIsaGivesTheFormula) {
               << name(kernel.isa) << ", " << planes << " x " << rows << " rows of " << n;
           ASSERT_TRUE(y.intact()) << name(kernel.isa) << ", " << n;
         }
+      }
+    }
+  }
+}
+
+// The same sums as for bytes, of all kinds of halves.
+TEST(InterpolateFp16, EveryIsaGivesTheBitsOfScalar) {
+  Random random(3);
+  for (const RowCase& shape : row_cases()) {
+    std::vector<uint16_t> halves(shape.pixels * shape.channels);
+    for (uint16_t& v : halves) {
+      v = random.uniform(0, 9) ? float_to_half(random.uniform(-8.0f, 8.0f))
+                               : random.uniform<uint16_t>(0, 0xffff);
+    }
+    const PageGuarded<uint16_t> x(halves, PageGuarded<uint16_t>::Side::kAfter);
+    const auto index = random.vector<int32_t>(shape.outputs * shape.taps, 0,
+                                              static_cast<int32_t>(shape.pixels - 1));
+    const auto weight = random.vector<float>(shape.outputs * shape.taps, -1.0f, 1.0f);
+    RowArgs args{};
+    args.pixels = shape.pixels;
+    args.outputs = shape.outputs;
+    args.channels = shape.channels;
+    args.taps = shape.taps;
+    args.index = index.data();
+    args.weight = weight.data();
+    const int64_t n = shape.outputs * shape.channels;
+    const float one = 1.0f;
+    std::vector<uint16_t> expected(n);
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t o = i / shape.channels, c = i % shape.channels;
+      float sum = 0;
+      for (int k = 0; k < shape.taps; ++k) {
+        const int64_t at = o * shape.taps + k;
+        const float value = half_to_float(halves[index[at] * shape.channels + c]);
+        sum = k == 0 ? value * weight[at] : std::fma(value, weight[at], sum);
+      }
+      expected[i] = std::isnan(sum) ? uint16_t{0x7e00} : float_to_half(sum);
+    }
+    for (size_t i = 0; i < runnable(row_fp16_kernels()).size(); ++i) {
+      const auto row = runnable(row_fp16_kernels())[i];
+      const auto column = runnable(column_fp16_kernels())[i];
+      Guarded<float> wide(shape.pixels * shape.channels + kSlack), t(n + kSlack);
+      row.run(args, x.data(), wide.data(), t.data());
+      Guarded<uint16_t> y(n, 1);
+      const float* const sums = t.data();
+      ColumnArgs columns{};
+      columns.rows = columns.planes = 1;
+      columns.t = &sums;
+      columns.row_weight = columns.plane_weight = &one;
+      column.run(columns, n, y.data());
+      ASSERT_TRUE(same_bits<uint16_t>(y.values(), expected))
+          << name(row.isa) << ", " << shape.pixels << " pixels of " << shape.channels
+          << " channels, " << shape.taps << " taps";
+      ASSERT_TRUE(wide.intact() && t.intact() && y.intact()) << name(row.isa);
+    }
+  }
+}
+
+TEST(InterpolateFp16, RowsAndPlanesAreSummedAsThoseOfBytes) {
+  Random random(4);
+  for (const auto& [rows, planes] : {std::pair{1, 1}, {2, 1}, {4, 1}, {2, 2}}) {
+    for (int64_t n = 1; n <= 200; n += n < 70 ? 1 : 13) {
+      std::vector<std::vector<float>> values;
+      std::vector<const float*> t;
+      for (int i = 0; i < rows * planes; ++i) {
+        values.push_back(random.vector<float>(n + kSlack, -9.0f, 9.0f));
+      }
+      for (const auto& row : values) t.push_back(row.data());
+      const auto row_weight = random.vector<float>(rows, -1.0f, 1.0f);
+      const auto plane_weight =
+          planes == 1 ? std::vector<float>{1.0f} : random.vector<float>(planes, 0.0f, 1.0f);
+      ColumnArgs args{};
+      args.rows = rows;
+      args.planes = planes;
+      args.t = t.data();
+      args.row_weight = row_weight.data();
+      args.plane_weight = plane_weight.data();
+      std::vector<uint16_t> expected;
+      for (int64_t i = 0; i < n; ++i) {
+        float sum = 0;
+        for (int p = 0; p < planes; ++p) {
+          float plane = 0;
+          for (int j = 0; j < rows; ++j) {
+            plane = fma_by_hand(t[p * rows + j][i], row_weight[j], plane);
+          }
+          sum = fma_by_hand(plane, plane_weight[p], sum);
+        }
+        expected.push_back(float_to_half(sum));
+      }
+      for (const auto& kernel : runnable(column_fp16_kernels())) {
+        Guarded<uint16_t> y(n, 1);
+        kernel.run(args, n, y.data());
+        ASSERT_TRUE(same_bits<uint16_t>(y.values(), expected)) << name(kernel.isa) << ", " << n;
+        ASSERT_TRUE(y.intact()) << name(kernel.isa) << ", " << n;
       }
     }
   }

@@ -26,7 +26,8 @@ others, in `get_test_only_legacy_native_backend_config()` ({legacy} more). `make
 page: for each pair it builds a model out of the pattern, quantizes it with this row alone, and
 checks that
 
-- the op that the row names is in the graph, once, and no op of torch computes in float32;
+- the op that the row names is in the graph, once, and no op of torch computes in float32 or
+  float16;
 - the result is as close to the float model as its scales allow, and, for 8-bit activations, at
   most one quantum from the same 8-bit numbers in float arithmetic (from the trained model with fake
   quantization, for modules of quantization-aware training);
@@ -35,7 +36,7 @@ checks that
 `test/python/test_coverage.py` does the same, and checks that this page says so.
 
 - op: `qnative::<op>`. *free*: the pattern moves, renames or measures data and runs as it is, on
-  8-bit or float16 data. *aten*: torch's own kernel, on float16 data.
+  8-bit or float16 data. `torch.stack` has scales to match in 8 bits, and none in float16.
 - front end: *PT2E* is `qnative.quantize`, *FX* is `qnative.fx`, which modules of quantization-aware
   training need.
 
@@ -62,7 +63,7 @@ def all_entries() -> list[Entry]:
 def line(entry: Entry, result: Result) -> str:
     *pattern, dtypes = entry.name.split(" ")
     said = result.status + (f": {result.detail}" if result.detail else "")
-    op = entry.op if entry.op in ("free", "aten") else f"`{entry.op}`"
+    op = entry.op if entry.op == "free" else f"`{entry.op}`"
     return f"| `{' '.join(pattern)}` | {dtypes} | {op} | {result.front} | {said} |"
 
 

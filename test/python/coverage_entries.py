@@ -53,9 +53,10 @@ class Entry:
     @property
     def needs_producer(self) -> bool:
         """What moves data runs on data that an op before it quantized, what is in place on a
-        temporary."""
+        temporary. torch.stack, of two tensors, is free in float16, which needs no op before."""
         in_place = isinstance(self.pattern, str) and self.pattern.endswith("_")
-        return self.op == "free" or in_place or self.pattern in (F.hardtanh_, nn.Identity)
+        moves = self.op == "free" and self.pattern is not torch.stack
+        return moves or in_place or self.pattern in (F.hardtanh_, nn.Identity)
 
 
 def _text(pattern: Any) -> str:

@@ -17,7 +17,7 @@ from qnative.backend_config import native
 from qnative.lowering import direct
 from qnative.lowering import graph as ir
 from qnative.lowering.lower import lower
-from qnative.patterns import canonical, kinds_of
+from qnative.patterns import canonical
 
 OK = "ok"
 NEVER = "cannot occur"
@@ -53,12 +53,12 @@ def run(entry: Entry) -> Result:
     torch.manual_seed(0)
     model, inputs = build(entry)
     made = (quantize_qat if entry.is_qat else quantize)(entry, model, inputs)
-    detail = check_graph(entry, made.quantized, inputs)
+    check_graph(entry, made.quantized, inputs)
     check_error(entry, made, inputs)
     if entry.mode == direct.STATIC:
         check_quanta(made, inputs)
     check_trace(made.quantized, inputs)
-    return Result(OK, "FX" if entry.is_qat else "PT2E", detail)
+    return Result(OK, "FX" if entry.is_qat else "PT2E")
 
 
 # ---- quantize ----------------------------------------------------------------------------------
@@ -165,15 +165,12 @@ class _Calls(torch.fx.Interpreter):
 
 
 _CONVERSIONS = ("quantize_per_tensor", "dequantize_per_tensor")
-# torch has these for float32 only.
-_NO_HALF_KERNEL = ("avg_pool3d",)
-# What export makes of a module whose kind is the name of a function.
-_EXPORTED_AS = {"relu6": {"relu6", "hardtanh"}}
+# What runs the producer and the consumer of an entry that needs them.
+_ACTIVATION_OPS = {direct.STATIC: "lookup", direct.FP16: "pointwise_fp16"}
 
 
-def check_graph(entry: Entry, quantized: nn.Module, inputs: tuple) -> str:
-    """The op of the entry once, and no torch op that computes in float32. Returns what the page
-    has to say of exceptions."""
+def check_graph(entry: Entry, quantized: nn.Module, inputs: tuple) -> None:
+    """The op of the entry once, and no torch op that computes in float32 or float16."""
     assert not quantized.report.float_rows, str(quantized.report)
     interpreter = _Calls(quantized)
     with torch.no_grad():
@@ -188,25 +185,12 @@ def check_graph(entry: Entry, quantized: nn.Module, inputs: tuple) -> str:
             floats.append(kind)
         elif dtypes == {torch.float16}:
             halves.add(kind)
-    if entry.op == "aten":
-        return check_half_graph(entry, ops, halves, floats)
     own = [] if entry.op == "free" else [entry.op]
-    if entry.needs_producer and entry.mode == direct.STATIC:
-        own = ["lookup", *own, "lookup"]
+    if entry.needs_producer:
+        own = [_ACTIVATION_OPS[entry.mode], *own, _ACTIVATION_OPS[entry.mode]]
     assert ops == own, f"{ops}, not {own}"
     assert not floats, f"in float32: {floats}"
-    return ""
-
-
-def check_half_graph(entry: Entry, ops: list[str], halves: set[str], floats: list[str]) -> str:
-    """torch's own op on float16 data."""
-    assert not ops, ops
-    exceptions = [kind for kind in kinds_of(entry.pattern) if kind in _NO_HALF_KERNEL]
-    assert floats == exceptions, f"in float32: {floats}"
-    for kind in kinds_of(entry.pattern):
-        allowed = _EXPORTED_AS.get(kind, {kind}) | set(exceptions)
-        assert allowed & (halves | set(exceptions)), f"no {kind} in {halves}"
-    return f"{exceptions[0]} in float32: torch has no float16 kernel" if exceptions else ""
+    assert entry.op == "free" or halves <= {"to"}, f"in float16: {halves}"
 
 
 # Relative error (root mean square) by mode. Rounding to a step is an error of step / sqrt(12). 8

@@ -303,7 +303,7 @@ ERRORS = {
         ({"table": u8(16, 16)}, r"table must have shape \[256\], got \[16, 16\]"),
     ],
     "max_pool2d": [
-        ({"x": floats(2, 3, 6, 6)}, "x must be Byte or Char, got Float"),
+        ({"x": floats(2, 3, 6, 6)}, "x must be Byte, Char or Half, got Float"),
         *POOL_ERRORS,
         *pair_errors("dilation", 1),
     ],

@@ -20,6 +20,7 @@ FUNCTIONS = {
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
     "hardswish": F.hardswish,
+    "hardsigmoid": F.hardsigmoid,
 }
 
 

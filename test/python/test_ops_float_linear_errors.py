@@ -37,7 +37,10 @@ VALID = {
     "linear_fp16_unpack": {"weight": HALF["weight"], "weight_shape": [5, 7]},
     "matmul": {**BINARY, "a": u8(2, 3), "b": s8(3, 4)},
 }
-NAMES = "one of none, relu, relu6, clamp, gelu, gelu_tanh, silu, sigmoid, tanh, hardswish, got "
+NAMES = (
+    "one of none, relu, relu6, clamp, gelu, gelu_tanh, silu, sigmoid, tanh, hardswish, "
+    "hardsigmoid, got "
+)
 X_ERRORS = [{"x": floats(2, 7).to(dtype)} for dtype in (torch.float64, torch.bfloat16, torch.uint8)]
 SHAPE_ERRORS = [
     ({"x": floats(2, 6)}, r"x must be \[\.\.\., 7\] to fit weight_shape, got \[2, 6\]"),

@@ -19,6 +19,10 @@ def s8(*shape):
     return torch.randint(-128, 128, shape, dtype=torch.int8, generator=GENERATOR)
 
 
+def f16(*shape):
+    return torch.randn(shape, generator=GENERATOR).half()
+
+
 def channels_last(x):
     return x.to(memory_format=torch.channels_last)
 
@@ -290,6 +294,7 @@ CASES = {
         (u8(2, 3, 6, 7), [3]),
         (channels_last(s8(2, 3, 6, 7)), [3, 2], [2], [1], [1, 2], True),
         (u8(3, 6, 7), [2]),
+        (channels_last(f16(2, 3, 6, 7)), [3], [2], [1]),
     ],
     "avg_pool2d": [(u8(2, 3, 6, 7), *AVG), (channels_last(s8(2, 3, 6, 7)), *AVG)],
     "adaptive_avg_pool2d": [
@@ -312,6 +317,40 @@ CASES = {
         (s8(2, 3, 6), 0.1, 3, None, [0.7], "linear", False, *AVG[-3:]),
         (u8(2, 3, 4, 6, 7), 0.1, 3, [5], None, "trilinear", None, *AVG[-3:]),
         (u8(0, 3, 6, 7), 0.1, 3, None, [2.0], "bicubic", None, *AVG[-3:]),
+    ],
+    "add_fp16": [
+        (f16(2, 3, 4, 5), channels_last(f16(2, 3, 4, 5)), "clamp", [0.0, 4.0]),
+        (f16(3, 4).t(), f16(1, 3)),
+        (f16(), f16(0, 3)),
+    ],
+    "mul_fp16": [(f16(2, 6)[:, ::2], f16(2, 1), "relu")],
+    "pointwise_fp16": [
+        (f16(2, 3), "affine", [2.0, 0.5]),
+        (channels_last(f16(2, 3, 4, 5)), "floor_divide", [0.3]),
+        (f16(5, 6)[:, 1:4], "sigmoid"),
+    ],
+    "matmul_fp16": [
+        (f16(4, 7), f16(7, 5)),
+        (f16(2, 3, 4, 7), f16(2, 1, 5, 7).mT, "gelu"),
+        (f16(7), f16(3, 7, 2)),
+        (f16(2, 4, 7), f16(7), "relu6"),
+        (f16(4, 0), f16(0, 2)),
+    ],
+    "softmax_fp16": [(channels_last(f16(2, 3, 4, 5)), 1), (f16(3, 4).t(), -1), (f16(), 0)],
+    "avg_pool1d_fp16": [(f16(2, 3, 7), [3], [2], [1], True, False)],
+    "avg_pool2d_fp16": [
+        (channels_last(f16(2, 3, 6, 7)), [3, 2], [2], [1], True, False, None),
+        (f16(3, 6, 7), [3], [], [1], False, True, 5),
+    ],
+    "avg_pool3d_fp16": [(f16(2, 3, 4, 6, 7), [3], [2], [1], True, False, None)],
+    "adaptive_avg_pool1d_fp16": [(f16(2, 3, 7), [4])],
+    "adaptive_avg_pool2d_fp16": [(channels_last(f16(2, 3, 6, 7)), [4, 3]), (f16(3, 6, 7), [1])],
+    "adaptive_avg_pool3d_fp16": [(f16(2, 3, 4, 6, 7), [2, 3, 9])],
+    "mean_fp16": [(f16(2, 3, 6, 7), [2, 3], False), (f16(2, 3, 6), None, True)],
+    "interpolate_fp16": [
+        (f16(2, 3, 6, 7), None, [2.0, 1.5], "nearest", None),
+        (channels_last(f16(2, 3, 6, 7)), [9, 4], None, "bilinear", True),
+        (f16(2, 3, 6), None, [0.7], "linear", False),
     ],
     "mean": [
         (u8(2, 3, 6, 7), 0.1, 3, [2, 3], False, 0.2, 4, torch.uint8),

@@ -33,6 +33,7 @@ def data() -> SimpleNamespace:
         plain=image,
         image=image.contiguous(memory_format=torch.channels_last),
         real=torch.randn(2, 64, 56, 56, generator=g),
+        halves=torch.randn(2, 64, 56, 56, generator=g).half(),
         scale=scale,
         contiguous=image,
         shift=torch.randn(64, generator=g),
@@ -139,6 +140,23 @@ CASES = {
         d.image, *Q, None, [2.0], "nearest", None, *OUT
     ),
     "mean": lambda d: OPS.mean(d.image, *Q, [2, 3], False, *OUT),
+    "add_fp16": lambda d: OPS.add_fp16(d.halves, d.halves),
+    "mul_fp16 broadcast": lambda d: OPS.mul_fp16(d.halves, d.halves[:1, :, :1]),
+    "pointwise_fp16": lambda d: OPS.pointwise_fp16(d.halves, "tanh"),
+    "matmul_fp16": lambda d: OPS.matmul_fp16(
+        d.halves.view(128, 3136), d.halves.view(128, 3136).t()
+    ),
+    "matmul_fp16 batched": lambda d: OPS.matmul_fp16(d.halves, d.halves.mT),
+    "softmax_fp16": lambda d: OPS.softmax_fp16(d.halves, -1),
+    "softmax_fp16 of channels": lambda d: OPS.softmax_fp16(d.halves, 1),
+    "max_pool2d of float16": lambda d: OPS.max_pool2d(d.halves, [3], [2], [1]),
+    "avg_pool2d_fp16": lambda d: OPS.avg_pool2d_fp16(d.halves, [3], [2], [1], False, True, None),
+    "adaptive_avg_pool2d_fp16": lambda d: OPS.adaptive_avg_pool2d_fp16(d.halves, [7]),
+    "mean_fp16": lambda d: OPS.mean_fp16(d.halves, [2, 3], False),
+    "interpolate_fp16": lambda d: OPS.interpolate_fp16(d.halves, None, [2.0], "bilinear", False),
+    "interpolate_fp16 nearest": lambda d: OPS.interpolate_fp16(
+        d.halves, None, [2.0], "nearest", None
+    ),
     "layer_norm": lambda d: OPS.layer_norm(d.rows, *Q, [3136], None, None, 1e-5, *OUT),
     "group_norm": lambda d: group_norm(d, d.contiguous, 8),
     "group_norm one group": lambda d: group_norm(d, d.contiguous[:1], 1),

@@ -36,10 +36,19 @@ std::string with_dtypes(const std::string& op, const DTypeConfig& dtypes) {
                                                     : "";
   }
   const bool dynamic = dtypes.is_dynamic.value_or(false);
-  if (!dynamic && dtypes.input_dtype() == at::kHalf && op != "linear") {
-    return "aten";
+  const bool half = dtypes.input_dtype() == at::kHalf;
+  if (half && !dynamic) {
+    if (op == "cat") {
+      return kFree;
+    }
+    if (op == "lookup") {
+      return "pointwise_fp16";
+    }
+    if (op.rfind("max_pool", 0) == 0) {
+      return op;
+    }
   }
-  return op + (dynamic ? "_dynamic" : "") + (dtypes.input_dtype() == at::kHalf ? "_fp16" : "");
+  return op + (dynamic ? "_dynamic" : "") + (half ? "_fp16" : "");
 }
 
 Configs build(const std::vector<Row>& rows, const DTypeConfigs& dtype_configs, Naming naming) {

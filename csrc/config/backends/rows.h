@@ -43,7 +43,8 @@ struct Row {
 using Naming = std::string (*)(const std::string& op, const DTypeConfig& dtypes);
 
 // "linear", "linear_dynamic", "linear_dynamic_fp16", "linear_fp16"; "embedding_8bit",
-// "embedding_4bit". All else that is float16 runs in torch's own kernels. "": there is none.
+// "embedding_4bit". In float16, where no scales are to be matched, cat only moves data and max_pool
+// is one op; what is a table of 8 bits is computed. "": there is none.
 std::string with_dtypes(const std::string& op, const DTypeConfig& dtypes);
 
 Configs build(const std::vector<Row>& rows, const DTypeConfigs& dtype_configs,

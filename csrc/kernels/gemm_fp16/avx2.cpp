@@ -9,14 +9,6 @@ namespace qnative::gemm_fp16 {
 namespace {
 
 struct Vector : RealAvx2 {
-  static F load(const float* p) { return _mm256_loadu_ps(p); }
-  static void store(float* p, F x) { _mm256_storeu_ps(p, x); }
-  static F load_half(const uint16_t* p) {
-    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-  }
-  static void store_half(uint16_t* p, F x) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
-  }
   static void multiply_add(F& acc, F x, F y) { acc = _mm256_fmadd_ps(x, y, acc); }
 };
 

@@ -7,15 +7,6 @@ namespace qnative::gemm_fp16 {
 namespace {
 
 struct Vector : RealAvx512 {
-  static F load(const float* p) { return _mm512_loadu_ps(p); }
-  static void store(float* p, F x) { _mm512_storeu_ps(p, x); }
-  static F load_half(const uint16_t* p) {
-    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-  }
-  static void store_half(uint16_t* p, F x) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
-                        _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
-  }
   static void multiply_add(F& acc, F x, F y) { acc = _mm512_fmadd_ps(x, y, acc); }
 };
 

@@ -7,8 +7,7 @@
 #include "simd/activation.h"
 #include "simd/unroll.h"
 
-// The tiles, over a vector type R of simd/real_*.h with loads and stores: load_half, load, store,
-// store_half.
+// The tiles, over a vector type R of simd/real_*.h with multiply_add.
 namespace qnative::gemm_fp16 {
 namespace {
 

@@ -11,7 +11,7 @@
 //
 //   acc     = 0, then acc = fma(x[i][k], float(w[n][k]), acc) for k = 0, 1, ...
 //   y[i][n] = activation(acc + bias[n]) clamped to [lo, hi], NaN kept; rounded to half for
-//             half_output
+//             half_output, where NaN is 0x7e00
 namespace qnative::gemm_fp16 {
 
 struct Args {
@@ -42,8 +42,10 @@ std::span<const Kernel<WidenFn>> widen_kernels();
 // Packed weight, one layout for every ISA: [ceil(n/16)][k][16], zero padded.
 int64_t packed_size(int64_t n, int64_t k);  // elements
 
-// weight: contiguous [n][k]; packed: packed_size() elements.
-void pack(const uint16_t* weight, int64_t n, int64_t k, uint16_t* packed);
+// weight: [n][k] of these strides; packed: packed_size() elements.
+void pack(const uint16_t* weight, int64_t n, int64_t k, int64_t n_stride, int64_t k_stride,
+          uint16_t* packed);
+// weight: contiguous [n][k].
 void unpack(const uint16_t* packed, int64_t n, int64_t k, uint16_t* weight);
 
 }  // namespace qnative::gemm_fp16

@@ -20,7 +20,7 @@ void scalar(const Args& args, int64_t m_begin, int64_t m_end, int64_t n_begin, i
       r = r > args.hi ? args.hi : r;
       const int64_t at = i * args.y_stride + n;
       if (args.half_output) {
-        static_cast<uint16_t*>(args.y)[at] = float_to_half(r);
+        RealScalar::store_half(static_cast<uint16_t*>(args.y) + at, r);
       } else {
         static_cast<float*>(args.y)[at] = r;
       }

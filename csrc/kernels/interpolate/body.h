@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string.h>
+
 #include "interpolate.h"
 #include "simd/requantize.h"
 
@@ -17,6 +19,17 @@ void widen_row(const RowArgs& args, const uint8_t* x, float* wide) {
   int64_t i = 0;
   for (; i + V::kBytes <= n; i += V::kBytes) V::store(wide + i, centred(V::load(x + i)));
   V::store(wide + i, centred(V::load(x + i, n - i)));
+}
+
+// R: the vectors of simd/real_*.h
+template <class R>
+void widen_row(const RowArgs& args, const uint16_t* x, float* wide) {
+  const int64_t n = args.pixels * args.channels;
+  int64_t i = 0;
+  for (; i + R::kLanes <= n; i += R::kLanes) R::store(wide + i, R::load_half(x + i));
+  uint16_t rest[R::kLanes] = {};
+  memcpy(rest, x + i, (n - i) * sizeof(*x));
+  R::store(wide + i, R::load_half(rest));
 }
 
 // Each pixel in whole vectors: what is written after its channels is overwritten by the next one.
@@ -52,18 +65,28 @@ void run_taps(const RowArgs& args, const float* wide, float* t) {
 }
 
 template <class V>
-void run_row(const RowArgs& args, const uint8_t* x, float* wide, float* t) {
-  widen_row<V>(args, x, wide);
+void sum_taps(const RowArgs& args, const float* wide, float* t) {
   if (args.taps == 1) return run_taps<V, 1>(args, wide, t);
   if (args.taps == 2) return run_taps<V, 2>(args, wide, t);
   run_taps<V, 4>(args, wide, t);
 }
 
-template <class V, int rows, int planes>
-void run_columns(const ColumnArgs& args, int64_t n, uint8_t* y) {
+template <class V>
+void run_row(const RowArgs& args, const uint8_t* x, float* wide, float* t) {
+  widen_row<V>(args, x, wide);
+  sum_taps<V>(args, wide, t);
+}
+
+template <class V, class R>
+void run_row_fp16(const RowArgs& args, const uint16_t* x, float* wide, float* t) {
+  widen_row<R>(args, x, wide);
+  sum_taps<V>(args, wide, t);
+}
+
+// store(i, sums) for the vectors that begin at i.
+template <class V, int rows, int planes, class Store>
+void run_columns(const ColumnArgs& args, int64_t n, const Store& store) {
   using Floats = typename V::Floats;
-  const VectorRequantize<V> requantize(args.requantize);
-  const Floats multiplier = V::floats(args.multiplier);
   const auto plane = [&](int p, int64_t i) {
     const auto value = [&](int j) { return V::load(args.t[p * rows + j] + i); };
     Floats sum = V::mul(value(0), V::floats(args.row_weight[0]));
@@ -75,17 +98,40 @@ void run_columns(const ColumnArgs& args, int64_t n, uint8_t* y) {
     for (int p = 1; p < planes; ++p) {
       sum = V::fma(plane(p, i), V::floats(args.plane_weight[p]), sum);
     }
-    const typename V::Bytes bytes = V::collect(requantize(V::mul(sum, multiplier)));
-    n - i >= V::kBytes ? V::store(y + i, bytes) : V::store(y + i, bytes, n - i);
+    store(i, sum);
   }
+}
+
+template <class V, class Store>
+void sum_rows(const ColumnArgs& args, int64_t n, const Store& store) {
+  if (args.planes == 2) return run_columns<V, 2, 2>(args, n, store);
+  if (args.rows == 1) return run_columns<V, 1, 1>(args, n, store);
+  if (args.rows == 2) return run_columns<V, 2, 1>(args, n, store);
+  run_columns<V, 4, 1>(args, n, store);
 }
 
 template <class V>
 void run_column(const ColumnArgs& args, int64_t n, uint8_t* y) {
-  if (args.planes == 2) return run_columns<V, 2, 2>(args, n, y);
-  if (args.rows == 1) return run_columns<V, 1, 1>(args, n, y);
-  if (args.rows == 2) return run_columns<V, 2, 1>(args, n, y);
-  run_columns<V, 4, 1>(args, n, y);
+  const VectorRequantize<V> requantize(args.requantize);
+  const typename V::Floats multiplier = V::floats(args.multiplier);
+  sum_rows<V>(args, n, [&](int64_t i, typename V::Floats sum) {
+    const typename V::Bytes bytes = V::collect(requantize(V::mul(sum, multiplier)));
+    n - i >= V::kBytes ? V::store(y + i, bytes) : V::store(y + i, bytes, n - i);
+  });
+}
+
+template <class V, class R>
+void run_column_fp16(const ColumnArgs& args, int64_t n, uint16_t* y) {
+  sum_rows<V>(args, n, [&](int64_t i, typename V::Floats sum) {
+    uint16_t part[V::kBytes];
+    const bool whole = n - i >= V::kBytes;
+    uint16_t* const to = whole ? y + i : part;
+    R::store_half(to, sum.a);
+    R::store_half(to + R::kLanes, sum.b);
+    R::store_half(to + 2 * R::kLanes, sum.c);
+    R::store_half(to + 3 * R::kLanes, sum.d);
+    if (!whole) memcpy(y + i, part, (n - i) * sizeof(*y));
+  });
 }
 
 }  // namespace

@@ -73,10 +73,12 @@ struct Functions {
     return gated(x, R::mul(x, slope));
   }
 
-  static F hardswish(F x) {
+  // The second operands are what min and max give for NaN.
+  static F hardsigmoid(F x) {
     const F gate = R::min(R::set(6.0f), R::max(R::set(0.0f), R::add(x, R::set(3.0f))));
-    return R::mul(x, R::div(gate, R::set(6.0f)));
+    return R::div(gate, R::set(6.0f));
   }
+  static F hardswish(F x) { return R::mul(x, hardsigmoid(x)); }
 };
 
 template <class R>
@@ -94,6 +96,8 @@ typename R::F activate(FloatActivation activation, typename R::F x) {
       return Functions<R>::tanh(x);
     case FloatActivation::kHardswish:
       return Functions<R>::hardswish(x);
+    case FloatActivation::kHardsigmoid:
+      return Functions<R>::hardsigmoid(x);
     case FloatActivation::kNone:
       break;
   }

@@ -13,6 +13,16 @@ struct RealAvx512 {
   using F = __m512;
   static constexpr int kLanes = 16;
   static F set(float x) { return _mm512_set1_ps(x); }
+  static F load(const float* p) { return _mm512_loadu_ps(p); }
+  static void store(float* p, F x) { _mm512_storeu_ps(p, x); }
+  static F load_half(const uint16_t* p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  static void store_half(uint16_t* p, F x) {
+    const F nan = _mm512_castsi512_ps(_mm512_set1_epi32(0x7fc00000));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                        _mm512_cvtps_ph(if_nan(x, nan, x), _MM_FROUND_TO_NEAREST_INT));
+  }
   static F add(F x, F y) { return _mm512_add_ps(x, y); }
   static F sub(F x, F y) { return _mm512_sub_ps(x, y); }
   static F mul(F x, F y) { return _mm512_mul_ps(x, y); }
@@ -20,6 +30,7 @@ struct RealAvx512 {
   static F fma(F x, F y, F z) { return _mm512_fmadd_ps(x, y, z); }
   static F min(F x, F y) { return _mm512_min_ps(x, y); }
   static F max(F x, F y) { return _mm512_max_ps(x, y); }
+  static F floor(F x) { return _mm512_floor_ps(x); }
   static F abs(F x) { return masked(x, 0x7fffffff); }
   static F copysign(F x, F y) {
     return _mm512_castsi512_ps(
@@ -29,9 +40,33 @@ struct RealAvx512 {
   static F less(F x, F y, F a, F b) {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, y, _CMP_LT_OQ), b, a);
   }
+  static F if_nan(F x, F a, F b) {
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), b, a);
+  }
   static F exp2_of(F t) {
     return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_slli_epi32(_mm512_castps_si512(t), 23),
                                                 _mm512_set1_epi32(0x3f800000)));
+  }
+
+  struct D {
+    __m512d a, b;
+  };
+  static D widen(F x) {
+    const __m512d bits = _mm512_castps_pd(x);
+    return {_mm512_cvtps_pd(_mm256_castpd_ps(_mm512_castpd512_pd256(bits))),
+            _mm512_cvtps_pd(_mm256_castpd_ps(_mm512_extractf64x4_pd(bits, 1)))};
+  }
+  static D add_wide(D x, D y) { return {_mm512_add_pd(x.a, y.a), _mm512_add_pd(x.b, y.b)}; }
+  static void store_wide(double* p, D x) {
+    _mm512_storeu_pd(p, x.a);
+    _mm512_storeu_pd(p + 8, x.b);
+  }
+  static F divide(D x, double divisor) {
+    const __m512d d = _mm512_set1_pd(divisor);
+    const __m256 a = _mm512_cvtpd_ps(_mm512_div_pd(x.a, d));
+    const __m256 b = _mm512_cvtpd_ps(_mm512_div_pd(x.b, d));
+    return _mm512_castpd_ps(
+        _mm512_insertf64x4(_mm512_castpd256_pd512(_mm256_castps_pd(a)), _mm256_castps_pd(b), 1));
   }
 
  private:

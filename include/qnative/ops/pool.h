@@ -14,7 +14,8 @@
 // each dimension; an empty stride is kernel_size. Shapes as in torch.
 namespace qnative::ops {
 
-// Scale and zero point of y are those of x. Padding never wins.
+// Scale and zero point of y are those of x; x may also be float16, in which NaN is the largest
+// value. Padding never wins.
 QNATIVE_API at::Tensor max_pool1d(const at::Tensor& x, at::IntArrayRef kernel_size,
                                   at::IntArrayRef stride = {}, at::IntArrayRef padding = 0,
                                   at::IntArrayRef dilation = 1, bool ceil_mode = false);

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <optional>
+#include <string_view>
+
+#include "qnative/export.h"
+
+// float16 to float16: computed in float32, sums of means in float64, and rounded once, half to
+// even. NaN and infinities are numbers like others, and every NaN that comes out is 0x7e00.
+// linear_fp16 and what packs its weight are in qnative/ops.h; max_pool, in qnative/ops/pool.h,
+// takes float16 as well. qnative/ops.h explains the words.
+namespace qnative::ops {
+
+// y = half(act(r)), r = fma(b, float(alpha), a). a and b broadcast as in torch; the strides of y
+// are those that torch.add gives. alpha: finite as float32.
+QNATIVE_API at::Tensor add_fp16(const at::Tensor& a, const at::Tensor& b,
+                                std::string_view activation = "none",
+                                at::ArrayRef<double> activation_args = {}, double alpha = 1.0);
+
+// r = a * b, otherwise as add_fp16.
+QNATIVE_API at::Tensor mul_fp16(const at::Tensor& a, const at::Tensor& b,
+                                std::string_view activation = "none",
+                                at::ArrayRef<double> activation_args = {});
+
+// y = half(function(x)), element by element; y has strides as in torch's unary operators.
+// function, function_args (finite as float32):
+//   "affine"        {a, b}    fma(x, a, b); b = -0.0 adds nothing to any number, not even to -0
+//   "floor_divide"  {a}       the integer not above x / a, exactly; x / 0 for a = 0, and NaN for
+//                             infinite x, as torch
+//   any activation of linear_fp16, with its activation_args
+QNATIVE_API at::Tensor pointwise_fp16(const at::Tensor& x, std::string_view function,
+                                      at::ArrayRef<double> function_args = {});
+
+// torch.matmul, then the activation. a: [..., M, K] or [K]; b: [..., K, N] or [K]; leading
+// dimensions broadcast; any strides. y: contiguous.
+//   y = half(act(sum)), sum = 0, then fma(a[k], b[k], sum) for k = 0, 1, ... in this order
+QNATIVE_API at::Tensor matmul_fp16(const at::Tensor& a, const at::Tensor& b,
+                                   std::string_view activation = "none",
+                                   at::ArrayRef<double> activation_args = {});
+
+// torch.softmax. y: strides as in torch's unary operators.
+//   y = half(e(x) * (1 / sum of the row's e)), e(v) = exp(v - largest of the row)
+QNATIVE_API at::Tensor softmax_fp16(const at::Tensor& x, int64_t dim);
+
+// torch's functions of these names. The arguments, the shape and the format of y are those of
+// avg_pool and adaptive_avg_pool in qnative/ops/pool.h.
+//   y = half(float(sum / divisor)), sum and quotient in float64: the sum is exact while its
+//   magnitudes add up to less than 2^29, as those of 8192 numbers do in any case
+QNATIVE_API at::Tensor avg_pool1d_fp16(const at::Tensor& x, at::IntArrayRef kernel_size,
+                                       at::IntArrayRef stride, at::IntArrayRef padding,
+                                       bool ceil_mode, bool count_include_pad);
+QNATIVE_API at::Tensor avg_pool2d_fp16(const at::Tensor& x, at::IntArrayRef kernel_size,
+                                       at::IntArrayRef stride, at::IntArrayRef padding,
+                                       bool ceil_mode, bool count_include_pad,
+                                       std::optional<int64_t> divisor_override);
+QNATIVE_API at::Tensor avg_pool3d_fp16(const at::Tensor& x, at::IntArrayRef kernel_size,
+                                       at::IntArrayRef stride, at::IntArrayRef padding,
+                                       bool ceil_mode, bool count_include_pad,
+                                       std::optional<int64_t> divisor_override);
+QNATIVE_API at::Tensor adaptive_avg_pool1d_fp16(const at::Tensor& x, at::IntArrayRef output_size);
+QNATIVE_API at::Tensor adaptive_avg_pool2d_fp16(const at::Tensor& x, at::IntArrayRef output_size);
+QNATIVE_API at::Tensor adaptive_avg_pool3d_fp16(const at::Tensor& x, at::IntArrayRef output_size);
+
+// Mean over the dimensions `dim` (none or empty: all), of any number of elements; arithmetic of
+// avg_pool. The mean of nothing is NaN.
+QNATIVE_API at::Tensor mean_fp16(const at::Tensor& x, at::OptionalIntArrayRef dim, bool keepdim);
+
+// torch.nn.functional.interpolate; the arguments are those of interpolate in qnative/ops/pool.h.
+// The nearest modes copy. The others: y = half(chain over D of (chain over H of (chain over W of
+// x))), with float32 weights as torch computes them and chain as there.
+QNATIVE_API at::Tensor interpolate_fp16(const at::Tensor& x, at::OptionalIntArrayRef size,
+                                        std::optional<at::ArrayRef<double>> scale_factors,
+                                        std::string_view mode, std::optional<bool> align_corners);
+
+}  // namespace qnative::ops
