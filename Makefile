@@ -82,12 +82,16 @@ demo-sentence: build  ## quantize the sentence encoder MiniLM-L6, print the tabl
 demo-deploy: build  ## every deployment of a small text classifier; files in build/deploy
 	$(PY) -m examples.deploy --output build/deploy
 
-bench: build  ## kernels (Google Benchmark) and ops beside torch's engines
-	$(BUILD)/benchmark/benchmark_kernels
-	$(PY) -m benchmark.ops
+bench: build  ## kernels (Google Benchmark), ops beside torch's engines, onnxruntime and OpenVINO, growth; files in build/bench
+	@mkdir -p build/bench
+	$(BUILD)/benchmark/benchmark_kernels --benchmark_out=build/bench/kernels.json --benchmark_out_format=json
+	$(PY) -m benchmark.ops --output build/bench/ops.json
+	$(PY) -m benchmark.growth --output build/bench/growth.json
+	$(PY) -m benchmark.plots build/bench
 
 bench-models: build  ## whole networks beside torch's int8, torchao, onnxruntime and OpenVINO, where these are installed
-	$(PY) -m benchmark.models
+	$(PY) -m benchmark.models --output build/bench/models.json
+	$(PY) -m benchmark.plots build/bench
 
 lint: setup  ## clang-format, clang-tidy, ruff
 	$(PY) cmake/lint.py

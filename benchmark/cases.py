@@ -1,80 +1,33 @@
-"""One op at one shape, run by qnative, by every int8 implementation that torch has, and in fp32.
+"""One op at one shape, run by qnative, by every other int8 implementation, and in fp32.
 
 Only speeds are compared, so inputs stay in 0..127, where no engine of torch saturates.
 """
 
 import contextlib
 import csv
-import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 import qnative
-
-SHAPES = Path(__file__).parent / "shapes"
-ENGINES = ("onednn", "x86", "fbgemm")
-SCALE, ZERO_POINT = 0.05, 64
-Y_SCALE, Y_ZERO_POINT = 0.1, 32
-X, Y = (SCALE, ZERO_POINT), (Y_SCALE, Y_ZERO_POINT, torch.uint8)
-ops = torch.ops.qnative
-
-
-@dataclass(frozen=True)
-class Case:
-    """functions: "qnative", "torch ..." and "fp32" -> one run of it.
-
-    operations: multiplications and additions, or output elements for ops that have none.
-    """
-
-    op: str
-    name: str
-    operations: int
-    functions: dict[str, Callable[[], Tensor]]
-
-
-def random_input(*shape: int) -> Tensor:
-    x = torch.randint(0, 128, shape, dtype=torch.uint8)
-    return x.contiguous(memory_format=torch.channels_last) if len(shape) == 4 else x
-
-
-def quantized(x: Tensor, scale: float = SCALE, zero_point: int = ZERO_POINT) -> Tensor:
-    """The same bytes as a tensor of torch's quantized dtype."""
-    return torch._make_per_tensor_quantized_tensor(x, scale, zero_point)
-
-
-def engines() -> Iterator[str]:
-    """Each engine of this build of torch, while it is the one that packs."""
-    before = torch.backends.quantized.engine
-    for engine in ENGINES:
-        if engine in torch.backends.quantized.supported_engines:
-            torch.backends.quantized.engine = engine
-            yield engine
-    torch.backends.quantized.engine = before
-
-
-class Weight:
-    """One weight in each form the competitors want."""
-
-    def __init__(self, *shape: int):
-        self.int8 = torch.randint(-64, 64, shape, dtype=torch.int8)
-        self.scale = torch.rand(shape[0]) * 0.01 + 0.001
-        self.zero_point = torch.zeros(shape[0], dtype=torch.int64)
-        self.bias = torch.randn(shape[0])
-        self.shape = list(shape)
-        self.float = self.int8 * self.scale.reshape(-1, *[1] * (len(shape) - 1))
-        self.quantized = torch._make_per_channel_quantized_tensor(
-            self.int8, self.scale.double(), self.zero_point, 0
-        )
-
-    def pack(self, prepack: Callable, *args) -> Iterator[tuple[str, object]]:
-        """Engine, packed weight, for each engine of this build of torch."""
-        for engine in engines():
-            yield f"torch {engine}", prepack(self.quantized, self.bias, *args)
+from benchmark import onnx_ops
+from benchmark.case import (
+    SCALE,
+    SHAPES,
+    Y_RELU,
+    Y_SCALE,
+    Y_ZERO_POINT,
+    Case,
+    Weight,
+    X,
+    Y,
+    engines,
+    ops,
+    quantized,
+    random_input,
+)
+from benchmark.elementwise import elementwise, embedding_bag, of_rows
 
 
 def linear(rows: int, in_features: int, out_features: int) -> Case:
@@ -82,18 +35,30 @@ def linear(rows: int, in_features: int, out_features: int) -> Case:
     packed, float_x, quantized_x = ops.linear_pack(weight.int8), x.float(), quantized(x)
     functions = {
         "qnative": lambda: ops.linear(
-            x, *X, packed, weight.scale, weight.bias, weight.shape, *Y, "relu"
+            x, *X, packed, weight.scale, weight.bias, weight.shape, *Y_RELU, "relu"
         )
     }
     for name, engine_weight in weight.pack(torch.ops.quantized.linear_prepack):
         functions[name] = lambda w=engine_weight: torch.ops.quantized.linear_relu(
-            quantized_x, w, Y_SCALE, Y_ZERO_POINT
+            quantized_x, w, Y_SCALE, 0
         )
     with contextlib.suppress(RuntimeError):  # oneDNN lacks some shapes on some CPUs
         w = torch.ops.onednn.qlinear_prepack(weight.int8.t().contiguous(), [rows, in_features])
-        arguments = (x, *X, w, weight.scale, weight.zero_point, weight.bias, *Y, "relu", [], "")
+        arguments = (
+            x,
+            *X,
+            w,
+            weight.scale,
+            weight.zero_point,
+            weight.bias,
+            *Y_RELU,
+            "relu",
+            [],
+            "",
+        )
         torch.ops.onednn.qlinear_pointwise(*arguments)
         functions["torch pointwise"] = lambda: torch.ops.onednn.qlinear_pointwise(*arguments)
+    functions |= onnx_ops.linear(x, weight)
     functions["fp32"] = lambda: F.relu(F.linear(float_x, weight.float, weight.bias))
     operations = 2 * rows * in_features * out_features
     return Case("linear", f"{rows}x{in_features}x{out_features}", operations, functions)
@@ -108,6 +73,7 @@ def linear_dynamic(rows: int, in_features: int, out_features: int) -> Case:
     }
     for name, engine_weight in weight.pack(torch.ops.quantized.linear_prepack):
         functions[name] = lambda w=engine_weight: torch.ops.quantized.linear_dynamic(x, w)
+    functions |= onnx_ops.linear_dynamic(x, weight)
     functions["fp32"] = lambda: F.linear(x, weight.float, weight.bias)
     operations = 2 * rows * in_features * out_features
     name = f"{rows}x{in_features}x{out_features}"
@@ -126,7 +92,7 @@ def linear_dynamic_fp16(rows: int, in_features: int, out_features: int) -> Case:
     }
     operations = 2 * rows * in_features * out_features
     name = f"{rows}x{in_features}x{out_features}"
-    return Case("linear_dynamic_fp16", name, operations, functions)
+    return Case("linear_dynamic_fp16", name, operations, functions, limit="none")
 
 
 def linear_fp16(rows: int, in_features: int, out_features: int) -> Case:
@@ -140,7 +106,8 @@ def linear_fp16(rows: int, in_features: int, out_features: int) -> Case:
         "fp32": lambda: F.linear(x, weight.float, weight.bias),
     }
     operations = 2 * rows * in_features * out_features
-    return Case("linear_fp16", f"{rows}x{in_features}x{out_features}", operations, functions)
+    name = f"{rows}x{in_features}x{out_features}"
+    return Case("linear_fp16", name, operations, functions, limit="none")
 
 
 def matmul(batch: int, rows: int, inner: int, columns: int) -> Case:
@@ -151,6 +118,7 @@ def matmul(batch: int, rows: int, inner: int, columns: int) -> Case:
         "qnative": lambda: ops.matmul(a, *X, b, *X, y_scale, 128, torch.uint8),
         "torch int8": lambda: torch.ops.quantized.matmul(quantized_a, quantized_b, y_scale, 128),
         "fp32": lambda: float_a @ float_b,
+        **onnx_ops.pure("MatMul", [a, b], (y_scale, 128)),
     }
     operations = 2 * batch * rows * inner * columns
     return Case("matmul", f"{batch}x{rows}x{inner}x{columns}", operations, functions)
@@ -189,6 +157,7 @@ def convolution(
             functions[f"torch {engine}"] = lambda w=prepacked: theirs(
                 quantized_x, w, Y_SCALE, Y_ZERO_POINT
             )
+    functions |= onnx_ops.convolution(x, w, torch.full((out_channels,), scale), bias, geometry)
     strides, pads = geometry[:2]
     functions["fp32"] = lambda: real(float_x, float_w, bias, strides, pads)
     pixels = (x if transposed else functions["fp32"]()).numel()
@@ -205,6 +174,7 @@ def lstm(steps: int, batch: int, size: int) -> Case:
     for engine in engines():
         theirs = torch.ao.quantization.quantize_dynamic(torch.nn.Sequential(model))
         functions[f"torch {engine}"] = lambda m=theirs: m(x)[0]
+    functions |= onnx_ops.lstm(model, x)
     functions["fp32"] = lambda: model(x)[0]
     return Case("lstm", f"{steps}x{batch}x{size}", 16 * steps * batch * size**2, functions)
 
@@ -226,19 +196,22 @@ def conv2d(
     packed, float_x, quantized_x = ops.conv2d_pack(weight.int8, groups), x.float(), quantized(x)
     functions = {
         "qnative": lambda: ops.conv2d(
-            x, *X, packed, weight.scale, weight.bias, weight.shape, *geometry, *Y, "relu"
+            x, *X, packed, weight.scale, weight.bias, weight.shape, *geometry, *Y_RELU, "relu"
         )
     }
     for name, engine_weight in weight.pack(torch.ops.quantized.conv2d_prepack, *geometry):
         functions[name] = lambda w=engine_weight: torch.ops.quantized.conv2d_relu(
-            quantized_x, w, Y_SCALE, Y_ZERO_POINT
+            quantized_x, w, Y_SCALE, 0
         )
     with contextlib.suppress(RuntimeError):  # oneDNN lacks some shapes on some CPUs
         w = torch.ops.onednn.qconv_prepack(weight.int8, weight.scale, *X, *geometry, x.shape)
         arguments = (x, *X, w, weight.scale, weight.zero_point, weight.bias)
-        arguments += (*geometry, *Y, "relu", [], None)
+        arguments += (*geometry, *Y_RELU, "relu", [], None)
         torch.ops.onednn.qconv_pointwise(*arguments)
         functions["torch pointwise"] = lambda: torch.ops.onednn.qconv_pointwise(*arguments)
+    functions |= onnx_ops.convolution(
+        x, weight.int8, weight.scale, weight.bias, geometry, relu=True
+    )
     float_weight = weight.float.contiguous(memory_format=torch.channels_last)
     functions["fp32"] = lambda: F.relu(F.conv2d(float_x, float_weight, weight.bias, *geometry))
     output = functions["fp32"]()
@@ -250,195 +223,12 @@ def conv2d(
     )
 
 
-def elementwise(op: str, batch: int, channels: int, height: int, width: int) -> Case:
-    x = random_input(batch, channels, height, width)
-    functions = ELEMENTWISE[op](x)
-    shape = f"{batch}x{channels}x{height}x{width}"
-    return Case(op, shape, functions["fp32"]().numel(), functions)
-
-
-def binary(op: str) -> Callable[[Tensor], dict[str, Callable]]:
-    def functions(a: Tensor) -> dict[str, Callable]:
-        b = random_input(*a.shape)
-        float_a, float_b, quantized_a, quantized_b = (
-            a.float(),
-            b.float(),
-            quantized(a),
-            quantized(b),
-        )
-        mine, theirs = getattr(ops, op), getattr(torch.ops.quantized, op)
-        return {
-            "qnative": lambda: mine(a, *X, b, *X, *Y),
-            "torch int8": lambda: theirs(quantized_a, quantized_b, Y_SCALE, Y_ZERO_POINT),
-            "fp32": lambda: getattr(torch, op)(float_a, float_b),
-        }
-
-    return functions
-
-
-def cat(x: Tensor) -> dict[str, Callable]:
-    other = random_input(*x.shape)
-    scales, zero_points = [SCALE, 2 * SCALE], [ZERO_POINT, 0]
-    quantized_pair = [quantized(x), quantized(other, 2 * SCALE, 0)]
-    float_pair = [x.float(), other.float()]
-    return {
-        "qnative": lambda: ops.cat([x, other], scales, zero_points, 1, *Y),
-        "torch int8": lambda: torch.ops.quantized.cat(quantized_pair, 1, Y_SCALE, Y_ZERO_POINT),
-        "fp32": lambda: torch.cat(float_pair, 1),
-    }
-
-
-def lookup(x: Tensor) -> dict[str, Callable]:
-    """As sigmoid: torch has a kernel for each function of one 8-bit tensor."""
-    values = (torch.arange(256) - ZERO_POINT) * SCALE
-    table = (torch.sigmoid(values) * 256).round().clamp(0, 255).to(torch.uint8)
-    quantized_x, float_x = quantized(x), x.float()
-    return {
-        "qnative": lambda: ops.lookup(x, table),
-        "torch int8": lambda: torch.sigmoid(quantized_x),
-        "fp32": lambda: torch.sigmoid(float_x),
-    }
-
-
-def quantize_per_tensor(x: Tensor) -> dict[str, Callable]:
-    """fp32 stands for what memory allows: it copies the input."""
-    float_x = x.float() * SCALE
-    return {
-        "qnative": lambda: ops.quantize_per_tensor(float_x, *X, torch.uint8),
-        "torch int8": lambda: torch.quantize_per_tensor(float_x, *X, torch.quint8),
-        "fp32": lambda: float_x.clone(),
-    }
-
-
-def dequantize_per_tensor(x: Tensor) -> dict[str, Callable]:
-    quantized_x, float_x = quantized(x), x.float()
-    return {
-        "qnative": lambda: ops.dequantize_per_tensor(x, *X),
-        "torch int8": lambda: quantized_x.dequantize(),
-        "fp32": lambda: float_x.clone(),
-    }
-
-
-def pool(mine: Callable, theirs: Callable) -> Callable[[Tensor], dict[str, Callable]]:
-    def functions(x: Tensor) -> dict[str, Callable]:
-        quantized_x, float_x = quantized(x), x.float()
-        return {
-            "qnative": lambda: mine(x),
-            "torch int8": lambda: theirs(quantized_x),
-            "fp32": lambda: theirs(float_x),
-        }
-
-    return functions
-
-
-ELEMENTWISE = {
-    "add": binary("add"),
-    "mul": binary("mul"),
-    "cat": cat,
-    "lookup": lookup,
-    "quantize_per_tensor": quantize_per_tensor,
-    "dequantize_per_tensor": dequantize_per_tensor,
-    "max_pool2d": pool(
-        lambda x: ops.max_pool2d(x, [3, 3], [2, 2], [1, 1]),
-        lambda x: F.max_pool2d(x, 3, 2, 1),
-    ),
-    "avg_pool2d": pool(
-        lambda x: ops.avg_pool2d(x, *X, [2, 2], [2, 2], [0, 0], False, True, None, *X, torch.uint8),
-        lambda x: F.avg_pool2d(x, 2, 2),
-    ),
-    "adaptive_avg_pool2d": pool(
-        lambda x: ops.adaptive_avg_pool2d(x, *X, [1, 1], *X, torch.uint8),
-        lambda x: F.adaptive_avg_pool2d(x, 1),
-    ),
-    # Rows one after the other, and images as depths.
-    "max_pool1d": pool(
-        lambda x: ops.max_pool1d(x.flatten(2), [3], [2], [1]),
-        lambda x: F.max_pool1d(x.flatten(2), 3, 2, 1),
-    ),
-    "max_pool3d": pool(
-        lambda x: ops.max_pool3d(x.unsqueeze(0), [2], [2]),
-        lambda x: F.max_pool3d(x.unsqueeze(0), 2, 2),
-    ),
-    "avg_pool3d": pool(
-        lambda x: ops.avg_pool3d(
-            x.unsqueeze(0), *X, [2], [2], [0], False, True, None, *X, torch.uint8
-        ),
-        lambda x: F.avg_pool3d(x.unsqueeze(0), 2, 2),
-    ),
-    "interpolate": pool(
-        lambda x: ops.interpolate(x, *X, None, [2.0], "bilinear", False, *X, torch.uint8),
-        lambda x: F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False),
-    ),
-    "mean": pool(
-        lambda x: ops.mean(x, *X, [2, 3], False, *X, torch.uint8),
-        lambda x: x.mean([2, 3]),
-    ),
-}
-
-
-def of_rows(op: str, rows: int, columns: int) -> Case:
-    """An op on each row by itself; torch's int8 form of it gives 8 bits, as ours does."""
-    x = random_input(rows, columns)
-    functions = OF_ROWS[op](x, quantized(x), x.float())
-    return Case(op, f"{rows}x{columns}", x.numel(), functions)
-
-
-def layer_norm(x: Tensor, quantized_x: Tensor, float_x: Tensor) -> dict[str, Callable]:
-    shape = list(x.shape[-1:])
-    weight, bias = torch.rand(shape) + 0.5, torch.randn(shape)
-    return {
-        "qnative": lambda: ops.layer_norm(x, *X, shape, weight, bias, 1e-5, *Y),
-        "torch int8": lambda: torch.ops.quantized.layer_norm(
-            quantized_x, shape, weight, bias, 1e-5, Y_SCALE, Y_ZERO_POINT
-        ),
-        "fp32": lambda: F.layer_norm(float_x, shape, weight, bias),
-    }
-
-
-def softmax(x: Tensor, quantized_x: Tensor, float_x: Tensor) -> dict[str, Callable]:
-    scale = 1 / 256
-    return {
-        "qnative": lambda: ops.softmax(x, *X, -1, scale, 0, torch.uint8),
-        "torch int8": lambda: torch.ops.quantized.softmax(quantized_x, -1, scale, 0),
-        "fp32": lambda: torch.softmax(float_x, -1),
-    }
-
-
-OF_ROWS = {"layer_norm": layer_norm, "softmax": softmax}
-
-
 def rows(name: str) -> Iterator[dict[str, str]]:
     """benchmark/shapes/<name>.csv without its column `network`, which is for readers."""
     with open(SHAPES / f"{name}.csv", newline="") as file:
         for row in csv.DictReader(file):
             del row["network"]
             yield row
-
-
-def embedding_bag(bits: int, num_embeddings: int, dim: int, bags: int, entries: int) -> Case:
-    """Sums of rows of a table, other ones at each call: tables do not stay in the caches."""
-    table = torch.randn(num_embeddings, dim)
-    packed = (ops.embedding_8bit_pack(table),)
-    if bits == 4:
-        packed = (ops.embedding_4bit_pack(table), dim)
-    name = "byte" if bits == 8 else "4bit"
-    their_rows = getattr(torch.ops.quantized, f"embedding_bag_{name}_prepack")(table)
-    mine = getattr(ops, f"embedding_bag_{bits}bit")
-    theirs = getattr(torch.ops.quantized, f"embedding_bag_{name}_rowwise_offsets")
-    offsets = torch.arange(0, bags * entries, entries)
-    batches = torch.randint(num_embeddings, (16, bags * entries)).unbind()
-
-    def on_batches(function: Callable[[Tensor], Tensor]) -> Callable[[], Tensor]:
-        batch = itertools.cycle(batches)
-        return lambda: function(next(batch))
-
-    functions = {
-        "qnative": on_batches(lambda x: mine(*packed, x, offsets)),
-        "torch int8": on_batches(lambda x: theirs(their_rows, x, offsets)),
-        "fp32": on_batches(lambda x: F.embedding_bag(x, table, offsets, mode="sum")),
-    }
-    shape = f"{num_embeddings}x{dim}, {bags} bags of {entries}"
-    return Case(f"embedding_bag_{bits}bit", shape, bags * entries * dim, functions)
 
 
 def cases() -> Iterator[Callable[[], Case]]:

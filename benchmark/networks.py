@@ -44,8 +44,10 @@ def cosine(expected: list[Tensor], outputs: list[Tensor]) -> dict[str, float]:
     return {"mean_cosine": values.mean().item(), "min_cosine": values.min().item()}
 
 
-def image_network(model: nn.Module, batch: int) -> Network:
-    """Of random weights, on noise."""
+def image_network(make: Callable[[], nn.Module], batch: int) -> Network:
+    """Of random weights, the same ones in every process, on noise."""
+    torch.manual_seed(0)
+    model = make()
     g = torch.Generator().manual_seed(0)
     images = [torch.randn(batch, 3, 224, 224, generator=g) for _ in range(4)]
     nets.settle(model, images[0])
@@ -92,8 +94,8 @@ def speech_lstm(batch: int) -> Network:
 NETWORKS: dict[str, Callable[[], Network]] = {
     "EfficientNet-lite0": lambda: efficientnet(1),
     "EfficientNet-lite0, batch 8": lambda: efficientnet(8),
-    "ResNet-18": lambda: image_network(nets.resnet18(), 1),
-    "MobileNetV3-large": lambda: image_network(nets.mobilenet_v3_large(), 1),
+    "ResNet-18": lambda: image_network(nets.resnet18, 1),
+    "MobileNetV3-large": lambda: image_network(nets.mobilenet_v3_large, 1),
     "MiniLM, 16 tokens": lambda: sentence_encoder(16),
     "MiniLM, 128 tokens": lambda: sentence_encoder(128),
     "speech LSTM, batch 1": lambda: speech_lstm(1),

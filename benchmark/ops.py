@@ -1,12 +1,15 @@
-"""qnative's ops beside torch's int8 engines and fp32, on the layers in benchmark/shapes.
+"""qnative's ops beside torch's int8 engines, onnxruntime, OpenVINO and fp32.
+
+The layers are those of benchmark/shapes; see onnx_ops.py for what the two runtimes pay for. The
+limit of one thread: the peak of int8 products, or of copying as many bytes.
 
 python -m benchmark.ops --threads 1 --filter conv2d
 """
 
 import argparse
 import json
-import math
 import os
+import statistics
 import warnings
 from pathlib import Path
 
@@ -14,24 +17,34 @@ import torch
 from tqdm import tqdm
 
 from benchmark import cases
+from benchmark.limits import Limits
+from benchmark.limits import measure as measure_limits
 from benchmark.timing import interleaved, summary, threads
 
 HEADER = (
-    f"{'op':22s} {'shape':38s} {'qnative':>9s} {'Gop/s':>7s} {'best torch int8':>26s} "
-    f"{'ratio':>6s} {'fp32':>9s} {'ratio':>6s}"
+    f"{'op':22s} {'shape':38s} {'qnative':>9s} {'Gop/s':>7s} {'% limit':>7s} "
+    f"{'best torch int8':>26s} {'ratio':>6s} {'best peer':>26s} {'ratio':>6s} {'fp32':>9s} "
+    f"{'ratio':>6s}"
 )
 
 
-def measure(case: cases.Case, rounds: int) -> dict:
+def measure(case: cases.Case, rounds: int, limits: Limits | None = None) -> dict:
+    """limits: of one core, if that is what the case runs on."""
     timed = {k: summary(v) for k, v in interleaved(case.functions, rounds).items()}
     low = {name: row["low_decile_ms"] for name, row in timed.items()}
-    best = min((name for name in low if name.startswith("torch")), key=low.get)
+    peers = [name for name in low if name not in ("qnative", "fp32")]
+    best_torch = min((name for name in peers if name.startswith("torch")), key=low.get)
+    best_peer = min(peers, key=low.get)
     return {
         "op": case.op,
         "shape": case.name,
         "gops": case.operations / low["qnative"] / 1e6,
-        "best_torch": best,
-        "best_torch_over_qnative": low[best] / low["qnative"],
+        "limit": case.limit,
+        "percent_of_limit": limits.share(case, low["qnative"]) if limits else None,
+        "best_torch": best_torch,
+        "best_torch_over_qnative": low[best_torch] / low["qnative"],
+        "best_peer": best_peer,
+        "best_peer_over_qnative": low[best_peer] / low["qnative"],
         "fp32_over_qnative": low["fp32"] / low["qnative"],
         "latencies": timed,
     }
@@ -39,19 +52,29 @@ def measure(case: cases.Case, rounds: int) -> dict:
 
 def line(result: dict) -> str:
     low = {name: row["low_decile_ms"] for name, row in result["latencies"].items()}
-    best = result["best_torch"]
+    share = result["percent_of_limit"]
+    rivals = " ".join(
+        f"{result[best]:>16s} {low[result[best]]:6.3f} ms {result[f'{best}_over_qnative']:6.2f}"
+        for best in ("best_torch", "best_peer")
+    )
     return (
         f"{result['op']:22s} {result['shape']:38s} {low['qnative']:6.3f} ms {result['gops']:7.1f} "
-        f"{best:>16s} {low[best]:6.3f} ms {result['best_torch_over_qnative']:6.2f} "
+        f"{'-' if share is None else f'{share:.0f}':>7s} {rivals} "
         f"{low['fp32']:6.3f} ms {result['fp32_over_qnative']:6.2f}"
     )
 
 
 def print_means(results: list[dict]) -> None:
     for op in dict.fromkeys(result["op"] for result in results):
-        ratios = [r["best_torch_over_qnative"] for r in results if r["op"] == op]
-        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
-        print(f"{op:22s} x{len(ratios)}: {mean:.2f} times as fast as the best torch int8 engine")
+        rows = [r for r in results if r["op"] == op]
+        torch_mean, peer_mean = (
+            statistics.geometric_mean(r[f"{best}_over_qnative"] for r in rows)
+            for best in ("best_torch", "best_peer")
+        )
+        print(
+            f"{op:22s} x{len(rows)}: {torch_mean:.2f} times as fast as the best torch int8 engine, "
+            f"{peer_mean:.2f} as the best peer"
+        )
 
 
 def main() -> None:
@@ -64,16 +87,18 @@ def main() -> None:
     warnings.filterwarnings("ignore")  # torch warns that its quantized dtypes are going
     torch.manual_seed(0)
     results = []
+    limits = measure_limits() if args.threads == 1 else None
     print(f"low decile of {args.rounds} interleaved rounds; ratio: to qnative's time")
     print(HEADER)
     with torch.inference_mode(), threads(args.threads or os.cpu_count()):
-        for make in tqdm(list(cases.cases()), leave=False):
+        for make in tqdm(list(cases.cases()), leave=False, disable=None):
             case = make()
             if args.filter in f"{case.op} {case.name}":
-                results.append(measure(case, args.rounds))
+                results.append(measure(case, args.rounds, limits))
                 tqdm.write(line(results[-1]))
     print_means(results)
     if args.output:
+        args.output.parent.mkdir(parents=True, exist_ok=True)
         args.output.write_text(json.dumps(results, indent=1))
 
 

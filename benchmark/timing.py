@@ -51,7 +51,8 @@ def interleaved(
         calls[name] = math.ceil(SHORTEST_MEASUREMENT_MS / measure(function, 1))
     latencies = {name: [] for name in functions}
     end = time.perf_counter() + LONGEST_SECONDS
-    for _ in tqdm(range(rounds), desc=title, leave=False, disable=not title):
+    # None: drawn only on a terminal.
+    for _ in tqdm(range(rounds), desc=title, leave=False, disable=None if title else True):
         for name, function in functions.items():
             function()  # its own data back into the caches that the others filled
             latencies[name].append(measure(function, calls[name]))

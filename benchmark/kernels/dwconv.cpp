@@ -65,7 +65,8 @@ void run(benchmark::State& state, const Layer& layer, Fn* kernel) {
   std::vector<std::byte> memory(scratch_size(args) + 64);
   std::byte* scratch = memory.data() + (64 - reinterpret_cast<uintptr_t>(memory.data()) % 64) % 64;
   const double seconds = limits::fastest(state, [&] { kernel(args, 0, out, scratch); });
-  limits::report_copy(state, seconds, static_cast<double>(x.size() + y.size()));
+  limits::report_copy(state, seconds, static_cast<double>(x.size() + y.size()),
+                      2.0 * static_cast<double>(taps) * static_cast<double>(y.size()));
 }
 
 const bool kRegistered = [] {

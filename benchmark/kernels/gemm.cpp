@@ -83,6 +83,12 @@ class Problem {
   int64_t weights() const { return args_.n * args_.segments * args_.segment_size; }
   int64_t rows() const { return m_; }
 
+  // Each byte of the operands once, however often the kernel reads it.
+  double bytes() const {
+    return static_cast<double>(x_.size()) + static_cast<double>(weights()) +
+           static_cast<double>(y_.size());
+  }
+
  private:
   Problem(int64_t m, int64_t n, int64_t segments, int64_t segment_size)
       : m_(m),
@@ -149,9 +155,9 @@ void add(const Kernel<Fn>& kernel, const Layer& layer, const std::string& shape)
     Problem problem(layer);
     const double seconds = limits::fastest(state, [&] { problem.run(kernel); });
     if (problem.rows() == 1) {
-      limits::report_read(state, seconds, static_cast<double>(problem.weights()));
+      limits::report_read(state, seconds, static_cast<double>(problem.weights()), problem.ops());
     } else {
-      limits::report_ops(state, seconds, problem.ops(), kernel.isa);
+      limits::report_ops(state, seconds, problem.ops(), problem.bytes(), kernel.isa);
     }
   });
 }

@@ -146,6 +146,12 @@ void report(benchmark::State& state, double seconds, const char* rate, double am
   if (limit > 0) state.counters[share] = 100 * amount / seconds / limit;
 }
 
+// What a roofline is drawn from.
+void count(benchmark::State& state, double ops, double bytes) {
+  if (ops > 0) state.counters["ops"] = ops;
+  state.counters["bytes"] = bytes;
+}
+
 }  // namespace
 
 double dot_product_peak(Isa isa) {
@@ -165,16 +171,19 @@ double copy_bandwidth(int64_t bytes) {
   return remembered(known, bytes, measure_copy);
 }
 
-void report_ops(benchmark::State& state, double seconds, double ops, Isa isa) {
+void report_ops(benchmark::State& state, double seconds, double ops, double bytes, Isa isa) {
   report(state, seconds, "ops/s", ops, "%peak", dot_product_peak(isa));
+  count(state, ops, bytes);
 }
 
-void report_read(benchmark::State& state, double seconds, double bytes) {
+void report_read(benchmark::State& state, double seconds, double bytes, double ops) {
   report(state, seconds, "bytes/s", bytes, "%read", read_bandwidth(static_cast<int64_t>(bytes)));
+  count(state, ops, bytes);
 }
 
-void report_copy(benchmark::State& state, double seconds, double bytes) {
+void report_copy(benchmark::State& state, double seconds, double bytes, double ops) {
   report(state, seconds, "bytes/s", bytes, "%copy", copy_bandwidth(static_cast<int64_t>(bytes)));
+  count(state, ops, bytes);
 }
 
 }  // namespace qnative::limits

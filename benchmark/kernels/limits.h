@@ -37,11 +37,13 @@ double fastest(benchmark::State& state, F&& f) {
   return best;
 }
 
-// Counters "best_us", "ops/s" and "%peak" of a call with `ops` operations that took `seconds`.
-void report_ops(benchmark::State& state, double seconds, double ops, Isa isa);
+// Counters "best_us", "ops/s", "%peak", "ops" and "bytes" of a call with `ops` operations that
+// moves `bytes` bytes and took `seconds`.
+void report_ops(benchmark::State& state, double seconds, double ops, double bytes, Isa isa);
 
-// Counters "best_us", "bytes/s" and "%read" or "%copy" of a call that moves `bytes` bytes.
-void report_read(benchmark::State& state, double seconds, double bytes);
-void report_copy(benchmark::State& state, double seconds, double bytes);
+// Counters "best_us", "bytes/s", "bytes" and "%read" or "%copy" of a call that moves `bytes` bytes,
+// and "ops" of one that multiplies too.
+void report_read(benchmark::State& state, double seconds, double bytes, double ops = 0);
+void report_copy(benchmark::State& state, double seconds, double bytes, double ops = 0);
 
 }  // namespace qnative::limits

@@ -1,0 +1,73 @@
+"""What every case of cases.py and elementwise.py is made of."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+SHAPES = Path(__file__).parent / "shapes"
+ENGINES = ("onednn", "x86", "fbgemm", "qnnpack")
+SCALE, ZERO_POINT = 0.05, 64
+Y_SCALE, Y_ZERO_POINT = 0.1, 32
+X, Y = (SCALE, ZERO_POINT), (Y_SCALE, Y_ZERO_POINT, torch.uint8)
+# After relu, as quantizers choose it; onnxruntime fuses relu with no other zero point.
+Y_RELU = (Y_SCALE, 0, torch.uint8)
+ops = torch.ops.qnative
+
+
+@dataclass(frozen=True)
+class Case:
+    """functions: "qnative", "torch ...", "onnxruntime", "OpenVINO" and "fp32" -> one run of it.
+
+    operations: multiplications and additions, or output elements for ops that have none.
+    limit: what bounds it, int8 products ("products"), copying of `moved` bytes ("copy") or neither.
+    """
+
+    op: str
+    name: str
+    operations: int
+    functions: dict[str, Callable[[], Tensor]]
+    limit: str = "products"
+    moved: int = 0
+
+
+def random_input(*shape: int) -> Tensor:
+    x = torch.randint(0, 128, shape, dtype=torch.uint8)
+    return x.contiguous(memory_format=torch.channels_last) if len(shape) == 4 else x
+
+
+def quantized(x: Tensor, scale: float = SCALE, zero_point: int = ZERO_POINT) -> Tensor:
+    """The same bytes as a tensor of torch's quantized dtype."""
+    return torch._make_per_tensor_quantized_tensor(x, scale, zero_point)
+
+
+def engines() -> Iterator[str]:
+    """Each engine of this build of torch, while it is the one that packs."""
+    before = torch.backends.quantized.engine
+    for engine in ENGINES:
+        if engine in torch.backends.quantized.supported_engines:
+            torch.backends.quantized.engine = engine
+            yield engine
+    torch.backends.quantized.engine = before
+
+
+class Weight:
+    """One weight in each form the competitors want."""
+
+    def __init__(self, *shape: int):
+        self.int8 = torch.randint(-64, 64, shape, dtype=torch.int8)
+        self.scale = torch.rand(shape[0]) * 0.01 + 0.001
+        self.zero_point = torch.zeros(shape[0], dtype=torch.int64)
+        self.bias = torch.randn(shape[0])
+        self.shape = list(shape)
+        self.float = self.int8 * self.scale.reshape(-1, *[1] * (len(shape) - 1))
+        self.quantized = torch._make_per_channel_quantized_tensor(
+            self.int8, self.scale.double(), self.zero_point, 0
+        )
+
+    def pack(self, prepack: Callable, *args) -> Iterator[tuple[str, object]]:
+        """Engine, packed weight, for each engine of this build of torch."""
+        for engine in engines():
+            yield f"torch {engine}", prepack(self.quantized, self.bias, *args)

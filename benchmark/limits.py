@@ -1,0 +1,48 @@
+"""What one core of this machine can do, as the kernel benchmarks measure it."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.case import Case
+
+PROGRAM = Path("build/release/benchmark/benchmark_kernels")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """dot: operations on 8-bit products a second; copy: bytes of a buffer -> bytes a second."""
+
+    dot: float
+    copy: dict[int, float]
+
+    def share(self, case: Case, milliseconds: float) -> float | None:
+        """Percent of the limit that a case has reached, if it has one."""
+        if case.limit == "products":
+            return 100 * case.operations / (milliseconds / 1e3) / self.dot
+        if case.limit == "copy":
+            size = max((s for s in self.copy if s <= case.moved), default=min(self.copy))
+            return 100 * case.moved / (milliseconds / 1e3) / self.copy[size]
+        return None
+
+
+def read(report: dict) -> Limits:
+    """From the JSON of Google Benchmark."""
+    rows = {row["name"].removesuffix("/iterations:1"): row for row in report["benchmarks"]}
+    dot = [row["ops/s"] for name, row in rows.items() if name.startswith("limit/dot/")]
+    copy = {
+        int(name.rsplit("/", 1)[1]): row["bytes/s"]
+        for name, row in rows.items()
+        if name.startswith("limit/copy/")
+    }
+    return Limits(max(dot), copy)
+
+
+def measure(program: Path = PROGRAM) -> Limits | None:
+    """None where the program is not built (make build)."""
+    if not program.exists():
+        return None
+    command = [program, "--benchmark_filter=^limit/", "--benchmark_format=json"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return read(json.loads(done.stdout))
