@@ -228,7 +228,7 @@ def linear_dynamic(x: Tensor, weight: Weight) -> Runs:
 
 
 def lstm(model: nn.LSTM, x: Tensor) -> Runs:
-    """As onnxruntime.quantization makes it: DynamicQuantizeLSTM, which OpenVINO lacks."""
+    """As onnxruntime.quantization makes it: DynamicQuantizeLSTM, which both run."""
     from benchmark.networks import Network, sqnr
 
     class Output(nn.Module):
