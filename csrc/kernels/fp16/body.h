@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "fp16.h"
+#include "lanes.h"
 #include "simd/activation.h"
 
 // The kernels over a vector type R of simd/real_*.h.
@@ -94,14 +95,6 @@ void run_unary(const UnaryArgs& args, const uint16_t* x, uint16_t* y, int64_t n)
   }
   const FloatActivation activation = args.activation;
   map<R>(y, n, [&](F v) { return clamp(activate<R>(activation, v)); }, x);
-}
-
-template <class T>
-T sum_lanes(T* lanes) {
-  for (int64_t width = kLanes / 2; width > 0; width /= 2) {
-    for (int64_t i = 0; i < width; ++i) lanes[i] += lanes[i + width];
-  }
-  return lanes[0];
 }
 
 template <class R>

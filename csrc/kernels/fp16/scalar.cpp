@@ -4,6 +4,7 @@
 
 #include "fp16.h"
 #include "half.h"
+#include "lanes.h"
 #include "simd/activation.h"
 #include "simd/real_scalar.h"
 
@@ -37,14 +38,6 @@ float evaluate(const UnaryArgs& args, float x) {
       break;
   }
   return activate<RealScalar>(args.activation, x);
-}
-
-template <class T>
-T sum_lanes(T* lanes) {
-  for (int64_t width = kLanes / 2; width > 0; width /= 2) {
-    for (int64_t i = 0; i < width; ++i) lanes[i] += lanes[i + width];
-  }
-  return lanes[0];
 }
 
 // f(value, column) for one channel of the window that begins at x.

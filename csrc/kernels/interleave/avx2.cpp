@@ -3,6 +3,9 @@
 #include "interleave.h"
 
 namespace qnative::interleave {
+
+Fn scalar;
+
 namespace {
 
 // For pshufb: where the bytes of plane c are in the `block`th 16 bytes of 16 pixels; 0x80 gives 0.
@@ -41,9 +44,7 @@ void avx2(const uint8_t* x, int64_t plane_stride, uint8_t* y, int64_t n, uint8_t
                        _mm_xor_si128(pixels, flips));
     }
   }
-  for (; i < n; ++i) {
-    for (int64_t c = 0; c < 3; ++c) y[3 * i + c] = x[c * plane_stride + i] ^ flip;
-  }
+  scalar(x + i, plane_stride, y + 3 * i, n - i, flip);
 }
 
 }  // namespace qnative::interleave
