@@ -7,8 +7,7 @@ namespace qnative::ops {
 
 void run_product(const gemm_fp16::Args& args, int64_t m) {
   static auto& gemm = select(gemm_fp16::kernels());
-  constexpr int64_t kGrain = 1 << 18;  // multiply-adds a task
-  const int64_t tasks = count_tasks(m * args.k * args.n, kGrain);
+  const int64_t tasks = count_tasks(m * args.k * args.n, kHalfProductGrain);
   const int64_t unit = args.n >= 128 * tasks ? 128 : 16;
   const int64_t units = (args.n + unit - 1) / unit;
   const Grid grid = divide(tasks, m, 1, units, unit);

@@ -14,7 +14,6 @@ namespace {
 constexpr int64_t kStripBytes = 128 * 1024;  // stays in the L2 cache beside a panel of weights
 constexpr int64_t kStripRows = 48;           // at least, so that weights are not read too often
 constexpr int64_t kTableRows = 16 * 1024;    // at most, where rows of x need a table of offsets
-constexpr int64_t kGrain = 1 << 20;          // multiply-adds a task
 constexpr int64_t kBufferBytes = 64 * 1024;  // of y, where its rows cannot be written in place
 constexpr int64_t kSlack = 64;               // kernels read a few bytes past the end
 
@@ -183,7 +182,7 @@ class ImplicitGemm {
   void choose_tasks() {
     const int64_t rows = x_.images * w_.out_d * w_.out_h;
     const int64_t k = std::max<int64_t>(args_.segments * args_.segment_size, 1);
-    const int64_t tasks = count_tasks(rows * w_.out_w * k * args_.n * c_.groups, kGrain);
+    const int64_t tasks = count_tasks(rows * w_.out_w * k * args_.n * c_.groups, kProductGrain);
     unit_ = args_.n >= 64 * tasks ? 64 : 16;
     units_ = c_.groups > 1 ? c_.groups : ceil_div(args_.n, unit_);
     grid_ = divide(tasks, rows, w_.out_w, units_, unit_);

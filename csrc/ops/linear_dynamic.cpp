@@ -16,8 +16,6 @@ namespace qnative::ops {
 namespace {
 
 constexpr const char* kOp = "linear_dynamic";
-constexpr int64_t kGrain = 32 * 1024;        // floats a task quantizes
-constexpr int64_t kProductGrain = 1 << 20;   // multiply-adds a task
 constexpr int64_t kTaskRows = 32;            // at least, where a task reads all weights
 constexpr int64_t kBlock = 4 * 1024 * 1024;  // bytes of quantized rows at a time
 
@@ -73,7 +71,7 @@ at::Tensor linear_dynamic_cpu(const at::Tensor& x, const at::Tensor& weight,
 // These rows of x, quantized to `rows` and multiplied. product: from row 0 on.
 void multiply_rows(const QuantizedRows& rows, const float* x, int64_t k, const Part& part,
                    gemm::Args product) {
-  run_parts(part.end - part.begin, k, kGrain, [&](int64_t from, int64_t to) {
+  run_parts(part.end - part.begin, k, kQuantizeGrain, [&](int64_t from, int64_t to) {
     for (int64_t i = part.begin + from; i < part.begin + to; ++i) rows.quantize(x + i * k, k, i);
   });
   rows.describe(product, part.begin);

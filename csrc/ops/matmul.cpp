@@ -18,7 +18,6 @@ namespace qnative::ops {
 namespace {
 
 constexpr int64_t kMaxK = 33025;                   // 33025 * 255 * 255 < 2^31
-constexpr int64_t kGrain = 1 << 20;                // multiply-adds a task
 constexpr int64_t kByteGrain = 64 * 1024;          // bytes a task packs or sums
 constexpr int64_t kPackedBytes = 8 * 1024 * 1024;  // of matrices that are packed at a time
 
@@ -87,7 +86,7 @@ class Matmul {
       const int64_t end = std::min(begin + slots, batches);
       pack(begin, end);
       if (row_factors_ != nullptr) sum_rows(begin, end);
-      const int64_t tasks = count_tasks((end - begin) * m_ * n_ * k_, kGrain);
+      const int64_t tasks = count_tasks((end - begin) * m_ * n_ * k_, kProductGrain);
       if (end - begin < tasks) {
         for (int64_t i = begin; i < end; ++i) multiply(i, i - begin, product);
         continue;

@@ -17,7 +17,6 @@ namespace qnative::ops {
 namespace {
 
 constexpr const char* kOp = "matmul_fp16";
-constexpr int64_t kGrain = 1 << 18;             // multiply-adds a task
 constexpr int64_t kElementGrain = 32 * 1024;    // halves that a task packs or widens
 constexpr int64_t kElements = 2 * 1024 * 1024;  // of either side that are converted at a time
 
@@ -114,7 +113,7 @@ class Matmul {
                    .hi = static_cast<float>(activation_.max)},
                   rows);
     };
-    const int64_t tasks = count_tasks(count * rows * n_ * k_, kGrain);
+    const int64_t tasks = count_tasks(count * rows * n_ * k_, kHalfProductGrain);
     if (count < tasks) {
       for (int64_t slot = 0; slot < count; ++slot) one(slot);
       return;

@@ -25,6 +25,9 @@ inline int64_t count_tasks(int64_t work, int64_t grain) {
   return std::min<int64_t>(at::get_num_threads(), work / grain);
 }
 
+// The least work of a task of an integer product, in multiply-adds.
+inline constexpr int64_t kProductGrain = 1 << 20;
+
 // f(task) for task in [0, tasks), on as many threads.
 template <class F>
 void run_tasks(int64_t tasks, const F& f) {

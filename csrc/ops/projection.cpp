@@ -11,9 +11,7 @@
 namespace qnative::ops {
 namespace {
 
-constexpr int64_t kInt8Grain = 1 << 20;  // multiplications of a task
-constexpr int64_t kHalfGrain = 1 << 17;
-constexpr int64_t kQuantizeGrain = 32 * 1024;  // floats
+constexpr int64_t kHalfGrain = 1 << 17;  // multiply-adds a task
 
 int64_t padded(int64_t n) { return (n + 15) / 16 * 16; }
 
@@ -104,7 +102,7 @@ void Projection::reserve(int64_t rows, ProjectionSizes& sizes) const {
 }
 
 int64_t Projection::count_tasks(int64_t rows) const {
-  return ops::count_tasks(rows * n_ * k_, is_int8_ ? kInt8Grain : kHalfGrain);
+  return ops::count_tasks(rows * n_ * k_, is_int8_ ? kProductGrain : kHalfGrain);
 }
 
 void Projection::reserve_refinement(int64_t rows, int64_t columns, ProjectionSizes& sizes) const {
@@ -194,7 +192,7 @@ void Projection::refine(const float* x, int64_t x_stride, int64_t begin, int64_t
   args.bias = workspace.zeros;
   args.y = workspace.refinement;
   args.y_stride = args.n;
-  const int64_t tasks = ops::count_tasks((end - begin) * args.n * k_, kInt8Grain);
+  const int64_t tasks = ops::count_tasks((end - begin) * args.n * k_, kProductGrain);
   share_out(tasks, begin, end, args.n,
             [&](int64_t m_from, int64_t m_to, int64_t n_from, int64_t n_to, int64_t task) {
               gemm(args, m_from, m_to, n_from, n_to,

@@ -15,6 +15,8 @@ namespace qnative::ops {
 
 // The most values of a row that may be beyond a byte.
 constexpr int64_t kMaxOutliers = 4;
+// The least work of a task that quantizes rows, in floats.
+constexpr int64_t kQuantizeGrain = 32 * 1024;
 
 struct QuantizedRows {
   // `rows` rows of up to k values, each followed by copies of the values at `repeated`.
