@@ -25,6 +25,20 @@ def qparams(draw, dtype):
     return draw(scales), draw(st.sampled_from([low, high, 0, 1, 37, high - 3]))
 
 
+@st.composite
+def pools(draw, rank):
+    """A shape, [N, C, ...] with `rank` dimensions behind, that a window fits into; kernel_size,
+    stride and padding of that; its dilation; and the size of an adaptive pool's output."""
+    kernel, stride, output_size, size = (
+        draw(st.lists(st.integers(1, most), min_size=rank, max_size=rank)) for most in (4, 3, 9, 7)
+    )
+    padding = [draw(st.integers(0, k // 2)) for k in kernel]
+    dilation = [draw(st.integers(1, 2)) for _ in kernel]
+    size = [max(n, (k - 1) * d + 1) for n, k, d in zip(size, kernel, dilation, strict=True)]
+    shape = [draw(st.integers(0, 2)), draw(st.integers(1, 40)), *size]
+    return shape, (kernel, stride, padding), dilation, output_size
+
+
 def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 

@@ -6,7 +6,16 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from ops_isas import OPS, sweep
-from ops_strategies import dtypes_8bit, generator, integers, layouts, qparams, seeds, strided
+from ops_strategies import (
+    dtypes_8bit,
+    generator,
+    integers,
+    layouts,
+    pools,
+    qparams,
+    seeds,
+    strided,
+)
 
 MODES = {
     1: ["nearest", "nearest-exact", "linear"],
@@ -58,17 +67,10 @@ def test_interpolate_is_that_of_torch(rank, dtype, sized, layout, seed, data):
 def test_pools_are_those_of_torch(dims, dtype, ceil_mode, counts, seed, data):
     draw, rank = data.draw, dims
     scale, zero_point = draw(qparams(dtype))
-    kernel, stride, output_size, size = (
-        draw(st.lists(st.integers(1, most), min_size=rank, max_size=rank)) for most in (4, 3, 9, 7)
-    )
-    padding = [draw(st.integers(0, k // 2)) for k in kernel]
-    dilation = [draw(st.integers(1, 2)) for _ in kernel]
-    size = [max(n, (k - 1) * d + 1) for n, k, d in zip(size, kernel, dilation, strict=True)]
-    shape = [draw(st.integers(0, 2)), draw(st.integers(1, 40)), *size]
+    shape, window, dilation, output_size = draw(pools(rank))
     x = strided(integers(shape, dtype, generator(seed)), draw(layouts))
     x = x if draw(st.booleans()) or not len(x) else x[0]
     real = (x.double() - zero_point) * scale
-    window = (kernel, stride, padding)
     if x.numel():  # torch refuses some empty batches
         most = getattr(F, f"max_pool{rank}d")(x.float(), *window, dilation, ceil_mode)
         want = most.to(dtype)
