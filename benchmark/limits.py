@@ -27,10 +27,11 @@ class Limits:
         return None
 
 
-def read(report: dict) -> Limits:
-    """From the JSON of Google Benchmark."""
+def read(report: dict, isa: str | None = None) -> Limits:
+    """From the JSON of Google Benchmark. isa: the one that multiplies, if it is not the best."""
     rows = {row["name"].removesuffix("/iterations:1"): row for row in report["benchmarks"]}
-    dot = [row["ops/s"] for name, row in rows.items() if name.startswith("limit/dot/")]
+    dots = f"limit/dot/{isa or ''}"
+    dot = [row["ops/s"] for name, row in rows.items() if name.startswith(dots)]
     copy = {
         int(name.rsplit("/", 1)[1]): row["bytes/s"]
         for name, row in rows.items()
@@ -39,10 +40,10 @@ def read(report: dict) -> Limits:
     return Limits(max(dot), copy)
 
 
-def measure(program: Path = PROGRAM) -> Limits | None:
+def measure(program: Path = PROGRAM, isa: str | None = None) -> Limits | None:
     """None where the program is not built (make build)."""
     if not program.exists():
         return None
     command = [program, "--benchmark_filter=^limit/", "--benchmark_format=json"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return read(json.loads(done.stdout))
+    return read(json.loads(done.stdout), isa)

@@ -3,8 +3,8 @@
     python -m benchmark.models --filter EfficientNet --output build/bench/models.json
 
 All run interleaved in one process on one pinned thread, and in a second process on all cores. What
-is not installed (pip install onnx onnxruntime openvino) or cannot run a network is left out with
-the reason. Accuracy does not depend on threads: the first process measures it.
+is not installed or cannot run a network is left out, and the reason stands in its place. Accuracy
+does not depend on threads: the first process measures it.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import os
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 
 import qnative
-from benchmark import peers
+from benchmark import peers, silero
 from benchmark.networks import NETWORKS, Network
 from benchmark.timing import interleaved, summary, threads
 
@@ -42,22 +43,32 @@ def prepare(name: str, folder: Path) -> None:
     """What takes long, once for both processes: qnative.pt, qnative.pt2, int8.onnx."""
     folder.mkdir(parents=True, exist_ok=True)
     network = NETWORKS[name]()
+    if network.recipe == "migrate":
+        silero.write_torchscript(folder)
+    else:
+        write_quantized(network, folder)
+    (folder / "int8.onnx").unlink(missing_ok=True)
+    try:
+        if network.recipe == "migrate":
+            silero.write_onnx(folder)
+        else:
+            peers.write_onnx(network, folder)
+    except Exception as error:
+        print(f"onnxruntime and OpenVINO are left out: {_reason(error)}")
+
+
+def write_quantized(network: Network, folder: Path) -> None:
     quantized = quantize(network)
     with torch.inference_mode():
         traced = torch.jit.trace(quantized, network.inputs, check_trace=False)
     torch.jit.save(traced, folder / "qnative.pt")
     torch.export.save(torch.export.export(quantized, network.inputs), folder / "qnative.pt2")
-    (folder / "int8.onnx").unlink(missing_ok=True)
-    try:
-        peers.write_onnx(network, folder)
-    except Exception as error:
-        print(f"onnxruntime and OpenVINO are left out: {type(error).__name__}: {error}")
 
 
-def make_competitors(network: Network, folder: Path, thread_count: int) -> dict[str, Run]:
-    """Name -> function of the inputs of the network. Those that fail are left out, with a word."""
-    makers = {
-        FP32: lambda: network.model,
+def makers(network: Network, folder: Path, thread_count: int) -> dict[str, Callable[[], Run]]:
+    if network.recipe == "migrate":
+        return silero.makers(folder, thread_count)
+    return {
         "fp32 torch.compile": lambda: peers.compiled(network),
         "qnative eager": lambda: torch.export.load(folder / "qnative.pt2").module(),
         REFERENCE: lambda: torch.jit.load(folder / "qnative.pt"),
@@ -66,30 +77,43 @@ def make_competitors(network: Network, folder: Path, thread_count: int) -> dict[
         "onnxruntime int8": lambda: peers.onnxruntime(folder / "int8.onnx", thread_count),
         "OpenVINO int8": lambda: peers.openvino(folder / "int8.onnx", thread_count),
     }
-    competitors = {}
-    for name, make in makers.items():
+
+
+def make_competitors(
+    network: Network, folder: Path, thread_count: int
+) -> tuple[dict[str, Run], dict[str, str]]:
+    """Name -> function of the inputs of the network, and of those that fail, the reason."""
+    competitors, reasons = {FP32: network.model}, {}
+    for name, make in makers(network, folder, thread_count).items():
         try:
-            competitors[name] = make()
-            competitors[name](*network.inputs)
+            function = make()
+            function(*network.inputs)
+            competitors[name] = function
         except Exception as error:
-            if name in (FP32, REFERENCE):
+            if name == REFERENCE:
                 raise
-            competitors.pop(name, None)
-            print(f"{name} is left out: {type(error).__name__}: {str(error).splitlines()[0]}")
-    return competitors
+            reasons[name] = _reason(error)
+    return competitors, reasons
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}"[:200]
 
 
 def measure(
     name: str, folder: Path, thread_count: int, rounds: int, compares: bool
 ) -> dict[str, dict]:
-    """Competitor -> latencies, and if it compares, how near its outputs are to fp32 eager's."""
+    """Competitor -> latencies or the reason why there are none, and if it compares, how near its
+    outputs are to fp32 eager's."""
     warnings.filterwarnings("ignore")  # torch warns that its quantized dtypes are going
     network = NETWORKS[name]()
     with torch.inference_mode(), threads(thread_count):
-        competitors = make_competitors(network, folder, thread_count)
+        competitors, reasons = make_competitors(network, folder, thread_count)
         runs = {k: lambda f=f: f(*network.inputs) for k, f in competitors.items()}
         latencies = interleaved(runs, rounds, f"{name}, {thread_count} threads")
         results = {k: summary(values) for k, values in latencies.items()}
+        results |= {k: {"reason": reason} for k, reason in reasons.items()}
         if not compares:
             return results
         outputs = {k: evaluate(f, network) for k, f in competitors.items()}
@@ -109,7 +133,8 @@ def measure_apart(*args, **kwargs) -> dict[str, dict]:
 
 
 ACCURACY = {
-    "agreement": lambda v: f"top-1 {100 * v:5.1f} %",
+    "agreement": lambda v: f"same decision {100 * v:5.1f} %",
+    "max_difference": lambda v: f"differs by {v:.4f}",
     "sqnr_db": lambda v: f"SQNR {v:5.2f} dB",
     "mean_cosine": lambda v: f"cosine {v:.4f}",
     "min_cosine": lambda v: f"least {v:.4f}",
@@ -120,6 +145,9 @@ def print_table(title: str, results: dict[str, dict]) -> None:
     print(f"\n{title}\n{'':22s} {'median':>12s} {'low decile':>12s} {'to qnative':>10s}")
     reference = results[REFERENCE]["low_decile_ms"]
     for name, row in results.items():
+        if "reason" in row:
+            print(f"{name:22s} {row['reason']}")
+            continue
         accuracy = "  ".join(text(row[key]) for key, text in ACCURACY.items() if key in row)
         print(
             f"{name:22s} {row['median_ms']:9.3f} ms {row['low_decile_ms']:9.3f} ms "

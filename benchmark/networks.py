@@ -7,19 +7,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmark import nets
+from benchmark import nets, speech
 from examples.efficientnet import metrics
 
 
 @dataclass(frozen=True)
 class Network:
-    """calibration: inputs of several runs, for recipe "static".
+    """recipe: of qnative.quantize, or "migrate" for what is TorchScript from the start.
+    calibration: inputs of several runs, for recipe "static".
 
     open_sizes: dimensions of each input that a deployed model leaves open.
     evaluation: inputs on which the outputs of all competitors are compared with fp32's by accuracy.
     """
 
-    model: nn.Module
+    model: Callable[..., Tensor]
     inputs: tuple[Tensor, ...]
     recipe: str
     accuracy: Callable[[list[Tensor], list[Tensor]], dict[str, float]]
@@ -91,6 +92,14 @@ def speech_lstm(batch: int) -> Network:
     return Network(nets.SpeechLstm().eval(), rows[0], "dynamic", sqnr, rows)
 
 
+def silero_vad(windows: int) -> Network:
+    """A run is a stream of so many windows of 32 ms."""
+    model = torch.jit.load(speech.file("silero_vad.jit")).eval()
+    rows = [(speech.windows_of_speech(375, seed),) for seed in range(3)]
+    inputs = (speech.windows_of_speech(windows, 0),)
+    return Network(speech.of_script(model), inputs, "migrate", speech.decisions, rows)
+
+
 NETWORKS: dict[str, Callable[[], Network]] = {
     "EfficientNet-lite0": lambda: efficientnet(1),
     "EfficientNet-lite0, batch 8": lambda: efficientnet(8),
@@ -98,6 +107,7 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "MobileNetV3-large": lambda: image_network(nets.mobilenet_v3_large, 1),
     "MiniLM, 16 tokens": lambda: sentence_encoder(16),
     "MiniLM, 128 tokens": lambda: sentence_encoder(128),
+    "silero VAD, 32 windows": lambda: silero_vad(32),
     "speech LSTM, batch 1": lambda: speech_lstm(1),
     "speech LSTM, batch 8": lambda: speech_lstm(8),
 }

@@ -3,23 +3,39 @@
 The layers are those of benchmark/shapes; see onnx_ops.py for what the two runtimes pay for. The
 limit of one thread: the peak of int8 products, or of copying as many bytes.
 
-python -m benchmark.ops --threads 1 --filter conv2d
+    python -m benchmark.ops --threads 1 --filter conv2d
+    python -m benchmark.ops --isa avx2
+
+--isa avx2: torch and qnative run as on a machine that has no more. torch's engines then saturate in
+int16, qnative stays exact. onnxruntime and OpenVINO cannot be told and are left out.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
+import sys
 import warnings
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from benchmark import cases
+from benchmark import cases, onnx_ops
 from benchmark.limits import Limits
 from benchmark.limits import measure as measure_limits
 from benchmark.timing import interleaved, summary, threads
+
+# Read once, when the libraries load: ATen, oneDNN and FBGEMM.
+ENVIRONMENTS = {
+    "avx2": {
+        "QNATIVE_ISA": "avx2",
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "FBGEMM_ENABLE_INSTRUCTIONS": "AVX2",
+    }
+}
 
 HEADER = (
     f"{'op':22s} {'shape':38s} {'qnative':>9s} {'Gop/s':>7s} {'% limit':>7s} "
@@ -83,14 +99,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--filter", default="", help="only ops whose name or shape contains this")
     parser.add_argument("--output", type=Path, help="write the results as JSON")
+    parser.add_argument("--isa", choices=ENVIRONMENTS, help="no more than this instruction set")
     args = parser.parse_args()
+    if args.isa and not ENVIRONMENTS[args.isa].items() <= os.environ.items():
+        command = [sys.executable, "-m", "benchmark.ops", *sys.argv[1:]]
+        os.execve(sys.executable, command, os.environ | ENVIRONMENTS[args.isa])
     warnings.filterwarnings("ignore")  # torch warns that its quantized dtypes are going
     torch.manual_seed(0)
     results = []
-    limits = measure_limits() if args.threads == 1 else None
+    limits = measure_limits(isa=args.isa) if args.threads == 1 else None
+    left_out = onnx_ops.left_out() if args.isa else contextlib.nullcontext()
     print(f"low decile of {args.rounds} interleaved rounds; ratio: to qnative's time")
     print(HEADER)
-    with torch.inference_mode(), threads(args.threads or os.cpu_count()):
+    with torch.inference_mode(), threads(args.threads or os.cpu_count()), left_out:
         for make in tqdm(list(cases.cases()), leave=False, disable=None):
             case = make()
             if args.filter in f"{case.op} {case.name}":

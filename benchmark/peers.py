@@ -5,10 +5,11 @@ the network's inputs. Imports stand in the functions: a peer that is not install
 when it is made.
 """
 
+import contextlib
 import copy
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -74,7 +75,7 @@ def torchao_int8(network: Network) -> Run:
 def write_onnx(network: Network, folder: Path) -> Path:
     """onnxruntime's own quantization as it comes, per channel: static by min-max over the same
     data, or dynamic."""
-    from onnxruntime.quantization import QuantType, quantize_dynamic, quantize_static
+    from onnxruntime.quantization import QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     names = [f"x{i}" for i in range(len(network.inputs))]
@@ -89,11 +90,11 @@ def write_onnx(network: Network, folder: Path) -> Path:
             input_names=names,
             output_names=["y"],
         )
-    logging.disable(logging.WARNING)  # one line for each bias it clips
     source, target = folder / "float.onnx", folder / "int8.onnx"
     if network.recipe == "dynamic":
-        quantize_dynamic(source, target, per_channel=True, weight_type=QuantType.QInt8)
-    else:
+        quantize_onnx_dynamic(source, target)
+        return target
+    with _without_warnings():  # one line for each bias it clips
         quant_pre_process(source, folder / "prepared.onnx")
         quantize_static(
             folder / "prepared.onnx",
@@ -103,8 +104,23 @@ def write_onnx(network: Network, folder: Path) -> Path:
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
-    logging.disable(logging.NOTSET)
     return target
+
+
+def quantize_onnx_dynamic(source: Path, target: Path) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with _without_warnings():
+        quantize_dynamic(source, target, per_channel=True, weight_type=QuantType.QInt8)
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _reader(names: list[str], calibration: list[tuple[Tensor, ...]]) -> object:
@@ -151,6 +167,8 @@ def openvino_request(model: Path | bytes, threads: int) -> object:
         "NUM_STREAMS": 1,
         "PERFORMANCE_HINT": "LATENCY",
         "ENABLE_CPU_PINNING": False,  # the benchmark pins
+        # What stays float is float32, as with the others; its own choice is bfloat16 where it can.
+        "INFERENCE_PRECISION_HINT": "f32",
     }
     core = openvino.Core()
     return core.compile_model(core.read_model(model), "CPU", settings).create_infer_request()

@@ -10,6 +10,7 @@ from benchmark import (
     cases,
     elementwise,
     growth,
+    halves,
     limits,
     models,
     nets,
@@ -45,6 +46,7 @@ CASES = [
         pytest.param(lambda op=op: elementwise.of_rows(op, 3, 40), id=op)
         for op in elementwise.OF_ROWS
     ),
+    *(pytest.param(lambda op=op: halves.half(op, 2, 8, 6, 10), id=op) for op in halves.HALVES),
 ]
 
 
@@ -79,9 +81,10 @@ def test_lstm_of_competitors():
 
 def test_every_shape_is_a_case():
     names = [path.stem for path in SHAPES.glob("*.csv")]
-    # The shapes of linear serve its three dynamic and float16 forms too.
-    count = sum(len(list(cases.rows(name))) for name in names) + 3 * len(list(cases.rows("linear")))
+    assert set(names) == set(cases.SHAPED)
+    count = sum(len(list(cases.rows(name))) * len(cases.SHAPED[name]) for name in names)
     assert len(list(cases.cases())) == count
+    assert {row["op"] for row in cases.rows("half")} == set(halves.HALVES)
     assert {row["op"] for row in cases.rows("convolution")} == set(CONVOLUTIONS)
     assert {row["op"] for row in cases.rows("elementwise")} == set(elementwise.ELEMENTWISE)
     assert {row["op"] for row in cases.rows("of_rows")} == set(elementwise.OF_ROWS)

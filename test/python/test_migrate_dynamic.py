@@ -1,8 +1,5 @@
 """qnative.migrate of dynamically quantized models, and of float models with dynamic=True."""
 
-import math
-from pathlib import Path
-
 import pytest
 import torch
 import torch.ao.quantization as tq
@@ -10,6 +7,7 @@ from migrate_cases import Recurrent, dynamic_model, kinds, old_kinds, quiet, to_
 from torch import nn
 
 import qnative
+from benchmark import speech
 
 
 @pytest.fixture
@@ -254,47 +252,18 @@ def test_packed_sequence_and_projection():
 
 # ---- silero-vad ----------------------------------------------------------------------------
 
-RATE = 16000
-
-
-def synthetic_speech(seconds, seed):
-    """Voiced syllables: harmonics of a gliding pitch through three formants, with pauses and a
-    little noise."""
-    generator = torch.Generator().manual_seed(seed)
-    t = torch.arange(int(seconds * RATE)) / RATE
-    pitch = 120 + 25 * torch.sin(2 * math.pi * 0.7 * t + seed)
-    phase = 2 * math.pi * torch.cumsum(pitch, 0) / RATE
-    formants = [(500 + 200 * torch.sin(2 * math.pi * 2.3 * t), 90.0), (1500.0, 120.0)]
-    formants.append((2500 + 300 * torch.sin(2 * math.pi * 1.1 * t), 160.0))
-    voice = torch.zeros_like(t)
-    for k in range(1, 30):
-        frequency = pitch * k
-        gain = sum(1 / (1 + ((frequency - f) / width) ** 2) for f, width in formants)
-        voice += gain * torch.sin(k * phase)
-    syllables = torch.sigmoid(20 * torch.sin(2 * math.pi * 3.5 * t))
-    phrases = (torch.sin(2 * math.pi * 0.25 * t + seed) > -0.2).float()
-    noise = torch.randn(len(t), generator=generator)
-    return 0.15 * voice * syllables * phrases + 0.003 * noise
-
-
-def decisions(model, audio):
-    """Of each window of 32 ms: the probability of speech."""
-    model.reset_states()
-    windows = audio.split(512)[:-1]
-    with torch.no_grad():
-        return torch.stack([model(window[None], RATE).flatten()[0] for window in windows])
-
 
 def test_silero_vad(tmp_path):
-    package = pytest.importorskip("silero_vad")
-    file = Path(package.__file__).parent / "data" / "silero_vad.jit"
-    float_model = torch.jit.load(file).eval()
+    pytest.importorskip("silero_vad")
+    file = speech.file("silero_vad.jit")
+    float_model = speech.of_script(torch.jit.load(file).eval())
     result = qnative.migrate(file, tmp_path / "int8.pt", dynamic=True)
     assert ops_of(result) & {"qnative::lstm_cell", "qnative::lstm"}
-    quantized = torch.jit.load(tmp_path / "int8.pt")
+    quantized = speech.of_script(torch.jit.load(tmp_path / "int8.pt"))
     for seed in range(3):
-        audio = synthetic_speech(12, seed)
-        wanted, got = decisions(float_model, audio), decisions(quantized, audio)
+        audio = speech.windows_of_speech(375, seed)
+        with torch.no_grad():
+            wanted, got = float_model(audio), quantized(audio)
         assert 0.1 < (wanted > 0.5).float().mean() < 0.95, "the audio has speech and pauses"
         # Windows come within 0.001 of the threshold.
         assert (wanted - got).abs().max() < 5e-3
