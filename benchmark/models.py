@@ -162,18 +162,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--filter", default="", help="only networks whose name contains this")
     args = parser.parse_args()
-    results = {}
+    # Networks that are left out keep what an earlier run has found.
+    results = json.loads(args.output.read_text()) if args.output.exists() else {}
     for name in (name for name in NETWORKS if args.filter in name):
         folder = args.output.parent / "models" / name.replace(", ", "_").replace(" ", "_")
         prepare(name, folder)
         results[name] = {}
         for count in dict.fromkeys((1, os.cpu_count())):
-            results[name][count] = measure_apart(
+            results[name][str(count)] = measure_apart(
                 name, folder, count, args.rounds, compares=count == 1
             )
             place = "1 pinned thread" if count == 1 else f"{count} threads"
-            print_table(f"{name}, {place}", results[name][count])
-    args.output.write_text(json.dumps(results, indent=1))
+            print_table(f"{name}, {place}", results[name][str(count)])
+        args.output.write_text(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":
