@@ -21,29 +21,29 @@ int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 // A 1 x 1 window over a whole image treats pixels alike: one image, one column.
-Convolution merge_pixels(Convolution c) {
+void merge_pixels(Convolution& c) {
   const Window& w = c.window;
   const bool is_pointwise = w.taps() == 1 && w.stride_d == 1 && w.stride_h == 1 &&
                             w.stride_w == 1 && w.pad_front == 0 && w.pad_top == 0 &&
                             w.pad_left == 0 && w.out_d == c.x.depth && w.out_h == c.x.height &&
                             w.out_w == c.x.width;
-  if (!is_pointwise || c.y_strides || c.x.channel_stride != 1) return c;
-  if (c.x.row_stride != c.x.width * c.x.pixel_stride) return c;
-  if (c.x.depth > 1 && c.x.slice_stride != c.x.height * c.x.row_stride) return c;
+  if (!is_pointwise || c.y_strides || c.x.channel_stride != 1) return;
+  if (c.x.row_stride != c.x.width * c.x.pixel_stride) return;
+  if (c.x.depth > 1 && c.x.slice_stride != c.x.height * c.x.row_stride) return;
   const int64_t pixels = c.x.depth * c.x.height * c.x.width;
-  if (c.x.images > 1 && c.x.image_stride != pixels * c.x.pixel_stride) return c;
+  if (c.x.images > 1 && c.x.image_stride != pixels * c.x.pixel_stride) return;
   c.x.height = c.x.images * pixels;
   c.x.images = c.x.depth = c.x.width = 1;
   c.x.row_stride = c.x.pixel_stride;
   c.window.out_h = c.x.height;
   c.window.out_d = c.window.out_w = 1;
-  return c;
 }
 
 class ImplicitGemm {
  public:
   explicit ImplicitGemm(const Convolution& convolution)
-      : c_(merge_pixels(convolution)), x_(c_.x), w_(c_.window), args_(c_.product) {
+      : c_(convolution), x_(c_.x), w_(c_.window), args_(c_.product) {
+    merge_pixels(c_);
     choose_layout();
     choose_output();
     choose_rows();
@@ -337,7 +337,7 @@ class ImplicitGemm {
     }
   }
 
-  const Convolution c_;
+  Convolution c_;
   const Source& x_;
   const Window& w_;
   gemm::Args args_;

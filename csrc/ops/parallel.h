@@ -14,6 +14,7 @@ struct Part {
   int64_t begin, end;
 };
 inline Part part_of(int64_t n, int64_t parts, int64_t i) {
+  if (parts == 1) return {0, n};  // divisions would show in the time of a small op
   const int64_t size = n / parts, larger = n % parts;
   const int64_t begin = i * size + std::min(i, larger);
   return {begin, begin + size + (i < larger ? 1 : 0)};
@@ -46,6 +47,7 @@ struct Grid {
 inline Grid divide(int64_t tasks, int64_t rows, int64_t row_size, int64_t units,
                    int64_t unit_size) {
   Grid best{1, 1};
+  if (tasks == 1) return best;
   int64_t best_work = std::numeric_limits<int64_t>::max(), best_read = 0;
   for (int64_t column_parts = 1; column_parts <= std::min(tasks, units); ++column_parts) {
     const int64_t row_parts = std::min(tasks / column_parts, rows);

@@ -333,13 +333,16 @@ TEST(Fp16Pool, WindowsWithoutTaps) {
 }
 
 TEST(Fp16Pool, MeanIsTheFormula) {
-  check_windows<MeanFn>(
-      mean_kernels(), [](MeanFn& mean, const pool::Window& w, uint16_t* y) { mean(w, -7, y); },
-      [](const Case& t, int64_t o, int64_t c) {
-        long double sum = 0;
-        for_taps(t, o, c, [&](float v) { sum += v; });
-        return rounded(static_cast<double>(sum) / -7);
-      });
+  for (const double divisor : {-7.0, 4.0, -1024.0}) {
+    check_windows<MeanFn>(
+        mean_kernels(),
+        [&](MeanFn& mean, const pool::Window& w, uint16_t* y) { mean(w, divisor, y); },
+        [&](const Case& t, int64_t o, int64_t c) {
+          long double sum = 0;
+          for_taps(t, o, c, [&](float v) { sum += v; });
+          return rounded(static_cast<double>(sum) / divisor);
+        });
+  }
 }
 
 // Where float64 cannot hold the sums, their order counts.

@@ -183,6 +183,14 @@ void run_max(const pool::Window& window, uint16_t* y) {
   });
 }
 
+// Dividing by one is multiplying by its inverse, bit for bit and many times faster; so it is for 0
+// and infinity, which count as such here.
+bool is_power_of_two(double x) {
+  uint64_t bits;
+  memcpy(&bits, &x, sizeof(bits));
+  return (bits & ((uint64_t{1} << 52) - 1)) == 0;
+}
+
 // The mean of one channel without gaps between the pixels of a row.
 template <class R>
 void run_mean_of_rows(const pool::Window& window, double divisor, uint16_t* y) {
@@ -213,10 +221,12 @@ void run_mean(const pool::Window& window, double divisor, uint16_t* y) {
   if (window.channels == 1 && window.pixel_stride == 2) {
     return run_mean_of_rows<R>(window, divisor, y);
   }
+  const bool scales = is_power_of_two(divisor);
+  const double factor = 1 / divisor;
   run_blocks<R>(window, y, [&](const uint8_t* x, const auto& load) {
     typename R::D sum = R::widen(R::set(0.0f));
     for_pixels(window, x, [&](const uint16_t* p) { sum = R::add_wide(sum, R::widen(load(p))); });
-    return R::divide(sum, divisor);
+    return R::narrow(scales ? R::scale(sum, factor) : R::divide(sum, divisor));
   });
 }
 

@@ -55,11 +55,15 @@ struct RealAvx2 {
     _mm256_storeu_pd(p, x.a);
     _mm256_storeu_pd(p + 4, x.b);
   }
-  static F divide(D x, double divisor) {
+  static D divide(D x, double divisor) {
     const __m256d d = _mm256_set1_pd(divisor);
-    return _mm256_set_m128(_mm256_cvtpd_ps(_mm256_div_pd(x.b, d)),
-                           _mm256_cvtpd_ps(_mm256_div_pd(x.a, d)));
+    return {_mm256_div_pd(x.a, d), _mm256_div_pd(x.b, d)};
   }
+  static D scale(D x, double factor) {
+    const __m256d f = _mm256_set1_pd(factor);
+    return {_mm256_mul_pd(x.a, f), _mm256_mul_pd(x.b, f)};
+  }
+  static F narrow(D x) { return _mm256_set_m128(_mm256_cvtpd_ps(x.b), _mm256_cvtpd_ps(x.a)); }
 
  private:
   static F sign() { return _mm256_set1_ps(-0.0f); }

@@ -61,10 +61,16 @@ struct RealAvx512 {
     _mm512_storeu_pd(p, x.a);
     _mm512_storeu_pd(p + 8, x.b);
   }
-  static F divide(D x, double divisor) {
+  static D divide(D x, double divisor) {
     const __m512d d = _mm512_set1_pd(divisor);
-    const __m256 a = _mm512_cvtpd_ps(_mm512_div_pd(x.a, d));
-    const __m256 b = _mm512_cvtpd_ps(_mm512_div_pd(x.b, d));
+    return {_mm512_div_pd(x.a, d), _mm512_div_pd(x.b, d)};
+  }
+  static D scale(D x, double factor) {
+    const __m512d f = _mm512_set1_pd(factor);
+    return {_mm512_mul_pd(x.a, f), _mm512_mul_pd(x.b, f)};
+  }
+  static F narrow(D x) {
+    const __m256 a = _mm512_cvtpd_ps(x.a), b = _mm512_cvtpd_ps(x.b);
     return _mm512_castpd_ps(
         _mm512_insertf64x4(_mm512_castpd256_pd512(_mm256_castps_pd(a)), _mm256_castps_pd(b), 1));
   }

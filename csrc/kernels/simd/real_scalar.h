@@ -49,7 +49,9 @@ struct RealScalar {
   static D widen(F x) { return x; }
   static D add_wide(D x, D y) { return x + y; }
   static void store_wide(double* p, D x) { *p = x; }
-  static F divide(D x, double divisor) { return static_cast<F>(x / divisor); }
+  static D divide(D x, double divisor) { return x / divisor; }
+  static D scale(D x, double factor) { return x * factor; }
+  static F narrow(D x) { return static_cast<F>(x); }
 
  private:
   static uint32_t bits(float x) {
