@@ -132,7 +132,7 @@ def main() -> None:
         for name, y in part():
             digest = hashlib.sha256()
             for tensor in y if isinstance(y, tuple) else (y,):
-                digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+                digest.update(bytes(tensor.contiguous().flatten().view(torch.uint8).tolist()))
             digests[name] = digest.hexdigest()
     print(json.dumps(digests))
 

@@ -152,7 +152,7 @@ def weight_arguments(
     groups: see int8_weight."""
     constants = site.constants
     weight, scale = int8_weight(site, axis, groups)
-    key = (op, *pack_args, weight.data_ptr(), scale.numpy().tobytes())
+    key = (op, *pack_args, weight.data_ptr(), *scale.tolist())
     if key not in constants.packed:
         packed = getattr(torch.ops.qnative, f"{op}_pack")(weight, *pack_args)
         constants.packed[key] = (
