@@ -331,6 +331,8 @@ class Annotation:
         else:
             shared = SharedQuantizationSpec((source, node))
             output = None if kind(node) in table.LISTS else shared
+            if table.has_own_range(op, node):
+                output = self._activation_spec(self._made(source))
             _set(node, {source: SharedQuantizationSpec(source)}, output)
         return True
 
@@ -357,13 +359,17 @@ class Annotation:
 
     def _fits(self, source: Node, dtype: torch.dtype, limits: constraints.Constraints) -> bool:
         """Whether what is demanded of an input is demanded of the op that makes it."""
-        node = self.fused.get(source, source)
-        while _op(node).role == table.FREE:
-            node = self.fused.get(_first(node, _op(node)), _first(node, _op(node)))
-        made = self.dtypes[node].output_dtype_with_constraints
+        made = self._made(source)
         if STORAGE_DTYPES[made.dtype] is not STORAGE_DTYPES[dtype]:
             return False
         return limits in (constraints.Constraints(), constraints.Constraints.of(made))
+
+    def _made(self, source: Node) -> Any:
+        """What the op promises whose output this is, moved or not."""
+        node = self.fused.get(source, source)
+        while _op(node).role == table.FREE:
+            node = self.fused.get(_first(node, _op(node)), _first(node, _op(node)))
+        return self.dtypes[node].output_dtype_with_constraints
 
     def _fixed_spec(self, wanted: Any) -> FixedQParamsQuantizationSpec:
         dtype, least, most, _ = _limits(wanted)
