@@ -46,7 +46,6 @@ struct OutputStrides {
 };
 
 // weight, start, multiplier, bias, n, y, float_output and the fields of the epilogue of `product`
-// weight, start, multiplier, bias, n, y, float_output and the fields of the epilogue of `product`
 // are set, for the first group; x, offsets and strides are not. What product has for each row is
 // for all rows of y, and for one group only. Weights of the groups lie group_weight bytes apart,
 // start, multiplier and bias group_params elements apart. A segment of the packed weight has the
