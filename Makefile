@@ -52,7 +52,7 @@ test-python: build  ## pytest
 	$(PY) -m pytest
 
 # The parts of the suite that another torch could break; the arithmetic is in the library alone. What PyPI has for Linux
-# is torch with CUDA, 5 GB with what it needs. Without: TORCH_PIP='--extra-index-url https://download.pytorch.org/whl/cpu'
+# is torch with CUDA, 5 GB with what it needs. TORCH_PIP gives pip further options, such as another index with builds for CPUs.
 TORCH ?= 2.14.1
 TORCH_ENV ?= build/torch-$(TORCH)
 TORCH_PIP ?=
