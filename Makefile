@@ -55,15 +55,17 @@ test-objects: build  ## no weak symbols in ISA files, no accumulator spills
 test-python: build  ## pytest
 	$(PY) -m pytest
 
-# The parts of the suite that another torch could break; the arithmetic is in the library alone.
+# The parts of the suite that another torch could break; the arithmetic is in the library alone. What PyPI has for Linux
+# is torch with CUDA, 5 GB with what it needs. TORCH_PIP gives pip further options, such as another index with builds for CPUs.
 TORCH ?= 2.14.1
 TORCH_ENV ?= build/torch-$(TORCH)
+TORCH_PIP ?=
 TORCH_TESTS = $(wildcard $(addprefix test/python/test_,backend_config*.py deploy*.py eager*.py lower*.py migrate*.py pt2e*.py)) \
   $(addprefix test/python/test_,$(addsuffix .py,cli front_ends fx ops_errors ops_opcheck ops_tensors ops_threads ops_traced quantize rnn))
 
 test-torch: build  ## the wheel of this build under another torch: make test-torch TORCH=2.14.1
 	test -x $(TORCH_ENV)/bin/python || $(PYTHON) -m venv $(TORCH_ENV)
-	$(TORCH_ENV)/bin/python -m pip install -q --disable-pip-version-check torch==$(TORCH) torchao==0.18.0 numpy safetensors pytest hypothesis expecttest cmake ninja
+	$(TORCH_ENV)/bin/python -m pip install -q --disable-pip-version-check $(TORCH_PIP) torch==$(TORCH) torchao==0.18.0 numpy safetensors tqdm pytest hypothesis expecttest cmake ninja
 	rm -rf build/wheel && $(PY) -m pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w build/wheel .
 	$(PY) -m pip install -q --disable-pip-version-check --no-deps --target build/wheel/site build/wheel/*.whl
 	PYTHONPATH=build/wheel/site $(PY) test/torch_versions.py $(PY) $(TORCH_ENV)/bin/python

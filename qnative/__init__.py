@@ -37,7 +37,7 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    # The Quantizer is a torchao class; everything else works without torchao.
+    # The Quantizer is a torchao class: import works without torchao.
     if name == "Quantizer":
         from .quantizer import Quantizer
 

@@ -36,9 +36,11 @@ def check_build(path: str, version: str) -> None:
         with open(path, "rb") as file:
             contents = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             found = re.search(rb"qnative built for torch ([\d.]+)", contents)
-            built_for = found.group(1).decode() if found else version
     except (OSError, ValueError) as error:
         raise ImportError(f"qnative: {path} cannot be read: {error}") from error
+    if found is None:
+        raise ImportError(f"qnative: {path} is no library of qnative, or only a part of one")
+    built_for = found.group(1).decode()
     if minor(built_for) > minor(version):
         raise ImportError(
             f"qnative: {path} was built for torch {built_for} and does not run on {version}, which "
@@ -63,8 +65,9 @@ def load() -> None:
         torch.ops.load_library(path)
     except OSError as error:
         raise ImportError(
-            f"qnative: {path} does not load under torch {torch.__version__}: {error}. It must be "
-            "built for this torch: pip install --no-build-isolation --force-reinstall qnative"
+            f"qnative: {path} does not load under torch {torch.__version__}: "
+            f"{error.__cause__ or error}. It must be built for this torch: pip install "
+            "--no-build-isolation --force-reinstall qnative"
         ) from error
 
 

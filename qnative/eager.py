@@ -10,6 +10,7 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 
 from . import nn as qnn
 from .lowering.graph import Unsupported
+from .recipes import refuse_script
 
 _RECURRENT = ("LSTM", "GRU", "LSTMCell", "GRUCell", "RNNCell")
 MAPPING = {
@@ -63,8 +64,10 @@ def quantize_dynamic(
 
     Warns when a type or name that was asked for could not be quantized, or nothing was. Raises
     ValueError, with the name of the module, for a weight that cannot be quantized, for an unknown
-    dtype and for a name that is no submodule; TypeError for an entry of another kind.
+    dtype and for a name that is no submodule; TypeError for an entry of another kind and for
+    TorchScript.
     """
+    refuse_script(model, "qnative.quantize_dynamic")
     spec = _checked_spec(model, qconfig_spec, dtype)
     mapping = MAPPING if mapping is None else mapping
     if not inplace:

@@ -28,7 +28,7 @@ from .lowering.constants import fold_constants
 from .lowering.graph import Unsupported
 from .lowering.lower import attach_report, lower
 from .patterns import ConfigIndex, fx_rows, kinds_of, text_of
-from .recipes import export
+from .recipes import export, refuse_script
 
 __all__ = [
     "convert_fx",
@@ -64,6 +64,7 @@ def prepare_fx(
 
     Raises RuntimeError, with the cause, for a model that upstream rejects.
     """
+    refuse_script(model, "qnative.prepare_fx")
     model = copy.deepcopy(model).eval()
     _fuse_intrinsic(model)
     if qconfig_mapping is None:
@@ -86,6 +87,7 @@ def prepare_qat_fx(
     As ``prepare_fx``; the result is in training mode, and its parameters are copies. None as
     qconfig_mapping is ``default_qat_qconfig_mapping()``.
     """
+    refuse_script(model, "qnative.prepare_qat_fx")
     model = copy.deepcopy(model).train()
     if qconfig_mapping is None:
         qconfig_mapping = default_qat_qconfig_mapping()

@@ -3,7 +3,14 @@
 import math
 
 import torch
-from torchao.quantization.pt2e.observer import UniformQuantizationObserverBase
+
+from ._torchao import (
+    FakeQuantize,
+    FusedMovingAvgObsFakeQuantize,
+    MovingAverageMinMaxObserver,
+    MovingAveragePerChannelMinMaxObserver,
+    UniformQuantizationObserverBase,
+)
 
 _BINS = 4096
 # Share of a bound that the search for the best range goes down to.
@@ -141,3 +148,12 @@ class PerChannelWeightObserver(UniformQuantizationObserverBase):
             raise ValueError(f"qnative: no calibration data reached {self.origin}")
         scale = torch.maximum(self.max_val / self.quant_max, self.min_val / self.quant_min)
         return scale.clamp_min(float(self.eps)), torch.zeros_like(scale, dtype=torch.int64)
+
+
+# Of activations and weights.
+DEFAULTS = (HistogramObserver, PerChannelWeightObserver)
+TRAINING_DEFAULTS = (
+    FusedMovingAvgObsFakeQuantize.with_args(observer=MovingAverageMinMaxObserver),
+    # A weight's range is known: no average of what it was.
+    FakeQuantize.with_args(observer=MovingAveragePerChannelMinMaxObserver, averaging_constant=1.0),
+)

@@ -5,21 +5,22 @@ from typing import Any
 
 import torch
 from torch.fx import GraphModule, Node
-from torchao.quantization.pt2e.quantizer import (
+
+from ._torchao import (
     FixedQParamsQuantizationSpec,
     QuantizationAnnotation,
     QuantizationSpec,
     SharedQuantizationSpec,
 )
-from torchao.quantization.pt2e.quantizer import Quantizer as TorchAOQuantizer
-
+from ._torchao import Quantizer as TorchAOQuantizer
 from .lowering import constraints, custom, direct, table
 from .lowering.direct import RECIPES, STATIC
 from .lowering.emit_conv import TRANSPOSED
 from .lowering.functional import make_functional
 from .lowering.graph import STORAGE_DTYPES, NoDtypes, Unsupported, bind, kind
 from .lowering.lower import NOT_FUSED, REASON
-from .observers import HistogramObserver, PerChannelWeightObserver
+from .lowering.sequence import next_of
+from .observers import DEFAULTS, TRAINING_DEFAULTS
 from .patterns import (
     ConfigIndex,
     choose_direct,
@@ -32,6 +33,8 @@ from .patterns import (
 _ANNOTATION = "quantization_annotation"
 _NOT_OBSERVED = "INPUT_OUTPUT_NOT_OBSERVED"
 _SHARED = "OUTPUT_SHARE_OBSERVER_WITH_INPUT"
+# Into these prepare_qat_pt2e folds the BatchNorm after them.
+_FOLDED_IN_TRAINING = ("conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d")
 
 
 class Quantizer(TorchAOQuantizer):
@@ -39,8 +42,9 @@ class Quantizer(TorchAOQuantizer):
 
     config: a ``qnative.backend_config.BackendConfig``, or upstream's, or the name of one (see
     ``register_backend``); None is "native". recipe: which dtypes of a row are taken, see
-    ``qnative.quantize``. activation_observer, weight_observer: observer classes (or
-    ``Observer.with_args(...)``).
+    ``qnative.quantize``. is_qat: for ``prepare_qat_pt2e``. activation_observer, weight_observer:
+    classes of observers, with is_qat of fake quantization (or ``Observer.with_args(...)``); None
+    are ours, with is_qat torchao's with moving averages.
 
     What the config says about a pattern decides:
 
@@ -70,8 +74,9 @@ class Quantizer(TorchAOQuantizer):
         config: Any = None,
         *,
         recipe: str = "static",
-        activation_observer: Any = HistogramObserver,
-        weight_observer: Any = PerChannelWeightObserver,
+        is_qat: bool = False,
+        activation_observer: Any = None,
+        weight_observer: Any = None,
     ):
         super().__init__()
         from .backend_config import resolve
@@ -83,8 +88,10 @@ class Quantizer(TorchAOQuantizer):
             )
         self.config = config
         self.modes = RECIPES[recipe]
-        self.activation_observer = activation_observer
-        self.weight_observer = weight_observer
+        self.is_qat = is_qat
+        activations, weights = TRAINING_DEFAULTS if is_qat else DEFAULTS
+        self.activation_observer = activation_observer or activations
+        self.weight_observer = weight_observer or weights
 
     def transform_for_annotation(self, model: GraphModule) -> GraphModule:
         """In-place aten ops become out-of-place ones: a copy in between, such as a quantized one,
@@ -201,7 +208,8 @@ class Annotation:
     def _find(self, node: Node) -> tuple[list[Any], list[Any], Node | None]:
         """The rows for a node, those for it with the activation after it, and that activation."""
         name = kind(node)
-        activation, node.meta[NOT_FUSED] = table.activation_after(node)
+        norm = self._norm_after(node)
+        activation, node.meta[NOT_FUSED] = table.activation_after(norm or node)
         rows = self.index.find(name)
         pair = self.index.find(name, kind(activation)) if activation is not None else []
         if not rows and not pair:
@@ -210,6 +218,12 @@ class Annotation:
             op = str(node.target) if not name else f"aten.{name}"
             raise Unsupported(f"the config {self.index.name!r} has no row for {op}")
         return rows, pair, activation
+
+    def _norm_after(self, node: Node) -> Node | None:
+        """The BatchNorm that becomes part of a layer. Without training there is none: it did."""
+        if not self.quantizer.is_qat or kind(node) not in _FOLDED_IN_TRAINING:
+            return None
+        return next_of(node, ("batch_norm",))[0]
 
     def _select_direct(
         self, mode: str, node: Node, rows: list[Any], pair: list[Any], activation: Node | None
@@ -243,9 +257,10 @@ class Annotation:
         row, dtypes = static_dtypes(rows, weighted)
         constraints.check_possible(dtypes, text_of(row.pattern))
         self.dtypes[node], self.rows[node] = dtypes, rows
-        if fuses:
-            self.fused[activation] = node
-            self.ends[node] = activation
+        for part in (self._norm_after(node), activation if fuses else None):
+            if part is not None:
+                self.fused[part] = node
+                self.ends[node] = part
         pad, _ = table.zero_padding(node)
         if pad is not None and all(user is node for user in pad.users):
             self.fused[pad] = node
@@ -316,6 +331,8 @@ class Annotation:
         else:
             shared = SharedQuantizationSpec((source, node))
             output = None if kind(node) in table.LISTS else shared
+            if table.has_own_range(op, node):
+                output = self._activation_spec(self._made(source))
             _set(node, {source: SharedQuantizationSpec(source)}, output)
         return True
 
@@ -342,13 +359,17 @@ class Annotation:
 
     def _fits(self, source: Node, dtype: torch.dtype, limits: constraints.Constraints) -> bool:
         """Whether what is demanded of an input is demanded of the op that makes it."""
-        node = self.fused.get(source, source)
-        while _op(node).role == table.FREE:
-            node = self.fused.get(_first(node, _op(node)), _first(node, _op(node)))
-        made = self.dtypes[node].output_dtype_with_constraints
+        made = self._made(source)
         if STORAGE_DTYPES[made.dtype] is not STORAGE_DTYPES[dtype]:
             return False
         return limits in (constraints.Constraints(), constraints.Constraints.of(made))
+
+    def _made(self, source: Node) -> Any:
+        """What the op promises whose output this is, moved or not."""
+        node = self.fused.get(source, source)
+        while _op(node).role == table.FREE:
+            node = self.fused.get(_first(node, _op(node)), _first(node, _op(node)))
+        return self.dtypes[node].output_dtype_with_constraints
 
     def _fixed_spec(self, wanted: Any) -> FixedQParamsQuantizationSpec:
         dtype, least, most, _ = _limits(wanted)
@@ -389,7 +410,7 @@ class Annotation:
         observer = self.quantizer.activation_observer
         return QuantizationSpec(
             dtype=dtype,
-            observer_or_fake_quant_ctr=observer.with_args(**options) if options else observer,
+            observer_or_fake_quant_ctr=_with_args(observer, **options),
             quant_min=least,
             quant_max=most,
             qscheme=torch.per_tensor_affine,
@@ -400,7 +421,7 @@ class Annotation:
         observer = self.quantizer.weight_observer
         return QuantizationSpec(
             dtype=dtype,
-            observer_or_fake_quant_ctr=observer.with_args(**options) if options else observer,
+            observer_or_fake_quant_ctr=_with_args(observer, ch_axis=axis, **options),
             quant_min=least,
             quant_max=most,
             qscheme=torch.per_channel_symmetric,
@@ -431,6 +452,13 @@ def _root(spec: Any) -> Any:
 
 def _set(node: Node, inputs: dict[Node, Any], output: Any) -> None:
     node.meta[_ANNOTATION] = QuantizationAnnotation(inputs, output, _annotated=True)
+
+
+def _with_args(observer: Any, **options: Any) -> Any:
+    """One ``with_args`` of all arguments: torchao does not see the class behind two."""
+    if isinstance(observer, type):
+        return observer.with_args(**options)
+    return observer.p.func.with_args(**{**observer.p.keywords, **options})
 
 
 def _limits(wanted: Any) -> tuple[torch.dtype, int, int, dict[str, float]]:

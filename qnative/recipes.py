@@ -162,10 +162,20 @@ def _check_arguments(
 def check_inputs(model: Any, example_inputs: Any, caller: str) -> None:
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"{caller}: model must be a torch.nn.Module, got {type(model).__name__}")
+    refuse_script(model, caller)
     if not isinstance(example_inputs, tuple):
         raise TypeError(
             f"{caller}: example_inputs must be a tuple of forward's arguments, got "
             f"{type(example_inputs).__name__}"
+        )
+
+
+def refuse_script(model: Any, caller: str) -> None:
+    """TypeError for TorchScript, of which no front end but ``migrate`` sees the layers."""
+    if isinstance(model, torch.jit.ScriptModule):
+        raise TypeError(
+            f"{caller}: the model is TorchScript: give the module that was scripted or traced, or "
+            "quantize it with qnative.migrate(model, dynamic=True)"
         )
 
 

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <string>
 
 namespace qnative::migration {
 namespace {
@@ -31,10 +32,26 @@ std::vector<at::Tensor> outputs(torch::jit::Module& module,
   return tensors;
 }
 
+// torch's own message would be that it is not defined.
+void check_has_forward(const torch::jit::Module& module) {
+  if (module.find_method("forward")) return;
+  std::string methods;
+  for (const auto& method : module.get_methods()) {
+    if (!methods.empty()) methods += ", ";
+    methods += method.name();
+  }
+  TORCH_CHECK(
+      false, "qnative::migrate: outputs cannot be compared, the model has no method forward, only ",
+      methods,
+      ". TorchScript gives a bare LSTM or GRU one for each overload of forward, and nothing "
+      "can call it: script a module that holds the layer and calls it");
+}
+
 }  // namespace
 
 OutputDifference compare(torch::jit::Module& before, torch::jit::Module& after,
                          const std::vector<c10::IValue>& inputs) {
+  check_has_forward(before);
   const std::vector<at::Tensor> old = outputs(before, inputs);
   const std::vector<at::Tensor> now = outputs(after, inputs);
   TORCH_CHECK(old.size() == now.size(), "qnative::migrate: the model returned ", old.size(),

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <sstream>
+#include <string>
 
 #include "compare.h"
 #include "constants.h"
@@ -105,6 +106,15 @@ struct NoWarnings : c10::WarningHandler {
   void process(const c10::Warning& /*warning*/) override {}
 };
 
+// Beside `path`, so that it can be renamed to it; a name that no file has.
+std::filesystem::path temporary_beside(const std::string& path) {
+  for (int i = 0;; ++i) {
+    std::filesystem::path candidate = path + "." + std::to_string(i) + ".part";
+    std::error_code unreadable;
+    if (!std::filesystem::exists(candidate, unreadable)) return candidate;
+  }
+}
+
 }  // namespace
 
 Migration run(const Module& module, const MigrateOptions& options) {
@@ -150,7 +160,7 @@ Module load(const std::string& path) {
 
 void save(const Module& module, const std::string& path) {
   namespace fs = std::filesystem;
-  const fs::path temporary = path + ".part";
+  const fs::path temporary = temporary_beside(path);
   try {
     module.save(temporary.string());
     fs::rename(temporary, path);

@@ -4,6 +4,9 @@
 #include <cmath>
 #include <cstring>
 
+#include "channel_params/channel_params.h"
+#include "dispatch.h"
+
 namespace qnative::ops {
 namespace {
 
@@ -17,14 +20,9 @@ int32_t quantized_bound(double bound, const Output& y) {
          unsigned_zero_point(y.zero_point, y.dtype);
 }
 
-void check_multipliers(const char* op, const float* weight_scale, const float* multiplier,
-                       int64_t n, int64_t first_channel) {
-  bool valid = true;
-  for (int64_t i = 0; i < n; ++i) {
-    // NaN fails both comparisons.
-    valid &= (weight_scale[i] > 0) & (multiplier[i] <= std::numeric_limits<float>::max());
-  }
-  if (valid) return;
+// Names the first channel whose scale or multiplier is not valid.
+void refuse_scales(const char* op, const float* weight_scale, const float* multiplier, int64_t n,
+                   int64_t first_channel) {
   for (int64_t i = 0; i < n; ++i) {
     TORCH_CHECK(weight_scale[i] > 0 && std::isfinite(weight_scale[i]), "qnative::", op,
                 ": weight_scale must be positive and finite, got ", weight_scale[i],
@@ -33,14 +31,6 @@ void check_multipliers(const char* op, const float* weight_scale, const float* m
                 ": x_scale * weight_scale / y_scale overflows float32 for output channel ",
                 first_channel + i);
   }
-}
-
-bool are_small(const float* multiplier, const float* bias, int64_t n) {
-  bool small = true;
-  for (int64_t i = 0; i < n; ++i) {
-    small &= (multiplier[i] <= kSmallMultiplier) & (std::abs(bias[i]) <= kSmallBias);
-  }
-  return small;
 }
 
 }  // namespace
@@ -97,23 +87,24 @@ MutableChannelParams make_channel_scales(const char* op, double x_scale, const W
   float* const biases = scratch.take<float>(layout.groups * padded_n);
   const auto dense_scale = weight_scale.expect_contiguous();
   const auto dense_bias = bias ? bias->expect_contiguous() : c10::MaybeOwned<at::Tensor>();
+  static auto& run = select(channel_params::kernels());
   bool small = true;
   for (int64_t g = 0; g < layout.groups; ++g) {
-    const float* scale = dense_scale->const_data_ptr<float>() + g * n;
-    float* multiplier = multipliers + g * padded_n;
-    for (int64_t i = 0; i < n; ++i) {
-      multiplier[i] = static_cast<float>(x_scale * scale[i] / y.scale);
-    }
-    check_multipliers(op, scale, multiplier, n, g * n);
+    const float* const scale = dense_scale->const_data_ptr<float>() + g * n;
+    float* const multiplier = multipliers + g * padded_n;
+    float* const b = biases + g * padded_n;
+    const channel_params::Summary summary =
+        run({.weight_scale = scale,
+             .real_bias = bias ? (*dense_bias).const_data_ptr<float>() + g * n : nullptr,
+             .n = n,
+             .x_scale = x_scale,
+             .y_scale = y.scale,
+             .multiplier = multiplier,
+             .bias = b});
+    if (!summary.valid) refuse_scales(op, scale, multiplier, n, g * n);
+    small &= summary.small;
     std::fill(multiplier + n, multiplier + padded_n, 0.0f);
-
-    float* b = biases + g * padded_n;
-    if (bias) {
-      const float* real = (*dense_bias).const_data_ptr<float>() + g * n;
-      for (int64_t i = 0; i < n; ++i) b[i] = static_cast<float>(real[i] / y.scale);
-    }
-    std::fill(b + (bias ? n : 0), b + padded_n, 0.0f);
-    small &= are_small(multiplier, b, n);
+    std::fill(b + n, b + padded_n, 0.0f);
   }
   return {starts, multipliers, biases, small};
 }

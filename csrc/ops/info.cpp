@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "channel_params/channel_params.h"
 #include "dwconv/dwconv.h"
 #include "elementwise/elementwise.h"
 #include "embedding/embedding.h"
@@ -41,6 +42,7 @@ class Lines {
 
 std::string kernel_lines(Isa cap) {
   Lines lines(cap);
+  lines.add("channel_params", channel_params::kernels());
   lines.add("dwconv", dwconv::kernels());
   lines.add("elementwise.add", elementwise::add_kernels());
   lines.add("elementwise.mul", elementwise::mul_kernels());

@@ -1,4 +1,4 @@
-"""Builds examples/cpp against the installed qnative package and runs it."""
+"""Builds examples/cpp, or another CMake project, against the installed qnative package; runs it."""
 
 import os
 import re
@@ -15,18 +15,18 @@ import qnative
 SOURCE = Path(__file__).resolve().parents[1] / "cpp"
 
 
-def build(folder: Path) -> Path:
-    """Configures and builds in `folder`; returns the program."""
+def build(folder: Path, source: Path = SOURCE) -> Path:
+    """Configures and builds the CMake project `source` in `folder`, which it returns."""
     tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     cmake = shutil.which("cmake", path=tools)
     if cmake is None:
         raise RuntimeError("cmake not found: pip install cmake")
-    configure = [cmake, "-S", SOURCE, "-B", folder]
+    configure = [cmake, "-S", source, "-B", folder]
     configure += [f"-DCMAKE_PREFIX_PATH={Path(qnative.library_path()).parents[1]}"]
     configure += [f"-DQNATIVE_TORCH_DIR={Path(torch.__file__).parent}"]
     subprocess.run(configure, check=True, stdout=subprocess.DEVNULL)
     subprocess.run([cmake, "--build", folder], check=True)
-    return folder / "classify"
+    return folder
 
 
 def run(program: Path, model: Path, photo: Path, *options: object) -> str:

@@ -140,7 +140,7 @@ def main() -> None:
     files = save(model, quantized, folder)
     rows = {name: {"bytes": path.stat().st_size} for name, path in files.items()}
 
-    program = cpp_program.build(folder / "cpp")
+    program = cpp_program.build(folder / "cpp") / "classify"
     inputs = write_photos(folder / "photos")
     check_cpp(program, files[CPP], inputs)
     models = {FP32: model, EAGER: quantized, SCRIPT: torch.jit.load(files[SCRIPT])}

@@ -40,6 +40,7 @@ def _products() -> Iterator[tuple[str, Any]]:
     args = (packed, scale, bias, [37, 131])
     yield "gemm.linear", _OPS.linear(_u8(67, 131), 0.1, 7, *args, 9.0, 3, torch.uint8)
     yield "gemm.linear_dynamic", _OPS.linear_dynamic(_real(67, 131), *args, "gelu")
+    yield "channel_params.linear", _OPS.linear(_u8(1, 131), 0.3, 7, *args, 0.7, 3, torch.uint8)
     conv = _OPS.conv2d_pack(_s8(19, 21, 3, 3), 1)
     geometry = ([2], [1], [1], 1, 20.0, 3, torch.int8)
     args = (conv, _scale(19), None, [19, 21, 3, 3], *geometry)
@@ -132,7 +133,7 @@ def main() -> None:
         for name, y in part():
             digest = hashlib.sha256()
             for tensor in y if isinstance(y, tuple) else (y,):
-                digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+                digest.update(bytes(tensor.contiguous().flatten().view(torch.uint8).tolist()))
             digests[name] = digest.hexdigest()
     print(json.dumps(digests))
 

@@ -54,8 +54,14 @@ def read(path: str) -> Contents:
             warnings.simplefilter("ignore")
             return _exported(path) if is_export else _scripted(path)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
-        raise RuntimeError(f"qnative: {path} cannot be read: {reason}") from error
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: str, error: Exception) -> RuntimeError:
+    """Names the file and the first line of what torch says of it."""
+    lines = str(error).strip().splitlines()
+    reason = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return RuntimeError(f"qnative: {path} cannot be read: {reason}")
 
 
 def _exported(path: str) -> Contents:

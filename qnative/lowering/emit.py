@@ -152,7 +152,7 @@ def weight_arguments(
     groups: see int8_weight."""
     constants = site.constants
     weight, scale = int8_weight(site, axis, groups)
-    key = (op, *pack_args, weight.data_ptr(), scale.numpy().tobytes())
+    key = (op, *pack_args, weight.data_ptr(), *scale.tolist())
     if key not in constants.packed:
         packed = getattr(torch.ops.qnative, f"{op}_pack")(weight, *pack_args)
         constants.packed[key] = (
@@ -378,6 +378,10 @@ def lookup(site: Site) -> Node:
         args = map_arg(node.args, lambda n: real if n is argument else ir.constant(site.module, n))
         return node.target(*args, **node.kwargs)
 
+    return _look_up(site, function)
+
+
+def _look_up(site: Site, function: Any) -> Node:
     x = site.x["self"]
     table = lookup_table(x.qparams, site.y, function)
     name = site.constants.add(f"{site.name}.table", table)
@@ -390,11 +394,17 @@ def resize(site: Site) -> Node:
 
 
 def pad(site: Site) -> Node:
-    """With the code of 0, where it pads with a constant."""
+    """With a code, where it pads with a constant. Any but 0 may be outside of the range of what is
+    padded, which therefore is brought to the range of the output."""
     x, args = site.x["self"], site.args
     mode = args.get("mode", "constant")
-    value = x.qparams.zero_point if mode == "constant" else None
-    return site.call(torch.ops.aten.pad.default, x.node, args["pad"], mode, value)
+    if site.y is None:
+        value = x.qparams.zero_point if mode == "constant" else None
+        return site.call(torch.ops.aten.pad.default, x.node, args["pad"], mode, value)
+    number = args["value"]
+    table = lookup_table(x.qparams, site.y, lambda real: torch.full_like(real, number))
+    node = x.node if x.qparams == site.y else _look_up(site, lambda real: real)
+    return site.call(torch.ops.aten.pad.default, node, args["pad"], mode, int(table[0]))
 
 
 def free(site: Site) -> Node:

@@ -163,7 +163,7 @@ class _Lowering:
         site = self._site(op, node)
         if ir.kind(node) in table.LISTS:
             new = self._emit_list(op, site)
-        elif op.role in (table.FREE, table.SAME):
+        elif op.role in (table.FREE, table.SAME) and not table.has_own_range(op, node):
             new = self._emit_same(op, site)
         else:
             new = self._emit_requantized(op, site, row)

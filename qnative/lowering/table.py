@@ -1,6 +1,7 @@
 """The table of contents of the lowering: which aten op runs in which qnative op, and under which
 conditions. The Quantizer annotates what is in here, ``lower`` rewrites it."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -128,10 +129,14 @@ def _check_resize(node: Node, args: dict[str, Any]) -> None:
         _require(before.is_contiguous(), "it resizes a tensor that is not contiguous")
 
 
+def _pads_with_number(args: dict[str, Any]) -> bool:
+    return args.get("mode", "constant") == "constant" and bool(args["value"])
+
+
 def _check_pad(node: Node, args: dict[str, Any]) -> None:
-    value = args["value"]
-    is_constant = args.get("mode", "constant") == "constant"
-    _require(not (is_constant and value), f"it pads with {value}, not 0")
+    if _pads_with_number(args):
+        value = args["value"]
+        _require(math.isfinite(value), f"it pads with {value}, which has no code")
 
 
 _FREE = Op(FREE, ("self",), emit.free)
@@ -285,6 +290,11 @@ def activation_after(node: Node) -> tuple[Node | None, str]:
     except Unsupported as error:
         return None, f"{activation.name} is not fused: {error}"
     return activation, ""
+
+
+def has_own_range(op: Op, node: Node) -> bool:
+    """Whether an op that moves data adds to it what may lie outside of its range."""
+    return op is _PAD and _pads_with_number(bind(node))
 
 
 def fused_into(op: Op, node: Node) -> tuple[tuple[Node, ...], str]:

@@ -11,7 +11,7 @@ from examples.efficientnet import cpp_program
 @pytest.fixture(scope="session")
 def cpp_programs(tmp_path_factory):
     """The folder of the programs of examples/cpp, which take long to compile."""
-    return cpp_program.build(tmp_path_factory.mktemp("cpp")).parent
+    return cpp_program.build(tmp_path_factory.mktemp("cpp"))
 
 
 @pytest.fixture

@@ -30,6 +30,24 @@ def test_migrate(tmp_path, capsys):
     torch.jit.load(new)
 
 
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda file: file.write_bytes(b"hello, no pickle"), "x.pt cannot be read: KeyError"),
+        (lambda file: torch.save(Stuck(), file), "x.pt cannot be read: UnpicklingError: "),
+        (lambda file: torch.save({"x": torch.randn(3)}, file), "a list or a tuple, has dict"),
+        (lambda file: torch.save([torch.randn(3)] * 5, file), "received 6 argument"),
+        (lambda file: None, "No such file"),
+    ],
+)
+def test_inputs_that_are_none(tmp_path, capsys, old, make, message):
+    file, new = tmp_path / "x.pt", tmp_path / "new.pt"
+    make(file)
+    assert main(["migrate", old, str(new), "--inputs", str(file)]) == 1
+    assert message in capsys.readouterr().err
+    assert not new.exists()
+
+
 def test_migrate_what_cannot_move(tmp_path, capsys):
     file = saved(quiet(torch.jit.script, Stuck().eval()), tmp_path / "old.pt")
     new = tmp_path / "new.pt"
@@ -96,6 +114,18 @@ def test_migrate_a_float_model(tmp_path, capsys, options, kernel):
     assert main(["migrate", file, str(new), *options]) == 0
     assert f" {kernel} " in capsys.readouterr().out
     assert torch.jit.load(new)(torch.randn(2, 8)).shape == (2, 4)
+
+
+@pytest.mark.parametrize(
+    "command", [[], ["migrate"], ["explain"], ["describe"], ["config"], ["doctor"]]
+)
+def test_help_says_what_the_exit_status_means(command, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([*command, "--help"])
+    assert caught.value.code == 0
+    shown = capsys.readouterr().out.lower()
+    assert "usage: python -m qnative" in shown
+    assert not command or "exit status: 0" in shown or "exit codes: 0" in shown
 
 
 @pytest.mark.parametrize("arguments", [[], ["unknown"], ["migrate", "x"]])

@@ -2,11 +2,7 @@
 quantized models of both front ends."""
 
 import io
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +12,7 @@ from torch import nn
 
 import qnative
 import qnative.testing
+from examples.efficientnet import cpp_program
 from qnative.backend_config import (
     BackendConfig,
     BackendPatternConfig,
@@ -30,16 +27,7 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "custom_backend"
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("custom")
-    tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    cmake = shutil.which("cmake", path=tools)
-    package = Path(qnative.library_path()).parents[1]
-    options = [f"-DCMAKE_PREFIX_PATH={package}"]
-    options += [f"-DQNATIVE_TORCH_DIR={Path(torch.__file__).parent}"]
-    for command in ([cmake, "-S", EXAMPLE, "-B", folder, *options], [cmake, "--build", folder]):
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-    path = folder / "libmylib.so"
+    path = cpp_program.build(tmp_path_factory.mktemp("custom"), EXAMPLE) / "libmylib.so"
     torch.ops.load_library(path)
     return path
 

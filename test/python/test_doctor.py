@@ -13,8 +13,8 @@ from qnative.__main__ import main
 from qnative.cli import _self_test, doctor
 
 FAMILIES = {
-    *("dwconv", "elementwise", "embedding", "fp16", "gemm", "gemm_fp16", "interleave"),
-    *("interpolate", "lookup", "norm", "pool", "quantize", "rnn_cell"),
+    *("channel_params", "dwconv", "elementwise", "embedding", "fp16", "gemm", "gemm_fp16"),
+    *("interleave", "interpolate", "lookup", "norm", "pool", "quantize", "rnn_cell"),
 }
 
 

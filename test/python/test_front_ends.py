@@ -10,7 +10,7 @@ from torch.ao.quantization import quantize_fx
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 import qnative
-from qnative.fx import convert_fx, default_qconfig_mapping, prepare_fx
+from qnative.fx import convert_fx, default_qconfig_mapping, prepare_fx, prepare_qat_fx
 
 
 def fed(prepared, batches):
@@ -125,3 +125,21 @@ def test_eager_has_the_same_weights():
     y = model(batches[0])
     for each in (reference, result):
         assert (each(batches[0]) - y).abs().max() < 0.03 * y.abs().max()
+
+
+@pytest.mark.parametrize(
+    "front_end",
+    [
+        lambda model, x: qnative.quantize(model, (x,), [x]),
+        lambda model, x: qnative.dry_run(model, (x,)),
+        lambda model, x: qnative.quantize_dynamic(model),
+        lambda model, x: prepare_fx(model, None, (x,)),
+        lambda model, x: prepare_qat_fx(model, None, (x,)),
+    ],
+    ids=["quantize", "dry_run", "quantize_dynamic", "prepare_fx", "prepare_qat_fx"],
+)
+@pytest.mark.parametrize("layer", [torch.nn.Linear(4, 3), torch.nn.LSTM(4, 3)])
+def test_torchscript_is_for_migrate(front_end, layer):
+    script = quiet(torch.jit.script, layer)
+    with pytest.raises(TypeError, match=r"the model is TorchScript: .*qnative\.migrate"):
+        front_end(script, torch.randn(2, 2, 4))

@@ -67,8 +67,24 @@ def test_a_library_for_a_newer_torch(tmp_path):
             continue
         with pytest.raises(ImportError, match=r"torch 2\.14\.0 and does not run on 2\.13\.1"):
             check_build(str(file), "2.13.1+cpu")
+    file.write_bytes(Path(qnative.library_path()).read_bytes()[:100_000])
+    with pytest.raises(ImportError, match="only a part of one"):
+        check_build(str(file), "2.13.0")
     with pytest.raises(ImportError, match="cannot be read"):
         check_build(str(tmp_path / "missing.so"), "2.13.0")
+
+
+def test_a_torch_that_lacks_a_symbol(tmp_path):
+    """Every symbol is looked up at import, not in the first call that needs it."""
+    package = shutil.copytree(Path(qnative.__file__).parent, tmp_path / "qnative")
+    library = package / "lib" / "libqnative.so"
+    name = b"_ZN5torch3jit13freeze_module"
+    contents = library.read_bytes()
+    assert name in contents
+    library.write_bytes(contents.replace(name, name[:-1] + b"X"))
+    done = run(f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import qnative")
+    assert done.returncode == 1 and "does not load under torch" in done.stderr
+    assert "undefined symbol: _ZN5torch3jit13freeze_modulX" in done.stderr.splitlines()[-1]
 
 
 def test_what_the_library_was_built_for():

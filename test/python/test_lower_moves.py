@@ -1,6 +1,7 @@
 """Pads and shuffles run on 8-bit data, and give what they give on real numbers."""
 
 import io
+import math
 
 import pytest
 import torch
@@ -36,6 +37,15 @@ class Between(nn.Module):
 
     def forward(self, x):
         return F.relu(self.move(F.hardswish(x)))
+
+
+class Function(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
 
 
 def quantize(model, x):
@@ -124,9 +134,51 @@ def test_a_pad_that_conv_cannot_do(model, kernels):
     assert (quantized(x) - want).square().mean().sqrt() < 0.03 * want.square().mean().sqrt()
 
 
+@pytest.mark.parametrize("value", [0.5, -0.3, 3.0, -20.0])
+def test_pads_with_a_number(value):
+    """Inside and outside of the range of what is padded, which stays as fine as it was."""
+
+    def model(x):
+        x = F.hardswish(x)
+        return F.relu(F.pad(x, (1, 2, 0, 1), value=value)), torch.tanh(x)
+
+    x = torch.rand(IMAGE) * 4 - 2
+    quantized = quantize(Function(model), x)
+    assert not quantized.report.float_rows, str(quantized.report)
+    (row,) = (row for row in quantized.report.rows if row.op == "aten.pad")
+    assert row.kernel == "aten.pad" and row.verdict == "free"
+    padded, moved = quantized(x)
+    want, alone = model(x)
+    # Half a step of each range: that of x, where the slope of hardswish is up to 1.5, that of
+    # what comes out of it, that behind the pad, which holds the number, and what outliers lose.
+    steps = (4 * 1.2, 2.1, max(2.1, value) - min(-0.375, value))
+    assert (padded - want).abs().max() <= 0.5 * sum(steps) / 255 + 0.01
+    assert (moved - alone).abs().max() <= 0.5 * sum(steps[:2]) / 255 + 0.01
+    file = io.BytesIO()
+    torch.jit.save(torch.jit.trace(quantized, x), file)
+    file.seek(0)
+    assert torch.equal(torch.jit.load(file)(x[:1])[0], quantized(x[:1])[0])
+
+
+def test_a_pad_with_a_number_between_convolutions():
+    """As quantizing what the float pad gives: the step is the same code for all."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(4, 4, 3), nn.ConstantPad2d(1, 0.7), nn.Conv2d(4, 4, 3))
+    x = torch.randn(8, 4, 9, 8)
+    quantized = quantize(model, x)
+    assert not quantized.report.float_rows, str(quantized.report)
+    want = model(x)
+    assert (quantized(x) - want).square().mean().sqrt() < 0.02 * want.square().mean().sqrt()
+
+
 def test_reasons():
     def reason(function):
         (row,) = quantize(Between(function), torch.rand(IMAGE)).report.float_rows
         return row.reason
 
-    assert reason(lambda x: F.pad(x, (1, 1), value=2.5)) == "it pads with 2.5, not 0"
+    # Calibration takes finite values only.
+    model = Between(lambda x: F.pad(x, (1, 1), value=-math.inf))
+    rows = qnative.dry_run(model, (torch.rand(IMAGE),)).rows
+    assert [row.reason for row in rows if row.op == "aten.pad"] == [
+        "it pads with -inf, which has no code"
+    ]

@@ -199,10 +199,31 @@ def test_unwritable_output(tmp_path):
     assert os.listdir(tmp_path) == ["folder"]
 
 
+def test_other_files_keep_what_is_in_them(tmp_path):
+    """Whatever the names: what is written first has a name of its own."""
+    script = quiet(torch.jit.script, Branches(0.2).eval())
+    file, new = saved(script, tmp_path / "new.pt.0.part"), tmp_path / "new.pt"
+    before = Path(file).read_bytes()
+    qnative.migrate(file, new)
+    assert Path(file).read_bytes() == before
+    assert sorted(os.listdir(tmp_path)) == ["new.pt", "new.pt.0.part"]
+
+
 def test_output_may_be_the_input(tmp_path):
     file = saved(quiet(torch.jit.script, Branches(0.2).eval()), tmp_path / "model.pt")
     qnative.migrate(file, file)
     assert old_kinds(torch.jit.load(file)) == set()
+
+
+@pytest.mark.parametrize("layer", [nn.LSTM, nn.GRU])
+def test_a_layer_that_nothing_calls(layer):
+    """torch scripts the overloads of forward, and no forward."""
+    script = quiet(torch.jit.script, layer(4, 3).eval())
+    assert [row.verdict for row in qnative.migrate(script, dynamic=True).rows] == ["moved"] * 2
+    with pytest.raises(
+        RuntimeError, match=r"no method forward, only forward__0, .*holds the layer"
+    ):
+        qnative.migrate(script, dynamic=True, example_inputs=(torch.randn(5, 2, 4),))
 
 
 def test_inputs_that_the_model_rejects():

@@ -236,6 +236,18 @@ def test_import_without_torchao():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_without_torchao_an_error_says_what_needs_it():
+    import subprocess
+    import sys
+
+    code = "import sys; sys.modules['torchao'] = None; import qnative; qnative.Quantizer"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "ImportError: qnative.quantize, dry_run, Quantizer and" in done.stderr.splitlines()[-1]
+
+
 def test_computed_weights_are_folded():
     class Masked(nn.Module):
         def __init__(self):
