@@ -115,6 +115,15 @@ std::filesystem::path temporary_beside(const std::string& path) {
   }
 }
 
+// What is wrong. torch quotes what it read, and what is not text breaks the message.
+std::string reason(const std::exception& error) {
+  const auto* known = dynamic_cast<const c10::Error*>(&error);
+  std::string text = known ? known->what_without_backtrace() : error.what();
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return c != '\n' && (c < ' ' || c > '~'); }, '?');
+  return text;
+}
+
 }  // namespace
 
 Migration run(const Module& module, const MigrateOptions& options) {
@@ -152,9 +161,8 @@ Module load(const std::string& path) {
   try {
     return torch::jit::load(path);
   } catch (const std::exception& error) {
-    const auto* known = dynamic_cast<const c10::Error*>(&error);
-    TORCH_CHECK(false, "qnative::migrate: ", path, " cannot be read as a TorchScript file: ",
-                known ? known->what_without_backtrace() : error.what());
+    TORCH_CHECK(false, "qnative::migrate: ", path,
+                " cannot be read as a TorchScript file: ", reason(error));
   }
 }
 
@@ -167,9 +175,7 @@ void save(const Module& module, const std::string& path) {
   } catch (const std::exception& error) {
     std::error_code ignored;
     fs::remove(temporary, ignored);
-    const auto* known = dynamic_cast<const c10::Error*>(&error);
-    TORCH_CHECK(false, "qnative::migrate: ", path,
-                " cannot be written: ", known ? known->what_without_backtrace() : error.what());
+    TORCH_CHECK(false, "qnative::migrate: ", path, " cannot be written: ", reason(error));
   }
 }
 

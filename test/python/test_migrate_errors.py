@@ -1,6 +1,8 @@
 """What qnative.migrate cannot move, and files that are none."""
 
 import os
+import random
+import re
 from pathlib import Path
 
 import pytest
@@ -178,6 +180,28 @@ def test_damaged_files(tmp_path):
         with pytest.raises(RuntimeError, match=r"old\.pt cannot be read"):
             qnative.migrate(file, tmp_path / "new.pt")
     assert os.listdir(tmp_path) == ["old.pt"]
+
+
+def test_changed_bytes(tmp_path):
+    """Of any part: the archive, its pickles, code or weights. Only weights can change unseen."""
+    model = quiet(dynamic_model, Recurrent(bag=False).eval())
+    content = saved(quiet(torch.jit.script, model))
+    file, new = tmp_path / "old.pt", tmp_path / "new.pt"
+    generator = random.Random(0)
+    refused = 0
+    for _ in range(60):
+        changed = bytearray(content)
+        for _ in range(generator.choice((1, 3, 10))):
+            changed[generator.randrange(len(changed))] = generator.randrange(256)
+        file.write_bytes(changed)
+        try:
+            quiet(qnative.migrate, file, new)
+        except RuntimeError as error:
+            refused += 1
+            assert re.search(r"(old|new)\.pt", str(error)), error
+        assert file.read_bytes() == changed
+        assert set(os.listdir(tmp_path)) <= {"old.pt", "new.pt"}
+    assert refused > 10
 
 
 def test_unknown_class(tmp_path, stuck):
