@@ -22,10 +22,13 @@ constexpr int64_t kGrain = 32 * 1024;  // output bytes a task
 // x and y as images of pixels: channels_last ones of C values each, or N * C images of single
 // values, so that no layout is converted.
 struct Images {
-  Images(const at::Tensor& source, const Resample<int64_t>& resample, at::MemoryFormat format,
-         const at::Tensor& y)
-      : in(image_size<int64_t>(source, resample.rank)), out(resample.out) {
+  // y: from empty_image().
+  Images(const at::Tensor& image, const Resample<int64_t>& resample, const at::Tensor& y)
+      : in(image_size<int64_t>(image, resample.rank)), out(resample.out) {
+    const at::Tensor batch = batched(image, resample.rank);
+    const at::MemoryFormat format = batch.suggest_memory_format();
     const bool by_channel = format == at::MemoryFormat::Contiguous;
+    source = batch.contiguous(format);
     count = by_channel ? source.size(0) * source.size(1) : source.size(0);
     channels = by_channel ? 1 : source.size(1);
     pixel_bytes = channels * static_cast<int64_t>(source.element_size());
@@ -33,6 +36,7 @@ struct Images {
     this->y = static_cast<uint8_t*>(y.mutable_data_ptr());
   }
 
+  at::Tensor source;  // owns x
   Triple<int64_t> in, out;
   int64_t count, channels, pixel_bytes;
   const uint8_t* x;
@@ -211,9 +215,7 @@ at::Tensor interpolate(const at::Tensor& x, double x_scale, int64_t x_zero_point
   const auto table = rescale_table(kOp, x_scale, x_zero_point, x.scalar_type(), output);
   const at::Tensor y = empty_image(x, resample.rank, resample.out, y_dtype);
   if (y.numel() == 0) return y;
-  const at::MemoryFormat format = image_format(x, resample.rank);
-  const at::Tensor source = x.contiguous(format);
-  const Images images(source, resample, format, y);
+  const Images images(x, resample, y);
   const Triple<Taps> taps = make_taps(images.in, resample);
   if (resample.is_nearest()) {
     run_nearest(images, taps, table ? table->data() : nullptr);
@@ -239,9 +241,7 @@ at::Tensor interpolate_fp16(const at::Tensor& x, at::OptionalIntArrayRef size,
   const auto resample = check_resample<int64_t>(kFp16, x, size, scale_factors, mode, align_corners);
   const at::Tensor y = empty_image(x, resample.rank, resample.out, at::kHalf);
   if (y.numel() == 0) return y;
-  const at::MemoryFormat format = image_format(x, resample.rank);
-  const at::Tensor source = x.contiguous(format);
-  const Images images(source, resample, format, y);
+  const Images images(x, resample, y);
   const Triple<Taps> taps = make_taps(images.in, resample);
   if (resample.is_nearest()) {
     run_nearest(images, taps, nullptr);

@@ -49,10 +49,10 @@ Axis adaptive_axis(int64_t size, int64_t out_size) {
   return axis;
 }
 
-// x as [N, C, H, W] or [N, C, D, H, W].
-at::Tensor batched(const at::Tensor& x, int64_t rank) {
-  const at::Tensor batch = x.dim() == rank + 2 ? x : x.unsqueeze(0);
-  return rank == 1 ? batch.unsqueeze(2) : batch;
+// The inverse of batched() for an output.
+at::Tensor like(const at::Tensor& x, int64_t rank, const at::Tensor& y) {
+  const at::Tensor batch = rank == 1 ? y.squeeze(2) : y;
+  return x.dim() == rank + 2 ? batch : batch.squeeze(0);
 }
 
 int64_t most_taps(const Axis& axis) {
@@ -175,23 +175,26 @@ Triple<Axis> adaptive_axes(const Triple<int64_t>& size, const Triple<int64_t>& o
           adaptive_axis(size[2], out_size[2])};
 }
 
-at::MemoryFormat image_format(const at::Tensor& x, int64_t rank) {
-  const bool has_format = rank > 1 && x.dim() == rank + 2;
-  return has_format ? x.suggest_memory_format() : at::MemoryFormat::Contiguous;
+at::Tensor batched(const at::Tensor& x, int64_t rank) {
+  const at::Tensor batch = x.dim() == rank + 2 ? x : x.unsqueeze(0);
+  return rank == 1 ? batch.unsqueeze(2) : batch;
 }
 
 at::Tensor empty_image(const at::Tensor& x, int64_t rank, const Triple<int64_t>& size,
                        at::ScalarType dtype) {
-  at::DimVector sizes(x.sizes());
+  const at::Tensor image = batched(x, rank);
+  at::DimVector sizes(image.sizes());
   std::copy(size.end() - rank, size.end(), sizes.end() - rank);
-  return empty(sizes, dtype, image_format(x, rank));
+  return like(x, rank, empty(sizes, dtype, image.suggest_memory_format()));
 }
 
 at::Tensor empty_image_meta(const at::Tensor& x, int64_t rank, const Triple<c10::SymInt>& size,
                             at::ScalarType dtype) {
-  c10::SymDimVector sizes(x.sym_sizes());
+  const at::Tensor image = batched(x, rank);
+  c10::SymDimVector sizes(image.sym_sizes());
   std::copy(size.end() - rank, size.end(), sizes.end() - rank);
-  return at::empty_symint(sizes, x.options().dtype(dtype).memory_format(image_format(x, rank)));
+  const auto options = x.options().dtype(dtype).memory_format(image.suggest_memory_format());
+  return like(x, rank, at::empty_symint(sizes, options));
 }
 
 void for_runs(const char* op, const at::Tensor& x, int64_t rank, const Triple<Axis>& axes,

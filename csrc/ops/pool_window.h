@@ -67,13 +67,15 @@ struct Run {
   int64_t taps() const { return planes * rows * columns; }
 };
 
-// y of an op over images: the memory format of x, as torch.
+// x as [N, C, H, W] or [N, C, D, H, W].
+at::Tensor batched(const at::Tensor& x, int64_t rank);
+
+// y of an op over images: the memory format of x, as torch; also without batch dimension, and for
+// one dimension the strides of channels_last for H = 1, those of conv1d.
 at::Tensor empty_image(const at::Tensor& x, int64_t rank, const Triple<int64_t>& size,
                        at::ScalarType dtype);
 at::Tensor empty_image_meta(const at::Tensor& x, int64_t rank, const Triple<c10::SymInt>& size,
                             at::ScalarType dtype);
-// The format that x suggests when it has a batch dimension and two or three more than channels.
-at::MemoryFormat image_format(const at::Tensor& x, int64_t rank);
 
 // Calls f(run) for all of y, in parallel. y: from empty_image(), of elements as large as those of
 // x.

@@ -5,6 +5,7 @@ import torch
 from hypothesis import settings
 from hypothesis import strategies as st
 from ops_reference import RANGES
+from torch._prims_common import suggest_memory_format
 
 EXAMPLES = 200
 # The same examples at every run: a failure in CI is a failure on the desk.
@@ -65,6 +66,16 @@ def strided(x: torch.Tensor, kind: int) -> torch.Tensor:
     if kind == 5 and x.dim():
         return x.movedim(0, -1).contiguous().movedim(-1, 0)
     return x
+
+
+def has_format_of(y: torch.Tensor, x: torch.Tensor, rank: int) -> bool:
+    """Whether y is in the memory format of x; also in one dimension, and without batch."""
+
+    def image(t: torch.Tensor) -> torch.Tensor:
+        batch = t if t.dim() == rank + 2 else t[None]
+        return batch.unsqueeze(2) if rank == 1 else batch
+
+    return image(y).is_contiguous(memory_format=suggest_memory_format(image(x)))
 
 
 def fitting_scale(k: int, x_scale: float, w_scale: float) -> float:

@@ -50,13 +50,18 @@ def run(page: str, block: Block, names: dict) -> str:
     return output.getvalue()
 
 
-def in_a_process(code: str, folder: Path, **environment: str) -> str:
-    """What a Python program prints that has nothing of the tests."""
-    environment = {**os.environ, **environment}
-    command = [sys.executable, "-W", "ignore", "-c", code]
+def run_python(arguments: list[str], folder: Path, **environment: str) -> str:
+    """What a new process prints that has nothing of the tests, but finds the package."""
+    path = os.path.dirname(os.path.dirname(qnative.__file__))
+    environment = {**os.environ, "PYTHONPATH": path, **environment}
+    command = [sys.executable, "-W", "ignore", *arguments]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def in_a_process(code: str, folder: Path, **environment: str) -> str:
+    return run_python(["-c", code], folder, **environment)
 
 
 def test_every_block_is_one_that_a_test_runs():
@@ -171,10 +176,8 @@ def test_migrating_in_python(old, monkeypatch):
 
 def test_migrating_in_a_shell(old):
     (block,) = blocks("docs/migrating.md", "sh")
-    command = shlex.split(block.text, comments=True)
-    command[0] = sys.executable
-    done = subprocess.run(command, cwd=old, capture_output=True, text=True)
-    assert done.returncode == 0 and "outputs differ by" in done.stdout, done.stderr
+    _, *arguments = shlex.split(block.text, comments=True)
+    assert "outputs differ by" in run_python(arguments, old)
     assert old_kinds(torch.jit.load(old / "new.pt")) == set()
 
 

@@ -9,6 +9,7 @@ from ops_isas import OPS, sweep
 from ops_strategies import (
     dtypes_8bit,
     generator,
+    has_format_of,
     integers,
     layouts,
     pools,
@@ -22,7 +23,6 @@ MODES = {
     2: ["nearest", "nearest-exact", "bilinear", "bicubic"],
     3: ["nearest", "nearest-exact", "trilinear"],
 }
-FORMATS = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
 def check(y, real, scale, zero_point, x):
@@ -53,7 +53,7 @@ def test_interpolate_is_that_of_torch(rank, dtype, sized, layout, seed, data):
     output = (y_scale, y_zero_point, y_dtype)
     y = OPS.interpolate(x, scale, zero_point, size, factors, mode, align, *output)
     check(y, want, y_scale, y_zero_point, real)
-    assert layout != 1 or rank == 1 or y.is_contiguous(memory_format=FORMATS[rank])
+    assert has_format_of(y, x, rank)
     if "nearest" in mode:
         same = OPS.interpolate(x, scale, zero_point, size, factors, mode, None, 0.5, 0, dtype)
         assert same.dtype == dtype
@@ -76,6 +76,7 @@ def test_pools_are_those_of_torch(dims, dtype, ceil_mode, counts, seed, data):
         want = most.to(dtype)
     y = getattr(OPS, f"max_pool{rank}d")(x, *window, dilation, ceil_mode)
     assert torch.equal(y, want) if x.numel() else not y.numel()
+    assert has_format_of(y, x, rank)
     divisor = () if rank == 1 else (draw(st.sampled_from([None, 5, -3])),)
     y_dtype = draw(dtypes_8bit)
     q, output = (scale, zero_point), (*draw(qparams(y_dtype)), y_dtype)
@@ -95,5 +96,7 @@ def test_layouts_give_the_same_bits(mode):
     align = None if "nearest" in mode else False
     args = (0.1, 3, None, [2.3], mode, align, 0.07, 9, torch.int8)
     plain = OPS.interpolate(x, *args)
-    assert torch.equal(plain, OPS.interpolate(x.contiguous(memory_format=FORMATS[2]), *args))
+    assert torch.equal(
+        plain, OPS.interpolate(x.contiguous(memory_format=torch.channels_last), *args)
+    )
     assert torch.equal(plain, OPS.interpolate(x.mT.contiguous().mT, *args))

@@ -9,8 +9,16 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from ops_isas import OPS, sweep
-from ops_strategies import dtypes_8bit, generator, integers, layouts, qparams, seeds, strided
-from torch._prims_common import suggest_memory_format
+from ops_strategies import (
+    dtypes_8bit,
+    generator,
+    has_format_of,
+    integers,
+    layouts,
+    qparams,
+    seeds,
+    strided,
+)
 
 F = torch.nn.functional
 one_or_two = st.lists(st.integers(1, 4), min_size=1, max_size=2)
@@ -33,10 +41,6 @@ def fits(f):
         return None
 
 
-def check_format(y, x):
-    assert y.is_contiguous(memory_format=suggest_memory_format(x))
-
-
 @sweep("max_pool2d")
 @given(sizes, windows(dilated=True), dtypes_8bit, layouts, st.booleans(), seeds)
 def test_max_pool2d_is_that_of_torch(size, window, dtype, layout, batched, seed):
@@ -48,7 +52,7 @@ def test_max_pool2d_is_that_of_torch(size, window, dtype, layout, batched, seed)
     assume(expected is not None)
     y = OPS.max_pool2d(x, *args)
     assert torch.equal(y, expected.clamp(*reference.RANGES[dtype]).to(dtype))
-    check_format(y, x)
+    assert has_format_of(y, x, 2)
 
 
 @sweep("avg_pool2d")
@@ -84,7 +88,7 @@ def test_avg_pool2d_equals_formula(size, window, count_include_pad, divisor, lay
         *(x, *xq, kernel, stride, padding, ceil_mode, count_include_pad, divisor, *yq, y_dtype)
     )
     assert torch.equal(y, reference.mean(sums.numpy(), divisors, xq[0], *yq, y_dtype))
-    check_format(y, x)
+    assert has_format_of(y, x, 2)
 
 
 @sweep("adaptive_avg_pool2d")
@@ -107,7 +111,7 @@ def test_adaptive_avg_pool2d_equals_formula(size, output_size, layout, data):
     y = OPS.adaptive_avg_pool2d(x, *xq, output_size, *yq, y_dtype)
     assert torch.equal(y, reference.mean(sums, counts, xq[0], *yq, y_dtype))
     assert y.shape == F.adaptive_avg_pool2d(x.float(), (oh, ow)).shape
-    check_format(y, x)
+    assert has_format_of(y, x, 2)
 
 
 @sweep("mean")

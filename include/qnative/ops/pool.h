@@ -10,8 +10,9 @@
 // Pooling, mean and resampling. Words and rules as in qnative/ops.h.
 //
 // x: 8-bit [N, C, ...] or [C, ...] with one to three more dimensions (1d, 2d, 3d); channels_last x
-// gives channels_last y. kernel_size, stride, padding, dilation, output_size: one value, or one for
-// each dimension; an empty stride is kernel_size. Shapes as in torch.
+// gives channels_last y, and in one dimension x of the strides of conv1d's y gives such y.
+// kernel_size, stride, padding, dilation, output_size: one value, or one for each dimension; an
+// empty stride is kernel_size. Shapes as in torch.
 namespace qnative::ops {
 
 // Scale and zero point of y are those of x; x may also be float16, in which NaN is the largest
