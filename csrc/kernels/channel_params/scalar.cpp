@@ -12,8 +12,9 @@ Summary scalar(const Args& args) {
     const float bias =
         args.real_bias == nullptr ? 0.0f : static_cast<float>(args.real_bias[i] / args.y_scale);
     // NaN fails all comparisons.
-    summary.valid &= (args.weight_scale[i] > 0) & (multiplier <= std::numeric_limits<float>::max());
-    summary.small &= (std::abs(multiplier) <= kSmallMultiplier) & (std::abs(bias) <= kSmallBias);
+    summary.valid &=
+        (args.weight_scale[i] > 0) && (multiplier <= std::numeric_limits<float>::max());
+    summary.small &= (std::abs(multiplier) <= kSmallMultiplier) && (std::abs(bias) <= kSmallBias);
     args.multiplier[i] = multiplier;
     args.bias[i] = bias;
   }
