@@ -163,7 +163,8 @@ def main() -> None:
     parser.add_argument("--filter", default="", help="only networks whose name contains this")
     args = parser.parse_args()
     # Networks that are left out keep what an earlier run has found.
-    results = json.loads(args.output.read_text()) if args.output.exists() else {}
+    earlier = json.loads(args.output.read_text()) if args.output.exists() else {}
+    results = {name: row for name, row in earlier.items() if name in NETWORKS}
     for name in (name for name in NETWORKS if args.filter in name):
         folder = args.output.parent / "models" / name.replace(", ", "_").replace(" ", "_")
         prepare(name, folder)
