@@ -144,7 +144,7 @@ ELEMENTWISE = {
     # Rows one after the other, and images as depths.
     "max_pool1d": pool(
         lambda x: ops.max_pool1d(x[:, :, 0], [3], [2], [1]),
-        lambda x: F.max_pool1d(x.squeeze(2), 3, 2, 1),
+        lambda x: F.max_pool1d(x[:, :, 0], 3, 2, 1),
     ),
     "max_pool3d": pool(
         lambda x: ops.max_pool3d(x.unsqueeze(0), [2], [2]),
