@@ -50,7 +50,7 @@ Tensor run_conv(const ConvOperands& in, const ConvArgs& args, const Output& outp
   const Tensor y = empty_image(sizes, args, output.dtype);
   if (y.numel() > 0) {
     const gemm::Args product = make_product(in.weight, layout, params, output, y);
-    Tensor x = to_image(in.x, args);
+    Tensor x = to_image(in.x, args.kind.dims);
     if (args.weight.is_depthwise()) {
       x = for_depthwise(x, args.weight.out_channels);
       run_depthwise(make_source(x, in.x_zero_point), window, make_output_strides(y), product);
@@ -65,7 +65,7 @@ Tensor run_conv(const ConvOperands& in, const ConvArgs& args, const Output& outp
                  .product = product});
     }
   }
-  return from_image(y, args, has_batch(in.x, args));
+  return from_image(y, args.kind.dims, has_batch(in.x, args.kind.dims));
 }
 
 template <const ConvKind& kKind, class Padding>

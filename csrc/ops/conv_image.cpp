@@ -40,16 +40,6 @@ template std::array<int64_t, 5> check_conv(const ConvOperands&, const ConvArgs&,
 template std::array<c10::SymInt, 5> check_conv(const ConvOperands&, const ConvArgs&,
                                                at::DeviceType);
 
-at::Tensor to_image(const at::Tensor& x, const ConvArgs& args) {
-  const at::Tensor batch = has_batch(x, args) ? x : x.unsqueeze(0);
-  return args.kind.dims == 1 ? batch.unsqueeze(2) : batch;
-}
-
-at::Tensor from_image(const at::Tensor& y, const ConvArgs& args, bool has_batch) {
-  const at::Tensor batch = args.kind.dims == 1 ? y.squeeze(2) : y;
-  return has_batch ? batch : batch.squeeze(0);
-}
-
 at::Tensor empty_image(const std::array<int64_t, 5>& sizes, const ConvArgs& args,
                        at::ScalarType dtype) {
   std::array<int64_t, 4> flat;
@@ -63,7 +53,7 @@ at::Tensor conv_meta(const ConvOperands& in, const ConvArgs& args, at::ScalarTyp
   const c10::SymIntArrayRef shape = drop_depth(sizes, flat, args);
   const at::MemoryFormat format = format_of(static_cast<int64_t>(shape.size()));
   const at::Tensor y = at::empty_symint(shape, in.x.options().dtype(y_dtype).memory_format(format));
-  return from_image(y, args, has_batch(in.x, args));
+  return from_image(y, args.kind.dims, has_batch(in.x, args.kind.dims));
 }
 
 // Dimensions of size 1 get the stride of a dense channels_last tensor, theirs may be anything.

@@ -4,6 +4,7 @@
 
 #include "conv_shape.h"
 #include "epilogue.h"
+#include "image.h"
 #include "implicit_gemm.h"
 
 // x and y of convolutions as the kernels see them. Inside, a signal of one dimension is an image of
@@ -23,13 +24,6 @@ struct ConvOperands {
 // Everything but the output; {N, O, depth, height, width} of y.
 template <class Int>
 std::array<Int, 5> check_conv(const ConvOperands& in, const ConvArgs& args, at::DeviceType device);
-
-// y as the schema promises it from y as the kernels wrote it, and back for x.
-at::Tensor from_image(const at::Tensor& y, const ConvArgs& args, bool has_batch);
-at::Tensor to_image(const at::Tensor& x, const ConvArgs& args);
-inline bool has_batch(const at::Tensor& x, const ConvArgs& args) {
-  return x.dim() == args.kind.dims + 2;
-}
 
 // y of the kernels: [N, O, H, W] or, for three dimensions, [N, O, D, H, W], channels last.
 at::Tensor empty_image(const std::array<int64_t, 5>& sizes, const ConvArgs& args,

@@ -102,8 +102,9 @@ class ConvTranspose {
         sizes_(sizes),
         product_(product),
         start_(start),
-        x_(weight_.is_depthwise() ? for_depthwise(to_image(in.x, args), weight_.out_channels)
-                                  : with_dense_channels(to_image(in.x, args))),
+        x_(weight_.is_depthwise()
+               ? for_depthwise(to_image(in.x, args.kind.dims), weight_.out_channels)
+               : with_dense_channels(to_image(in.x, args.kind.dims))),
         source_(make_source(x_, in.x_zero_point)),
         y_strides_(make_output_strides(y)),
         packed_(empty({in.weight.numel()}, at::kChar)) {
@@ -247,7 +248,7 @@ Tensor run_conv_transpose(const ConvOperands& in, const ConvArgs& args, const Ou
     const gemm::Args product = make_product(in.weight, channels, params, output, y);
     ConvTranspose(in, args, sizes, product, params.start, y).run();
   }
-  return from_image(y, args, has_batch(in.x, args));
+  return from_image(y, args.kind.dims, has_batch(in.x, args.kind.dims));
 }
 
 template <const ConvKind& kKind>

@@ -25,7 +25,7 @@ struct Images {
   // y: from empty_image().
   Images(const at::Tensor& image, const Resample<int64_t>& resample, const at::Tensor& y)
       : in(image_size<int64_t>(image, resample.rank)), out(resample.out) {
-    const at::Tensor batch = batched(image, resample.rank);
+    const at::Tensor batch = to_image(image, resample.rank);
     const at::MemoryFormat format = batch.suggest_memory_format();
     const bool by_channel = format == at::MemoryFormat::Contiguous;
     source = batch.contiguous(format);

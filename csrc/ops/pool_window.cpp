@@ -49,12 +49,6 @@ Axis adaptive_axis(int64_t size, int64_t out_size) {
   return axis;
 }
 
-// The inverse of batched() for an output.
-at::Tensor like(const at::Tensor& x, int64_t rank, const at::Tensor& y) {
-  const at::Tensor batch = rank == 1 ? y.squeeze(2) : y;
-  return x.dim() == rank + 2 ? batch : batch.squeeze(0);
-}
-
 int64_t most_taps(const Axis& axis) {
   int64_t most = 0;
   for (const Span& span : axis.spans) most = std::max(most, span.count);
@@ -175,26 +169,22 @@ Triple<Axis> adaptive_axes(const Triple<int64_t>& size, const Triple<int64_t>& o
           adaptive_axis(size[2], out_size[2])};
 }
 
-at::Tensor batched(const at::Tensor& x, int64_t rank) {
-  const at::Tensor batch = x.dim() == rank + 2 ? x : x.unsqueeze(0);
-  return rank == 1 ? batch.unsqueeze(2) : batch;
-}
-
 at::Tensor empty_image(const at::Tensor& x, int64_t rank, const Triple<int64_t>& size,
                        at::ScalarType dtype) {
-  const at::Tensor image = batched(x, rank);
+  const at::Tensor image = to_image(x, rank);
   at::DimVector sizes(image.sizes());
   std::copy(size.end() - rank, size.end(), sizes.end() - rank);
-  return like(x, rank, empty(sizes, dtype, image.suggest_memory_format()));
+  const at::Tensor y = empty(sizes, dtype, image.suggest_memory_format());
+  return from_image(y, rank, has_batch(x, rank));
 }
 
 at::Tensor empty_image_meta(const at::Tensor& x, int64_t rank, const Triple<c10::SymInt>& size,
                             at::ScalarType dtype) {
-  const at::Tensor image = batched(x, rank);
+  const at::Tensor image = to_image(x, rank);
   c10::SymDimVector sizes(image.sym_sizes());
   std::copy(size.end() - rank, size.end(), sizes.end() - rank);
   const auto options = x.options().dtype(dtype).memory_format(image.suggest_memory_format());
-  return like(x, rank, at::empty_symint(sizes, options));
+  return from_image(at::empty_symint(sizes, options), rank, has_batch(x, rank));
 }
 
 void for_runs(const char* op, const at::Tensor& x, int64_t rank, const Triple<Axis>& axes,
@@ -206,7 +196,7 @@ void for_runs(const char* op, const at::Tensor& x, int64_t rank, const Triple<Ax
   TORCH_CHECK(taps < kMaxTaps, "qnative::", op, ": windows must have less than ", kMaxTaps,
               " pixels, got ", taps);
   const auto format = rank == 3 ? at::MemoryFormat::ChannelsLast3d : at::MemoryFormat::ChannelsLast;
-  const at::Tensor source = batched(x, rank).contiguous(format), y_batched = batched(y, rank);
+  const at::Tensor source = to_image(x, rank).contiguous(format), y_batched = to_image(y, rank);
   const bool in_place = y_batched.is_contiguous(format);
   const at::Tensor target =
       in_place ? y_batched : empty(y_batched.sizes(), y.scalar_type(), format);

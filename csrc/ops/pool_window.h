@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "checks.h"
+#include "image.h"
 #include "output.h"
 
 // Pooling over 1 to 3 dimensions: which pixels of the input each output takes, and how x and y lie.
@@ -66,9 +67,6 @@ struct Run {
 
   int64_t taps() const { return planes * rows * columns; }
 };
-
-// x as [N, C, H, W] or [N, C, D, H, W].
-at::Tensor batched(const at::Tensor& x, int64_t rank);
 
 // y of an op over images: the memory format of x, as torch; also without batch dimension, and for
 // one dimension the strides of channels_last for H = 1, those of conv1d.
