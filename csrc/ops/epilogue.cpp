@@ -87,7 +87,7 @@ MutableChannelParams make_channel_scales(const char* op, double x_scale, const W
   float* const biases = scratch.take<float>(layout.groups * padded_n);
   const auto dense_scale = weight_scale.expect_contiguous();
   const auto dense_bias = bias ? bias->expect_contiguous() : c10::MaybeOwned<at::Tensor>();
-  static auto& run = select(channel_params::kernels());
+  static auto& run = select(channel_params::scale_kernels());
   bool small = true;
   for (int64_t g = 0; g < layout.groups; ++g) {
     const float* const scale = dense_scale->const_data_ptr<float>() + g * n;

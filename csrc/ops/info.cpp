@@ -42,7 +42,7 @@ class Lines {
 
 std::string kernel_lines(Isa cap) {
   Lines lines(cap);
-  lines.add("channel_params", channel_params::kernels());
+  lines.add("channel_params.scale", channel_params::scale_kernels());
   lines.add("dwconv", dwconv::kernels());
   lines.add("elementwise.add", elementwise::add_kernels());
   lines.add("elementwise.mul", elementwise::mul_kernels());

@@ -44,7 +44,7 @@ void expect_all(const std::vector<float>& scale, const std::vector<float>* bias,
   const PageGuarded<float> scale_end(scale, PageGuarded<float>::Side::kAfter);
   const PageGuarded<float> bias_end(bias == nullptr ? scale : *bias,
                                     PageGuarded<float>::Side::kAfter);
-  for (const auto& kernel : runnable(kernels())) {
+  for (const auto& kernel : runnable(scale_kernels())) {
     Guarded<float> multiplier(n, n % 3), b(n, n % 5);
     const Summary summary = kernel.run({.weight_scale = scale_end.data(),
                                         .real_bias = bias == nullptr ? nullptr : bias_end.data(),

@@ -27,6 +27,6 @@ struct Vector {
 
 }  // namespace
 
-Summary avx2(const Args& args) { return run<Vector>(args); }
+Summary scale_avx2(const Args& args) { return run<Vector>(args); }
 
 }  // namespace qnative::channel_params

@@ -26,6 +26,6 @@ struct Vector {
 
 }  // namespace
 
-Summary avx512_vnni(const Args& args) { return run<Vector>(args); }
+Summary scale_avx512_vnni(const Args& args) { return run<Vector>(args); }
 
 }  // namespace qnative::channel_params

@@ -6,7 +6,7 @@
 
 namespace qnative::channel_params {
 
-Fn scalar;
+Fn scale_scalar;
 
 namespace {
 
@@ -36,7 +36,7 @@ Summary run(const Args& args) {
   rest.multiplier += i;
   rest.bias += i;
   rest.n -= i;
-  const Summary tail = scalar(rest);
+  const Summary tail = scale_scalar(rest);
   return {.valid = tail.valid && V::is_all(valid), .small = tail.small && V::is_all(small)};
 }
 

@@ -28,6 +28,6 @@ struct Summary {
 
 using Fn = Summary(const Args& args);
 
-std::span<const Kernel<Fn>> kernels();
+std::span<const Kernel<Fn>> scale_kernels();
 
 }  // namespace qnative::channel_params

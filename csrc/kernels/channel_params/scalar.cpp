@@ -5,7 +5,7 @@
 
 namespace qnative::channel_params {
 
-Summary scalar(const Args& args) {
+Summary scale_scalar(const Args& args) {
   Summary summary{.valid = true, .small = true};
   for (int64_t i = 0; i < args.n; ++i) {
     const float multiplier = static_cast<float>(args.x_scale * args.weight_scale[i] / args.y_scale);
