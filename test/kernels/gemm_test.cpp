@@ -230,18 +230,20 @@ INSTANTIATE_TEST_SUITE_P(Kernels, GemmTest, testing::ValuesIn(test::runnable(ker
                          [](const auto& info) { return name(info.param.isa); });
 
 const std::vector<int64_t> kM = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 16, 17, 31, 33, 49};
-const std::vector<int64_t> kN = {1,  2,  3,  4,  5,  6,   7,   8,   9,   10, 11,
-                                 12, 13, 14, 15, 16, 17,  31,  32,  33,  47, 48,
-                                 49, 63, 64, 65, 80, 100, 112, 127, 128, 129};
+const std::vector<int64_t> kN = {1,  2,  3,  4,  5,  6,  7,  8,  9,  10,  11,  12,  13,  14,  15,
+                                 16, 17, 18, 23, 24, 25, 31, 32, 33, 40,  47,  48,  49,  56,  57,
+                                 63, 64, 65, 72, 80, 85, 88, 96, 98, 100, 112, 120, 127, 128, 129};
 const std::vector<int64_t> kSize = {1,  2,  3,  4,  5,  6,  7,  8,  9,   15,
                                     16, 17, 27, 31, 32, 33, 64, 67, 255, 576};
 
 TEST_P(GemmTest, RowsByColumns) {
   for (int64_t m : kM) {
     for (int64_t n : kN) {
-      const Shape shape = {m, n, 1, 9 + (m + n) % 8};
-      expect_equals_scalar(GetParam(), Problem(shape, Rows::kStrided, m * 1000 + n));
-      if (HasFatalFailure()) return;
+      for (int64_t size : {9 + (m + n) % 8, 33 + (m + n) % 8}) {
+        const Shape shape = {m, n, 1, size};
+        expect_equals_scalar(GetParam(), Problem(shape, Rows::kStrided, m * 1000 + n));
+        if (HasFatalFailure()) return;
+      }
     }
   }
 }
@@ -290,7 +292,7 @@ TEST_P(GemmTest, ManyRowsOfLargeK) {
 
 TEST_P(GemmTest, RowParameters) {
   for (int64_t m : kM) {
-    for (int64_t n : {1, 15, 16, 17, 33, 48, 64, 100, 130}) {
+    for (int64_t n : {1, 8, 15, 16, 17, 24, 33, 40, 48, 56, 64, 100, 130}) {
       Problem problem({m, n, 1, 4 + (m * 5 + n) % 90}, Rows::kDense, m * 1000 + n);
       problem.add_row_parameters();
       expect_equals_scalar(GetParam(), problem);
