@@ -6,7 +6,7 @@
 #include "limits.h"
 
 // quantize|dequantize[_each]/<isa>/<elements> in percent of the speed of copying as many bytes,
-// min_max in percent of the speed of reading them.
+// summarize in percent of the speed of reading them.
 namespace qnative::quantize {
 namespace {
 
@@ -60,12 +60,10 @@ const bool kRegistered = [] {
       kernel.run(b.quantized.data(), b.real.data(), n, b.scale.data(), b.zero_point.data(), 0);
     });
   }
-  for (const auto& kernel : min_max_kernels()) {
-    add("min_max", kernel.isa, 4, true, [=](Buffers& b, int64_t n) {
-      float min, max;
-      kernel.run(b.real.data(), n, &min, &max);
-      benchmark::DoNotOptimize(min);
-      benchmark::DoNotOptimize(max);
+  for (const auto& kernel : summarize_kernels()) {
+    add("summarize", kernel.isa, 4, true, [=](Buffers& b, int64_t n) {
+      Summary summary = kernel.run(b.real.data(), n);
+      benchmark::DoNotOptimize(summary);
     });
   }
   return true;

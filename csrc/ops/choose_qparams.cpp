@@ -19,7 +19,7 @@ struct Extremes {
 };
 
 Extremes find_extremes(const at::Tensor& x) {
-  static auto& run = select(quantize::min_max_kernels());
+  static auto& summarize = select(quantize::summarize_kernels());
   const at::Tensor reals = x.to(at::kFloat);
   const at::Tensor dense = reals.is_non_overlapping_and_dense() ? reals : reals.contiguous();
   const float* from = dense.const_data_ptr<float>();
@@ -27,11 +27,12 @@ Extremes find_extremes(const at::Tensor& x) {
   c10::SmallVector<float, 64> extremes(2 * tasks);
   run_tasks(tasks, [&](int64_t task) {
     const Part part = part_of(n, tasks, task);
-    run(from + part.begin, part.end - part.begin, &extremes[2 * task], &extremes[2 * task + 1]);
+    const auto summary = summarize(from + part.begin, part.end - part.begin);
+    extremes[2 * task] = summary.min;
+    extremes[2 * task + 1] = summary.max;
   });
-  Extremes all{extremes[0], extremes[1]};
-  if (tasks > 1) run(extremes.data(), 2 * tasks, &all.min, &all.max);
-  return all;
+  const auto all = summarize(extremes.data(), 2 * tasks);
+  return {all.min, all.max};
 }
 
 // What torch computes in the dtype of x.

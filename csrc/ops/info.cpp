@@ -81,8 +81,7 @@ std::string kernel_lines(Isa cap) {
   lines.add("quantize.dequantize", quantize::dequantize_kernels());
   lines.add("quantize.quantize_each", quantize::quantize_each_kernels());
   lines.add("quantize.dequantize_each", quantize::dequantize_each_kernels());
-  lines.add("quantize.min_max", quantize::min_max_kernels());
-  lines.add("quantize.magnitudes", quantize::magnitudes_kernels());
+  lines.add("quantize.summarize", quantize::summarize_kernels());
   lines.add("quantize.find_above", quantize::find_above_kernels());
   lines.add("rnn_cell.lstm", rnn_cell::lstm_kernels());
   lines.add("rnn_cell.gru", rnn_cell::gru_kernels());

@@ -25,10 +25,11 @@ bool can_have_outliers(int64_t k, int64_t repeated) {
 }
 
 // What a byte must hold of a row: above it are kMaxOutliers values at most, *count at `positions`.
-float find_outliers(const float* x, int64_t k, float largest, int32_t* positions, int64_t* count) {
-  static auto& magnitudes = select(quantize::magnitudes_kernels());
+float find_outliers(const float* x, int64_t k, const quantize::Summary& row, int32_t* positions,
+                    int64_t* count) {
   static auto& find_above = select(quantize::find_above_kernels());
-  const float mean = magnitudes(x, k) / static_cast<float>(k);
+  const float largest = std::max(-row.min, row.max);
+  const float mean = row.magnitudes / static_cast<float>(k);
   float limit = std::max({kPeak * mean, largest / kHighest, std::numeric_limits<float>::min()});
   while (limit < largest) {
     *count = find_above(x, k, limit, positions, kMaxOutliers);
@@ -71,15 +72,14 @@ void QuantizedRows::add_outlier(int64_t i, int32_t k, int32_t excess) const {
 }
 
 void QuantizedRows::quantize(const float* x, int64_t k, int64_t i) const {
-  static auto& min_max = select(quantize::min_max_kernels());
+  static auto& summarize = select(quantize::summarize_kernels());
   static auto& quantize = select(quantize::quantize_kernels());
   const auto repeats = static_cast<int64_t>(repeated_.size());
   uint8_t* const row = q + i * stride;
   uint8_t* const row_end = row + padded_row(k + repeats);
   outlier_count_[i] = 0;
-  float low, high;
-  min_max(x, k, &low, &high);
-  if (!std::isfinite(low) || !std::isfinite(high)) {
+  const quantize::Summary summary = summarize(x, k);
+  if (!std::isfinite(summary.min) || !std::isfinite(summary.max)) {
     std::fill(row, row_end, uint8_t{0});
     scale_[i] = std::numeric_limits<float>::quiet_NaN();
     zero_point_[i] = 0;
@@ -87,10 +87,10 @@ void QuantizedRows::quantize(const float* x, int64_t k, int64_t i) const {
   }
   int32_t positions[kMaxOutliers];
   int64_t count = 0;
-  float limit = std::max(-low, high);
-  if (can_have_outliers(k, repeats)) limit = find_outliers(x, k, limit, positions, &count);
-  low = std::max(std::min(low, 0.0f), -limit);
-  high = std::min(std::max(high, 0.0f), limit);
+  float limit = std::max(-summary.min, summary.max);
+  if (can_have_outliers(k, repeats)) limit = find_outliers(x, k, summary, positions, &count);
+  const float low = std::max(std::min(summary.min, 0.0f), -limit);
+  const float high = std::min(std::max(summary.max, 0.0f), limit);
   // A difference of floats may overflow float32; the inverse of a denormal scale would.
   const auto scale = std::max(static_cast<float>((double{high} - double{low}) / 255),
                               std::numeric_limits<float>::min());

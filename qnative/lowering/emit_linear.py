@@ -72,12 +72,17 @@ def linear_dynamic(site: Site) -> Node:
     packed, repeated = pack_spread(ir.constant(site.module, site.args["weight"]).float())
     constraints.check_numbers(site.node, "weight", packed["weight_scale"], 0, *INT8_RANGE)
     weight, bias, (rows, columns) = _constants(site, "linear_dynamic", lambda _: packed)
-    trailing = site.float_activation
-    if repeated:
-        trailing = (*trailing, *("none", [])[len(trailing) :], repeated)
-    op = torch.ops.qnative.linear_dynamic.default
     shape = [rows, columns + len(repeated)]
+    trailing = with_repeated(site.float_activation, repeated)
+    op = torch.ops.qnative.linear_dynamic.default
     return site.call(op, site.args["input"], *weight, bias, shape, *trailing)
+
+
+def with_repeated(activation: tuple[Any, ...], repeated: list[int]) -> tuple[Any, ...]:
+    """The last arguments of linear_dynamic; those that have their default are left out."""
+    if not repeated:
+        return activation
+    return (*activation, *("none", [])[len(activation) :], repeated)
 
 
 def linear_dynamic_fp16(site: Site) -> Node:

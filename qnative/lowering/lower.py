@@ -11,6 +11,7 @@ from . import graph as ir
 from .activation import NO_BOUNDS, activation_bounds
 from .functional import make_functional
 from .graph import Unsupported
+from .join import join_linears
 from .sizes import guard, keep_sizes_open
 
 # Keys of a node's meta: why the Quantizer left it float, and why its activation is an op by itself.
@@ -87,6 +88,7 @@ class _Lowering:
         taken = {n.target for n in self.graph.nodes if n.op in ("get_attr", "call_module")}
         self.constants = emit.Constants(self.graph, taken)
         self.rows: dict[Node, Row] = {}
+        self.direct: dict[Node, Row] = {}  # of calls that took the place of a float node
         self.pads: dict[Node, Node] = {}
 
     def run(self) -> None:
@@ -112,6 +114,7 @@ class _Lowering:
         qdq.collapse(self.module, self.constants)
         self._explain_float_nodes()
         qdq.rewrite(self.module, self.constants)
+        self._join_linears()
         keep_sizes_open(self.graph)
 
     def result(self) -> GraphModule:
@@ -146,11 +149,19 @@ class _Lowering:
         with self.graph.inserting_before(last):
             new = op.emit(site)
         qdq.replace(last, new)
+        self.direct[new] = row
         for dead in dict.fromkeys((last, node)):
             if not dead.users:
                 self.graph.erase_node(dead)  # lstm and gru are impure: they could drop out
         row.verdict, row.kernel = QUANTIZED, ir.op_name(emit_half.without_cast(new))
         row.float_bytes, row.packed_bytes = site.float_bytes, site.packed_bytes
+
+    def _join_linears(self) -> None:
+        for joined in join_linears(self.constants):
+            first, *others = (self.direct[call] for call in joined.calls)
+            first.packed_bytes += joined.extra_bytes
+            for row in others:
+                row.reason = "; ".join(filter(None, (f"one op with {first.name}", row.reason)))
 
     def _lower_node(self, node: Node, row: Row) -> None:
         if custom.REFUSED in node.meta:

@@ -11,7 +11,16 @@ INT8_RANGE = (-127, 127)
 # Weights up to so many times the root mean square of their channel set its scale: of normally
 # distributed ones, one in two million is beyond. Then larger weights do, until few enough are.
 _LEAST_PEAK = 5.0
-_MOST_REPEATED = 16
+
+
+def most_repeated(k: int) -> int:
+    """How many of k inputs may have another column: they take time and memory."""
+    return min(k // 16, MAX_PRODUCTS - k)
+
+
+def can_have_outliers(k: int, repeated: int) -> bool:
+    """Whether ``qnative::linear_dynamic`` looks for outliers in rows of k values."""
+    return 255 * (k + repeated) + 255 * 128 * (4 + repeated) < 1 << 24
 
 
 def _check_finite(weight: torch.Tensor) -> None:
@@ -36,8 +45,7 @@ def spread(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, list[int]]
     """int8 [N, K + R], a scale for each output channel, and the R inputs that have another column.
 
     One weight far beyond the others of its channel would set their scale and leave them a few bits.
-    Here it is the sum of several columns of one input, if those are at most 1 / _MOST_REPEATED of
-    all.
+    Here it is the sum of several columns of one input, if those are at most ``most_repeated``.
     """
     _check_finite(weight)
     most = weight.abs().amax(1)
@@ -45,7 +53,7 @@ def spread(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, list[int]]
     share = weight / most.clamp(min=torch.finfo(torch.float32).tiny)[:, None]
     typical = most * share.square().mean(1).sqrt()
     peak = _LEAST_PEAK
-    room = min(weight.shape[1] // _MOST_REPEATED, MAX_PRODUCTS - weight.shape[1])
+    room = most_repeated(weight.shape[1])
     while True:
         scale = _scale(torch.minimum(most, peak * typical))
         codes = (weight / scale[:, None]).round()

@@ -36,9 +36,12 @@ def guard(target: str, module: torch.nn.Module) -> torch.nn.Module:
 def keep_sizes_open(graph: Graph) -> None:
     """Rewrites views and the sizes that the graph computes with."""
     for node in graph.nodes:
-        # Images come out of qnative ops as channels_last, for which a view may not exist.
+        # Images come out of qnative ops as channels_last, and rows as parts of longer ones, for
+        # which a view may not exist.
         if ir.is_call(node, {"aten.view.default", "aten._unsafe_view.default"}):
             node.target = torch.ops.aten.reshape.default
+        if ir.is_call(node, {"aten.view_as.default"}):
+            node.target = torch.ops.aten.reshape_as.default
         if ir.is_call(node, {"aten.reshape.default"}):
             _leave_size_to_reshape(node)
     graph.eliminate_dead_code(lambda n: n.op == "call_module" or n.is_impure())

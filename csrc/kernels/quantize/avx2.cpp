@@ -7,10 +7,16 @@ namespace qnative::quantize {
 namespace {
 
 struct Real : RealAvx2 {
-  static F load(const float* p) { return _mm256_loadu_ps(p); }
-  static void store(float* p, F x) { _mm256_storeu_ps(p, x); }
   static unsigned above(F x, F y) {
     return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(x, y, _CMP_GT_OQ)));
+  }
+  // op on lanes l and l + 4, then l + 2 and l + 1.
+  template <class Op>
+  static float fold(F x, Op op) {
+    x = op(x, _mm256_permute2f128_ps(x, x, 1));
+    x = op(x, _mm256_permute_ps(x, 0b01001110));
+    x = op(x, _mm256_permute_ps(x, 0b10110001));
+    return _mm256_cvtss_f32(x);
   }
 };
 
@@ -36,11 +42,7 @@ void dequantize_each_avx2(const uint8_t* x, float* y, int64_t n, const float* sc
   run_dequantize_each<Avx2>(x, y, n, scale, zero_point, flip);
 }
 
-void min_max_avx2(const float* x, int64_t n, float* min, float* max) {
-  run_min_max<Avx2>(x, n, min, max);
-}
-
-float magnitudes_avx2(const float* x, int64_t n) { return run_magnitudes<Real>(x, n); }
+Summary summarize_avx2(const float* x, int64_t n) { return run_summarize<Real>(x, n); }
 
 int64_t find_above_avx2(const float* x, int64_t n, float threshold, int32_t* positions,
                         int64_t limit) {

@@ -6,9 +6,21 @@ namespace qnative::quantize {
 namespace {
 
 struct Real : RealAvx512 {
-  static F load(const float* p) { return _mm512_loadu_ps(p); }
-  static void store(float* p, F x) { _mm512_storeu_ps(p, x); }
   static unsigned above(F x, F y) { return _mm512_cmp_ps_mask(x, y, _CMP_GT_OQ); }
+  // op on lanes l and l + 8, then l + 4, l + 2 and l + 1.
+  template <class Op>
+  static float fold(F x, Op op) {
+    x = op(x, permuted(x, _mm512_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15, 0, 0, 0, 0, 0, 0, 0, 0)));
+    x = op(x, permuted(x, _mm512_setr_epi32(4, 5, 6, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)));
+    x = op(x, _mm512_shuffle_ps(x, x, 0b01001110));
+    x = op(x, _mm512_shuffle_ps(x, x, 0b10110001));
+    return _mm_cvtss_f32(_mm512_castps512_ps128(x));
+  }
+
+ private:
+  static F permuted(F x, __m512i order) {
+    return _mm512_castsi512_ps(_mm512_permutexvar_epi32(order, _mm512_castps_si512(x)));
+  }
 };
 
 }  // namespace
@@ -33,11 +45,7 @@ void dequantize_each_avx512_vnni(const uint8_t* x, float* y, int64_t n, const fl
   run_dequantize_each<Avx512>(x, y, n, scale, zero_point, flip);
 }
 
-void min_max_avx512_vnni(const float* x, int64_t n, float* min, float* max) {
-  run_min_max<Avx512>(x, n, min, max);
-}
-
-float magnitudes_avx512_vnni(const float* x, int64_t n) { return run_magnitudes<Real>(x, n); }
+Summary summarize_avx512_vnni(const float* x, int64_t n) { return run_summarize<Real>(x, n); }
 
 int64_t find_above_avx512_vnni(const float* x, int64_t n, float threshold, int32_t* positions,
                                int64_t limit) {

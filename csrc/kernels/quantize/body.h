@@ -83,55 +83,48 @@ void run_dequantize_each(const uint8_t* x, float* y, int64_t n, const float* sca
   }
 }
 
-// The element of `lanes` that is before all others.
-template <class V, class Before>
-float first_of(typename V::Part part, Before before) {
-  float lanes[V::kFloats];
-  V::store_part(lanes, part);
-  for (int width = V::kFloats / 2; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) {
-      lanes[i] = before(lanes[i + width], lanes[i]) ? lanes[i + width] : lanes[i];
-    }
-  }
-  return lanes[0];
-}
-
-// The last vector overlaps the one before it.
-template <class V>
-void run_min_max(const float* x, int64_t n, float* min, float* max) {
-  typename V::Floats low = V::load(x, n < V::kBytes ? n : V::kBytes, x[0]), high = low;
-  bool ordered = !V::has_nan(low);
-  for (int64_t i = V::kBytes; i < n && ordered; i += V::kBytes) {
-    const typename V::Floats v = V::load(x + (i + V::kBytes <= n ? i : n - V::kBytes));
-    ordered = !V::has_nan(v);
-    low = V::min(v, low);
-    high = V::max(v, high);
-  }
-  const auto smaller = [](float a, float b) { return a < b; };
-  const auto larger = [](float a, float b) { return a > b; };
-  *min = ordered ? first_of<V>(V::min_part(low), smaller) + 0.0f : __builtin_nanf("");
-  *max = ordered ? first_of<V>(V::max_part(high), larger) + 0.0f : __builtin_nanf("");
-}
-
-// R: a type of simd/real_*.h with load, store and above(x, y), the bits of the lanes with x > y.
+// R: a type of simd/real_*.h with fold and with above(x, y), the bits of the lanes with x > y.
 template <class R>
-float run_magnitudes(const float* x, int64_t n) {
-  constexpr int kSums = 32 / R::kLanes;
-  typename R::F sums[kSums];
-  for (auto& sum : sums) sum = R::set(0.0f);
+Summary run_summarize(const float* x, int64_t n) {
+  using F = typename R::F;
+  constexpr int kVectors = 32 / R::kLanes;
+  const auto smaller = [](F a, F b) { return R::min(a, b); };
+  const auto larger = [](F a, F b) { return R::max(a, b); };
+  const auto plus = [](F a, F b) { return R::add(a, b); };
+  F low[kVectors], high[kVectors], sum[kVectors];
+  for (int v = 0; v < kVectors; ++v) {
+    low[v] = high[v] = R::set(x[0]);
+    sum[v] = R::set(0.0f);
+  }
+  const auto take = [&](const float* values, const float* addends) {
+    for (int v = 0; v < kVectors; ++v) {
+      const F value = R::load(values + v * R::kLanes);
+      low[v] = R::min(value, low[v]);
+      high[v] = R::max(value, high[v]);
+      sum[v] = R::add(sum[v], R::abs(R::load(addends + v * R::kLanes)));
+    }
+  };
   int64_t i = 0;
-  for (; i + 32 <= n; i += 32) {
-    for (int s = 0; s < kSums; ++s) {
-      sums[s] = R::add(sums[s], R::abs(R::load(x + i + s * R::kLanes)));
+  for (; i + 32 <= n; i += 32) take(x + i, x + i);
+  if (i < n) {
+    float values[32], addends[32];
+    for (int l = 0; l < 32; ++l) {
+      values[l] = l < n - i ? x[i + l] : x[0];
+      addends[l] = l < n - i ? x[i + l] : 0.0f;
+    }
+    take(values, addends);
+  }
+  for (int width = kVectors / 2; width > 0; width /= 2) {
+    for (int v = 0; v < width; ++v) {
+      low[v] = R::min(low[v], low[v + width]);
+      high[v] = R::max(high[v], high[v + width]);
+      sum[v] = R::add(sum[v], sum[v + width]);
     }
   }
-  float lanes[32];
-  for (int s = 0; s < kSums; ++s) R::store(lanes + s * R::kLanes, sums[s]);
-  for (; i < n; ++i) lanes[i % 32] += __builtin_fabsf(x[i]);
-  for (int width = 16; width > 0; width /= 2) {
-    for (int l = 0; l < width; ++l) lanes[l] += lanes[l + width];
-  }
-  return lanes[0];
+  const float magnitudes = R::fold(sum[0], plus), nan = __builtin_nanf("");
+  // What is added has no sign: a NaN is one of x.
+  if (magnitudes != magnitudes) return {nan, nan, nan};
+  return {R::fold(low[0], smaller) + 0.0f, R::fold(high[0], larger) + 0.0f, magnitudes};
 }
 
 template <class R>
@@ -144,8 +137,12 @@ int64_t run_find_above(const float* x, int64_t n, float threshold, int32_t* posi
     return ++count <= limit;
   };
   int64_t i = 0;
-  for (; i + R::kLanes <= n; i += R::kLanes) {
-    for (unsigned found = R::above(R::abs(R::load(x + i)), least); found != 0; found &= found - 1) {
+  for (; i + 32 <= n; i += 32) {
+    uint32_t found = 0;
+    for (int l = 0; l < 32; l += R::kLanes) {
+      found |= R::above(R::abs(R::load(x + i + l)), least) << l;
+    }
+    for (; found != 0; found &= found - 1) {
       if (!add(i + __builtin_ctz(found))) return count;
     }
   }

@@ -8,8 +8,7 @@ QNATIVE_KERNELS(QuantizeFn, quantize)
 QNATIVE_KERNELS(DequantizeFn, dequantize)
 QNATIVE_KERNELS(QuantizeEachFn, quantize_each)
 QNATIVE_KERNELS(DequantizeEachFn, dequantize_each)
-QNATIVE_KERNELS(MinMaxFn, min_max)
-QNATIVE_KERNELS(MagnitudesFn, magnitudes)
+QNATIVE_KERNELS(SummarizeFn, summarize)
 QNATIVE_KERNELS(FindAboveFn, find_above)
 
 }  // namespace qnative::quantize

@@ -21,11 +21,13 @@ using QuantizeEachFn = void(const float* x, uint8_t* y, int64_t n, const float* 
                             const int32_t* zero_point, int32_t lo, int32_t hi, uint8_t flip);
 using DequantizeEachFn = void(const uint8_t* x, float* y, int64_t n, const float* scale,
                               const int32_t* zero_point, uint8_t flip);
-// Smallest and largest of x[0..n), n >= 1; a zero is +0. A NaN in x makes both NaN.
-using MinMaxFn = void(const float* x, int64_t n, float* min, float* max);
-// sum_i |x[i]| in float32: lane l of 32 adds x[l], x[l + 32], ... in this order, then lanes l and
-// l + 16 are added, l and l + 8, ... down to one.
-using MagnitudesFn = float(const float* x, int64_t n);
+// Of x[0..n), n >= 1: smallest and largest, where a zero is +0, and sum_i |x[i]| in float32: lane l
+// of 32 adds x[l], x[l + 32], ... in this order, then lanes l and l + 16 are added, l and l + 8,
+// ... down to one. A NaN in x makes all three NaN.
+struct Summary {
+  float min, max, magnitudes;
+};
+using SummarizeFn = Summary(const float* x, int64_t n);
 // How many |x[i]| are above threshold, and their positions in order; limit + 1 as soon as there are
 // more than `limit`, of which the first are written.
 using FindAboveFn = int64_t(const float* x, int64_t n, float threshold, int32_t* positions,
@@ -35,8 +37,7 @@ std::span<const Kernel<QuantizeFn>> quantize_kernels();
 std::span<const Kernel<DequantizeFn>> dequantize_kernels();
 std::span<const Kernel<QuantizeEachFn>> quantize_each_kernels();
 std::span<const Kernel<DequantizeEachFn>> dequantize_each_kernels();
-std::span<const Kernel<MinMaxFn>> min_max_kernels();
-std::span<const Kernel<MagnitudesFn>> magnitudes_kernels();
+std::span<const Kernel<SummarizeFn>> summarize_kernels();
 std::span<const Kernel<FindAboveFn>> find_above_kernels();
 
 }  // namespace qnative::quantize

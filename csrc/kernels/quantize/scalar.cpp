@@ -37,27 +37,22 @@ void dequantize_each_scalar(const uint8_t* x, float* y, int64_t n, const float* 
   }
 }
 
-void min_max_scalar(const float* x, int64_t n, float* min, float* max) {
+Summary summarize_scalar(const float* x, int64_t n) {
   float low = x[0], high = x[0];
-  bool ordered = true;
+  float lanes[32] = {};
   for (int64_t i = 0; i < n; ++i) {
-    ordered &= x[i] == x[i];
     low = x[i] < low ? x[i] : low;
     high = x[i] > high ? x[i] : high;
+    lanes[i % 32] += std::fabs(x[i]);
   }
-  // -0 + 0 is +0.
-  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-  *min = ordered ? low + 0.0f : kNan;
-  *max = ordered ? high + 0.0f : kNan;
-}
-
-float magnitudes_scalar(const float* x, int64_t n) {
-  float lanes[32] = {};
-  for (int64_t i = 0; i < n; ++i) lanes[i % 32] += std::fabs(x[i]);
   for (int width = 16; width > 0; width /= 2) {
     for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
   }
-  return lanes[0];
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  // What is added has no sign: a NaN is one of x.
+  if (lanes[0] != lanes[0]) return {kNan, kNan, kNan};
+  // -0 + 0 is +0.
+  return {low + 0.0f, high + 0.0f, lanes[0]};
 }
 
 int64_t find_above_scalar(const float* x, int64_t n, float threshold, int32_t* positions,

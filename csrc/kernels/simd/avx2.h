@@ -94,13 +94,6 @@ struct Avx2 {
     memcpy(buffer, p, n * sizeof(float));
     return load(buffer);
   }
-  // The others are `rest`.
-  static Floats load(const float* p, int64_t n, float rest) {
-    float buffer[kBytes];
-    for (float& v : buffer) v = rest;
-    memcpy(buffer, p, n * sizeof(float));
-    return load(buffer);
-  }
   static void store(float* p, Floats x) {
     _mm256_storeu_ps(p, x.a);
     _mm256_storeu_ps(p + 8, x.b);
@@ -231,12 +224,6 @@ struct Avx2 {
   static Part load_part(const float* p) { return _mm256_loadu_ps(p); }
   static void store_part(float* p, Part x) { _mm256_storeu_ps(p, x); }
   static Part part(float x) { return _mm256_set1_ps(x); }
-  static Part min_part(Floats x) {
-    return _mm256_min_ps(_mm256_min_ps(x.a, x.b), _mm256_min_ps(x.c, x.d));
-  }
-  static Part max_part(Floats x) {
-    return _mm256_max_ps(_mm256_max_ps(x.a, x.b), _mm256_max_ps(x.c, x.d));
-  }
   static Part mul(Part x, Part y) { return _mm256_mul_ps(x, y); }
   static Part fma(Part x, Part y, Part z) { return _mm256_fmadd_ps(x, y, z); }
 

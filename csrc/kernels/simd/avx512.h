@@ -74,13 +74,6 @@ struct Avx512 {
             _mm512_maskz_loadu_ps(part(mask, 2), p + 32),
             _mm512_maskz_loadu_ps(part(mask, 3), p + 48)};
   }
-  static Floats load(const float* p, int64_t n, float rest) {
-    const auto mask = first(n);
-    const Floats x = load(p, n);
-    const __m512 v = _mm512_set1_ps(rest);
-    return {_mm512_mask_mov_ps(v, part(mask, 0), x.a), _mm512_mask_mov_ps(v, part(mask, 1), x.b),
-            _mm512_mask_mov_ps(v, part(mask, 2), x.c), _mm512_mask_mov_ps(v, part(mask, 3), x.d)};
-  }
   static void store(float* p, Floats x) {
     _mm512_storeu_ps(p, x.a);
     _mm512_storeu_ps(p + 16, x.b);
@@ -207,12 +200,6 @@ struct Avx512 {
   static Part load_part(const float* p) { return _mm512_loadu_ps(p); }
   static void store_part(float* p, Part x) { _mm512_storeu_ps(p, x); }
   static Part part(float x) { return _mm512_set1_ps(x); }
-  static Part min_part(Floats x) {
-    return _mm512_min_ps(_mm512_min_ps(x.a, x.b), _mm512_min_ps(x.c, x.d));
-  }
-  static Part max_part(Floats x) {
-    return _mm512_max_ps(_mm512_max_ps(x.a, x.b), _mm512_max_ps(x.c, x.d));
-  }
   static Part mul(Part x, Part y) { return _mm512_mul_ps(x, y); }
   static Part fma(Part x, Part y, Part z) { return _mm512_fmadd_ps(x, y, z); }
 

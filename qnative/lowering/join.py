@@ -1,0 +1,132 @@
+"""Linear layers that read the same rows, as those of queries, keys and values do, become one, which
+quantizes the rows once."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+
+import torch
+from torch.fx import Node
+
+from . import graph as ir
+from .emit import Constants
+from .emit_linear import with_repeated
+from .packing import can_have_outliers, most_repeated
+from .qdq import replace
+
+_LINEAR = {"qnative.linear_dynamic.default"}
+
+
+@dataclass
+class Joined:
+    """calls: those that one takes the place of. extra_bytes: of its tensors, beyond theirs."""
+
+    calls: list[Node]
+    extra_bytes: int
+
+
+@dataclass
+class _Part:
+    """A call of linear_dynamic."""
+
+    call: Node
+    k: int
+    repeated: list[int]
+    weight_shape: list[int]
+    weight: torch.Tensor
+    weight_scale: torch.Tensor
+    bias: torch.Tensor | None
+
+    @property
+    def bytes(self) -> int:
+        return sum(map(_bytes, (self.weight, self.weight_scale, self.bias)))
+
+
+def join_linears(constants: Constants) -> list[Joined]:
+    """Joins calls of ``linear_dynamic`` that have the same input and activation. Their outputs,
+    which are views of one, are bit by bit what they were."""
+    nodes = constants.graph.nodes
+    if any(ir.kind(node) == "as_strided" for node in nodes):
+        return []  # the one op that depends on where rows lie
+    uses = Counter(node.target for node in nodes if node.op == "get_attr")
+    groups = defaultdict(list)
+    for node in nodes:
+        if not ir.is_call(node, _LINEAR) or not all(map(ir.kind, node.users)):
+            continue  # what leaves the graph, or goes into an op that would copy it, stays dense
+        part = _part(node, constants, uses)
+        if part is not None:
+            args = ir.bind(node)
+            groups[args["x"], args["activation"], tuple(args["activation_args"])].append(part)
+    joined = []
+    for parts in groups.values():
+        repeated = _united(parts)
+        if len(parts) > 1 and all(_stays_same(part, len(repeated)) for part in parts):
+            joined.append(_join(parts, repeated, constants))
+    return joined
+
+
+def _part(call: Node, constants: Constants, uses: Counter) -> _Part | None:
+    """None where another call has the same tensors, which would be stored twice."""
+    args = ir.bind(call)
+    nodes = [args[name] for name in ("weight", "weight_scale", "bias")]
+    if any(n and (n.target not in constants.values or uses[n.target] > 1) for n in nodes):
+        return None
+    repeated, shape = args["repeated"] or [], args["weight_shape"]
+    tensors = (n and constants.values[n.target] for n in nodes)
+    return _Part(call, shape[1] - len(repeated), repeated, shape, *tensors)
+
+
+def _united(parts: list[_Part]) -> list[int]:
+    """Every input as often as any of the parts repeats it."""
+    most = Counter()
+    for part in parts:
+        most |= Counter(part.repeated)
+    return sorted(most.elements())
+
+
+def _stays_same(part: _Part, repeats: int) -> bool:
+    """Whether columns of zeros, up to so many repeated ones, are few and change nothing."""
+    own = len(part.repeated)
+    is_few = repeats <= max(own, most_repeated(part.k))
+    return is_few and can_have_outliers(part.k, repeats) == can_have_outliers(part.k, own)
+
+
+def _join(parts: list[_Part], repeated: list[int], constants: Constants) -> Joined:
+    graph, first = constants.graph, parts[0].call
+    args = ir.bind(first)
+    codes = torch.cat([_codes(part, repeated) for part in parts])
+    biases = [torch.zeros(len(p.weight_scale)) if p.bias is None else p.bias for p in parts]
+    tensors = {
+        "joined": torch.ops.qnative.linear_pack(codes),
+        "joined_scale": torch.cat([part.weight_scale for part in parts]),
+        "joined_bias": torch.cat(biases),
+    }
+    name, function, values = args["weight"].target, args["activation"], args["activation_args"]
+    activation = () if function == "none" else (function, values) if values else (function,)
+    with graph.inserting_before(first):
+        nodes = [constants.get(constants.add(f"{name}_{key}", t)) for key, t in tensors.items()]
+        rest = (list(codes.shape), *with_repeated(activation, repeated))
+        joined = graph.call_function(first.target, (args["x"], *nodes, *rest))
+        end = 0
+        for part in parts:
+            begin, end = end, end + part.weight_shape[0]
+            view = graph.call_function(torch.ops.aten.slice.Tensor, (joined, -1, begin, end))
+            replace(part.call, view)
+    for part in parts:
+        graph.erase_node(part.call)
+    extra = sum(map(_bytes, tensors.values())) - sum(part.bytes for part in parts)
+    return Joined([part.call for part in parts], extra)
+
+
+def _codes(part: _Part, repeated: list[int]) -> torch.Tensor:
+    """The weight of a part with the columns of ``repeated``; those that it does not have are 0."""
+    codes = torch.ops.qnative.linear_unpack(part.weight, part.weight_shape)
+    columns = defaultdict(list)
+    for k, column in zip(part.repeated, codes[:, part.k :].unbind(1), strict=True):
+        columns[k].append(column)
+    zeros = codes.new_zeros(len(codes))
+    more = [columns[k].pop(0) if columns[k] else zeros for k in repeated]
+    return torch.stack([*codes[:, : part.k].unbind(1), *more], 1)
+
+
+def _bytes(tensor: torch.Tensor | None) -> int:
+    return 0 if tensor is None else tensor.nbytes
