@@ -27,8 +27,18 @@ void add(const std::string& cell, std::span<const Kernel<Fn>> kernels, int64_t g
         const int64_t size = s.rows * s.hidden;
         const std::vector<float> ih(gates * size, 0.3f), hh(gates * size, -0.1f);
         std::vector<float> c(size, 0.5f), h(size, 0.2f);
-        const Args args = {ih.data(),        hh.data(), c.data(), h.data(), gates * s.hidden,
-                           gates * s.hidden, s.hidden,  s.hidden, s.hidden};
+        const Args args = {.ih = ih.data(),
+                           .hh = hh.data(),
+                           .c = c.data(),
+                           .h = h.data(),
+                           .y = h.data(),
+                           .ih_stride = gates * s.hidden,
+                           .hh_stride = gates * s.hidden,
+                           .c_stride = s.hidden,
+                           .h_stride = s.hidden,
+                           .y_stride = s.hidden,
+                           .gate_stride = s.hidden,
+                           .hidden = s.hidden};
         const double seconds = limits::fastest(state, [&] { kernel.run(args, 0, s.rows); });
         limits::report_copy(state, seconds, static_cast<double>((2 * gates + states) * size * 4));
       });

@@ -239,16 +239,25 @@ def test_a_bias_without_the_other_stays_float():
     assert row.reason == "it has one bias where qnative has two or none"
 
 
-def test_threads_change_no_bit():
+@pytest.mark.parametrize("kind", [torch.nn.LSTM, torch.nn.GRU])
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True}, {"proj_size": 100}], ids=str)
+@pytest.mark.filterwarnings("ignore")
+def test_threads_change_no_bit(kind, recipe, options):
+    """Parts of units that begin within a panel of 16, and parts of rows."""
+    if kind is torch.nn.GRU and "proj_size" in options:
+        pytest.skip("GRU has no projections")
     torch.manual_seed(0)
-    model = torch.nn.LSTM(256, 512).eval()
-    inputs = [torch.randn(6, batch, 256) for batch in (1, 8, 40)]
-    lowered = qnative.quantize(model, (inputs[1],), recipe="dynamic", dynamic_shapes=None)
+    model = kind(100, 250, **options).eval()
+    inputs = [torch.randn(6, batch, 100) for batch in (1, 8, 40)]
+    shapes = ({0: torch.export.Dim.STATIC, 1: torch.export.Dim.AUTO},)
+    lowered = qnative.quantize(model, (inputs[1],), recipe=recipe, dynamic_shapes=shapes)
     before, results = torch.get_num_threads(), []
     try:
-        for count in (1, 2, 3):
+        for count in (1, 2, 3, 8):
             torch.set_num_threads(count)
-            results.append(lowered(inputs[1])[0])
+            results.append([lowered(x)[0] for x in inputs])
     finally:
         torch.set_num_threads(before)
-    assert all(torch.equal(results[0], y) for y in results[1:])
+    for others in results[1:]:
+        assert all(torch.equal(y, z) for y, z in zip(results[0], others, strict=True))

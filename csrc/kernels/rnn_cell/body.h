@@ -30,10 +30,13 @@ struct Place : Functions<R> {
     memcpy(p, buffer, rest * sizeof(float));
   }
   float* c() const { return args.c + row * args.c_stride + j; }
-  float* h() const { return args.h + row * args.h_stride + j; }
-  F input(int gate) const { return load(args.ih + row * args.ih_stride + gate * args.hidden + j); }
+  const float* h() const { return args.h + row * args.h_stride + j; }
+  float* y() const { return args.y + row * args.y_stride + j; }
+  F input(int gate) const {
+    return load(args.ih + row * args.ih_stride + gate * args.gate_stride + j);
+  }
   F recurrent(int gate) const {
-    return load(args.hh + row * args.hh_stride + gate * args.hidden + j);
+    return load(args.hh + row * args.hh_stride + gate * args.gate_stride + j);
   }
   F sum(int gate) const { return R::add(input(gate), recurrent(gate)); }
 };
@@ -44,7 +47,7 @@ struct Lstm {
     const auto added = R::mul(at.sigmoid(at.sum(0)), at.tanh(at.sum(2)));
     const auto c = R::fma(at.sigmoid(at.sum(1)), at.load(at.c()), added);
     at.store(at.c(), c);
-    at.store(at.h(), R::mul(at.sigmoid(at.sum(3)), at.tanh(c)));
+    at.store(at.y(), R::mul(at.sigmoid(at.sum(3)), at.tanh(c)));
   }
 };
 
@@ -53,19 +56,19 @@ struct Gru {
   static void step(const Place<R>& at) {
     const auto r = at.sigmoid(at.sum(0)), z = at.sigmoid(at.sum(1));
     const auto n = at.tanh(R::fma(r, at.recurrent(2), at.input(2)));
-    at.store(at.h(), R::fma(z, R::sub(at.load(at.h()), n), n));
+    at.store(at.y(), R::fma(z, R::sub(at.load(at.h()), n), n));
   }
 };
 
 template <class R>
 struct RnnTanh {
-  static void step(const Place<R>& at) { at.store(at.h(), at.tanh(at.sum(0))); }
+  static void step(const Place<R>& at) { at.store(at.y(), at.tanh(at.sum(0))); }
 };
 
 template <class R>
 struct RnnRelu {
   // The second operand is what max gives for NaN.
-  static void step(const Place<R>& at) { at.store(at.h(), R::max(R::set(0.0f), at.sum(0))); }
+  static void step(const Place<R>& at) { at.store(at.y(), R::max(R::set(0.0f), at.sum(0))); }
 };
 
 template <class R, template <class> class Cell>

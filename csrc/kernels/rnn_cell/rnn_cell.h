@@ -6,8 +6,8 @@
 #include "isa.h"
 
 // One time step of recurrent cells after their matrix products, in float32, for each row and each
-// j < hidden. a_g = ih[row][g * hidden + j] and b_g = hh[row][g * hidden + j] are what gate g gets
-// from the input and from the hidden state. In torch's order of gates:
+// j < hidden. a_g = ih[row][g * gate_stride + j] and b_g = hh[row][g * gate_stride + j] are what
+// gate g gets from the input and from the hidden state. In torch's order of gates:
 //
 //   lstm:  i, f, o = sigmoid(a_0 + b_0), sigmoid(a_1 + b_1), sigmoid(a_3 + b_3)
 //          g       = tanh(a_2 + b_2)
@@ -22,13 +22,15 @@ namespace qnative::rnn_cell {
 struct Args {
   const float* ih;
   const float* hh;
-  float* c;                                          // lstm only
-  float* h;                                          // read by gru only
-  int64_t ih_stride, hh_stride, c_stride, h_stride;  // elements between rows
+  float* c;                                                    // lstm only; replaced by c'
+  const float* h;                                              // gru only
+  float* y;                                                    // becomes h'; may be h itself
+  int64_t ih_stride, hh_stride, c_stride, h_stride, y_stride;  // elements between rows
+  int64_t gate_stride;                                         // elements between gates of a row
   int64_t hidden;
 };
 
-// Rows [begin, end); c and h are replaced by c' and h'.
+// Rows [begin, end).
 using Fn = void(const Args& args, int64_t begin, int64_t end);
 
 std::span<const Kernel<Fn>> lstm_kernels();
