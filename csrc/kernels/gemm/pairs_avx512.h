@@ -39,7 +39,7 @@ template <int kHalves>
                                  _mm512_castps_si512(_mm512_shuffle_ps(low, high, 0xdd)));
     } else {
       const __m512i both = _mm512_add_epi32(pairs[2 * j], _mm512_srli_epi64(pairs[2 * j], 32));
-      sums[j] = _mm512_zextsi256_si512(_mm512_cvtepi64_epi32(both));
+      sums[j] = _mm512_castsi256_si512(_mm512_cvtepi64_epi32(both));
     }
   });
 }
