@@ -43,11 +43,19 @@ inline const int8_t* lanes_of(const Args& args, int64_t n, int64_t k) {
 inline int shift_to_top(int32_t k) { return 8 * (3 - k % static_cast<int32_t>(kGroup)); }
 inline uint32_t upper_half(int32_t value) { return static_cast<uint32_t>(value) << 16; }
 
-// avx2.cpp copies a block of rows into scratch as int16. The block stays in the L2 cache, and the
-// height of a tile is the least. Odd strides in units of 64 bytes keep the rows of a tile out of
-// one set of the L1 cache. From kWidenPanelRows rows on it also widens the weights of one panel.
+// avx2.cpp goes through blocks of rows that stay in the L2 cache, as int16 where it needs that, in
+// tiles of the least height. Odd strides in units of 64 bytes keep the rows of a tile out of one
+// set of the L1 cache. Scratch holds the rows, two lists of the groups of a panel, and, from
+// kWidenPanelRows rows on, its weights as int16.
+constexpr int64_t kFewRows = 2;
 constexpr int64_t kWideTileRows = 6;
 constexpr int64_t kWidenPanelRows = 24;
+
+// Where a group is: of x, from the beginning of a row; of the weights, from that of the panel.
+struct Step {
+  int64_t x, w;
+};
+
 inline int64_t wide_row_stride(const Args& args) {
   constexpr int64_t kLine = 64 / sizeof(int16_t);
   return (ceil_div(row_size(args), kLine) | 1) * kLine;
@@ -56,6 +64,13 @@ inline int64_t wide_block_rows(const Args& args) {
   constexpr int64_t kBlockElements = 96 * 1024;
   const int64_t tiles = kBlockElements / (wide_row_stride(args) * kWideTileRows);
   return kWideTileRows * (tiles > 1 ? tiles : 1);
+}
+inline int64_t wide_scratch_size(const Args& args, int64_t rows) {
+  const int64_t block = wide_block_rows(args) < rows ? wide_block_rows(args) : rows;
+  const int64_t groups = row_size(args) / kGroup;
+  const int64_t steps = block > kFewRows ? 2 * groups * static_cast<int64_t>(sizeof(Step)) : 0;
+  const int64_t panel = block >= kWidenPanelRows ? 2 * groups * kStepBytes : 0;
+  return block * wide_row_stride(args) * static_cast<int64_t>(sizeof(int16_t)) + steps + panel;
 }
 
 }  // namespace
