@@ -39,30 +39,31 @@ namespace {
   return v;
 }
 
-// The second vector of weights stays in memory: there is no register left for it.
-template <int kRows, int kVectors>
-[[gnu::always_inline]] inline void add_bytes(const Args& args, const int8_t* panel, int64_t m,
-                                             const Groups& groups,
+// Vectors [kFirst, kFirst + kCount) of the columns. The weights of a second one stay in memory:
+// there is no register left for them.
+template <int kFirst, int kCount, int kRows, int kVectors>
+[[gnu::always_inline]] inline void add_bytes(const uint8_t* const (&x)[kRows], const int8_t* panel,
+                                             const Step* steps, int64_t count,
                                              __m256i (&acc)[kRows][kVectors]) {
-  const uint8_t* x[kRows];
-  unroll<kRows>([&](auto i) __attribute__((always_inline)) { x[i] = x_row(args, m + i); });
   __m256i one = _mm256_set1_epi16(1);
   asm("" : "+x"(one));
-  for (int64_t g = 0; g < groups.byte_count; ++g) {
-    const Step step = groups.bytes[g];
-    const int8_t* w = panel + step.w;
+  for (const Step* const end = steps + count; steps < end; ++steps) {
+    const int64_t at = steps->x;
+    const int8_t* w = panel + steps->w + 32 * kFirst;
     __m256i w0 = load_bytes(w);
     asm("" : "+x"(w0));
     unroll<kRows>([&](auto i) __attribute__((always_inline)) {
-      __m256i pairs = broadcast(x[i] + step.x), products;
-      asm("vpmaddubsw %2, %1, %0" : "=x"(products) : "x"(pairs), "x"(w0));
-      multiply_add_last(acc[i][0], products, one);
-      if constexpr (kVectors == 2) {
+      __m256i pairs = broadcast(x[i] + at), products;
+      if constexpr (kCount == 2) {
+        asm("vpmaddubsw %2, %1, %0" : "=x"(products) : "x"(pairs), "x"(w0));
+        multiply_add_last(acc[i][kFirst], products, one);
         asm("vpmaddubsw %1, %0, %0"
             : "+x"(pairs)
             : "m"(*reinterpret_cast<const __m256i_u*>(w + 32)));
-        multiply_add_last(acc[i][1], pairs, one);
+      } else {
+        asm("vpmaddubsw %1, %0, %0" : "+x"(pairs) : "x"(w0));
       }
+      multiply_add_last(acc[i][kFirst + kCount - 1], pairs, one);
     });
   }
 }
@@ -110,9 +111,9 @@ template <int kRows, int kVectors>
 
 // What is the same for all tiles of a panel.
 struct Panel {
-  const int8_t* weight;
-  const int8_t* wide;  // what widen_words() made, or null
   Groups groups;
+  const int8_t* weight = nullptr;
+  const int8_t* wide = nullptr;  // what widen_words() made, if it pays
 };
 
 using TileFn = void(const Args& args, const Panel& panel, const int16_t* x, int64_t m, int64_t n,
@@ -123,11 +124,18 @@ void tile(const Args& args, const Panel& panel, const int16_t* x, int64_t m, int
           int64_t columns) {
   __m256i acc[kRows][kVectors];
   begin_sums(args, m, n, acc);
-  add_bytes(args, panel.weight, m, panel.groups, acc);
+  const Groups& groups = panel.groups;
+  const uint8_t* rows[kRows];
+  unroll<kRows>([&](auto i) __attribute__((always_inline)) { rows[i] = x_row(args, m + i); });
+  add_bytes<0, kVectors>(rows, panel.weight, groups.bytes, groups.byte_count, acc);
+  add_bytes<0, 1>(rows, panel.weight, groups.half[0], groups.half_count[0], acc);
+  if constexpr (kVectors == 2) {
+    add_bytes<1, 1>(rows, panel.weight, groups.half[1], groups.half_count[1], acc);
+  }
   if (panel.wide == nullptr) {
-    add_words(args, x, panel.weight, panel.groups, acc);
+    add_words(args, x, panel.weight, groups, acc);
   } else {
-    add_wide_words(args, x, panel.wide, panel.groups, acc);
+    add_wide_words(args, x, panel.wide, groups, acc);
   }
   store_sums(args, m, n, columns, acc);
 }
@@ -198,49 +206,57 @@ void run_few_rows(const Args& args, int64_t m, int64_t rows, int64_t n_begin, in
   }
 }
 
+void run_block(const Args& args, int64_t m, int64_t rows, int64_t n_begin, int64_t n_end,
+               std::byte* scratch) {
+  const int64_t stride = wide_row_stride(args);
+  const int64_t panel_bytes = panel_size(args.segments, args.segment_size);
+  const int64_t count = row_size(args) / kGroup;
+  int16_t* const x = reinterpret_cast<int16_t*>(scratch);
+  Step* const steps = reinterpret_cast<Step*>(x + rows * stride);
+  int8_t* const wide = reinterpret_cast<int8_t*>(steps + kStepLists * count);
+  Panel panel = {.groups = {.bytes = steps,
+                            .half = {steps + count, steps + 2 * count},
+                            .words = steps + 3 * count}};
+  const Blocks tiles(rows, kWideTileRows);
+  bool is_widened = false;
+  for (int64_t n = n_begin; n < n_end; n += kPanelColumns) {
+    const int64_t columns = n_end - n < kPanelColumns ? n_end - n : kPanelColumns;
+    panel.weight = args.weight + n / kPanelColumns * panel_bytes;
+    sort_groups(args, panel.weight, rows, panel.groups);
+    if (panel.groups.word_count > 0 && !is_widened) {
+      widen_rows(args, m, rows, x);
+      is_widened = true;
+    }
+    if (rows >= kWidenPanelRows) {
+      widen_words(panel.weight, panel.groups, wide);
+      panel.wide = wide;
+    }
+    int64_t i = 0;
+    for (int64_t t = 0; t < tiles.count; ++t) {
+      const int64_t height = t < tiles.larger ? tiles.size + 1 : tiles.size;
+      kTiles[height - 1][columns > 8](args, panel, x + i * stride, m + i, n, columns);
+      i += height;
+    }
+  }
+}
+
 }  // namespace
 
 Fn avx2;
 void avx2(const Args& args, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end,
           std::byte* scratch) {
-  const int64_t stride = wide_row_stride(args);
-  const int64_t block_rows = wide_block_rows(args);
-  const int64_t panel_bytes = panel_size(args.segments, args.segment_size);
   n_end = n_end < args.n ? n_end : args.n;
-  for (int64_t m = m_begin; m < m_end; m += block_rows) {
-    const int64_t rows = m_end - m < block_rows ? m_end - m : block_rows;
-    int16_t* const x = reinterpret_cast<int16_t*>(scratch);
+  int64_t m = m_begin;
+  if (m_begin >= m_end) return;
+  const Blocks blocks(m_end - m_begin, wide_block_rows(args));
+  for (int64_t block = 0; block < blocks.count; ++block) {
+    const int64_t rows = block < blocks.larger ? blocks.size + 1 : blocks.size;
     if (rows <= kFewRows) {
-      run_few_rows(args, m, rows, n_begin, n_end, x);
-      continue;
+      run_few_rows(args, m, rows, n_begin, n_end, reinterpret_cast<int16_t*>(scratch));
+    } else {
+      run_block(args, m, rows, n_begin, n_end, scratch);
     }
-    const int64_t groups = row_size(args) / kGroup;
-    Panel panel;
-    panel.groups.bytes = reinterpret_cast<Step*>(x + rows * stride);
-    panel.groups.words = panel.groups.bytes + groups;
-    int8_t* const wide = reinterpret_cast<int8_t*>(panel.groups.words + groups);
-    const Blocks blocks(rows, kWideTileRows);
-    bool is_widened = false;
-    for (int64_t n = n_begin; n < n_end; n += kPanelColumns) {
-      const int64_t columns = n_end - n < kPanelColumns ? n_end - n : kPanelColumns;
-      panel.weight = args.weight + n / kPanelColumns * panel_bytes;
-      sort_groups(args, panel.weight, panel.groups);
-      if (panel.groups.word_count > 0 && !is_widened) {
-        widen_rows(args, m, rows, x);
-        is_widened = true;
-      }
-      panel.wide = nullptr;
-      if (rows >= kWidenPanelRows) {
-        widen_words(panel.weight, panel.groups, wide);
-        panel.wide = wide;
-      }
-      int64_t i = 0;
-      for (int64_t block = 0; block < blocks.count; ++block) {
-        const int64_t height = block < blocks.larger ? blocks.size + 1 : blocks.size;
-        kTiles[height - 1][columns > 8](args, panel, x + i * stride, m + i, n, columns);
-        i += height;
-      }
-    }
+    m += rows;
   }
 }
 

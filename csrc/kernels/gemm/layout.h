@@ -50,6 +50,7 @@ inline uint32_t upper_half(int32_t value) { return static_cast<uint32_t>(value) 
 constexpr int64_t kFewRows = 2;
 constexpr int64_t kWideTileRows = 6;
 constexpr int64_t kWidenPanelRows = 24;
+constexpr int64_t kStepLists = 4;
 
 // Where a group is: of x, from the beginning of a row; of the weights, from that of the panel.
 struct Step {
@@ -61,14 +62,15 @@ inline int64_t wide_row_stride(const Args& args) {
   return (ceil_div(row_size(args), kLine) | 1) * kLine;
 }
 inline int64_t wide_block_rows(const Args& args) {
-  constexpr int64_t kBlockElements = 96 * 1024;
+  constexpr int64_t kBlockElements = 256 * 1024;
   const int64_t tiles = kBlockElements / (wide_row_stride(args) * kWideTileRows);
   return kWideTileRows * (tiles > 1 ? tiles : 1);
 }
 inline int64_t wide_scratch_size(const Args& args, int64_t rows) {
   const int64_t block = wide_block_rows(args) < rows ? wide_block_rows(args) : rows;
   const int64_t groups = row_size(args) / kGroup;
-  const int64_t steps = block > kFewRows ? 2 * groups * static_cast<int64_t>(sizeof(Step)) : 0;
+  const int64_t steps =
+      block > kFewRows ? kStepLists * groups * static_cast<int64_t>(sizeof(Step)) : 0;
   const int64_t panel = block >= kWidenPanelRows ? 2 * groups * kStepBytes : 0;
   return block * wide_row_stride(args) * static_cast<int64_t>(sizeof(int16_t)) + steps + panel;
 }

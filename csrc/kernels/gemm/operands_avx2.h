@@ -66,35 +66,79 @@ void split_rows(const Args& args, int64_t m, int64_t rows, int16_t* nibbles) {
 }
 [[gnu::always_inline]] inline __m256i odd_k(__m256i w) { return _mm256_srai_epi16(w, 8); }
 
-// The groups of a panel in two parts.
+enum class Mix { kBytes, kWords, kBoth };
+
+// The groups of a panel, in parts.
 struct Groups {
-  Step* bytes;  // whose pairs of products fit into int16 whatever x is
-  Step* words;  // the others
-  int64_t byte_count, word_count;
+  Step* bytes;    // whose pairs of products fit into int16 whatever x is
+  Step* half[2];  // of these, those with zeros in the other eight columns
+  Step* words;    // the others
+  int64_t byte_count = 0, half_count[2] = {}, word_count = 0;
+  Mix mix = Mix::kBoth;
 };
 
-// 255 * (w[0] + w[1]) fits if the sum does into int8; weights of different signs always do.
-void sort_groups(const Args& args, const int8_t* panel, Groups& groups) {
+// Whether 255 * (w[0] + w[1]) fits in 16 columns: if the sum fits into int8. Weights of different
+// signs always do.
+[[gnu::always_inline]] inline __m256i sums_beyond(const int8_t* w) {
   const __m256i one = _mm256_set1_epi8(1), bias = _mm256_set1_epi16(128);
-  const __m256i high_byte = _mm256_set1_epi16(-256);
-  int64_t bytes = 0, words = 0, group = 0;
+  const __m256i sum0 = _mm256_maddubs_epi16(one, load_bytes(w));
+  const __m256i sum1 = _mm256_maddubs_epi16(one, load_bytes(w + 32));
+  return _mm256_or_si256(_mm256_add_epi16(sum0, bias), _mm256_add_epi16(sum1, bias));
+}
+[[gnu::always_inline]] inline bool all_fit(__m256i beyond) {
+  return _mm256_testz_si256(beyond, _mm256_set1_epi16(-256)) != 0;
+}
+[[gnu::always_inline]] inline bool is_zero(const int8_t* w) {
+  return _mm256_testz_si256(load_bytes(w), load_bytes(w)) != 0;
+}
+
+// To part the groups pays for many rows, and unless most of the first ones are words.
+Mix mix_of(const Args& args, const int8_t* panel, int64_t rows) {
+  constexpr int64_t kRun = 16;
+  if (args.has_zeros) return Mix::kBoth;
+  const int64_t groups = row_size(args) / kGroup;
+  for (int64_t begin = 0; begin < groups; begin += kRun) {
+    const int64_t count = groups - begin < kRun ? groups - begin : kRun;
+    const int8_t* const run = panel + begin * kStepBytes;
+    __m256i beyond = _mm256_setzero_si256();
+    for (int64_t g = 0; g < count; ++g) {
+      beyond = _mm256_or_si256(beyond, sums_beyond(run + g * kStepBytes));
+    }
+    if (all_fit(beyond)) continue;
+    int64_t bytes = 0;
+    for (int64_t g = 0; g < count; ++g) bytes += all_fit(sums_beyond(run + g * kStepBytes));
+    return rows >= kWidenPanelRows && 4 * bytes > count ? Mix::kBoth : Mix::kWords;
+  }
+  return Mix::kBytes;
+}
+
+// Most panels of one product are alike: lists of all groups stay as they are.
+void sort_groups(const Args& args, const int8_t* panel, int64_t rows, Groups& groups) {
+  const Mix mix = mix_of(args, panel, rows);
+  if (mix == groups.mix && mix != Mix::kBoth) return;
+  groups.mix = mix;
+  Step* bytes = groups.bytes;
+  Step* half[2] = {groups.half[0], groups.half[1]};
+  Step* words = groups.words;
+  int64_t group = 0;
   for (int64_t s = 0; s < args.segments; ++s) {
     const int64_t offset = args.segment_offset[s];
     for (int64_t k = 0; k < args.segment_size; k += kGroup, ++group) {
       const int8_t* w = panel + group * kStepBytes;
-      const __m256i sum0 = _mm256_maddubs_epi16(one, load_bytes(w));
-      const __m256i sum1 = _mm256_maddubs_epi16(one, load_bytes(w + 32));
-      const __m256i both =
-          _mm256_or_si256(_mm256_add_epi16(sum0, bias), _mm256_add_epi16(sum1, bias));
-      const int fits = _mm256_testz_si256(both, high_byte);
-      groups.bytes[bytes] = {offset + k, group * kStepBytes};
-      groups.words[words] = {group * kGroup, group * kStepBytes};
-      bytes += fits;
-      words += 1 - fits;
+      const bool fits = mix == Mix::kBoth ? all_fit(sums_beyond(w)) : mix == Mix::kBytes;
+      *words = {group * kGroup, group * kStepBytes};
+      words += !fits;
+      if (args.has_zeros && fits && (is_zero(w) || is_zero(w + 32))) {
+        *half[is_zero(w)]++ = {offset + k, group * kStepBytes};
+      } else {
+        *bytes = {offset + k, group * kStepBytes};
+        bytes += fits;
+      }
     }
   }
-  groups.byte_count = bytes;
-  groups.word_count = words;
+  groups.byte_count = bytes - groups.bytes;
+  for (int i = 0; i < 2; ++i) groups.half_count[i] = half[i] - groups.half[i];
+  groups.word_count = words - groups.words;
 }
 
 // Does once for the words what every tile does otherwise: pays from kWidenPanelRows rows on.
