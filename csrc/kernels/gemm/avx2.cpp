@@ -68,32 +68,11 @@ template <int kFirst, int kCount, int kRows, int kVectors>
   }
 }
 
-// x: rows as widen_rows() makes them. One vector after the other, because g++ 12 does not find
-// enough registers for both.
+// x: rows as widen_rows() makes them. w: what widen_words() made.
 template <int kRows, int kVectors>
-[[gnu::always_inline]] inline void add_words(const Args& args, const int16_t* x,
-                                             const int8_t* panel, const Groups& groups,
+[[gnu::always_inline]] inline void add_words(const Args& args, const int16_t* x, const int8_t* w,
+                                             const Groups& groups,
                                              __m256i (&acc)[kRows][kVectors]) {
-  const int64_t stride = wide_row_stride(args);
-  unroll<kVectors>([&](auto j) __attribute__((always_inline)) {
-    for (int64_t g = 0; g < groups.word_count; ++g) {
-      const Step step = groups.words[g];
-      const __m256i w = load_bytes(panel + step.w + 32 * j);
-      const __m256i even = even_k(w), odd = odd_k(w);
-      unroll<kRows>([&](auto i) __attribute__((always_inline)) {
-        const int16_t* pair = x + step.x + stride * i;
-        multiply_add(acc[i][j], broadcast(pair), even);
-        multiply_add(acc[i][j], broadcast(pair + 2), odd);
-      });
-    }
-  });
-}
-
-// The same with the weights that widen_words() made.
-template <int kRows, int kVectors>
-[[gnu::always_inline]] inline void add_wide_words(const Args& args, const int16_t* x,
-                                                  const int8_t* w, const Groups& groups,
-                                                  __m256i (&acc)[kRows][kVectors]) {
   const int64_t stride = wide_row_stride(args);
   for (int64_t g = 0; g < groups.word_count; ++g, w += 2 * kStepBytes) {
     for (int64_t half = 0; half < 2; ++half) {
@@ -112,8 +91,8 @@ template <int kRows, int kVectors>
 // What is the same for all tiles of a panel.
 struct Panel {
   Groups groups;
-  const int8_t* weight = nullptr;
-  const int8_t* wide = nullptr;  // what widen_words() made, if it pays
+  const int8_t* weight;
+  int8_t* wide;  // what widen_words() makes
 };
 
 using TileFn = void(const Args& args, const Panel& panel, const int16_t* x, int64_t m, int64_t n,
@@ -132,14 +111,37 @@ void tile(const Args& args, const Panel& panel, const int16_t* x, int64_t m, int
   if constexpr (kVectors == 2) {
     add_bytes<1, 1>(rows, panel.weight, groups.half[1], groups.half_count[1], acc);
   }
-  if (panel.wide == nullptr) {
-    add_words(args, x, panel.weight, groups, acc);
-  } else {
-    add_wide_words(args, x, panel.wide, groups, acc);
+  add_words(args, x, panel.wide, groups, acc);
+  store_sums(args, m, n, columns, acc);
+}
+
+// For too few rows to widen the weights beforehand: all groups as words.
+template <int kRows>
+void thin_tile(const Args& args, const Panel& panel, const int16_t* x, int64_t m, int64_t n,
+               int64_t columns) {
+  const int64_t size = row_size(args), stride = wide_row_stride(args);
+  const int8_t* w = panel.weight;
+  __m256i acc[kRows][2];
+  begin_sums(args, m, n, acc);
+  const auto step = [&](__m256i w0, __m256i w1, const int16_t* pair)
+                        __attribute__((always_inline)) {
+                          unroll<kRows>([&](auto i) __attribute__((always_inline)) {
+                            const __m256i pairs = broadcast(pair + stride * i);
+                            multiply_add(acc[i][0], pairs, w0);
+                            multiply_add(acc[i][1], pairs, w1);
+                          });
+                        };
+  for (int64_t k = 0; k < size; k += kGroup, w += kStepBytes) {
+    step(even_k(load_bytes(w)), even_k(load_bytes(w + 32)), x + k);
+    // Loaded again: there is no register left to keep the bytes in.
+    asm("" ::: "memory");
+    step(odd_k(load_bytes(w)), odd_k(load_bytes(w + 32)), x + k + 2);
   }
   store_sums(args, m, n, columns, acc);
 }
 
+constexpr TileFn* kThinTiles[] = {thin_tile<1>, thin_tile<2>, thin_tile<3>,
+                                  thin_tile<4>, thin_tile<5>, thin_tile<6>};
 constexpr TileFn* kTiles[][2] = {{tile<1, 1>, tile<1, 2>}, {tile<2, 1>, tile<2, 2>},
                                  {tile<3, 1>, tile<3, 2>}, {tile<4, 1>, tile<4, 2>},
                                  {tile<5, 1>, tile<5, 2>}, {tile<6, 1>, tile<6, 2>}};
@@ -213,10 +215,11 @@ void run_block(const Args& args, int64_t m, int64_t rows, int64_t n_begin, int64
   const int64_t count = row_size(args) / kGroup;
   int16_t* const x = reinterpret_cast<int16_t*>(scratch);
   Step* const steps = reinterpret_cast<Step*>(x + rows * stride);
-  int8_t* const wide = reinterpret_cast<int8_t*>(steps + kStepLists * count);
   Panel panel = {.groups = {.bytes = steps,
                             .half = {steps + count, steps + 2 * count},
-                            .words = steps + 3 * count}};
+                            .words = steps + 3 * count},
+                 .weight = args.weight,
+                 .wide = reinterpret_cast<int8_t*>(steps + kStepLists * count)};
   const Blocks tiles(rows, kWideTileRows);
   bool is_widened = false;
   for (int64_t n = n_begin; n < n_end; n += kPanelColumns) {
@@ -227,14 +230,13 @@ void run_block(const Args& args, int64_t m, int64_t rows, int64_t n_begin, int64
       widen_rows(args, m, rows, x);
       is_widened = true;
     }
-    if (rows >= kWidenPanelRows) {
-      widen_words(panel.weight, panel.groups, wide);
-      panel.wide = wide;
-    }
+    const bool is_thin = rows < kSortRows && panel.groups.mix == Mix::kWords;
+    if (!is_thin) widen_words(panel.weight, panel.groups, panel.wide);
     int64_t i = 0;
     for (int64_t t = 0; t < tiles.count; ++t) {
       const int64_t height = t < tiles.larger ? tiles.size + 1 : tiles.size;
-      kTiles[height - 1][columns > 8](args, panel, x + i * stride, m + i, n, columns);
+      const auto& run = is_thin ? kThinTiles[height - 1] : kTiles[height - 1][columns > 8];
+      run(args, panel, x + i * stride, m + i, n, columns);
       i += height;
     }
   }

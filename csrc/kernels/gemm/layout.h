@@ -45,11 +45,11 @@ inline uint32_t upper_half(int32_t value) { return static_cast<uint32_t>(value) 
 
 // avx2.cpp goes through blocks of rows that stay in the L2 cache, as int16 where it needs that, in
 // tiles of the least height. Odd strides in units of 64 bytes keep the rows of a tile out of one
-// set of the L1 cache. Scratch holds the rows, two lists of the groups of a panel, and, from
-// kWidenPanelRows rows on, its weights as int16.
+// set of the L1 cache. Scratch holds the rows and, of one panel, lists of its groups and the
+// weights as int16. To part the groups pays from kSortRows rows on.
 constexpr int64_t kFewRows = 2;
 constexpr int64_t kWideTileRows = 6;
-constexpr int64_t kWidenPanelRows = 24;
+constexpr int64_t kSortRows = 24;
 constexpr int64_t kStepLists = 4;
 
 // Where a group is: of x, from the beginning of a row; of the weights, from that of the panel.
@@ -69,10 +69,9 @@ inline int64_t wide_block_rows(const Args& args) {
 inline int64_t wide_scratch_size(const Args& args, int64_t rows) {
   const int64_t block = wide_block_rows(args) < rows ? wide_block_rows(args) : rows;
   const int64_t groups = row_size(args) / kGroup;
-  const int64_t steps =
-      block > kFewRows ? kStepLists * groups * static_cast<int64_t>(sizeof(Step)) : 0;
-  const int64_t panel = block >= kWidenPanelRows ? 2 * groups * kStepBytes : 0;
-  return block * wide_row_stride(args) * static_cast<int64_t>(sizeof(int16_t)) + steps + panel;
+  const int64_t of_group = kStepLists * static_cast<int64_t>(sizeof(Step)) + 2 * kStepBytes;
+  const int64_t panel = block > kFewRows ? groups * of_group : 0;
+  return block * wide_row_stride(args) * static_cast<int64_t>(sizeof(int16_t)) + panel;
 }
 
 }  // namespace

@@ -107,7 +107,7 @@ Mix mix_of(const Args& args, const int8_t* panel, int64_t rows) {
     if (all_fit(beyond)) continue;
     int64_t bytes = 0;
     for (int64_t g = 0; g < count; ++g) bytes += all_fit(sums_beyond(run + g * kStepBytes));
-    return rows >= kWidenPanelRows && 4 * bytes > count ? Mix::kBoth : Mix::kWords;
+    return rows >= kSortRows && 4 * bytes > count ? Mix::kBoth : Mix::kWords;
   }
   return Mix::kBytes;
 }
@@ -141,7 +141,7 @@ void sort_groups(const Args& args, const int8_t* panel, int64_t rows, Groups& gr
   groups.word_count = words - groups.words;
 }
 
-// Does once for the words what every tile does otherwise: pays from kWidenPanelRows rows on.
+// The words as int16, one after the other.
 void widen_words(const int8_t* panel, const Groups& groups, int8_t* wide) {
   for (int64_t i = 0; i < groups.word_count; ++i) {
     const int8_t* w = panel + groups.words[i].w;
