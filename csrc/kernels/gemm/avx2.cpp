@@ -54,14 +54,15 @@ template <int kFirst, int kCount, int kRows, int kVectors>
     asm("" : "+x"(w0));
     unroll<kRows>([&](auto i) __attribute__((always_inline)) {
       __m256i pairs = broadcast(x[i] + at), products;
+      // clang does not capture what only an asm names.
+      const __m256i first = w0;
+      const auto* const second = reinterpret_cast<const __m256i_u*>(w + 32);
       if constexpr (kCount == 2) {
-        asm("vpmaddubsw %2, %1, %0" : "=x"(products) : "x"(pairs), "x"(w0));
+        asm("vpmaddubsw %2, %1, %0" : "=x"(products) : "x"(pairs), "x"(first));
         multiply_add_last(acc[i][kFirst], products, one);
-        asm("vpmaddubsw %1, %0, %0"
-            : "+x"(pairs)
-            : "m"(*reinterpret_cast<const __m256i_u*>(w + 32)));
+        asm("vpmaddubsw %1, %0, %0" : "+x"(pairs) : "m"(*second));
       } else {
-        asm("vpmaddubsw %1, %0, %0" : "+x"(pairs) : "x"(w0));
+        asm("vpmaddubsw %1, %0, %0" : "+x"(pairs) : "x"(first));
       }
       multiply_add_last(acc[i][kFirst + kCount - 1], pairs, one);
     });
@@ -180,11 +181,13 @@ void one_row(const Args& args, const int16_t* nibbles, int64_t m, int64_t n, int
       const __m256i low = broadcast(nibbles + at), high = broadcast(nibbles + at + 2);
       unroll<kVectors>([&](auto j) __attribute__((always_inline)) {
         __m256i v = load_bytes(w + j / 2 * panel + j % 2 * 32), products;
+        const __m256i x_low = low, x_high = high;
+        __m256i &low_to = low_sum[j], &high_to = high_sum[j];
         asm("" : "+x"(v));
-        asm("vpmaddubsw %2, %1, %0" : "=x"(products) : "x"(low), "x"(v));
-        asm("vpaddw %1, %0, %0" : "+x"(low_sum[j]) : "x"(products));
-        asm("vpmaddubsw %0, %1, %0" : "+x"(v) : "x"(high));
-        asm("vpaddw %1, %0, %0" : "+x"(high_sum[j]) : "x"(v));
+        asm("vpmaddubsw %2, %1, %0" : "=x"(products) : "x"(x_low), "x"(v));
+        asm("vpaddw %1, %0, %0" : "+x"(low_to) : "x"(products));
+        asm("vpmaddubsw %0, %1, %0" : "+x"(v) : "x"(x_high));
+        asm("vpaddw %1, %0, %0" : "+x"(high_to) : "x"(v));
       });
     }
     unroll<kVectors>([&](auto j) __attribute__((always_inline)) {
