@@ -49,7 +49,8 @@ Tensor run_conv(const ConvOperands& in, const ConvArgs& args, const Output& outp
                           in.weight_scale, in.bias, output, scratch);
   const Tensor y = empty_image(sizes, args, output.dtype);
   if (y.numel() > 0) {
-    const gemm::Args product = make_product(in.weight, layout, params, output, y);
+    gemm::Args product = make_product(in.weight, layout, params, output, y);
+    product.has_zeros = args.weight.merged_groups() > 1;
     Tensor x = to_image(in.x, args.kind.dims);
     if (args.weight.is_depthwise()) {
       x = for_depthwise(x, args.weight.out_channels);

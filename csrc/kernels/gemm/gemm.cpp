@@ -1,7 +1,5 @@
 #include "gemm.h"
 
-#include <algorithm>
-
 #include "layout.h"
 
 namespace qnative::gemm {
@@ -22,10 +20,6 @@ std::span<const Kernel<Fn>> kernels() {
   return table;
 }
 
-int64_t scratch_size(const Args& args, int64_t rows) {
-  const int64_t block = std::min(wide_block_rows(args), rows);
-  const int64_t panel = block >= kWidenPanelRows ? row_size(args) * kPanelColumns : 0;
-  return (block * wide_row_stride(args) + panel) * static_cast<int64_t>(sizeof(int16_t));
-}
+int64_t scratch_size(const Args& args, int64_t rows) { return wide_scratch_size(args, rows); }
 
 }  // namespace qnative::gemm

@@ -59,7 +59,8 @@ struct Args {
   const int32_t* outlier_count = nullptr;               // [m] or null: 0; for float output
   const Outlier* outliers = nullptr;                    // [m][outlier_stride]
   int64_t outlier_stride = 0;
-  bool small = false;  // every multiplier and bias is, as requantize.h has it
+  bool small = false;      // every multiplier and bias is, as requantize.h has it
+  bool has_zeros = false;  // many of the weights are 0: it pays to look for those
 };
 
 // Computes rows [m_begin, m_end) and columns [n_begin, min(n_end, n)); n_begin is a multiple of 16.
@@ -70,7 +71,7 @@ using Fn = void(const Args& args, int64_t m_begin, int64_t m_end, int64_t n_begi
 
 std::span<const Kernel<Fn>> kernels();
 
-// Bytes; bounded (a few hundred KB, or six rows) however large `rows` is.
+// Bytes; bounded (some hundred KB, or six rows) however large `rows` is.
 int64_t scratch_size(const Args& args, int64_t rows = std::numeric_limits<int64_t>::max());
 
 // Packed weight, one layout for every ISA: panels

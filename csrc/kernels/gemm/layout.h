@@ -43,19 +43,35 @@ inline const int8_t* lanes_of(const Args& args, int64_t n, int64_t k) {
 inline int shift_to_top(int32_t k) { return 8 * (3 - k % static_cast<int32_t>(kGroup)); }
 inline uint32_t upper_half(int32_t value) { return static_cast<uint32_t>(value) << 16; }
 
-// avx2.cpp copies a block of rows into scratch as int16. The block stays in the L2 cache, and the
-// height of a tile is the least. Odd strides in units of 64 bytes keep the rows of a tile out of
-// one set of the L1 cache. From kWidenPanelRows rows on it also widens the weights of one panel.
+// avx2.cpp goes through blocks of rows that stay in the L2 cache, as int16 where it needs that, in
+// tiles of the least height. Odd strides in units of 64 bytes keep the rows of a tile out of one
+// set of the L1 cache. Scratch holds the rows and, of one panel, lists of its groups and the
+// weights as int16. To part the groups pays from kSortRows rows on.
+constexpr int64_t kFewRows = 2;
 constexpr int64_t kWideTileRows = 6;
-constexpr int64_t kWidenPanelRows = 24;
+constexpr int64_t kSortRows = 24;
+constexpr int64_t kStepLists = 4;
+
+// Where a group is: of x, from the beginning of a row; of the weights, from that of the panel.
+struct Step {
+  int64_t x, w;
+};
+
 inline int64_t wide_row_stride(const Args& args) {
   constexpr int64_t kLine = 64 / sizeof(int16_t);
   return (ceil_div(row_size(args), kLine) | 1) * kLine;
 }
 inline int64_t wide_block_rows(const Args& args) {
-  constexpr int64_t kBlockElements = 96 * 1024;
+  constexpr int64_t kBlockElements = 256 * 1024;
   const int64_t tiles = kBlockElements / (wide_row_stride(args) * kWideTileRows);
   return kWideTileRows * (tiles > 1 ? tiles : 1);
+}
+inline int64_t wide_scratch_size(const Args& args, int64_t rows) {
+  const int64_t block = wide_block_rows(args) < rows ? wide_block_rows(args) : rows;
+  const int64_t groups = row_size(args) / kGroup;
+  const int64_t of_group = kStepLists * static_cast<int64_t>(sizeof(Step)) + 2 * kStepBytes;
+  const int64_t panel = block > kFewRows ? groups * of_group : 0;
+  return block * wide_row_stride(args) * static_cast<int64_t>(sizeof(int16_t)) + panel;
 }
 
 }  // namespace
