@@ -1,11 +1,12 @@
 # qnative_add_kernels(<target> [EMULATE_AVX512])
 # The torch-free kernel library: csrc/kernels/*.cpp and csrc/kernels/<family>/*.cpp. The file name is the ISA, and only
-# files of that name get its flags. EMULATE_AVX512 builds the avx512_vnni files for an AVX2 machine, with SIMDe standing
-# in for the intrinsics, so that every machine can test them.
+# files of that name get its flags. EMULATE_AVX512 builds the files of AVX-512 and AMX for an AVX2 machine, with SIMDe
+# standing in for the intrinsics, so that every machine can test them.
 set(QNATIVE_ISA_FLAGS_avx2 -mavx2 -mfma -mf16c)
 set(QNATIVE_ISA_FLAGS_avx512_vnni
   -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512cd -mavx512vnni -mavx512vbmi
   -mprefer-vector-width=512)
+set(QNATIVE_ISA_FLAGS_amx_int8 ${QNATIVE_ISA_FLAGS_avx512_vnni} -mamx-tile -mamx-int8)
 
 function(qnative_add_kernels target)
   cmake_parse_arguments(PARSE_ARGV 1 arg "EMULATE_AVX512" "" "")
@@ -14,7 +15,7 @@ function(qnative_add_kernels target)
   # -ffp-contract=off: gcc would fuse mul and add on its own, and ISAs would then differ in the last bit.
   set(common_flags -ffp-contract=off -fno-math-errno -fno-exceptions -fno-rtti)
   set(isa_objects)
-  foreach(isa avx2 avx512_vnni)
+  foreach(isa avx2 avx512_vnni amx_int8)
     set(isa_sources ${sources})
     list(FILTER isa_sources INCLUDE REGEX "/${isa}\\.cpp$")
     list(FILTER sources EXCLUDE REGEX "/${isa}\\.cpp$")
@@ -42,10 +43,12 @@ function(qnative_add_kernels target)
     foreach(objects ${target} ${isa_objects})
       target_compile_definitions(${objects} PRIVATE QNATIVE_EMULATE_AVX512)
     endforeach()
-    if(TARGET ${target}_avx512_vnni)
-      # One intrinsic is dozens of instructions here: minutes of compilation at -O3, and with sanitizers more than ten.
-      # The guard pages and bands of the tests still see what these files read and write.
-      target_compile_options(${target}_avx512_vnni PRIVATE -O1 -fno-sanitize=all)
-    endif()
+    # One intrinsic is dozens of instructions here: minutes of compilation at -O3, and with sanitizers more than ten.
+    # The guard pages and bands of the tests still see what these files read and write.
+    foreach(isa avx512_vnni amx_int8)
+      if(TARGET ${target}_${isa})
+        target_compile_options(${target}_${isa} PRIVATE -O1 -fno-sanitize=all)
+      endif()
+    endforeach()
   endif()
 endfunction()

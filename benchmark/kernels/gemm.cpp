@@ -1,5 +1,6 @@
 #include "gemm/gemm.h"
 
+#include <new>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,18 @@ constexpr Conv kConv[] = {
     {"efficientnet_head", 7, 320, 1280, 1, 1},
 };
 
+// As the ops have their operands.
+template <class T>
+struct LineAllocator {
+  using value_type = T;
+  static constexpr std::align_val_t kLine{64};
+  T* allocate(size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), kLine)); }
+  void deallocate(T* p, size_t) { ::operator delete(p, kLine); }
+  bool operator==(const LineAllocator&) const = default;
+};
+template <class T>
+using Lines = std::vector<T, LineAllocator<T>>;
+
 // Owns the operands of one call.
 class Problem {
  public:
@@ -76,7 +89,7 @@ class Problem {
   }
 
   void run(const Kernel<Fn>& kernel) {
-    kernel.run(args_, 0, m_, 0, args_.n, reinterpret_cast<std::byte*>(scratch_));
+    kernel.run(args_, 0, m_, 0, args_.n, scratch_.data());
   }
 
   double ops() const { return 2.0 * static_cast<double>(m_) * static_cast<double>(weights()); }
@@ -99,15 +112,15 @@ class Problem {
         y_(m * n) {
     std::vector<int8_t> weight(n * segments * segment_size);
     for (size_t i = 0; i < weight.size(); ++i) weight[i] = static_cast<int8_t>(i * 37 % 251);
-    packed_.resize(packed_size(n, segments, segment_size) + 64);
-    pack(weight.data(), n, segments, segment_size, aligned(packed_.data()));
+    packed_.resize(packed_size(n, segments, segment_size));
+    pack(weight.data(), n, segments, segment_size, packed_.data());
     args_ = {.x = nullptr,
              .row_offset = nullptr,
              .x_stride = 0,
              .segment_offset = segment_offset_.data(),
              .segments = segments,
              .segment_size = segment_size,
-             .weight = aligned(packed_.data()),
+             .weight = packed_.data(),
              .start = start_.data(),
              .multiplier = multiplier_.data(),
              .bias = bias_.data(),
@@ -123,27 +136,21 @@ class Problem {
   static int64_t square(int64_t v) { return v * v; }
   static int64_t out_size(const Conv& layer) { return (layer.image - 1) / layer.stride + 1; }
 
-  template <class T>
-  static T* aligned(T* p) {
-    return reinterpret_cast<T*>((reinterpret_cast<uintptr_t>(p) + 63) / 64 * 64);
-  }
-
   void finish() {
     for (size_t i = 0; i < x_.size(); ++i) x_[i] = static_cast<uint8_t>(i * 101 % 255);
     args_.x = x_.data();
-    scratch_storage_.resize(scratch_size(args_, m_) + 64);
-    scratch_ = aligned(scratch_storage_.data());
+    scratch_.resize(scratch_size(args_, m_));
   }
 
   int64_t m_;
   std::vector<int64_t> segment_offset_;
-  std::vector<int32_t> row_offset_;
-  std::vector<uint8_t> x_;
-  std::vector<int8_t> packed_;
-  std::vector<int32_t> start_;
-  std::vector<float> multiplier_, bias_;
-  std::vector<uint8_t> y_, scratch_storage_;
-  uint8_t* scratch_ = nullptr;
+  Lines<int32_t> row_offset_;
+  Lines<uint8_t> x_;
+  Lines<int8_t> packed_;
+  Lines<int32_t> start_;
+  Lines<float> multiplier_, bias_;
+  Lines<uint8_t> y_;
+  Lines<std::byte> scratch_;
   Args args_;
 };
 

@@ -2,10 +2,50 @@
 
 #include <cstdlib>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+#endif
+
 namespace qnative {
 namespace {
 
-constexpr Isa kAll[] = {Isa::kScalar, Isa::kAvx2, Isa::kAvx512Vnni};
+#if defined(__x86_64__) && !defined(QNATIVE_EMULATE_AVX512)
+
+bool has_avx512() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512vnni") &&
+         __builtin_cpu_supports("avx512vbmi");
+}
+
+// The registers of tiles take 8 KB of a thread's saved state: Linux wants to be asked, once for a
+// process.
+bool may_use_tiles() {
+#if defined(__linux__)
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
+bool has_amx() {
+  constexpr unsigned kTile = 1U << 24, kInt8 = 1U << 25;
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 && (edx & kTile) != 0 &&
+         (edx & kInt8) != 0 && may_use_tiles();
+}
+
+#else
+
+constexpr bool has_avx512() { return true; }
+constexpr bool has_amx() { return true; }
+
+#endif
 
 }  // namespace
 
@@ -17,12 +57,14 @@ const char* name(Isa isa) {
       return "avx2";
     case Isa::kAvx512Vnni:
       return "avx512_vnni";
+    case Isa::kAmxInt8:
+      return "amx_int8";
   }
   return "unknown";
 }
 
 std::optional<Isa> isa_from_name(std::string_view text) {
-  for (Isa isa : kAll) {
+  for (Isa isa : kIsas) {
     if (text == name(isa)) return isa;
   }
   return std::nullopt;
@@ -30,18 +72,14 @@ std::optional<Isa> isa_from_name(std::string_view text) {
 
 bool is_supported(Isa isa) {
 #if defined(__x86_64__)
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                    __builtin_cpu_supports("f16c");
+  static const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                           __builtin_cpu_supports("f16c");
+  static const bool avx512 = avx2 && has_avx512();
   if (isa == Isa::kAvx2) return avx2;
-  if (isa == Isa::kAvx512Vnni) {
-#if defined(QNATIVE_EMULATE_AVX512)
-    return avx2;
-#else
-    return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512vnni") &&
-           __builtin_cpu_supports("avx512vbmi");
-#endif
+  if (isa == Isa::kAvx512Vnni) return avx512;
+  if (isa == Isa::kAmxInt8) {
+    static const bool amx = avx512 && has_amx();
+    return amx;
   }
 #endif
   return isa == Isa::kScalar;
@@ -49,7 +87,7 @@ bool is_supported(Isa isa) {
 
 std::optional<Isa> isa_cap() {
   const char* text = std::getenv("QNATIVE_ISA");
-  if (text == nullptr || *text == '\0') return Isa::kAvx512Vnni;
+  if (text == nullptr || *text == '\0') return Isa::kAmxInt8;
   return isa_from_name(text);
 }
 

@@ -12,12 +12,15 @@ enum class Isa : uint8_t {
   kScalar,      // plain C++: the specification, complete in every family
   kAvx2,        // AVX2, FMA, F16C
   kAvx512Vnni,  // AVX-512 F, BW, VL, DQ, VNNI, VBMI (Ice Lake, Zen 4 and later)
+  kAmxInt8,     // the same and AMX tiles of int8 (Sapphire Rapids and later)
 };
+inline constexpr Isa kIsas[] = {Isa::kScalar, Isa::kAvx2, Isa::kAvx512Vnni, Isa::kAmxInt8};
 
 const char* name(Isa isa);
 std::optional<Isa> isa_from_name(std::string_view name);
 
-// Whether this CPU and operating system execute the instructions of `isa`.
+// Whether this CPU and operating system execute the instructions of `isa`. Of Linux, this asks for
+// the use of AMX.
 bool is_supported(Isa isa);
 
 // QNATIVE_ISA when it is set, else the highest value; nothing when QNATIVE_ISA names no Isa.

@@ -11,7 +11,7 @@ Isa active_isa() {
   const std::optional<Isa> cap = isa_cap();
   if (cap) return *cap;
   std::string valid;
-  for (Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512Vnni}) {
+  for (Isa isa : kIsas) {
     valid += valid.empty() ? "" : ", ";
     valid += name(isa);
   }

@@ -20,7 +20,7 @@ import qnative
 
 from .._library import TRIED_VERSIONS, minor
 
-_ISAS = ("scalar", "avx2", "avx512_vnni")
+_ISAS = ("scalar", "avx2", "avx512_vnni", "amx_int8")
 _DESCRIPTION = """\
 Shows versions and the instruction set of each kernel family, runs every family beside the scalar
 kernels, which must give the same bits, and names known traps of this machine.

@@ -20,7 +20,7 @@ from ops_strategies import EXAMPLES, repeatable
 
 import qnative  # noqa: F401
 
-ISAS = ("scalar", "avx2", "avx512_vnni")
+ISAS = ("scalar", "avx2", "avx512_vnni", "amx_int8")
 CALLS = collections.Counter()
 
 

@@ -3,6 +3,7 @@
 #include "pairs_avx512.h"
 #include "simd/intrinsics_avx512.h"
 #include "simd/unroll.h"
+#include "start_avx512.h"
 #include "store_avx512.h"
 
 namespace qnative::gemm {
@@ -22,55 +23,6 @@ using TilesFn = void(const Args& args, int64_t m, int64_t count, int64_t before,
   int64_t groups;
   memcpy(&groups, x, sizeof(groups));
   return _mm512_set1_epi64(groups);
-}
-
-// sums: [rows][vectors], what the outliers of rows from m on add. The weight goes to the upper half
-// of its lane, the excess stands in that half alone.
-[[gnu::noinline]] void sum_outliers(const Args& args, int64_t rows, int64_t vectors, int64_t m,
-                                    int64_t n, __m512i* sums) {
-  const int64_t panel = panel_size(args.segments, args.segment_size);
-  for (int64_t i = 0; i < rows; ++i, sums += vectors) {
-    for (int64_t j = 0; j < vectors; ++j) sums[j] = _mm512_setzero_si512();
-    for (int64_t o = 0; o < args.outlier_count[m + i]; ++o) {
-      const Outlier outlier = outliers_of(args, m + i)[o];
-      const int8_t* const w = lanes_of(args, n, outlier.k);
-      const __m512i excess = _mm512_set1_epi32(static_cast<int>(upper_half(outlier.excess)));
-      const __m128i shift = _mm_cvtsi32_si128(shift_to_top(outlier.k));
-      for (int64_t j = 0; j < vectors; ++j) {
-        const __m512i top = _mm512_sll_epi32(_mm512_loadu_si512(w + panel * j), shift);
-        sums[j] = _mm512_add_epi32(sums[j], _mm512_madd_epi16(_mm512_srai_epi16(top, 8), excess));
-      }
-    }
-  }
-}
-
-// What the sums begin with.
-template <int kRows, int kVectors>
-[[gnu::always_inline]] inline void load_start(const Args& args, __m512i (&acc)[kRows][kVectors],
-                                              int64_t m, int64_t n) {
-  unroll<kRows>([&](auto i) __attribute__((always_inline)) {
-    unroll<kVectors>([&](auto j) __attribute__((always_inline)) {
-      acc[i][j] = _mm512_loadu_si512(args.start + n + 16 * j);
-    });
-  });
-  if (args.row_factor != nullptr) {
-    const int32_t* column_factor = args.column_factor + n;
-    unroll<kRows>([&](auto i) __attribute__((always_inline)) {
-      const __m512i factor = _mm512_set1_epi32(args.row_factor[m + i]);
-      unroll<kVectors>([&](auto j) __attribute__((always_inline)) {
-        acc[i][j] = _mm512_add_epi32(
-            acc[i][j], _mm512_mullo_epi32(factor, _mm512_loadu_si512(column_factor + 16 * j)));
-      });
-    });
-  }
-  if (!has_outliers(args, m, kRows)) return;
-  __m512i sums[kRows * kVectors];
-  sum_outliers(args, kRows, kVectors, m, n, sums);
-  unroll<kRows>([&](auto i) __attribute__((always_inline)) {
-    unroll<kVectors>([&](auto j) __attribute__((always_inline)) {
-      acc[i][j] = _mm512_add_epi32(acc[i][j], sums[i * kVectors + j]);
-    });
-  });
 }
 
 // The lines that a tile will write. A large y is in no cache, and what the stores of one tile wait

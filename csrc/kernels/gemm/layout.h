@@ -74,5 +74,25 @@ inline int64_t wide_scratch_size(const Args& args, int64_t rows) {
   return block * wide_row_stride(args) * static_cast<int64_t>(sizeof(int16_t)) + panel;
 }
 
+// amx_int8.cpp goes through blocks of rows that stay in the L2 cache. Scratch holds the sums of a
+// tile, and of the rows of a block the last step and, with segments or offsets, a copy.
+constexpr int64_t kTileSumBytes = 4096;
+
+inline int64_t tile_row_stride(const Args& args) {
+  return (ceil_div(row_size(args), 64) | 1) * 64;
+}
+// Rows, a multiple of 16.
+inline int64_t tile_block(const Args& args, int64_t rows) {
+  constexpr int64_t kBlockBytes = 512 * 1024;
+  const int64_t fitting = kBlockBytes / (32 * tile_row_stride(args)) * 2;
+  const int64_t least = fitting < 2 ? 2 : fitting;
+  const int64_t needed = ceil_div(rows, 16);
+  return 16 * (needed < least ? needed : least);
+}
+inline int64_t tile_scratch_size(const Args& args, int64_t rows) {
+  if (rows == 0) return 0;
+  return 2 * kTileSumBytes + tile_block(args, rows) * (64 + tile_row_stride(args)) + 64;
+}
+
 }  // namespace
 }  // namespace qnative::gemm

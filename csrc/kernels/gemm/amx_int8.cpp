@@ -1,0 +1,353 @@
+#include "gemm.h"
+#include "layout.h"
+#include "simd/intrinsics_avx512.h"
+#include "simd/tiles.h"
+#include "simd/unroll.h"
+#include "start_avx512.h"
+#include "store_avx512.h"
+
+namespace qnative::gemm {
+
+Fn avx512_vnni;
+
+namespace {
+
+constexpr int64_t kMostGroups = kTileRows;  // of a step
+
+// The sums of a block of tiles, on their way to y while the next block is multiplied.
+struct Sums {
+  using FinishFn = void(const Args& args, const int32_t* sums, int64_t rows, int64_t m, int64_t n,
+                        int64_t columns);
+  FinishFn* finish;
+  const int32_t* next;  // rows of one tile follow each other, then those of the next tile
+  int64_t row_size;     // int32
+  int64_t tiles, height, row;
+  int64_t m[kSumTiles];  // first row of each tile
+  int64_t tile, n, columns;
+};
+
+constexpr int kFinishRows = 8;
+
+template <int kRows, int kWide>
+void finish_rows(const Args& args, const int32_t* sums, int64_t m, int64_t n, int64_t columns) {
+  __m512i acc[kRows][kWide];
+  unroll<kWide>([&](auto j) __attribute__((always_inline)) {
+    const __m512i start = _mm512_loadu_si512(args.start + n + 16 * j);
+    unroll<kRows>([&](auto i) __attribute__((always_inline)) {
+      acc[i][j] = _mm512_add_epi32(start, _mm512_load_si512(sums + (i * kWide + j) * 16));
+    });
+  });
+  add_row_terms(args, acc, m, n);
+  store(args, acc, m, n, columns);
+}
+
+template <int kWide>
+void finish(const Args& args, const int32_t* sums, int64_t rows, int64_t m, int64_t n,
+            int64_t columns) {
+  switch (rows) {
+    case 1:
+      return finish_rows<1, kWide>(args, sums, m, n, columns);
+    case 2:
+      return finish_rows<2, kWide>(args, sums, m, n, columns);
+    case 3:
+      return finish_rows<3, kWide>(args, sums, m, n, columns);
+    case 4:
+      return finish_rows<4, kWide>(args, sums, m, n, columns);
+    case 5:
+      return finish_rows<5, kWide>(args, sums, m, n, columns);
+    case 6:
+      return finish_rows<6, kWide>(args, sums, m, n, columns);
+    case 7:
+      return finish_rows<7, kWide>(args, sums, m, n, columns);
+    default:
+      return finish_rows<kFinishRows, kWide>(args, sums, m, n, columns);
+  }
+}
+
+[[gnu::always_inline]] inline __mmask64 first_bytes(int64_t count) {
+  return count >= 64 ? ~__mmask64{0} : (__mmask64{1} << count) - 1;
+}
+
+// Rows of the product, the segments of each side by side. Writes up to 63 bytes more.
+void copy_rows(const Args& args, int64_t m, int64_t count, uint8_t* to, int64_t stride) {
+  const int64_t size = round_up(args.segment_size, kGroup);
+  const int64_t whole = size / 64 * 64;
+  const __mmask64 rest = first_bytes(size - whole);
+  for (int64_t i = 0; i < count; ++i) {
+    const uint8_t* row = x_row(args, m + i);
+    uint8_t* at = to + i * stride;
+    for (int64_t s = 0; s < args.segments; ++s, at += size) {
+      const uint8_t* from = row + args.segment_offset[s];
+      for (int64_t k = 0; k < whole; k += 64) {
+        _mm512_storeu_si512(at + k, _mm512_loadu_si512(from + k));
+      }
+      if (rest != 0) {
+        _mm512_storeu_si512(at + whole, _mm512_maskz_loadu_epi8(rest, from + whole));
+      }
+    }
+  }
+}
+
+// The most groups of a step that divide `groups` evenly.
+int64_t even_step(int64_t groups) {
+  const auto n = static_cast<uint32_t>(groups);
+  uint32_t step = kMostGroups;
+  while (n % step != 0) --step;
+  return step;
+}
+
+// One call. The groups of a row are cut into equal steps, unless they are too many then: the last
+// step is a copy of the last groups with zeros for those that another step has. Tiles of equal height cover runs of rows that are equally far apart, the last tile of
+// a run ends with it and repeats some rows of the one before.
+class TileProduct {
+ public:
+  TileProduct(const Args& args, int64_t m_begin, int64_t m_end, std::byte* scratch)
+      : args_(args),
+        m_begin_(m_begin),
+        run_(m_end - m_begin),
+        size_(row_size(args)),
+        panel_(panel_size(args.segments, args.segment_size)) {
+    choose_rows(m_end - m_begin);
+    choose_steps();
+    run_tiles_ = ceil_div(run_, kTileRows);
+    height_ = ceil_div(run_, run_tiles_);
+    tiles_ = (m_end - m_begin) / run_ * run_tiles_;
+    sums_ = reinterpret_cast<int32_t*>(scratch);
+    last_ = reinterpret_cast<uint8_t*>(scratch) + 2 * kTileSumBytes;
+    block_ = tile_block(args, m_end - m_begin) / kTileRows;
+    copy_ = last_ + block_ * kTileRows * kTileBytes;
+    pending_.tile = pending_.tiles = 0;
+  }
+
+  void run(int64_t n_begin, int64_t n_end) {
+    // Weights that stay in the L2 cache are read again for every two tiles.
+    constexpr int64_t kCachedBytes = 1024 * 1024;
+    const int64_t most = (n_end - n_begin) * size_ <= kCachedBytes ? 2 : block_;
+    configure_tiles(height_, step_ / kGroup);
+    for (int64_t tile = 0, blocks = ceil_div(tiles_, most); blocks > 0; --blocks) {
+      const int64_t end = tile + round_up(ceil_div(tiles_ - tile, blocks), 2);
+      tile = run_block(tile, end < tiles_ ? end : tiles_, n_begin, n_end);
+    }
+    while (pending_.tile < pending_.tiles) finish_some();
+    release_tiles();
+  }
+
+ private:
+  // Whether tiles are loaded from x itself, and from which runs of rows.
+  void choose_rows(int64_t rows) {
+    constexpr int64_t kLeastRun = 12, kLeastGroups = 12;
+    in_place_ = args_.segments == 1 ||
+                (args_.segment_size % kGroup == 0 &&
+                 even_step(args_.segment_size / kGroup) >= kLeastGroups);
+    stride_ = args_.x_stride;
+    if (!in_place_ || args_.row_offset == nullptr) return;
+    const int32_t* offset = args_.row_offset + m_begin_;
+    stride_ = rows > 1 ? offset[1] - offset[0] : 0;
+    int64_t run = 1;
+    while (run < rows && offset[run] - offset[run - 1] == stride_) ++run;
+    in_place_ = rows % run == 0 && (run >= kLeastRun || run == rows);
+    for (int64_t i = run; in_place_ && i < rows; ++i) {
+      in_place_ = i % run == 0 || offset[i] - offset[i - 1] == stride_;
+    }
+    if (in_place_) run_ = run;
+  }
+
+  void choose_steps() {
+    segments_ = in_place_ ? args_.segments : 1;
+    const int64_t groups = size_ / segments_ / kGroup;
+    const int64_t least = ceil_div(groups, kMostGroups);
+    step_ = kGroup * even_step(groups);
+    has_last_ = groups * kGroup > (least + least / 4) * step_;
+    if (has_last_) step_ = kGroup * kMostGroups;
+  }
+
+  int64_t run_block(int64_t tile, int64_t end, int64_t n_begin, int64_t n_end) {
+    prepare(tile, end);
+    if (end - tile == 1) {
+      sweep<1, 4>(tile, end, n_begin, n_end);
+    } else {
+      sweep<2, 2>(tile, end, n_begin, n_end);
+    }
+    return end;
+  }
+
+  // From m_begin.
+  int64_t row_of(int64_t tile) const {
+    const int64_t run = tile / run_tiles_;
+    const int64_t row = (tile - run * run_tiles_) * height_;
+    return run * run_ + (row + height_ <= run_ ? row : run_ - height_);
+  }
+
+  void prepare(int64_t tile, int64_t end) {
+    first_ = row_of(tile);
+    const int64_t count = row_of(end - 1) + height_ - first_;
+    if (!in_place_) {
+      stride_ = tile_row_stride(args_);
+      copy_rows(args_, m_begin_ + first_, count, copy_, stride_);
+    }
+    if (has_last_) copy_last(tile, end);
+  }
+
+  const uint8_t* x_of(int64_t tile) const {
+    const int64_t row = row_of(tile);
+    return in_place_ ? x_row(args_, m_begin_ + row) : copy_ + (row - first_) * stride_;
+  }
+
+  void copy_last(int64_t tile, int64_t end) {
+    const int64_t begin = size_ - kTileBytes + (in_place_ ? args_.segment_offset[0] : 0);
+    const __mmask64 mask = ~first_bytes(kTileBytes - size_ % kTileBytes);
+    uint8_t* to = last_;
+    for (; tile < end; ++tile) {
+      const uint8_t* x = x_of(tile) + begin;
+      for (int64_t i = 0; i < height_; ++i, x += stride_, to += kTileBytes) {
+        _mm512_store_si512(to, _mm512_maskz_loadu_epi8(mask, x));
+      }
+    }
+  }
+
+  template <int kTall, int kWide>
+  void sweep(int64_t tile, int64_t end, int64_t n_begin, int64_t n_end) {
+    for (int64_t n = n_begin; n < n_end; n += 16 * kWide) {
+      const int64_t columns = n_end - n < 16 * kWide ? n_end - n : 16 * kWide;
+      sweep_tiles<kTall, kWide>(tile, end, n, columns);
+    }
+  }
+
+  template <int kTall, int kWide>
+  void sweep_tiles(int64_t tile, int64_t end, int64_t n, int64_t columns) {
+    if constexpr (kWide > 1) {
+      if (columns <= 16 * (kWide - 1)) return sweep_tiles<kTall, kWide - 1>(tile, end, n, columns);
+    }
+    const uint8_t* last = last_;
+    for (; tile + kTall <= end; tile += kTall, last += kTall * height_ * kTileBytes) {
+      multiply<kTall, kWide>(tile, last, n, columns);
+    }
+    if (tile < end) multiply<1, kWide>(tile, last, n, columns);
+  }
+
+  template <int kTall, int kWide>
+  void multiply(int64_t tile, const uint8_t* last, int64_t n, int64_t columns) {
+    const uint8_t* x[kTall];
+    unroll<kTall>([&](auto i) __attribute__((always_inline)) {
+      x[i] = x_of(tile + i);
+      unroll<kWide>([&](auto j) __attribute__((always_inline)) {
+        zero_tile<i * kWide + j>();
+      });
+    });
+    unroll<kTall>([&](auto i)
+                      __attribute__((always_inline)) { prefetch_output(tile + i, n, columns); });
+    const int8_t* w = args_.weight + n / kPanelColumns * panel_;
+    // As much of the block before as lets its end fall together with that of this one.
+    const int64_t share = ceil_div(kTall * ceil_div(height_, kFinishRows), size_ / step_);
+    const int64_t segment = size_ / segments_ / step_ * step_;
+    for (int64_t s = 0; s < segments_; ++s) {
+      int64_t k = in_place_ ? args_.segment_offset[s] : 0;
+      for (const int64_t k_end = k + segment; k < k_end; k += step_) {
+        step<kTall, kWide>(x, k, stride_, w);
+        w += step_ * kPanelColumns;
+        for (int64_t i = 0; i < share; ++i) finish_some();
+      }
+    }
+    if (has_last_) {
+      unroll<kTall>([&](auto i) __attribute__((always_inline)) {
+        x[i] = last + i * height_ * kTileBytes;
+      });
+      w += (size_ % kTileBytes - kTileBytes) * kPanelColumns;
+      step<kTall, kWide>(x, 0, kTileBytes, w);
+    }
+    while (pending_.tile < pending_.tiles) finish_some();
+    keep<kTall, kWide>(tile, n, columns);
+  }
+
+  template <int kTall, int kWide>
+  [[gnu::always_inline]] void step(const uint8_t* const (&x)[kTall], int64_t k, int64_t stride,
+                                   const int8_t* w) {
+    unroll<kTall>([&](auto i)
+                      __attribute__((always_inline)) { load_tile<kXTile + i>(x[i] + k, stride); });
+    unroll<kWide>([&](auto j) __attribute__((always_inline)) {
+      constexpr int kWeight = kWeightTile + j % kWeightTiles;
+      load_tile<kWeight>(w + panel_ * j, kTileBytes);
+      unroll<kTall>([&](auto i) __attribute__((always_inline)) {
+        multiply_tiles<i * kWide + j, kXTile + i, kWeight>();
+      });
+    });
+  }
+
+  // The lines that a tile will write. A large y is in no cache.
+  void prefetch_output(int64_t tile, int64_t n, int64_t columns) const {
+    const int64_t size = args_.float_output ? sizeof(float) : 1;
+    const int64_t stride = args_.y_stride * size;
+    if (run_ * tiles_ / run_tiles_ * stride < 1024 * 1024) return;
+    const uint8_t* y = static_cast<const uint8_t*>(args_.y) +
+                       (m_begin_ + row_of(tile)) * stride + n * size;
+    for (int64_t i = 0; i < height_; ++i, y += stride) {
+      __builtin_prefetch(y, 1);
+      __builtin_prefetch(y + columns * size - 1, 1);
+    }
+  }
+
+  template <int kTall, int kWide>
+  void keep(int64_t tile, int64_t n, int64_t columns) {
+    constexpr int64_t kRowSize = 16 * kWide;
+    unroll<kTall>([&](auto i) __attribute__((always_inline)) {
+      unroll<kWide>([&](auto j) __attribute__((always_inline)) {
+        store_tile<i * kWide + j>(sums_ + i * height_ * kRowSize + 16 * j, 4 * kRowSize);
+      });
+      pending_.m[i] = m_begin_ + row_of(tile + i);
+    });
+    pending_.finish = finish<kWide>;
+    pending_.next = sums_;
+    pending_.row_size = kRowSize;
+    pending_.tiles = kTall;
+    pending_.tile = pending_.row = 0;
+    pending_.n = n;
+    pending_.columns = columns;
+  }
+
+  [[gnu::always_inline]] void finish_some() {
+    Sums& sums = pending_;
+    if (sums.tile == sums.tiles) return;
+    const int64_t left = height_ - sums.row;
+    const int64_t rows = left < kFinishRows ? left : kFinishRows;
+    sums.finish(args_, sums.next, rows, sums.m[sums.tile] + sums.row, sums.n, sums.columns);
+    sums.next += rows * sums.row_size;
+    sums.row += rows;
+    if (sums.row < height_) return;
+    sums.row = 0;
+    ++sums.tile;
+  }
+
+  const Args& args_;
+  const int64_t m_begin_;
+  int64_t run_;  // rows
+  const int64_t size_, panel_;
+  bool in_place_, has_last_;
+  int64_t stride_;
+  int64_t segments_, step_;  // of a row as tiles take it; bytes
+  int64_t run_tiles_, height_, tiles_, block_;
+  int32_t* sums_;
+  uint8_t* last_;
+  uint8_t* copy_;
+  int64_t first_;  // row of the block, from m_begin
+  Sums pending_;
+};
+
+// Whether tiles are worth what it takes to set them up.
+bool tiles_pay(const Args& args, int64_t rows, int64_t columns) {
+  const int64_t size = row_size(args);
+  return rows >= 4 && size >= 40 && rows * columns * size >= 300'000;
+}
+
+}  // namespace
+
+Fn amx_int8;
+void amx_int8(const Args& args, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end,
+              std::byte* scratch) {
+  n_end = n_end < args.n ? n_end : args.n;
+  if (!tiles_pay(args, m_end - m_begin, n_end - n_begin)) {
+    return avx512_vnni(args, m_begin, m_end, n_begin, n_end, scratch);
+  }
+  TileProduct(args, m_begin, m_end, scratch).run(n_begin, n_end);
+}
+
+}  // namespace qnative::gemm
