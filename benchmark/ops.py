@@ -6,7 +6,7 @@ limit of one thread: the peak of int8 products, or of copying as many bytes.
     python -m benchmark.ops --threads 1 --filter conv2d
     python -m benchmark.ops --isa avx2
 
---isa avx2: torch and qnative run as on a machine that has no more. torch's engines then saturate in
+--isa: torch and qnative run as on a machine that has no more. With avx2 torch's engines saturate in
 int16, qnative stays exact. onnxruntime and OpenVINO cannot be told and are left out.
 """
 
@@ -34,7 +34,11 @@ ENVIRONMENTS = {
         "ATEN_CPU_CAPABILITY": "avx2",
         "ONEDNN_MAX_CPU_ISA": "AVX2",
         "FBGEMM_ENABLE_INSTRUCTIONS": "AVX2",
-    }
+    },
+    "avx512_vnni": {
+        "QNATIVE_ISA": "avx512_vnni",
+        "ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI",
+    },
 }
 
 HEADER = (

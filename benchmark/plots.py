@@ -13,12 +13,14 @@ import argparse
 import importlib.util
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from benchmark.growth import KINDS, costs
 from benchmark.limits import read as limit_rows
 
 REFERENCE, EAGER = "qnative TorchScript", "qnative eager"
+ISAS = ("amx_int8", "avx512_vnni", "avx2", "scalar")  # best first
 LIMITS = {"%peak": "of the product peak", "%read": "of reading", "%copy": "of copying"}
 # Beyond this many times the best peer's time a bar is cut and its number written beside it.
 LONGEST_BAR = 4
@@ -54,30 +56,35 @@ def model_ratios(results: dict, threads: str = "1") -> dict[str, dict[str, float
     return ratios
 
 
-def best_isa(report: dict) -> str:
-    isas = {row["name"].split("/")[1] for row in report["benchmarks"] if "/" in row["name"]}
-    return next(isa for isa in ("avx512_vnni", "avx2", "scalar") if isa in isas)
+def rows_of(report: dict, isa: str = "") -> Iterator[tuple[dict, str, str]]:
+    """Row, kernel and shape, of one ISA or of the best of each kernel."""
+    rows = [(row, *row["name"].split("/", 2)) for row in report["benchmarks"]]
+    rows = [row for row in rows if len(row) == 4 and row[2] in ISAS]
+    best = {}
+    for _, kernel, candidate, _ in rows:
+        best[kernel] = min(candidate, best.get(kernel, candidate), key=ISAS.index)
+    for row, kernel, candidate, shape in rows:
+        if candidate == (isa or best[kernel]):
+            yield row, kernel, shape
 
 
 def kernel_shares(report: dict, isa: str = "") -> dict[str, dict[str, float]]:
-    """Limit -> kernel and shape -> percent of it, of the best ISA that ran."""
-    best = isa or best_isa(report)
+    """Limit -> kernel and shape -> percent of it."""
     shares = {limit: {} for limit in LIMITS}
-    for row in report["benchmarks"]:
-        if f"/{best}/" in row["name"]:
-            for limit in LIMITS:
-                if limit in row:
-                    shares[limit][row["name"].replace(f"/{best}/", " ")] = row[limit]
+    for row, kernel, shape in rows_of(report, isa):
+        for limit in LIMITS:
+            if limit in row:
+                shares[limit][f"{kernel} {shape}"] = row[limit]
     return shares
 
 
 def roofline(report: dict) -> dict[str, list[tuple[float, float]]]:
-    """Kernel of the best ISA -> operations a byte and a second, of each of its shapes."""
-    best, points = best_isa(report), {}
-    for row in report["benchmarks"]:
-        if f"/{best}/" in row["name"] and "ops" in row:
+    """Kernel -> operations a byte and a second, of each of its shapes."""
+    points = {}
+    for row, kernel, _ in rows_of(report):
+        if "ops" in row:
             point = (row["ops"] / row["bytes"], row["ops"] / row["best_us"] * 1e6)
-            points.setdefault(row["name"].split("/")[0], []).append(point)
+            points.setdefault(kernel, []).append(point)
     return points
 
 

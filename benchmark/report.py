@@ -100,15 +100,18 @@ def accuracy(results: dict) -> Table:
 
 def kernels(report: dict) -> Table:
     """Products, in percent of the peak or, with one row, of reading, by instruction set."""
-    table = [["product", "AVX-512 VNNI", "AVX2 (exact)"]]
-    by_isa = []
-    for isa in ("avx512_vnni", "avx2"):
+    titles = {"amx_int8": "AMX", "avx512_vnni": "AVX-512 VNNI", "avx2": "AVX2 (exact)"}
+    by_isa = {}
+    for isa, title in titles.items():
         shares = kernel_shares(report, isa)
-        by_isa.append(shares["%peak"] | shares["%read"])
-    for name, share in by_isa[0].items():
+        products = shares["%peak"] | shares["%read"]
+        if products:
+            by_isa[title] = products
+    table = [["product", *by_isa]]
+    for name in next(iter(by_isa.values())):
         if name.startswith("gemm "):
             layer = name.removeprefix("gemm ").replace("/", " ")
-            table.append([layer, f"{share:.0f} %", f"{by_isa[1][name]:.0f} %"])
+            table.append([layer, *(f"{shares[name]:.0f} %" for shares in by_isa.values())])
     return table
 
 

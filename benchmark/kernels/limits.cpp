@@ -7,6 +7,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+
+#include "simd/tiles.h"
 #endif
 
 namespace qnative::limits {
@@ -47,6 +49,18 @@ constexpr int kChains = 12;  // more than latency x throughput on every CPU so f
   }
 }
 
+// Four sums, two tiles of x and two of weights, as large as tiles are: they keep the unit busy.
+[[gnu::target("avx512f,amx-tile,amx-int8")]] void run_tdpbusd() {
+  configure_tiles(kTileRows, kTileRows);
+  for (int64_t i = 0; i < kRepeats; ++i) {
+    multiply_tiles<0, 4, 6>();
+    multiply_tiles<1, 4, 7>();
+    multiply_tiles<2, 5, 6>();
+    multiply_tiles<3, 5, 7>();
+  }
+  release_tiles();
+}
+
 [[gnu::target("avx2")]] void run_vpmaddwd() {
   const __m256i x = _mm256_set1_epi8(1);
   for (int64_t i = 0; i < kRepeats; ++i) {
@@ -72,6 +86,9 @@ constexpr int kChains = 12;  // more than latency x throughput on every CPU so f
 
 double measure_dot_product_peak(Isa isa) {
   if (!is_supported(isa)) return 0;
+  if (isa == Isa::kAmxInt8) {
+    return kRepeats * kSumTiles * (16 * 16 * 64) * 2.0 / fastest_of_rounds(run_tdpbusd);
+  }
   if (isa == Isa::kAvx512Vnni) {
     return kRepeats * kChains * 64 * 2.0 / fastest_of_rounds(run_vpdpbusd);
   }

@@ -6,6 +6,7 @@ fails: the formula of a test is computed once, and holds on every ISA. `sweep` c
 """
 
 import collections
+import ctypes
 import functools
 import inspect
 import io
@@ -18,7 +19,7 @@ import pickle
 import torch
 from ops_strategies import EXAMPLES, repeatable
 
-import qnative  # noqa: F401
+import qnative
 
 ISAS = ("scalar", "avx2", "avx512_vnni", "amx_int8")
 CALLS = collections.Counter()
@@ -79,8 +80,13 @@ def child(isa: str) -> multiprocessing.connection.Connection:
 @functools.cache
 def children() -> dict:
     """ISA -> connection, of those that are not this process's own."""
-    own = os.environ.get("QNATIVE_ISA") or ISAS[-1]
-    return {isa: child(isa) for isa in ISAS if isa != own}
+    library = ctypes.CDLL(qnative.library_path())
+    library.qnative_kernels.restype = ctypes.c_char_p
+    chosen = library.qnative_kernels().decode().split()[1::2]
+    own = max(chosen, key=ISAS.index)
+    # Without a limit its own is the best that this machine has.
+    others = ISAS if os.environ.get("QNATIVE_ISA") else ISAS[: ISAS.index(own)]
+    return {isa: child(isa) for isa in others if isa != own}
 
 
 def as_tuple(value) -> tuple:

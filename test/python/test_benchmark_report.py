@@ -42,11 +42,12 @@ def test_plots_read_what_kernels_write():
     rows = [
         {"name": "gemm/avx2/a", "%peak": 50.0},
         {"name": "gemm/avx512_vnni/a", "%peak": 90.0},
+        {"name": "gemm/amx_int8/a", "%peak": 70.0},
         {"name": "pool/avx512_vnni/b", "%copy": 40.0},
     ]
     assert plots.roofline(REPORT) == {"gemm": [(4.0, pytest.approx(2e11))]}
     shares = plots.kernel_shares({"benchmarks": rows})
-    assert shares == {"%peak": {"gemm a": 90.0}, "%read": {}, "%copy": {"pool b": 40.0}}
+    assert shares == {"%peak": {"gemm a": 70.0}, "%read": {}, "%copy": {"pool b": 40.0}}
     assert plots.kernel_shares({"benchmarks": rows}, "avx2")["%peak"] == {"gemm a": 50.0}
 
 

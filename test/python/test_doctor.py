@@ -33,7 +33,7 @@ def healthy():
 def test_every_family_is_shown_and_right(healthy):
     assert {table.partition(".")[0] for table in healthy.kernels} == FAMILIES
     assert healthy.tests == dict.fromkeys(FAMILIES, "ok") and not healthy.failed
-    assert set(healthy.kernels.values()) <= {"scalar", "avx2", "avx512_vnni"}
+    assert set(healthy.kernels.values()) <= {"scalar", "avx2", "avx512_vnni", "amx_int8"}
 
 
 def test_families_are_the_folders_of_the_kernels():
@@ -64,7 +64,7 @@ def test_json_and_exit_code_of_a_healthy_machine():
         (
             ["doctor"],
             {"QNATIVE_ISA": "avx9"},
-            "must be one of scalar, avx2, avx512_vnni, got 'avx9'",
+            "must be one of scalar, avx2, avx512_vnni, amx_int8, got 'avx9'",
         ),
         (["doctor", "--fast"], {}, "unrecognized arguments: --fast"),
         ([], {}, "the following arguments are required: command"),

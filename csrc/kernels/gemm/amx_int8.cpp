@@ -97,8 +97,9 @@ int64_t even_step(int64_t groups) {
 }
 
 // One call. The groups of a row are cut into equal steps, unless they are too many then: the last
-// step is a copy of the last groups with zeros for those that another step has. Tiles of equal height cover runs of rows that are equally far apart, the last tile of
-// a run ends with it and repeats some rows of the one before.
+// step is a copy of the last groups with zeros for those that another step has. Tiles of equal
+// height cover runs of rows that are equally far apart; the last tile of a run ends with it and
+// repeats some rows of the one before.
 class TileProduct {
  public:
   TileProduct(const Args& args, int64_t m_begin, int64_t m_end, std::byte* scratch)
@@ -340,14 +341,22 @@ bool tiles_pay(const Args& args, int64_t rows, int64_t columns) {
 
 }  // namespace
 
-Fn amx_int8;
-void amx_int8(const Args& args, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end,
-              std::byte* scratch) {
+// Tiles for anything: the tests call it for products that are too small to pay.
+Fn amx_int8_tiles;
+void amx_int8_tiles(const Args& args, int64_t m_begin, int64_t m_end, int64_t n_begin,
+                    int64_t n_end, std::byte* scratch) {
   n_end = n_end < args.n ? n_end : args.n;
-  if (!tiles_pay(args, m_end - m_begin, n_end - n_begin)) {
+  if (m_begin == m_end || n_begin >= n_end || row_size(args) == 0) {
     return avx512_vnni(args, m_begin, m_end, n_begin, n_end, scratch);
   }
   TileProduct(args, m_begin, m_end, scratch).run(n_begin, n_end);
+}
+
+Fn amx_int8;
+void amx_int8(const Args& args, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end,
+              std::byte* scratch) {
+  const bool pays = tiles_pay(args, m_end - m_begin, (n_end < args.n ? n_end : args.n) - n_begin);
+  (pays ? amx_int8_tiles : avx512_vnni)(args, m_begin, m_end, n_begin, n_end, scratch);
 }
 
 }  // namespace qnative::gemm

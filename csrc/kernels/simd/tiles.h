@@ -1,6 +1,7 @@
 #pragma once
 
 #include <stdint.h>
+#include <string.h>
 
 // The tiles of AMX: matrices of up to 16 rows of 64 bytes in eight registers, chosen by number.
 // Here 0 to 3 are sums (int32), 4 and 5 take rows of x (uint8), and 6 and 7 groups of weights
@@ -8,9 +9,10 @@
 //
 //   configure_tiles(rows, groups)   x and sums get `rows` rows, x and weights `groups` groups
 //   release_tiles()                 must follow, or the thread's switches cost more from then on
-//   load_tile<kTile>(from, stride)  rows `stride` bytes apart; 0 repeats one row
+//   zero_tile<kSum>()
+//   load_tile<kTile>(from, stride)  x or weights, of rows `stride` bytes apart
 //   multiply_tiles<kSum, kX, kW>()  sum[i][n] += sum_{k < 4 * groups} x[i][k] * w[k / 4][n][k % 4]
-//   store_tile<kTile>(to, stride)
+//   store_tile<kSum>(to, stride)
 //
 // QNATIVE_EMULATE_AVX512 has them in plain C++.
 
@@ -42,21 +44,21 @@ constexpr int kWeightTile = 6, kWeightTiles = 2;
 }
 [[gnu::always_inline]] inline void release_tiles() { asm volatile("tilerelease"); }
 
+template <int kSum>
+[[gnu::always_inline]] inline void zero_tile() {
+  asm volatile("tilezero %%tmm%c0" : : "i"(kSum));
+}
 template <int kTile>
 [[gnu::always_inline]] inline void load_tile(const void* from, int64_t stride) {
   asm volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(from), "r"(stride), "i"(kTile) : "memory");
-}
-template <int kTile>
-[[gnu::always_inline]] inline void zero_tile() {
-  asm volatile("tilezero %%tmm%c0" : : "i"(kTile));
 }
 template <int kSum, int kX, int kWeight>
 [[gnu::always_inline]] inline void multiply_tiles() {
   asm volatile("tdpbusd %%tmm%c0, %%tmm%c1, %%tmm%c2" : : "i"(kWeight), "i"(kX), "i"(kSum));
 }
-template <int kTile>
+template <int kSum>
 [[gnu::always_inline]] inline void store_tile(void* to, int64_t stride) {
-  asm volatile("tilestored %%tmm%c2, (%0,%1,1)" : : "r"(to), "r"(stride), "i"(kTile) : "memory");
+  asm volatile("tilestored %%tmm%c2, (%0,%1,1)" : : "r"(to), "r"(stride), "i"(kSum) : "memory");
 }
 
 #else
@@ -83,15 +85,17 @@ inline void copy_rows(void* to, int64_t to_stride, const void* from, int64_t fro
            bytes);
   }
 }
+template <int kSum>
+inline void zero_tile() {
+  memset(tiles.sum[kSum], 0, sizeof(tiles.sum[kSum]));
+}
 template <int kTile>
 inline void load_tile(const void* from, int64_t stride) {
   if constexpr (kTile >= kWeightTile) {
     copy_rows(tiles.weight[kTile - kWeightTile], kTileBytes, from, stride, tiles.groups,
               kTileBytes);
-  } else if constexpr (kTile >= kXTile) {
-    copy_rows(tiles.x[kTile - kXTile], kTileBytes, from, stride, tiles.rows, 4 * tiles.groups);
   } else {
-    copy_rows(tiles.sum[kTile], kTileBytes, from, stride, tiles.rows, kTileBytes);
+    copy_rows(tiles.x[kTile - kXTile], kTileBytes, from, stride, tiles.rows, 4 * tiles.groups);
   }
 }
 template <int kSum, int kX, int kWeight>
@@ -107,9 +111,9 @@ inline void multiply_tiles() {
     }
   }
 }
-template <int kTile>
+template <int kSum>
 inline void store_tile(void* to, int64_t stride) {
-  copy_rows(to, stride, tiles.sum[kTile], kTileBytes, tiles.rows, kTileBytes);
+  copy_rows(to, stride, tiles.sum[kSum], kTileBytes, tiles.rows, kTileBytes);
 }
 
 #endif
