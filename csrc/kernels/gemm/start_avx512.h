@@ -9,23 +9,28 @@
 namespace qnative::gemm {
 namespace {
 
-// sums: [rows][vectors], what the outliers of rows from m on add. The weight goes to the upper half
-// of its lane, the excess stands in that half alone.
-[[gnu::noinline]] void sum_outliers(const Args& args, int64_t rows, int64_t vectors, int64_t m,
-                                    int64_t n, __m512i* sums) {
+// sums: [rows][kVectors], what the outliers of rows from m on add. The weight goes to the upper
+// half of its lane, the excess stands in that half alone.
+template <int kVectors>
+[[gnu::noinline]] void sum_outliers(const Args& args, int64_t rows, int64_t m, int64_t n,
+                                    __m512i* sums) {
   const int64_t panel = panel_size(args.segments, args.segment_size);
-  for (int64_t i = 0; i < rows; ++i, sums += vectors) {
-    for (int64_t j = 0; j < vectors; ++j) sums[j] = _mm512_setzero_si512();
-    for (int64_t o = 0; o < args.outlier_count[m + i]; ++o) {
-      const Outlier outlier = outliers_of(args, m + i)[o];
-      const int8_t* const w = lanes_of(args, n, outlier.k);
-      const __m512i excess = _mm512_set1_epi32(static_cast<int>(upper_half(outlier.excess)));
-      const __m128i shift = _mm_cvtsi32_si128(shift_to_top(outlier.k));
-      for (int64_t j = 0; j < vectors; ++j) {
+  const int8_t* const lanes = lanes_of(args, n, 0);
+  for (int64_t i = 0; i < rows; ++i, sums += kVectors) {
+    __m512i sum[kVectors];
+    unroll<kVectors>([&](auto j)
+                         __attribute__((always_inline)) { sum[j] = _mm512_setzero_si512(); });
+    const Outlier* outlier = outliers_of(args, m + i);
+    for (const Outlier* end = outlier + args.outlier_count[m + i]; outlier < end; ++outlier) {
+      const int8_t* const w = lanes + outlier->k / kGroup * kStepBytes;
+      const __m512i excess = _mm512_set1_epi32(static_cast<int>(upper_half(outlier->excess)));
+      const __m128i shift = _mm_cvtsi32_si128(shift_to_top(outlier->k));
+      unroll<kVectors>([&](auto j) __attribute__((always_inline)) {
         const __m512i top = _mm512_sll_epi32(_mm512_loadu_si512(w + panel * j), shift);
-        sums[j] = _mm512_add_epi32(sums[j], _mm512_madd_epi16(_mm512_srai_epi16(top, 8), excess));
-      }
+        dpwssd(sum[j], _mm512_srai_epi32(top, 8), excess);
+      });
     }
+    unroll<kVectors>([&](auto j) __attribute__((always_inline)) { sums[j] = sum[j]; });
   }
 }
 
@@ -45,7 +50,7 @@ template <int kRows, int kVectors>
   }
   if (!has_outliers(args, m, kRows)) return;
   __m512i sums[kRows * kVectors];
-  sum_outliers(args, kRows, kVectors, m, n, sums);
+  sum_outliers<kVectors>(args, kRows, m, n, sums);
   unroll<kRows>([&](auto i) __attribute__((always_inline)) {
     unroll<kVectors>([&](auto j) __attribute__((always_inline)) {
       acc[i][j] = _mm512_add_epi32(acc[i][j], sums[i * kVectors + j]);

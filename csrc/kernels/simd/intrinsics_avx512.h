@@ -5,6 +5,7 @@
 //
 //   dpbusd(acc, u8, s8)          acc[i] += sum_{j<4} u8[4i+j] * s8[4i+j], int32 lanes, exact
 //   dpbusd_load(acc, u8, from)   the same with the 64 bytes at `from` (any alignment) as s8
+//   dpwssd(acc, a, b)            acc[i] += sum_{j<2} a[2i+j] * b[2i+j] of int16
 
 #include <stdint.h>
 #include <string.h>
@@ -30,6 +31,10 @@ namespace {
 
 [[maybe_unused, gnu::always_inline]] inline void dpbusd(__m256i& acc, __m256i u8, __m256i s8) {
   asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(u8), "v"(s8));
+}
+
+[[maybe_unused, gnu::always_inline]] inline void dpwssd(__m512i& acc, __m512i a, __m512i b) {
+  asm("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
 }
 
 [[maybe_unused, gnu::always_inline]] inline void dpbusd_load(__m512i& acc, __m512i u8,
@@ -71,6 +76,10 @@ namespace {
     dpbusd(half[i][0], half[i][1], half[i][2]);
     memcpy(reinterpret_cast<char*>(&acc) + 32 * i, &half[i][0], 32);
   }
+}
+
+[[maybe_unused]] inline void dpwssd(__m512i& acc, __m512i a, __m512i b) {
+  acc = _mm512_add_epi32(acc, simde_mm512_madd_epi16(a, b));
 }
 
 [[maybe_unused]] inline void dpbusd_load(__m512i& acc, __m512i u8, const void* from) {
