@@ -27,7 +27,7 @@ template <int kVectors>
       const __m128i shift = _mm_cvtsi32_si128(shift_to_top(outlier->k));
       unroll<kVectors>([&](auto j) __attribute__((always_inline)) {
         const __m512i top = _mm512_sll_epi32(_mm512_loadu_si512(w + panel * j), shift);
-        dpwssd(sum[j], _mm512_srai_epi32(top, 8), excess);
+        dpwssd(sum[j], _mm512_srai_epi16(top, 8), excess);
       });
     }
     unroll<kVectors>([&](auto j) __attribute__((always_inline)) { sums[j] = sum[j]; });
