@@ -88,9 +88,7 @@ class Problem {
     finish();
   }
 
-  void run(const Kernel<Fn>& kernel) {
-    kernel.run(args_, 0, m_, 0, args_.n, scratch_.data());
-  }
+  void run(const Kernel<Fn>& kernel) { kernel.run(args_, 0, m_, 0, args_.n, scratch_.data()); }
 
   double ops() const { return 2.0 * static_cast<double>(m_) * static_cast<double>(weights()); }
   int64_t weights() const { return args_.n * args_.segments * args_.segment_size; }

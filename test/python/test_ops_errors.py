@@ -467,5 +467,7 @@ def test_unknown_isa(isa):
         env={**os.environ, "QNATIVE_ISA": isa},
         check=True,
     )
-    message = f"qnative: QNATIVE_ISA must be one of scalar, avx2, avx512_vnni, amx_int8, got '{isa}'"
+    message = (
+        f"qnative: QNATIVE_ISA must be one of scalar, avx2, avx512_vnni, amx_int8, got '{isa}'"
+    )
     assert done.stdout.splitlines() == [message] * 2

@@ -96,6 +96,13 @@ int64_t even_step(int64_t groups) {
   return step;
 }
 
+// Whether tiles can take the segments of x as they are.
+bool has_even_segments(const Args& args) {
+  constexpr int64_t kLeastGroups = 12;
+  return args.segments == 1 ||
+         (args.segment_size % kGroup == 0 && even_step(args.segment_size / kGroup) >= kLeastGroups);
+}
+
 // One call. The groups of a row are cut into equal steps, unless they are too many then: the last
 // step is a copy of the last groups with zeros for those that another step has. Tiles of equal
 // height cover runs of rows that are equally far apart; the last tile of a run ends with it and
@@ -136,10 +143,8 @@ class TileProduct {
  private:
   // Whether tiles are loaded from x itself, and from which runs of rows.
   void choose_rows(int64_t rows) {
-    constexpr int64_t kLeastRun = 12, kLeastGroups = 12;
-    in_place_ = args_.segments == 1 ||
-                (args_.segment_size % kGroup == 0 &&
-                 even_step(args_.segment_size / kGroup) >= kLeastGroups);
+    constexpr int64_t kLeastRun = 12;
+    in_place_ = has_even_segments(args_);
     stride_ = args_.x_stride;
     if (!in_place_ || args_.row_offset == nullptr) return;
     const int32_t* offset = args_.row_offset + m_begin_;
@@ -231,9 +236,7 @@ class TileProduct {
     const uint8_t* x[kTall];
     unroll<kTall>([&](auto i) __attribute__((always_inline)) {
       x[i] = x_of(tile + i);
-      unroll<kWide>([&](auto j) __attribute__((always_inline)) {
-        zero_tile<i * kWide + j>();
-      });
+      unroll<kWide>([&](auto j) __attribute__((always_inline)) { zero_tile<i * kWide + j>(); });
     });
     unroll<kTall>([&](auto i)
                       __attribute__((always_inline)) { prefetch_output(tile + i, n, columns); });
@@ -250,9 +253,8 @@ class TileProduct {
       }
     }
     if (has_last_) {
-      unroll<kTall>([&](auto i) __attribute__((always_inline)) {
-        x[i] = last + i * height_ * kTileBytes;
-      });
+      unroll<kTall>([&](auto i)
+                        __attribute__((always_inline)) { x[i] = last + i * height_ * kTileBytes; });
       w += (size_ % kTileBytes - kTileBytes) * kPanelColumns;
       step<kTall, kWide>(x, 0, kTileBytes, w);
     }
@@ -279,8 +281,8 @@ class TileProduct {
     const int64_t size = args_.float_output ? sizeof(float) : 1;
     const int64_t stride = args_.y_stride * size;
     if (run_ * tiles_ / run_tiles_ * stride < 1024 * 1024) return;
-    const uint8_t* y = static_cast<const uint8_t*>(args_.y) +
-                       (m_begin_ + row_of(tile)) * stride + n * size;
+    const uint8_t* y =
+        static_cast<const uint8_t*>(args_.y) + (m_begin_ + row_of(tile)) * stride + n * size;
     for (int64_t i = 0; i < height_; ++i, y += stride) {
       __builtin_prefetch(y, 1);
       __builtin_prefetch(y + columns * size - 1, 1);
@@ -333,10 +335,11 @@ class TileProduct {
   Sums pending_;
 };
 
-// Whether tiles are worth what it takes to set them up.
+// Whether tiles are worth what it takes to set them up, and few columns a copy of the rows.
 bool tiles_pay(const Args& args, int64_t rows, int64_t columns) {
   const int64_t size = row_size(args);
-  return rows >= 4 && size >= 40 && rows * columns * size >= 300'000;
+  return rows >= 4 && size >= 40 && rows * columns * size >= 300'000 &&
+         (columns >= 48 || has_even_segments(args));
 }
 
 }  // namespace

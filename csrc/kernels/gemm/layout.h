@@ -78,9 +78,7 @@ inline int64_t wide_scratch_size(const Args& args, int64_t rows) {
 // tile, and of the rows of a block the last step and, with segments or offsets, a copy.
 constexpr int64_t kTileSumBytes = 4096;
 
-inline int64_t tile_row_stride(const Args& args) {
-  return (ceil_div(row_size(args), 64) | 1) * 64;
-}
+inline int64_t tile_row_stride(const Args& args) { return (ceil_div(row_size(args), 64) | 1) * 64; }
 // Rows, a multiple of 16.
 inline int64_t tile_block(const Args& args, int64_t rows) {
   constexpr int64_t kBlockBytes = 512 * 1024;
