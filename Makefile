@@ -47,7 +47,7 @@ test-cpp: build  ## GoogleTest programs
 	ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
 
 test-isa: build  ## the kernel tests under each QNATIVE_ISA
-	@for isa in scalar avx2 avx512_vnni amx_int8; do echo "QNATIVE_ISA=$$isa"; QNATIVE_ISA=$$isa ctest --test-dir $(BUILD) -L kernels --output-on-failure -j $(JOBS) || exit 1; done
+	@for isa in scalar avx2 avx_vnni avx512_vnni amx_int8; do echo "QNATIVE_ISA=$$isa"; QNATIVE_ISA=$$isa ctest --test-dir $(BUILD) -L kernels --output-on-failure -j $(JOBS) || exit 1; done
 
 test-objects: build  ## no weak symbols in ISA files, no accumulator spills
 	$(PY) test/kernels/check_objects.py $(BUILD)
@@ -92,6 +92,8 @@ bench: build $(VENV)/.stamp-bench  ## kernels (Google Benchmark), ops beside tor
 	@mkdir -p build/bench
 	$(BUILD)/benchmark/benchmark_kernels --benchmark_out=build/bench/kernels.json --benchmark_out_format=json
 	$(PY) -m benchmark.ops --output build/bench/ops.json
+	$(PY) -m benchmark.ops --isa avx512_vnni --output build/bench/ops_avx512.json
+	$(PY) -m benchmark.ops --isa avx_vnni --output build/bench/ops_avx_vnni.json
 	$(PY) -m benchmark.ops --isa avx2 --output build/bench/ops_avx2.json
 	$(PY) -m benchmark.calls --output build/bench/calls.json
 	$(PY) -m benchmark.growth --output build/bench/growth.json

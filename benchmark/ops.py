@@ -35,6 +35,12 @@ ENVIRONMENTS = {
         "ONEDNN_MAX_CPU_ISA": "AVX2",
         "FBGEMM_ENABLE_INSTRUCTIONS": "AVX2",
     },
+    "avx_vnni": {
+        "QNATIVE_ISA": "avx_vnni",
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2_VNNI",
+        "FBGEMM_ENABLE_INSTRUCTIONS": "AVX2",
+    },
     "avx512_vnni": {
         "QNATIVE_ISA": "avx512_vnni",
         "ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI",

@@ -20,7 +20,7 @@ from benchmark.growth import KINDS, costs
 from benchmark.limits import read as limit_rows
 
 REFERENCE, EAGER = "qnative TorchScript", "qnative eager"
-ISAS = ("amx_int8", "avx512_vnni", "avx2", "scalar")  # best first
+ISAS = ("amx_int8", "avx512_vnni", "avx_vnni", "avx2", "scalar")  # best first
 LIMITS = {"%peak": "of the product peak", "%read": "of reading", "%copy": "of copying"}
 # Beyond this many times the best peer's time a bar is cut and its number written beside it.
 LONGEST_BAR = 4

@@ -100,7 +100,12 @@ def accuracy(results: dict) -> Table:
 
 def kernels(report: dict) -> Table:
     """Products, in percent of the peak or, with one row, of reading, by instruction set."""
-    titles = {"amx_int8": "AMX", "avx512_vnni": "AVX-512 VNNI", "avx2": "AVX2 (exact)"}
+    titles = {
+        "amx_int8": "AMX",
+        "avx512_vnni": "AVX-512 VNNI",
+        "avx_vnni": "AVX-VNNI",
+        "avx2": "AVX2 (exact)",
+    }
     by_isa = {}
     for isa, title in titles.items():
         shares = kernel_shares(report, isa)
@@ -191,6 +196,8 @@ TABLES: dict[str, tuple[str, Callable[[object], Table]]] = {
     "kernels": ("kernels", kernels),
     "ops": ("ops", op_means),
     "layers": ("ops", layers),
+    "ops, AVX-512": ("ops_avx512", op_means),
+    "ops, AVX-VNNI": ("ops_avx_vnni", op_means),
     "ops, AVX2": ("ops_avx2", op_means),
     "calls": ("calls", calls),
     "growth": ("growth", growth),

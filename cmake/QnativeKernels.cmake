@@ -1,8 +1,9 @@
 # qnative_add_kernels(<target> [EMULATE_AVX512])
 # The torch-free kernel library: csrc/kernels/*.cpp and csrc/kernels/<family>/*.cpp. The file name is the ISA, and only
-# files of that name get its flags. EMULATE_AVX512 builds the files of AVX-512 and AMX for an AVX2 machine, with SIMDe
+# files of that name get its flags. EMULATE_AVX512 builds the files of AVX-VNNI, AVX-512 and AMX for an AVX2 machine, with SIMDe
 # standing in for the intrinsics, so that every machine can test them.
 set(QNATIVE_ISA_FLAGS_avx2 -mavx2 -mfma -mf16c)
+set(QNATIVE_ISA_FLAGS_avx_vnni ${QNATIVE_ISA_FLAGS_avx2} -mavxvnni)
 set(QNATIVE_ISA_FLAGS_avx512_vnni
   -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512cd -mavx512vnni -mavx512vbmi
   -mprefer-vector-width=512)
@@ -15,7 +16,7 @@ function(qnative_add_kernels target)
   # -ffp-contract=off: gcc would fuse mul and add on its own, and ISAs would then differ in the last bit.
   set(common_flags -ffp-contract=off -fno-math-errno -fno-exceptions -fno-rtti)
   set(isa_objects)
-  foreach(isa avx2 avx512_vnni amx_int8)
+  foreach(isa avx2 avx_vnni avx512_vnni amx_int8)
     set(isa_sources ${sources})
     list(FILTER isa_sources INCLUDE REGEX "/${isa}\\.cpp$")
     list(FILTER sources EXCLUDE REGEX "/${isa}\\.cpp$")

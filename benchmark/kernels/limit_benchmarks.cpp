@@ -17,7 +17,7 @@ void add(const std::string& label, const char* rate, const std::function<double(
 }
 
 const bool kRegistered = [] {
-  for (Isa isa : {Isa::kAmxInt8, Isa::kAvx512Vnni, Isa::kAvx2}) {
+  for (Isa isa : {Isa::kAmxInt8, Isa::kAvx512Vnni, Isa::kAvxVnni, Isa::kAvx2}) {
     if (!is_supported(isa)) continue;
     add(std::string("limit/dot/") + name(isa), "ops/s", [=] { return dot_product_peak(isa); });
   }

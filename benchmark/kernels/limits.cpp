@@ -61,6 +61,23 @@ constexpr int kChains = 12;  // more than latency x throughput on every CPU so f
   release_tiles();
 }
 
+[[gnu::target("avx2")]] void run_vpdpbusd_avx() {
+  const __m256i x = _mm256_set1_epi8(1);
+  for (int64_t i = 0; i < kRepeats; ++i) {
+    asm volatile(
+        "%{vex%} vpdpbusd %0, %0, %%ymm4\n %{vex%} vpdpbusd %0, %0, %%ymm5\n"
+        "%{vex%} vpdpbusd %0, %0, %%ymm6\n %{vex%} vpdpbusd %0, %0, %%ymm7\n"
+        "%{vex%} vpdpbusd %0, %0, %%ymm8\n %{vex%} vpdpbusd %0, %0, %%ymm9\n"
+        "%{vex%} vpdpbusd %0, %0, %%ymm10\n %{vex%} vpdpbusd %0, %0, %%ymm11\n"
+        "%{vex%} vpdpbusd %0, %0, %%ymm12\n %{vex%} vpdpbusd %0, %0, %%ymm13\n"
+        "%{vex%} vpdpbusd %0, %0, %%ymm14\n %{vex%} vpdpbusd %0, %0, %%ymm15\n"
+        :
+        : "x"(x)
+        : "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13",
+          "xmm14", "xmm15");
+  }
+}
+
 [[gnu::target("avx2")]] void run_vpmaddwd() {
   const __m256i x = _mm256_set1_epi8(1);
   for (int64_t i = 0; i < kRepeats; ++i) {
@@ -91,6 +108,9 @@ double measure_dot_product_peak(Isa isa) {
   }
   if (isa == Isa::kAvx512Vnni) {
     return kRepeats * kChains * 64 * 2.0 / fastest_of_rounds(run_vpdpbusd);
+  }
+  if (isa == Isa::kAvxVnni) {
+    return kRepeats * kChains * 32 * 2.0 / fastest_of_rounds(run_vpdpbusd_avx);
   }
   if (isa == Isa::kAvx2) return kRepeats * kChains * 16 * 2.0 / fastest_of_rounds(run_vpmaddwd);
   return 0;

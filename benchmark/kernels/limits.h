@@ -14,8 +14,8 @@
 namespace qnative::limits {
 
 // Operations (a multiplication or an addition of an 8-bit product) per second of one core: tdpbusd
-// for amx_int8, vpdpbusd for avx512_vnni, vpmaddwd + vpaddd (exact) for avx2, 0 (unknown) for
-// scalar.
+// for amx_int8, vpdpbusd for avx512_vnni and avx_vnni, vpmaddwd + vpaddd (exact) for avx2, 0
+// (unknown) for scalar.
 double dot_product_peak(Isa isa);
 
 // Bytes per second of one core over a working set of `bytes` bytes, which decides the cache that

@@ -15,6 +15,12 @@ namespace {
 
 #if defined(__x86_64__) && !defined(QNATIVE_EMULATE_AVX512)
 
+bool has_avx_vnni() {
+  constexpr unsigned kAvxVnni = 1U << 4;
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & kAvxVnni) != 0;
+}
+
 bool has_avx512() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
@@ -42,6 +48,7 @@ bool has_amx() {
 
 #else
 
+constexpr bool has_avx_vnni() { return true; }
 constexpr bool has_avx512() { return true; }
 constexpr bool has_amx() { return true; }
 
@@ -55,6 +62,8 @@ const char* name(Isa isa) {
       return "scalar";
     case Isa::kAvx2:
       return "avx2";
+    case Isa::kAvxVnni:
+      return "avx_vnni";
     case Isa::kAvx512Vnni:
       return "avx512_vnni";
     case Isa::kAmxInt8:
@@ -76,6 +85,10 @@ bool is_supported(Isa isa) {
                            __builtin_cpu_supports("f16c");
   static const bool avx512 = avx2 && has_avx512();
   if (isa == Isa::kAvx2) return avx2;
+  if (isa == Isa::kAvxVnni) {
+    static const bool avx_vnni = avx2 && has_avx_vnni();
+    return avx_vnni;
+  }
   if (isa == Isa::kAvx512Vnni) return avx512;
   if (isa == Isa::kAmxInt8) {
     static const bool amx = avx512 && has_amx();

@@ -11,10 +11,12 @@ namespace qnative {
 enum class Isa : uint8_t {
   kScalar,      // plain C++: the specification, complete in every family
   kAvx2,        // AVX2, FMA, F16C
+  kAvxVnni,     // the same and vpdpbusd (Alder Lake and later, without AVX-512)
   kAvx512Vnni,  // AVX-512 F, BW, VL, DQ, VNNI, VBMI (Ice Lake, Zen 4 and later)
   kAmxInt8,     // the same and AMX tiles of int8 (Sapphire Rapids and later)
 };
-inline constexpr Isa kIsas[] = {Isa::kScalar, Isa::kAvx2, Isa::kAvx512Vnni, Isa::kAmxInt8};
+inline constexpr Isa kIsas[] = {Isa::kScalar, Isa::kAvx2, Isa::kAvxVnni, Isa::kAvx512Vnni,
+                                Isa::kAmxInt8};
 
 const char* name(Isa isa);
 std::optional<Isa> isa_from_name(std::string_view name);

@@ -20,7 +20,7 @@ import qnative
 
 from .._library import TRIED_VERSIONS, minor
 
-_ISAS = ("scalar", "avx2", "avx512_vnni", "amx_int8")
+_ISAS = ("scalar", "avx2", "avx_vnni", "avx512_vnni", "amx_int8")
 _DESCRIPTION = """\
 Shows versions and the instruction set of each kernel family, runs every family beside the scalar
 kernels, which must give the same bits, and names known traps of this machine.
@@ -139,11 +139,9 @@ def _traps(built_for: str, kernels: dict[str, str]) -> list[str]:
     isa = os.environ.get("QNATIVE_ISA")
     if isa:
         warnings.append(f"QNATIVE_ISA={isa} limits the kernels; unset it for the fastest ones")
-    elif "avx512_vnni" not in kernels.values():
+    elif not {"avx_vnni", "avx512_vnni"} & set(kernels.values()):
         best = "avx2" if "avx2" in kernels.values() else "scalar"
-        warnings.append(
-            f"no AVX-512 VNNI on this CPU: kernels are {best}, of the same results but slower"
-        )
+        warnings.append(f"no VNNI on this CPU: kernels are {best}, of the same results but slower")
     warnings += _thread_traps(torch.get_num_threads(), _cores())
     ao = _version("torchao")
     if not ao.startswith("0.18."):

@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ISAS = ("avx2", "avx512_vnni", "amx_int8")
+ISAS = ("avx2", "avx_vnni", "avx512_vnni", "amx_int8")
 DOT_PRODUCT_FAMILIES = ("gemm", "dwconv")
 
-DOT_PRODUCT = re.compile(r"^(vpdpbusd|vpmaddwd|tdpbusd)\b")
+DOT_PRODUCT = re.compile(r"^(\{vex\} )?(vpdpbusd|vpmaddwd|tdpbusd)\b")
 # The first instruction of every epilogue: sums become real numbers.
 SUM_TO_REAL = re.compile(r"^vcvtdq2ps\b")
 FRAME_POINTER_SETUP = re.compile(r"^(mov\s+%rsp,%rbp|lea\s+\S*\(%rsp\),%rbp)$")

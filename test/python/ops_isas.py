@@ -21,7 +21,7 @@ from ops_strategies import EXAMPLES, repeatable
 
 import qnative
 
-ISAS = ("scalar", "avx2", "avx512_vnni", "amx_int8")
+ISAS = ("scalar", "avx2", "avx_vnni", "avx512_vnni", "amx_int8")
 CALLS = collections.Counter()
 
 

@@ -6,13 +6,14 @@ namespace qnative::dwconv {
 
 Fn scalar;
 #if defined(__x86_64__)
-Fn avx2, avx512_vnni;
+Fn avx2, avx_vnni, avx512_vnni;
 #endif
 
 std::span<const Kernel<Fn>> kernels() {
   static constexpr Kernel<Fn> kTable[] = {
 #if defined(__x86_64__)
       {Isa::kAvx512Vnni, avx512_vnni},
+      {Isa::kAvxVnni, avx_vnni},
       {Isa::kAvx2, avx2},
 #endif
       {Isa::kScalar, scalar}};

@@ -56,15 +56,10 @@ namespace {
 #include <simde/x86/f16c.h>
 #include <simde/x86/fma.h>
 
+#include "dpbusd_avx2.h"
+
 namespace qnative {
 namespace {
-
-[[maybe_unused]] inline void dpbusd(__m256i& acc, __m256i u8, __m256i s8) {
-  const __m256i even = _mm256_madd_epi16(_mm256_and_si256(u8, _mm256_set1_epi16(0xff)),
-                                         _mm256_srai_epi16(_mm256_slli_epi16(s8, 8), 8));
-  const __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(u8, 8), _mm256_srai_epi16(s8, 8));
-  acc = _mm256_add_epi32(acc, _mm256_add_epi32(even, odd));
-}
 
 [[maybe_unused]] inline void dpbusd(__m512i& acc, __m512i u8, __m512i s8) {
   __m256i half[2][3];
