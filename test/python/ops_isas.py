@@ -52,9 +52,17 @@ def overload(name: str):
     return getattr(getattr(torch.ops.qnative, packet), rest or "default")
 
 
+def best_isa() -> str:
+    """What this process multiplies with: the best that the machine has and QNATIVE_ISA allows."""
+    library = ctypes.CDLL(qnative.library_path())
+    library.qnative_kernels.restype = ctypes.c_char_p
+    return max(library.qnative_kernels().decode().split()[1::2], key=ISAS.index)
+
+
 def serve(isa: str, connection) -> None:
     os.environ["QNATIVE_ISA"] = isa
     torch.set_num_threads(1)
+    connection.send(best_isa())
     while True:
         try:
             request = connection.recv_bytes()
@@ -79,14 +87,10 @@ def child(isa: str) -> multiprocessing.connection.Connection:
 
 @functools.cache
 def children() -> dict:
-    """ISA -> connection, of those that are not this process's own."""
-    library = ctypes.CDLL(qnative.library_path())
-    library.qnative_kernels.restype = ctypes.c_char_p
-    chosen = library.qnative_kernels().decode().split()[1::2]
-    own = max(chosen, key=ISAS.index)
-    # Without a limit its own is the best that this machine has.
-    others = ISAS if os.environ.get("QNATIVE_ISA") else ISAS[: ISAS.index(own)]
-    return {isa: child(isa) for isa in others if isa != own}
+    """ISA -> connection, of those that the machine has and that are not this process's own."""
+    own = best_isa()
+    started = {isa: child(isa) for isa in ISAS if isa != own}
+    return {isa: connection for isa, connection in started.items() if connection.recv() == isa}
 
 
 def as_tuple(value) -> tuple:

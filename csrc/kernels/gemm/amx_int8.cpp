@@ -13,23 +13,12 @@ Fn avx512_vnni;
 namespace {
 
 constexpr int64_t kMostGroups = kTileRows;  // of a step
+constexpr int64_t kFinishRows = 8;  // at a time, at most
 
-// The sums of a block of tiles, on their way to y while the next block is multiplied.
-struct Sums {
-  using FinishFn = void(const Args& args, const int32_t* sums, int64_t rows, int64_t m, int64_t n,
-                        int64_t columns);
-  FinishFn* finish;
-  const int32_t* next;  // rows of one tile follow each other, then those of the next tile
-  int64_t row_size;     // int32
-  int64_t tiles, height, row;
-  int64_t m[kSumTiles];  // first row of each tile
-  int64_t tile, n, columns;
-};
+using FinishFn = void(const Args& args, const int32_t* sums, int64_t m, int64_t n, int64_t columns);
 
-constexpr int kFinishRows = 8;
-
-template <int kRows, int kWide>
-void finish_rows(const Args& args, const int32_t* sums, int64_t m, int64_t n, int64_t columns) {
+template <int kWide, int kRows>
+void finish(const Args& args, const int32_t* sums, int64_t m, int64_t n, int64_t columns) {
   __m512i acc[kRows][kWide];
   unroll<kWide>([&](auto j) __attribute__((always_inline)) {
     const __m512i start = _mm512_loadu_si512(args.start + n + 16 * j);
@@ -41,28 +30,22 @@ void finish_rows(const Args& args, const int32_t* sums, int64_t m, int64_t n, in
   store(args, acc, m, n, columns);
 }
 
+// [rows - 1].
 template <int kWide>
-void finish(const Args& args, const int32_t* sums, int64_t rows, int64_t m, int64_t n,
-            int64_t columns) {
-  switch (rows) {
-    case 1:
-      return finish_rows<1, kWide>(args, sums, m, n, columns);
-    case 2:
-      return finish_rows<2, kWide>(args, sums, m, n, columns);
-    case 3:
-      return finish_rows<3, kWide>(args, sums, m, n, columns);
-    case 4:
-      return finish_rows<4, kWide>(args, sums, m, n, columns);
-    case 5:
-      return finish_rows<5, kWide>(args, sums, m, n, columns);
-    case 6:
-      return finish_rows<6, kWide>(args, sums, m, n, columns);
-    case 7:
-      return finish_rows<7, kWide>(args, sums, m, n, columns);
-    default:
-      return finish_rows<kFinishRows, kWide>(args, sums, m, n, columns);
-  }
-}
+constexpr FinishFn* kFinish[kFinishRows] = {finish<kWide, 1>, finish<kWide, 2>, finish<kWide, 3>,
+                                            finish<kWide, 4>, finish<kWide, 5>, finish<kWide, 6>,
+                                            finish<kWide, 7>, finish<kWide, 8>};
+
+// The sums of a block of tiles, on their way to y while the next block is multiplied.
+struct Sums {
+  FinishFn* const* finish;
+  const int32_t* next;  // rows of one tile follow each other, then those of the next tile
+  int64_t row_size;     // int32
+  int64_t tile, tiles;  // the one that is finished next, and how many there are
+  int64_t row;          // of that tile
+  int64_t m[kSumTiles];  // first row of each tile
+  int64_t n, columns;
+};
 
 [[gnu::always_inline]] inline __mmask64 first_bytes(int64_t count) {
   return count >= 64 ? ~__mmask64{0} : (__mmask64{1} << count) - 1;
@@ -121,7 +104,7 @@ class TileProduct {
     height_ = ceil_div(run_, run_tiles_);
     tiles_ = (m_end - m_begin) / run_ * run_tiles_;
     sums_ = reinterpret_cast<int32_t*>(scratch);
-    last_ = reinterpret_cast<uint8_t*>(scratch) + 2 * kTileSumBytes;
+    last_ = reinterpret_cast<uint8_t*>(scratch) + kTileSumBytes;
     block_ = tile_block(args, m_end - m_begin) / kTileRows;
     copy_ = last_ + block_ * kTileRows * kTileBytes;
     pending_.tile = pending_.tiles = 0;
@@ -132,9 +115,17 @@ class TileProduct {
     constexpr int64_t kCachedBytes = 1024 * 1024;
     const int64_t most = (n_end - n_begin) * size_ <= kCachedBytes ? 2 : block_;
     configure_tiles(height_, step_ / kGroup);
-    for (int64_t tile = 0, blocks = ceil_div(tiles_, most); blocks > 0; --blocks) {
-      const int64_t end = tile + round_up(ceil_div(tiles_ - tile, blocks), 2);
-      tile = run_block(tile, end < tiles_ ? end : tiles_, n_begin, n_end);
+    int64_t tile = 0;
+    for (int64_t blocks = ceil_div(tiles_, most); blocks > 0; --blocks) {
+      const int64_t even_end = tile + round_up(ceil_div(tiles_ - tile, blocks), 2);
+      const int64_t end = even_end < tiles_ ? even_end : tiles_;
+      prepare(tile, end);
+      if (end - tile == 1) {
+        sweep<1, 4>(tile, end, n_begin, n_end);
+      } else {
+        sweep<2, 2>(tile, end, n_begin, n_end);
+      }
+      tile = end;
     }
     while (pending_.tile < pending_.tiles) finish_some();
     release_tiles();
@@ -148,12 +139,13 @@ class TileProduct {
     stride_ = args_.x_stride;
     if (!in_place_ || args_.row_offset == nullptr) return;
     const int32_t* offset = args_.row_offset + m_begin_;
-    stride_ = rows > 1 ? offset[1] - offset[0] : 0;
+    const auto distance = [&](int64_t i) { return int64_t{offset[i]} - offset[i - 1]; };
+    stride_ = rows > 1 ? distance(1) : 0;
     int64_t run = 1;
-    while (run < rows && offset[run] - offset[run - 1] == stride_) ++run;
+    while (run < rows && distance(run) == stride_) ++run;
     in_place_ = rows % run == 0 && (run >= kLeastRun || run == rows);
     for (int64_t i = run; in_place_ && i < rows; ++i) {
-      in_place_ = i % run == 0 || offset[i] - offset[i - 1] == stride_;
+      in_place_ = i % run == 0 || distance(i) == stride_;
     }
     if (in_place_) run_ = run;
   }
@@ -165,16 +157,6 @@ class TileProduct {
     step_ = kGroup * even_step(groups);
     has_last_ = groups * kGroup > (least + least / 4) * step_;
     if (has_last_) step_ = kGroup * kMostGroups;
-  }
-
-  int64_t run_block(int64_t tile, int64_t end, int64_t n_begin, int64_t n_end) {
-    prepare(tile, end);
-    if (end - tile == 1) {
-      sweep<1, 4>(tile, end, n_begin, n_end);
-    } else {
-      sweep<2, 2>(tile, end, n_begin, n_end);
-    }
-    return end;
   }
 
   // From m_begin.
@@ -298,7 +280,7 @@ class TileProduct {
       });
       pending_.m[i] = m_begin_ + row_of(tile + i);
     });
-    pending_.finish = finish<kWide>;
+    pending_.finish = kFinish<kWide>;
     pending_.next = sums_;
     pending_.row_size = kRowSize;
     pending_.tiles = kTall;
@@ -312,7 +294,7 @@ class TileProduct {
     if (sums.tile == sums.tiles) return;
     const int64_t left = height_ - sums.row;
     const int64_t rows = left < kFinishRows ? left : kFinishRows;
-    sums.finish(args_, sums.next, rows, sums.m[sums.tile] + sums.row, sums.n, sums.columns);
+    sums.finish[rows - 1](args_, sums.next, sums.m[sums.tile] + sums.row, sums.n, sums.columns);
     sums.next += rows * sums.row_size;
     sums.row += rows;
     if (sums.row < height_) return;

@@ -89,7 +89,7 @@ inline int64_t tile_block(const Args& args, int64_t rows) {
 }
 inline int64_t tile_scratch_size(const Args& args, int64_t rows) {
   if (rows == 0) return 0;
-  return 2 * kTileSumBytes + tile_block(args, rows) * (64 + tile_row_stride(args)) + 64;
+  return kTileSumBytes + tile_block(args, rows) * (64 + tile_row_stride(args)) + 64;
 }
 
 }  // namespace
