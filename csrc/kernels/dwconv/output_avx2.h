@@ -55,7 +55,7 @@ class OutputAvx2 {
 // INT_MIN, which cvtps gives below int32) ends as 0 after the zero point is added.
 template <int kCount>
 [[gnu::always_inline]] inline __m256i OutputAvx2::requantized(const uint8_t* constants,
-                                                        const Vector* acc) const {
+                                                              const Vector* acc) const {
   Vector v[kCount];
   unroll<kCount>([&](auto i) __attribute__((always_inline)) {
     v[i] = _mm256_cvtps_epi32(_mm256_min_ps(real(acc[i], constants), hi_));
@@ -71,7 +71,8 @@ template <int kCount>
                                      _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 
-[[gnu::always_inline]] inline void OutputAvx2::store_float(float* to, __m256 r, int64_t count) const {
+[[gnu::always_inline]] inline void OutputAvx2::store_float(float* to, __m256 r,
+                                                           int64_t count) const {
   // The second operand is what min and max give for NaN.
   r = _mm256_min_ps(float_hi_, _mm256_max_ps(float_lo_, r));
   if (count == 8) {
@@ -85,8 +86,8 @@ template <int kCount>
 
 template <int kColumns, int kCount>
 [[gnu::always_inline]] inline void OutputAvx2::output(const uint8_t* constants, int64_t channels,
-                                                const Vector (&acc)[kCount], int64_t at,
-                                                int64_t right, int64_t below) const {
+                                                      const Vector (&acc)[kCount], int64_t at,
+                                                      int64_t right, int64_t below) const {
   const auto place = [&](int i) __attribute__((always_inline)) {
     return i / kColumns * below + i % kColumns * right;
   };

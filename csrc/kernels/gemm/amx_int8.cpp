@@ -13,7 +13,7 @@ Fn avx512_vnni;
 namespace {
 
 constexpr int64_t kMostGroups = kTileRows;  // of a step
-constexpr int64_t kFinishRows = 8;  // at a time, at most
+constexpr int64_t kFinishRows = 8;          // at a time, at most
 
 using FinishFn = void(const Args& args, const int32_t* sums, int64_t m, int64_t n, int64_t columns);
 
@@ -39,10 +39,10 @@ constexpr FinishFn* kFinish[kFinishRows] = {finish<kWide, 1>, finish<kWide, 2>, 
 // The sums of a block of tiles, on their way to y while the next block is multiplied.
 struct Sums {
   FinishFn* const* finish;
-  const int32_t* next;  // rows of one tile follow each other, then those of the next tile
-  int64_t row_size;     // int32
-  int64_t tile, tiles;  // the one that is finished next, and how many there are
-  int64_t row;          // of that tile
+  const int32_t* next;   // rows of one tile follow each other, then those of the next tile
+  int64_t row_size;      // int32
+  int64_t tile, tiles;   // the one that is finished next, and how many there are
+  int64_t row;           // of that tile
   int64_t m[kSumTiles];  // first row of each tile
   int64_t n, columns;
 };
