@@ -1,15 +1,15 @@
 #include <immintrin.h>
 
 #include "body.h"
-#include "output_avx2.h"
 #include "simd/unroll.h"
+#include "vectors256.h"
 
 // Exact in int16: a bundle is two rows, and vpmaddwd multiplies two taps of eight channels. A cell
 // is 8 channels, then the other 8.
 namespace qnative::dwconv {
 namespace {
 
-class Avx2 : public OutputAvx2 {
+class Avx2 : public Vectors256 {
  public:
   static constexpr int64_t kHeight = 2;
   static constexpr int64_t kFillUnits = 1;
@@ -21,12 +21,6 @@ class Avx2 : public OutputAvx2 {
   }
   static void pad(uint8_t value, uint8_t* to, int64_t count) {
     for (int64_t i = 0; i < 2 * count; ++i) store(to + i * kHalf, _mm256_set1_epi16(value));
-  }
-  // Opaque, or g++ 12 loads again for every use.
-  [[gnu::always_inline]] static Vector load(const void* from) {
-    Vector v = _mm256_load_si256(static_cast<const Vector*>(from));
-    asm("" : "+x"(v));
-    return v;
   }
   // As assembly, because g++ 12 spills an array of accumulators that intrinsics update.
   [[gnu::always_inline]] static void multiply_add(Vector& acc, Vector x, Vector w) {
@@ -47,12 +41,9 @@ class Avx2 : public OutputAvx2 {
     asm("vpaddd %2, %1, %0" : "=x"(acc) : "x"(acc), "x"(products));
   }
 
-  using OutputAvx2::OutputAvx2;
+  using Vectors256::Vectors256;
 
  private:
-  static constexpr int64_t kHalf = sizeof(Vector);
-
-  static void store(void* to, Vector v) { _mm256_store_si256(static_cast<Vector*>(to), v); }
   template <bool kFlip>
   static Vector load_twice(const uint8_t* from) {
     const Vector x =

@@ -1,16 +1,16 @@
 #include <immintrin.h>
 
 #include "body.h"
-#include "output_avx2.h"
 #include "simd/dpbusd_avx2.h"
 #include "simd/unroll.h"
+#include "vectors256.h"
 
 // A bundle is four rows, and vpdpbusd multiplies four taps of eight channels. A cell is 8 channels,
 // then the other 8.
 namespace qnative::dwconv {
 namespace {
 
-class AvxVnni : public OutputAvx2 {
+class AvxVnni : public Vectors256 {
  public:
   static constexpr int64_t kHeight = 4;
   static constexpr int64_t kFillUnits = 1;
@@ -22,12 +22,6 @@ class AvxVnni : public OutputAvx2 {
       store(to + i * kHalf, _mm256_set1_epi8(static_cast<char>(value)));
     }
   }
-  // Opaque, or g++ 12 loads again for every use.
-  [[gnu::always_inline]] static Vector load(const void* from) {
-    Vector v = _mm256_load_si256(static_cast<const Vector*>(from));
-    asm("" : "+x"(v));
-    return v;
-  }
   [[gnu::always_inline]] static void multiply_add(Vector& acc, Vector x, Vector w) {
     dpbusd(acc, x, w);
   }
@@ -36,12 +30,7 @@ class AvxVnni : public OutputAvx2 {
     dpbusd(acc, load(x + kOffset), w);
   }
 
-  using OutputAvx2::OutputAvx2;
-
- private:
-  static constexpr int64_t kHalf = sizeof(Vector);
-
-  static void store(void* to, Vector v) { _mm256_store_si256(static_cast<Vector*>(to), v); }
+  using Vectors256::Vectors256;
 };
 
 // In each 32-bit lane, the 4 x 4 bytes of `rows` transposed.

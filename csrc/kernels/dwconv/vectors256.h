@@ -5,15 +5,22 @@
 #include "dwconv.h"
 #include "simd/unroll.h"
 
-// From int32 to y, in vectors of eight channels, for the ISAs of 256 bits.
+// What the ISAs of 256 bits share: vectors of eight channels, and how they become y.
 namespace qnative::dwconv {
 namespace {
 
-class OutputAvx2 {
+class Vectors256 {
  public:
   using Vector = __m256i;
 
-  explicit OutputAvx2(const Args& a)
+  // Opaque, or g++ 12 loads again for every use.
+  [[gnu::always_inline]] static Vector load(const void* from) {
+    Vector v = _mm256_load_si256(static_cast<const Vector*>(from));
+    asm("" : "+x"(v));
+    return v;
+  }
+
+  explicit Vectors256(const Args& a)
       : hi_(_mm256_set1_ps(static_cast<float>(a.requantize.hi - a.requantize.zero_point))),
         zero_point_(_mm256_set1_epi16(static_cast<int16_t>(a.requantize.zero_point))),
         lo_(_mm256_set1_epi8(static_cast<char>(a.requantize.lo))),
@@ -28,6 +35,11 @@ class OutputAvx2 {
   template <int kColumns, int kCount>
   void output(const uint8_t* constants, int64_t channels, const Vector (&acc)[kCount], int64_t at,
               int64_t right, int64_t below) const;
+
+ protected:
+  static constexpr int64_t kHalf = sizeof(Vector);  // of a cell
+
+  static void store(void* to, Vector v) { _mm256_store_si256(static_cast<Vector*>(to), v); }
 
  private:
   [[gnu::always_inline]] static __m256 real(Vector acc, const uint8_t* constants) {
@@ -54,7 +66,7 @@ class OutputAvx2 {
 // kCount outputs of 8 bytes, 1, 2 or 4. Saturation does the lower clamp: what is below -32768 (and
 // INT_MIN, which cvtps gives below int32) ends as 0 after the zero point is added.
 template <int kCount>
-[[gnu::always_inline]] inline __m256i OutputAvx2::requantized(const uint8_t* constants,
+[[gnu::always_inline]] inline __m256i Vectors256::requantized(const uint8_t* constants,
                                                               const Vector* acc) const {
   Vector v[kCount];
   unroll<kCount>([&](auto i) __attribute__((always_inline)) {
@@ -71,7 +83,7 @@ template <int kCount>
                                      _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 
-[[gnu::always_inline]] inline void OutputAvx2::store_float(float* to, __m256 r,
+[[gnu::always_inline]] inline void Vectors256::store_float(float* to, __m256 r,
                                                            int64_t count) const {
   // The second operand is what min and max give for NaN.
   r = _mm256_min_ps(float_hi_, _mm256_max_ps(float_lo_, r));
@@ -85,7 +97,7 @@ template <int kCount>
 }
 
 template <int kColumns, int kCount>
-[[gnu::always_inline]] inline void OutputAvx2::output(const uint8_t* constants, int64_t channels,
+[[gnu::always_inline]] inline void Vectors256::output(const uint8_t* constants, int64_t channels,
                                                       const Vector (&acc)[kCount], int64_t at,
                                                       int64_t right, int64_t below) const {
   const auto place = [&](int i) __attribute__((always_inline)) {
