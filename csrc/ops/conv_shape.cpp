@@ -64,7 +64,9 @@ Int out_size(const ConvArgs& args, size_t axis, const Int& x) {
   const int64_t extent = args.extent(axis);
   TORCH_CHECK(x + padding >= extent, "qnative::", args.kind.name, ": the dilated kernel has ",
               kAxisNames[axis], " ", extent, ", but padded x only ", x + padding);
-  return (x + padding - extent) / args.stride[axis] + 1;
+  const Int reach = x + padding - extent;
+  // A division would show in the time of a small op.
+  return (args.stride[axis] == 1 ? reach : reach / args.stride[axis]) + 1;
 }
 
 // The inverse: the x that a convolution of y would have, of those the smallest one and
@@ -116,7 +118,7 @@ ConvWeight conv_weight(const char* op, const ConvKind& kind, at::IntArrayRef wei
 
 int64_t ConvWeight::merged_groups() const {
   constexpr int64_t kPanel = 16;
-  if (transposed || is_depthwise()) return 1;
+  if (groups == 1 || transposed || is_depthwise()) return 1;
   int64_t merged = std::clamp<int64_t>(kPanel * groups / out_channels, 1, groups);
   while (groups % merged != 0) --merged;
   return merged;

@@ -13,11 +13,14 @@ namespace {
 // The same steps as for a sum: divide in double, round to float32, requantize.
 int32_t quantized_bound(double bound, const Output& y) {
   const Range range = range_of(y.dtype);
+  const auto zero_point = unsigned_zero_point(y.zero_point, y.dtype);
+  if (std::isinf(bound)) {
+    return static_cast<int32_t>((bound < 0 ? range.min : range.max) - y.zero_point) + zero_point;
+  }
   const float r = static_cast<float>(bound / y.scale);
   const float lowest = static_cast<float>(range.min - y.zero_point);
   const float highest = static_cast<float>(range.max - y.zero_point);
-  return static_cast<int32_t>(std::nearbyint(std::clamp(r, lowest, highest))) +
-         unsigned_zero_point(y.zero_point, y.dtype);
+  return static_cast<int32_t>(std::nearbyint(std::clamp(r, lowest, highest))) + zero_point;
 }
 
 // Names the first channel whose scale or multiplier is not valid.

@@ -30,15 +30,20 @@ void finish(const Args& args, const int32_t* sums, int64_t m, int64_t n, int64_t
   store(args, acc, m, n, columns);
 }
 
+// Rows that are finished at a time, at most: as many sums as registers hold.
+constexpr int finish_rows(int wide) { return wide <= 2 ? 8 : 4; }
+
 // [rows - 1].
-template <int kWide>
-constexpr FinishFn* kFinish[kFinishRows] = {finish<kWide, 1>, finish<kWide, 2>, finish<kWide, 3>,
-                                            finish<kWide, 4>, finish<kWide, 5>, finish<kWide, 6>,
-                                            finish<kWide, 7>, finish<kWide, 8>};
+template <int kWide, int... kRows>
+FinishFn* const* finish_table(std::integer_sequence<int, kRows...>) {
+  static constexpr FinishFn* kTable[] = {finish<kWide, kRows + 1>...};
+  return kTable;
+}
 
 // The sums of a block of tiles, on their way to y while the next block is multiplied.
 struct Sums {
   FinishFn* const* finish;
+  int64_t most_rows;
   const int32_t* next;   // rows of one tile follow each other, then those of the next tile
   int64_t row_size;      // int32
   int64_t tile, tiles;   // the one that is finished next, and how many there are
@@ -108,6 +113,7 @@ class TileProduct {
     block_ = tile_block(args, m_end - m_begin) / kTileRows;
     copy_ = last_ + block_ * kTileRows * kTileBytes;
     pending_.tile = pending_.tiles = 0;
+    pending_.most_rows = 1;
   }
 
   void run(int64_t n_begin, int64_t n_end) {
@@ -224,7 +230,8 @@ class TileProduct {
                       __attribute__((always_inline)) { prefetch_output(tile + i, n, columns); });
     const int8_t* w = args_.weight + n / kPanelColumns * panel_;
     // As much of the block before as lets its end fall together with that of this one.
-    const int64_t share = ceil_div(kTall * ceil_div(height_, kFinishRows), size_ / step_);
+    const int64_t pieces = pending_.tiles * ceil_div(height_, pending_.most_rows);
+    const int64_t share = ceil_div(pieces, size_ / step_);
     const int64_t segment = size_ / segments_ / step_ * step_;
     for (int64_t s = 0; s < segments_; ++s) {
       int64_t k = in_place_ ? args_.segment_offset[s] : 0;
@@ -280,7 +287,9 @@ class TileProduct {
       });
       pending_.m[i] = m_begin_ + row_of(tile + i);
     });
-    pending_.finish = kFinish<kWide>;
+    constexpr std::make_integer_sequence<int, finish_rows(kWide)> kRows;
+    pending_.finish = finish_table<kWide>(kRows);
+    pending_.most_rows = finish_rows(kWide);
     pending_.next = sums_;
     pending_.row_size = kRowSize;
     pending_.tiles = kTall;
@@ -293,7 +302,7 @@ class TileProduct {
     Sums& sums = pending_;
     if (sums.tile == sums.tiles) return;
     const int64_t left = height_ - sums.row;
-    const int64_t rows = left < kFinishRows ? left : kFinishRows;
+    const int64_t rows = left < sums.most_rows ? left : sums.most_rows;
     sums.finish[rows - 1](args_, sums.next, sums.m[sums.tile] + sums.row, sums.n, sums.columns);
     sums.next += rows * sums.row_size;
     sums.row += rows;
