@@ -82,10 +82,9 @@ inline int64_t tile_row_stride(const Args& args) { return (ceil_div(row_size(arg
 // Rows, a multiple of 16.
 inline int64_t tile_block(const Args& args, int64_t rows) {
   constexpr int64_t kBlockBytes = 512 * 1024;
-  const int64_t fitting = kBlockBytes / (32 * tile_row_stride(args)) * 2;
-  const int64_t least = fitting < 2 ? 2 : fitting;
-  const int64_t needed = ceil_div(rows, 16);
-  return 16 * (needed < least ? needed : least);
+  const int64_t pairs = kBlockBytes / (32 * tile_row_stride(args));
+  const int64_t most = 32 * (pairs > 1 ? pairs : 1);
+  return rows < most ? round_up(rows, 16) : most;
 }
 inline int64_t tile_scratch_size(const Args& args, int64_t rows) {
   if (rows == 0) return 0;
