@@ -13,7 +13,6 @@ Fn avx512_vnni;
 namespace {
 
 constexpr int64_t kMostGroups = kTileRows;  // of a step
-constexpr int64_t kFinishRows = 8;          // at a time, at most
 
 using FinishFn = void(const Args& args, const int32_t* sums, int64_t m, int64_t n, int64_t columns);
 
