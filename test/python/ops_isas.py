@@ -52,11 +52,11 @@ def overload(name: str):
     return getattr(getattr(torch.ops.qnative, packet), rest or "default")
 
 
-def best_isa() -> str:
+def best_isa() -> str | None:
     """What this process multiplies with: the best that the machine has and QNATIVE_ISA allows."""
     library = ctypes.CDLL(qnative.library_path())
     library.qnative_kernels.restype = ctypes.c_char_p
-    return max(library.qnative_kernels().decode().split()[1::2], key=ISAS.index)
+    return max(library.qnative_kernels().decode().split()[1::2], key=ISAS.index, default=None)
 
 
 def serve(isa: str, connection) -> None:
