@@ -27,6 +27,7 @@ using test::Random;
 using test::Scratch;
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
+
 int64_t round_up(int64_t a, int64_t b) { return (a + b - 1) / b * b; }
 
 struct Shape {
@@ -251,10 +252,9 @@ std::vector<Kernel<Fn>> tested_kernels() {
 }
 
 std::string name_of(const testing::TestParamInfo<Kernel<Fn>>& info) {
-  return name(info.param.isa) + std::string(info.param.run == tested_kernels().front().run ||
-                                                    info.param.isa != Isa::kAmxInt8
-                                                ? ""
-                                                : "_tiles");
+  const bool is_listed = std::ranges::any_of(
+      kernels(), [&](const Kernel<Fn>& kernel) { return kernel.run == info.param.run; });
+  return name(info.param.isa) + std::string(is_listed ? "" : "_tiles");
 }
 
 }  // namespace
