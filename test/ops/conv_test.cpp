@@ -8,7 +8,7 @@ struct Case {
   int64_t groups, stride, padding, dilation;
 };
 
-// One for each way to the kernels: see choose_layout() of csrc/ops/implicit_gemm.cpp.
+// One for each way to the kernels: see choose_layout() of csrc/ops/product/windows.cpp.
 const Case kCases[] = {
     {{2, 16, 9, 7}, {20, 16, 1, 1}, 1, 1, 0, 1},    // pixels in place
     {{2, 5, 9, 7}, {20, 5, 1, 1}, 1, 1, 0, 1},      // pixels whose size is odd

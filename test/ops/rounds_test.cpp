@@ -1,4 +1,4 @@
-#include "rounds.h"
+#include "common/rounds.h"
 
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>

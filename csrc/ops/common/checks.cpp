@@ -1,0 +1,189 @@
+#include "common/checks.h"
+
+#include <cmath>
+
+namespace qnative::ops {
+namespace {
+
+constexpr int64_t kMaxExtent = std::numeric_limits<int32_t>::max();
+constexpr const char* kChannel = "an output channel";
+
+constexpr const char* kFunctionNames =
+    ", gelu, gelu_tanh, silu, sigmoid, tanh, hardswish, hardsigmoid";
+
+FloatActivation function_of(std::string_view name) {
+  if (name == "gelu") return FloatActivation::kGelu;
+  if (name == "gelu_tanh") return FloatActivation::kGeluTanh;
+  if (name == "silu") return FloatActivation::kSilu;
+  if (name == "sigmoid") return FloatActivation::kSigmoid;
+  if (name == "tanh") return FloatActivation::kTanh;
+  if (name == "hardswish") return FloatActivation::kHardswish;
+  if (name == "hardsigmoid") return FloatActivation::kHardsigmoid;
+  return FloatActivation::kNone;
+}
+
+}  // namespace
+
+void check_tensor(const char* op, const char* name, const at::Tensor& tensor,
+                  at::DeviceType device) {
+  TORCH_CHECK(tensor.defined(), "qnative::", op, ": ", name, " must be a tensor, got none");
+  TORCH_CHECK(tensor.device().type() == device, "qnative::", op, ": ", name, " must be on ", device,
+              ", got ", tensor.device());
+  TORCH_CHECK(tensor.layout() == at::kStrided, "qnative::", op, ": ", name,
+              " must be a strided tensor, got ", tensor.layout());
+}
+
+void check_dtype(const char* op, const char* name, const at::Tensor& tensor, at::ScalarType dtype) {
+  TORCH_CHECK(tensor.scalar_type() == dtype, "qnative::", op, ": ", name, " must be ", dtype,
+              ", got ", tensor.scalar_type());
+}
+
+void check_8bit(const char* op, const char* name, const at::Tensor& tensor, at::DeviceType device) {
+  check_tensor(op, name, tensor, device);
+  TORCH_CHECK(is_8bit(tensor.scalar_type()), "qnative::", op, ": ", name,
+              " must be Byte or Char, got ", tensor.scalar_type());
+}
+
+void check_half(const char* op, const char* name, const at::Tensor& tensor, at::DeviceType device) {
+  check_tensor(op, name, tensor, device);
+  check_dtype(op, name, tensor, at::kHalf);
+}
+
+float finite_float(const char* op, const char* name, double value) {
+  TORCH_CHECK(std::abs(value) <= std::numeric_limits<float>::max(), "qnative::", op, ": ", name,
+              " must be finite as float32, got ", value);
+  return static_cast<float>(value);
+}
+
+void check_scale(const char* op, const char* prefix, double scale) {
+  // Denormals are refused as well, because their inverses overflow. NaN fails both comparisons.
+  TORCH_CHECK(
+      scale >= std::numeric_limits<float>::min() && scale <= std::numeric_limits<float>::max(),
+      "qnative::", op, ": ", prefix, "scale must be a positive normal float32, got ", scale);
+}
+
+void check_zero_point(const char* op, const char* prefix, int64_t zero_point,
+                      at::ScalarType dtype) {
+  const Range range = range_of(dtype);
+  TORCH_CHECK(zero_point >= range.min && zero_point <= range.max, "qnative::", op, ": ", prefix,
+              "zero_point must be in [", range.min, ", ", range.max, "] for ", dtype, ", got ",
+              zero_point);
+}
+
+void check_qparams(const char* op, const char* prefix, double scale, int64_t zero_point,
+                   at::ScalarType dtype) {
+  check_scale(op, prefix, scale);
+  check_zero_point(op, prefix, zero_point, dtype);
+}
+
+void check_eps(const char* op, double eps) {
+  TORCH_CHECK(eps >= 0 && eps <= std::numeric_limits<double>::max(), "qnative::", op,
+              ": eps must be finite and not negative, got ", eps);
+}
+
+void check_output(const char* op, double y_scale, int64_t y_zero_point, at::ScalarType y_dtype,
+                  FloatOutput float_output) {
+  if (float_output == FloatOutput::kAllowed && y_dtype == at::kFloat) return;
+  TORCH_CHECK(is_8bit(y_dtype), "qnative::", op, ": y_dtype must be Byte",
+              float_output == FloatOutput::kAllowed ? ", Char or Float" : " or Char", ", got ",
+              y_dtype);
+  check_qparams(op, "y_", y_scale, y_zero_point, y_dtype);
+}
+
+template <class Int>
+void check_vector(const char* op, const char* name, const at::Tensor& tensor, const Int& n,
+                  const char* of, at::DeviceType device) {
+  check_tensor(op, name, tensor, device);
+  check_dtype(op, name, tensor, at::kFloat);
+  const at::ArrayRef<Int> sizes = at::symint::sizes<Int>(tensor);
+  TORCH_CHECK(sizes.size() == 1 && sizes[0] == n, "qnative::", op, ": ", name, " must have shape [",
+              n, "] (one value ", of, "), got ", sizes);
+}
+
+template <class Int>
+void check_channels(const char* op, const at::Tensor& weight_scale,
+                    const std::optional<at::Tensor>& bias, const Int& n, at::DeviceType device) {
+  check_vector(op, "weight_scale", weight_scale, n, kChannel, device);
+  check_bias(op, bias, n, device);
+}
+
+template <class Int>
+void check_bias(const char* op, const std::optional<at::Tensor>& bias, const Int& n,
+                at::DeviceType device) {
+  if (bias) check_vector(op, "bias", *bias, n, kChannel, device);
+}
+
+Activation parse_activation(const char* op, std::string_view activation,
+                            at::ArrayRef<double> activation_args, Functions functions,
+                            const char* name) {
+  const FloatActivation function =
+      functions == Functions::kAllowed ? function_of(activation) : FloatActivation::kNone;
+  const bool is_function = function != FloatActivation::kNone;
+  const bool is_clamp = activation == "clamp";
+  const bool is_relu6 = activation == "relu6";
+  const bool is_relu = activation == "relu";
+  TORCH_CHECK(is_clamp || is_relu6 || is_relu || is_function || activation == "none",
+              "qnative::", op, ": ", name, " must be one of none, relu, relu6, clamp",
+              functions == Functions::kAllowed ? kFunctionNames : "", ", got '", activation, "'");
+  const size_t wanted = is_clamp ? 2 : 0;
+  TORCH_CHECK(activation_args.size() == wanted, "qnative::", op, ": ", name, " '", activation,
+              "' takes ", wanted, " ", name, "_args, got ", activation_args.size());
+  if (is_relu) return {.min = 0};
+  if (is_relu6) return {.min = 0, .max = 6};
+  if (is_function) return {.function = function};
+  if (!is_clamp) return {};
+  TORCH_CHECK(activation_args[0] <= activation_args[1], "qnative::", op, ": ", name,
+              "_args of clamp must be [min, max] with min <= max, got ", activation_args);
+  return {.min = activation_args[0], .max = activation_args[1]};
+}
+
+template <class Int>
+c10::SmallVector<Int, 3> expand_values(const char* op, const char* name, at::ArrayRef<Int> values,
+                                       int64_t rank, int64_t least) {
+  const auto size = static_cast<int64_t>(values.size());
+  TORCH_CHECK(size == 1 || size == rank, "qnative::", op, ": ", name, " must have 1 ",
+              rank == 1 ? "value" : c10::str("or ", rank, " values"), ", got ", values);
+  for (const Int& value : values) {
+    TORCH_CHECK(value >= least && value <= kMaxExtent, "qnative::", op, ": ", name, " must be in [",
+                least, ", 2^31), got ", values);
+  }
+  c10::SmallVector<Int, 3> expanded(values.begin(), values.end());
+  expanded.resize(rank, values.front());
+  return expanded;
+}
+
+template <class Int>
+Pair<Int> expand_pair(const char* op, const char* name, at::ArrayRef<Int> values, int64_t least) {
+  const auto expanded = expand_values(op, name, values, 2, least);
+  return {expanded[0], expanded[1]};
+}
+
+template <class Int>
+void check_image(const char* op, at::ArrayRef<Int> sizes, int64_t rank) {
+  const char* const names[] = {"L", "H, W", "D, H, W"};
+  const char* const name = names[rank - 1];
+  const auto dims = static_cast<int64_t>(sizes.size());
+  TORCH_CHECK(dims == rank + 1 || dims == rank + 2, "qnative::", op, ": x must be [N, C, ", name,
+              "] or [C, ", name, "], got ", sizes);
+  for (const Int& size : sizes.slice(dims - rank - 1)) {
+    TORCH_CHECK(size > 0 && size <= kMaxExtent, "qnative::", op, ": C, ", name,
+                " of x must be in [1, 2^31), got ", sizes);
+  }
+}
+
+#define QNATIVE_INSTANTIATE(Int)                                                                   \
+  template void check_vector(const char*, const char*, const at::Tensor&, const Int&, const char*, \
+                             at::DeviceType);                                                      \
+  template c10::SmallVector<Int, 3> expand_values(const char*, const char*, at::ArrayRef<Int>,     \
+                                                  int64_t, int64_t);                               \
+  template void check_channels(const char*, const at::Tensor&, const std::optional<at::Tensor>&,   \
+                               const Int&, at::DeviceType);                                        \
+  template void check_bias(const char*, const std::optional<at::Tensor>&, const Int&,              \
+                           at::DeviceType);                                                        \
+  template Pair<Int> expand_pair(const char*, const char*, at::ArrayRef<Int>, int64_t);            \
+  template void check_image(const char*, at::ArrayRef<Int>, int64_t);
+QNATIVE_INSTANTIATE(int64_t)
+QNATIVE_INSTANTIATE(c10::SymInt)
+#undef QNATIVE_INSTANTIATE
+
+}  // namespace qnative::ops

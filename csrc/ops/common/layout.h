@@ -1,0 +1,46 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include "common/empty.h"
+
+// Shape and strides of the outputs of elementwise ops: those that TensorIterator gives, also for
+// symbolic sizes.
+namespace qnative::ops {
+
+template <class Int>
+using Dims = c10::SmallVector<Int, at::kDimVectorStaticSize>;
+
+template <class Int>
+struct Layout {
+  Dims<Int> sizes, strides;
+};
+
+// The common shape of `shapes`; an error names `op` when they do not broadcast.
+template <class Int>
+Dims<Int> broadcast_shapes(const char* op, at::ArrayRef<at::ArrayRef<Int>> shapes);
+
+// Of the broadcast of `operands`; an error names `op` when they do not broadcast.
+template <class Int>
+Layout<Int> elementwise_layout(const char* op, at::TensorList operands);
+
+// Dimensions from the fastest varying to the slowest, as TensorIterator orders them.
+template <class Int>
+Dims<int64_t> physical_order(at::ArrayRef<Int> sizes, at::ArrayRef<Dims<Int>> strides);
+
+// Uninitialized outputs with the layout of `x`, or of the broadcast of `operands`.
+inline at::Tensor empty_elementwise(const char* op, at::TensorList operands, at::ScalarType dtype) {
+  const auto layout = elementwise_layout<int64_t>(op, operands);
+  return empty_strided(layout.sizes, layout.strides, dtype);
+}
+inline at::Tensor empty_elementwise_meta(const char* op, at::TensorList operands,
+                                         at::ScalarType dtype) {
+  const auto layout = elementwise_layout<c10::SymInt>(op, operands);
+  return at::empty_strided_symint(layout.sizes, layout.strides,
+                                  operands.front().options().dtype(dtype));
+}
+
+// x, of the shape of y, with elements in the order in memory of y: x itself where they are already.
+at::Tensor with_layout_of(const at::Tensor& x, const at::Tensor& y);
+
+}  // namespace qnative::ops

@@ -1,0 +1,125 @@
+#include "conv/image.h"
+
+#include <utility>
+
+#include "common/empty.h"
+#include "conv/depthwise.h"
+
+namespace qnative::ops {
+namespace {
+
+// Up to here the strips of run_convolution() read other layouts as fast as they would be converted.
+constexpr int64_t kFewChannels = 4;
+
+at::MemoryFormat format_of(int64_t rank) {
+  return rank == 5 ? at::MemoryFormat::ChannelsLast3d : at::MemoryFormat::ChannelsLast;
+}
+
+// Depth exists for three dimensions only.
+template <class Int>
+at::ArrayRef<Int> drop_depth(const std::array<Int, 5>& sizes, std::array<Int, 4>& flat,
+                             const ConvArgs& args) {
+  if (args.kind.dims == 3) return sizes;
+  flat = {sizes[0], sizes[1], sizes[3], sizes[4]};
+  return flat;
+}
+
+}  // namespace
+
+template <class Int>
+std::array<Int, 5> check_conv(const ConvOperands& in, const ConvArgs& args, at::DeviceType device) {
+  const char* op = args.kind.name;
+  check_8bit(op, "x", in.x, device);
+  check_qparams(op, "x_", in.x_scale, in.x_zero_point, in.x.scalar_type());
+  const std::array<Int, 5> sizes = conv_sizes(at::symint::sizes<Int>(in.x), args);
+  check_packed(op, in.weight, args.weight.layout(), device);
+  check_channels(op, in.weight_scale, in.bias, Int(args.weight.out_channels), device);
+  return sizes;
+}
+template std::array<int64_t, 5> check_conv(const ConvOperands&, const ConvArgs&, at::DeviceType);
+template std::array<c10::SymInt, 5> check_conv(const ConvOperands&, const ConvArgs&,
+                                               at::DeviceType);
+
+at::Tensor empty_image(const std::array<int64_t, 5>& sizes, const ConvArgs& args,
+                       at::ScalarType dtype) {
+  std::array<int64_t, 4> flat;
+  const at::IntArrayRef shape = drop_depth(sizes, flat, args);
+  return empty(shape, dtype, format_of(static_cast<int64_t>(shape.size())));
+}
+
+at::Tensor conv_meta(const ConvOperands& in, const ConvArgs& args, at::ScalarType y_dtype) {
+  const std::array<c10::SymInt, 5> sizes = check_conv<c10::SymInt>(in, args, at::kMeta);
+  std::array<c10::SymInt, 4> flat;
+  const c10::SymIntArrayRef shape = drop_depth(sizes, flat, args);
+  const at::MemoryFormat format = format_of(static_cast<int64_t>(shape.size()));
+  const at::Tensor y = at::empty_symint(shape, in.x.options().dtype(y_dtype).memory_format(format));
+  return from_image(y, args.kind.dims, has_batch(in.x, args.kind.dims));
+}
+
+// Dimensions of size 1 get the stride of a dense channels_last tensor, theirs may be anything.
+Source make_source(const at::Tensor& x, int64_t x_zero_point) {
+  const int64_t rank = x.dim();
+  const auto stride = [&](int64_t dim, int64_t dense) {
+    return x.size(dim) == 1 ? dense : x.stride(dim);
+  };
+  Source source{};
+  source.data = static_cast<const uint8_t*>(x.const_data_ptr());
+  source.images = x.size(0);
+  source.channels = x.size(1);
+  source.depth = rank == 5 ? x.size(2) : 1;
+  source.height = x.size(rank - 2);
+  source.width = x.size(rank - 1);
+  source.channel_stride = stride(1, 1);
+  source.pixel_stride = stride(rank - 1, source.channels);
+  source.row_stride = stride(rank - 2, source.width * source.pixel_stride);
+  const int64_t slice = source.height * source.row_stride;
+  source.slice_stride = rank == 5 ? stride(2, slice) : slice;
+  source.image_stride = stride(0, source.depth * source.slice_stride);
+  source.flip = flip_of(x.scalar_type());
+  source.pad_value = static_cast<uint8_t>(unsigned_zero_point(x_zero_point, x.scalar_type()));
+  return source;
+}
+
+OutputStrides make_output_strides(const at::Tensor& y) {
+  const int64_t rank = y.dim(), pixel = y.size(1), row = y.size(rank - 1) * pixel;
+  const int64_t slice = y.size(rank - 2) * row;
+  return {
+      .image = rank == 5 ? y.size(2) * slice : slice, .slice = slice, .row = row, .pixel = pixel};
+}
+
+at::Tensor with_dense_channels(const at::Tensor& x) {
+  const bool dense = x.size(1) == 1 || x.stride(1) == 1;
+  return dense || x.size(1) <= kFewChannels ? x : x.contiguous(format_of(x.dim()));
+}
+
+at::Tensor for_depthwise(const at::Tensor& x, int64_t channels) {
+  const int64_t repeats = channels / x.size(1);
+  return repeats > 1 ? repeat_channels(x, repeats) : x.contiguous(format_of(x.dim()));
+}
+
+void check_padded_size(const ConvArgs& args, const Window& window, int64_t channels) {
+  const double bytes = static_cast<double>(channels);
+  const double columns = static_cast<double>(window.columns_read());
+  const double rows = static_cast<double>(window.rows_read(window.out_h));
+  const double slices = static_cast<double>(window.slices_read());
+  TORCH_CHECK(columns * bytes < 0x1p31 && slices * rows * columns * bytes < 0x1p47,
+              "qnative::", args.kind.name,
+              ": padded x must have less than 2^31 bytes a row and 2^47 bytes an image, got ",
+              slices * rows, " rows of ", columns, " pixels of ", channels, " channels");
+}
+
+void run_image(Convolution c) {
+  if (c.x.height == 1 && c.window.kernel_h == 1 && c.window.out_h == 1 && c.window.pad_top == 0) {
+    std::swap(c.x.height, c.x.width);
+    c.x.row_stride = c.x.pixel_stride;
+    std::swap(c.window.kernel_h, c.window.kernel_w);
+    std::swap(c.window.stride_h, c.window.stride_w);
+    std::swap(c.window.dilation_h, c.window.dilation_w);
+    std::swap(c.window.pad_top, c.window.pad_left);
+    std::swap(c.window.out_h, c.window.out_w);
+    if (c.y_strides) std::swap(c.y_strides->row, c.y_strides->pixel);
+  }
+  run_convolution(c);
+}
+
+}  // namespace qnative::ops

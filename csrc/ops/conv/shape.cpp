@@ -1,0 +1,218 @@
+#include "conv/shape.h"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+
+namespace qnative::ops {
+namespace {
+
+constexpr int64_t kMaxExtent = std::numeric_limits<int32_t>::max();
+constexpr const char* kAxisNames[] = {"depth", "height", "width"};
+
+// First index into Spatial of a convolution of `dims` dimensions.
+size_t first_axis(const ConvKind& kind) { return 3 - kind.dims; }
+
+// One value or one for each dimension, in [least, 2^31); `neutral` elsewhere.
+Spatial expand(const ConvKind& kind, const char* name, at::IntArrayRef values, int64_t least,
+               int64_t neutral) {
+  const auto dims = static_cast<size_t>(kind.dims);
+  TORCH_CHECK(values.size() == 1 || values.size() == dims, "qnative::", kind.name, ": ", name,
+              " must have 1", dims > 1 ? " or " + std::to_string(dims) + " values" : " value",
+              ", got ", values);
+  Spatial spatial;
+  spatial.fill(neutral);
+  for (size_t i = 0; i < dims; ++i) {
+    const int64_t value = values[values.size() == 1 ? 0 : i];
+    TORCH_CHECK(value >= least && value <= kMaxExtent, "qnative::", kind.name, ": ", name,
+                " must be in [", least, ", 2^31), got ", values);
+    spatial[first_axis(kind) + i] = value;
+  }
+  return spatial;
+}
+
+ConvArgs make_args(const ConvKind& kind, at::IntArrayRef weight_shape, at::IntArrayRef stride,
+                   at::IntArrayRef dilation, int64_t groups) {
+  return {.kind = kind,
+          .weight = conv_weight(kind.name, kind, weight_shape, groups),
+          .stride = expand(kind, "stride", stride, 1, 1),
+          .dilation = expand(kind, "dilation", dilation, 1, 1),
+          .padding_begin = {},
+          .padding_end = {},
+          .output_padding = {}};
+}
+
+template <class Int>
+void check_input(const ConvKind& kind, at::ArrayRef<Int> sizes) {
+  constexpr const char* kForms[] = {"[N, C, W] or [C, W]", "[N, C, H, W] or [C, H, W]",
+                                    "[N, C, D, H, W] or [C, D, H, W]"};
+  constexpr const char* kNames[] = {"channels and width", "channels, height and width",
+                                    "channels, depth, height and width"};
+  const auto dims = static_cast<size_t>(kind.dims);
+  TORCH_CHECK(sizes.size() == dims + 1 || sizes.size() == dims + 2, "qnative::", kind.name,
+              ": x must be ", kForms[dims - 1], ", got ", sizes);
+  for (const Int& size : sizes.slice(sizes.size() - dims - 1)) {
+    TORCH_CHECK(size > 0 && size <= kMaxExtent, "qnative::", kind.name, ": ", kNames[dims - 1],
+                " of x must be in [1, 2^31), got ", sizes);
+  }
+}
+
+// y = (x + padding - extent) / stride + 1
+template <class Int>
+Int out_size(const ConvArgs& args, size_t axis, const Int& x) {
+  const int64_t padding = args.padding_begin[axis] + args.padding_end[axis];
+  const int64_t extent = args.extent(axis);
+  TORCH_CHECK(x + padding >= extent, "qnative::", args.kind.name, ": the dilated kernel has ",
+              kAxisNames[axis], " ", extent, ", but padded x only ", x + padding);
+  const Int reach = x + padding - extent;
+  // A division would show in the time of a small op.
+  return (args.stride[axis] == 1 ? reach : reach / args.stride[axis]) + 1;
+}
+
+// The inverse: the x that a convolution of y would have, of those the smallest one and
+// output_padding.
+template <class Int>
+Int transposed_size(const ConvArgs& args, size_t axis, const Int& x) {
+  const int64_t padding = args.padding_begin[axis] + args.padding_end[axis];
+  const Int y =
+      (x - 1) * args.stride[axis] + args.extent(axis) + args.output_padding[axis] - padding;
+  TORCH_CHECK(y >= 1 && y <= kMaxExtent, "qnative::", args.kind.name, ": y must have a ",
+              kAxisNames[axis], " in [1, 2^31), got ", y);
+  return y;
+}
+
+}  // namespace
+
+const char* weight_form(const ConvKind& kind) {
+  constexpr const char* kForms[] = {"[O, C / groups, KW]", "[O, C / groups, KH, KW]",
+                                    "[O, C / groups, KD, KH, KW]"};
+  constexpr const char* kTransposed[] = {"[C, O / groups, KW]", "[C, O / groups, KH, KW]",
+                                         "[C, O / groups, KD, KH, KW]"};
+  return (kind.transposed ? kTransposed : kForms)[kind.dims - 1];
+}
+
+ConvWeight conv_weight(const char* op, const ConvKind& kind, at::IntArrayRef weight_shape,
+                       int64_t groups) {
+  check_weight_shape(op, weight_shape, kind.dims + 2, weight_form(kind));
+  TORCH_CHECK(groups >= 1 && weight_shape[0] % groups == 0, "qnative::", op,
+              ": groups must be positive and divide the ", kind.transposed ? "input" : "output",
+              " channels ", weight_shape[0], ", got ", groups);
+  ConvWeight weight{.transposed = kind.transposed,
+                    .out_channels = weight_shape[0],
+                    .group_channels = weight_shape[1],
+                    .kernel = {1, 1, 1},
+                    .groups = groups};
+  if (kind.transposed) {
+    TORCH_CHECK(weight_shape[1] <= kMaxExtent / groups, "qnative::", op,
+                ": y must have less than 2^31 channels, got weight_shape ", weight_shape,
+                " and groups ", groups);
+    weight.out_channels = weight_shape[1] * groups;
+    weight.group_channels = weight_shape[0] / groups;
+  }
+  for (size_t i = first_axis(kind), at = 2; i < 3; ++i) weight.kernel[i] = weight_shape[at++];
+  double products = static_cast<double>(weight.group_channels);
+  for (const int64_t taps : weight.kernel) products *= static_cast<double>(taps);
+  check_products(op, weight_shape, products);
+  return weight;
+}
+
+int64_t ConvWeight::merged_groups() const {
+  constexpr int64_t kPanel = 16;
+  if (groups == 1 || transposed || is_depthwise()) return 1;
+  int64_t merged = std::clamp<int64_t>(kPanel * groups / out_channels, 1, groups);
+  while (groups % merged != 0) --merged;
+  return merged;
+}
+
+WeightLayout ConvWeight::layout() const {
+  const int64_t rows = kernel[0] * kernel[1];
+  if (is_depthwise()) return {1, out_channels, rows, kernel[2]};
+  if (transposed) return {groups * taps(), out_channels / groups, 1, group_channels};
+  const int64_t merged = merged_groups(), parts = groups / merged;
+  return {parts, out_channels / parts, rows, kernel[2] * group_channels * merged};
+}
+
+WeightLayout ConvWeight::channels() const {
+  WeightLayout channels = layout();
+  if (transposed && !is_depthwise()) channels.groups = groups;
+  return channels;
+}
+
+ConvArgs conv_args(const ConvKind& kind, at::IntArrayRef weight_shape, at::IntArrayRef stride,
+                   at::IntArrayRef padding, at::IntArrayRef dilation, int64_t groups) {
+  ConvArgs args = make_args(kind, weight_shape, stride, dilation, groups);
+  const auto dims = static_cast<size_t>(kind.dims);
+  TORCH_CHECK(padding.size() == 1 || padding.size() == dims || padding.size() == 2 * dims,
+              "qnative::", kind.name, ": padding must have 1",
+              dims > 1 ? ", " + std::to_string(dims) : "", " or ", 2 * dims, " values, got ",
+              padding);
+  if (padding.size() != 2 * dims) {
+    args.padding_begin = args.padding_end = expand(kind, "padding", padding, 0, 0);
+    return args;
+  }
+  at::DimVector begin, end;
+  for (size_t i = 0; i < dims; ++i) {
+    begin.push_back(padding[2 * i]);
+    end.push_back(padding[2 * i + 1]);
+  }
+  args.padding_begin = expand(kind, "padding", begin, 0, 0);
+  args.padding_end = expand(kind, "padding", end, 0, 0);
+  return args;
+}
+
+ConvArgs conv_args(const ConvKind& kind, at::IntArrayRef weight_shape, at::IntArrayRef stride,
+                   std::string_view padding, at::IntArrayRef dilation, int64_t groups) {
+  ConvArgs args = make_args(kind, weight_shape, stride, dilation, groups);
+  TORCH_CHECK(padding == "same" || padding == "valid", "qnative::", kind.name,
+              ": padding must be numbers, 'same' or 'valid', got '", padding, "'");
+  if (padding == "valid") return args;
+  TORCH_CHECK(args.stride == (Spatial{1, 1, 1}), "qnative::", kind.name,
+              ": padding 'same' needs stride 1, got ", stride);
+  for (size_t i = 0; i < 3; ++i) {
+    const int64_t total = args.extent(i) - 1;
+    args.padding_begin[i] = total / 2;
+    args.padding_end[i] = total - total / 2;
+  }
+  return args;
+}
+
+ConvArgs conv_transpose_args(const ConvKind& kind, at::IntArrayRef weight_shape,
+                             at::IntArrayRef stride, at::IntArrayRef padding,
+                             at::IntArrayRef output_padding, at::IntArrayRef dilation,
+                             int64_t groups) {
+  ConvArgs args = make_args(kind, weight_shape, stride, dilation, groups);
+  args.padding_begin = args.padding_end = expand(kind, "padding", padding, 0, 0);
+  args.output_padding = expand(kind, "output_padding", output_padding, 0, 0);
+  for (size_t i = 0; i < 3; ++i) {
+    TORCH_CHECK(args.output_padding[i] < std::max(args.stride[i], args.dilation[i]),
+                "qnative::", kind.name,
+                ": output_padding must be less than stride or dilation, got ", output_padding,
+                " for stride ", stride, " and dilation ", dilation);
+  }
+  return args;
+}
+
+template <class Int>
+std::array<Int, 5> conv_sizes(at::ArrayRef<Int> x_sizes, const ConvArgs& args) {
+  const ConvKind& kind = args.kind;
+  check_input(kind, x_sizes);
+  const auto dims = static_cast<size_t>(kind.dims);
+  const at::ArrayRef<Int> image = x_sizes.slice(x_sizes.size() - dims - 1);
+  const ConvWeight& weight = args.weight;
+  TORCH_CHECK(image[0] == weight.group_channels * weight.groups, "qnative::", kind.name,
+              ": x must have ", weight.group_channels * weight.groups,
+              " channels to fit weight_shape and groups ", weight.groups, ", got ", x_sizes);
+  std::array<Int, 5> sizes{x_sizes.size() == dims + 2 ? x_sizes[0] : Int(1),
+                           Int(weight.out_channels), Int(1), Int(1), Int(1)};
+  for (size_t i = 0; i < dims; ++i) {
+    const size_t axis = first_axis(kind) + i;
+    const Int& x = image[1 + i];
+    sizes[2 + axis] = kind.transposed ? transposed_size(args, axis, x) : out_size(args, axis, x);
+  }
+  return sizes;
+}
+
+template std::array<int64_t, 5> conv_sizes(at::IntArrayRef, const ConvArgs&);
+template std::array<c10::SymInt, 5> conv_sizes(c10::SymIntArrayRef, const ConvArgs&);
+
+}  // namespace qnative::ops

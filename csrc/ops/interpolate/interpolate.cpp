@@ -1,0 +1,264 @@
+#include "interpolate/interpolate.h"
+
+#include <torch/library.h>
+
+#include <cstring>
+
+#include "common/dispatch.h"
+#include "common/parallel.h"
+#include "common/scratch.h"
+#include "interpolate/resample.h"
+#include "lookup/lookup.h"
+#include "product/epilogue.h"
+#include "qnative/ops.h"
+
+namespace qnative::ops {
+namespace {
+
+constexpr const char* kOp = "interpolate";
+constexpr const char* kFp16 = "interpolate_fp16";
+constexpr int64_t kGrain = 32 * 1024;  // output bytes a task
+
+// x and y as images of pixels: channels_last ones of C values each, or N * C images of single
+// values, so that no layout is converted.
+struct Images {
+  // y: from empty_image().
+  Images(const at::Tensor& image, const Resample<int64_t>& resample, const at::Tensor& y)
+      : in(image_size<int64_t>(image, resample.rank)), out(resample.out) {
+    const at::Tensor batch = to_image(image, resample.rank);
+    const at::MemoryFormat format = batch.suggest_memory_format();
+    const bool by_channel = format == at::MemoryFormat::Contiguous;
+    source = batch.contiguous(format);
+    count = by_channel ? source.size(0) * source.size(1) : source.size(0);
+    channels = by_channel ? 1 : source.size(1);
+    pixel_bytes = channels * static_cast<int64_t>(source.element_size());
+    x = static_cast<const uint8_t*>(source.const_data_ptr());
+    this->y = static_cast<uint8_t*>(y.mutable_data_ptr());
+  }
+
+  at::Tensor source;  // owns x
+  Triple<int64_t> in, out;
+  int64_t count, channels, pixel_bytes;
+  const uint8_t* x;
+  uint8_t* y;
+
+  int64_t rows() const { return count * out[0] * out[1]; }
+  int64_t y_row_bytes() const { return out[2] * pixel_bytes; }
+  uint8_t* y_row(int64_t row) const { return y + row * y_row_bytes(); }
+  // Number of the input row that lies at these depth and height of the image of an output row.
+  int64_t x_row(int64_t row, int64_t depth, int64_t height) const {
+    return (row / (out[0] * out[1]) * in[0] + depth) * in[1] + height;
+  }
+  const uint8_t* x_bytes(int64_t x_row) const { return x + x_row * in[2] * pixel_bytes; }
+};
+
+// bytes: of a pixel.
+inline void copy_pixels(int64_t count, const Taps& taps, const uint8_t* from, uint8_t* to,
+                        int64_t bytes) {
+  for (int64_t i = 0; i < count; ++i) {
+    std::memcpy(to + i * bytes, from + taps.index[i] * bytes, bytes);
+  }
+}
+
+void copy_row(const Images& images, const Taps& taps, const uint8_t* from, uint8_t* to) {
+  // A size that the compiler knows makes memcpy a move.
+  if (images.pixel_bytes == 1) return copy_pixels(images.out[2], taps, from, to, 1);
+  if (images.pixel_bytes == 2) return copy_pixels(images.out[2], taps, from, to, 2);
+  copy_pixels(images.out[2], taps, from, to, images.pixel_bytes);
+}
+
+// table: 256 bytes, or null for a copy.
+void run_nearest(const Images& images, const Triple<Taps>& taps, const uint8_t* table) {
+  static auto& run_lookup = select(lookup::kernels());
+  const int64_t bytes = images.y_row_bytes();
+  run_parts(images.rows(), bytes, kGrain, [&](int64_t begin, int64_t end) {
+    int64_t last = -1;
+    for (int64_t row = begin; row < end; ++row) {
+      uint8_t* y = images.y_row(row);
+      const int64_t x_row = images.x_row(row, taps[0].index[row / images.out[1] % images.out[0]],
+                                         taps[1].index[row % images.out[1]]);
+      if (x_row == last) {
+        std::memcpy(y, y - bytes, bytes);
+        continue;
+      }
+      last = x_row;
+      copy_row(images, taps[2], images.x_bytes(x_row), y);
+      if (table != nullptr) run_lookup(y, y, bytes, table);
+    }
+  });
+}
+
+// Input rows after the first step. An output row needs as many of them as there are slots, and its
+// neighbour mostly the same ones.
+class Rows {
+ public:
+  Rows(int slots, int64_t wide, int64_t length)
+      : slots_(slots),
+        scratch_(Scratch::bytes<float>(wide) + slots * Scratch::bytes<float>(length)),
+        wide_(scratch_.take<float>(wide)) {
+    for (int i = 0; i < slots; ++i) slot_[i] = {-1, -1, scratch_.take<float>(length)};
+  }
+
+  // make(wide, t) fills the slot of a row that is not there yet. `now` grows by output rows.
+  template <class F>
+  const float* get(int64_t x_row, int64_t now, const F& make) {
+    Slot* oldest = slot_;
+    for (Slot* slot = slot_; slot != slot_ + slots_; ++slot) {
+      if (slot->x_row == x_row) {
+        slot->used = now;
+        return slot->t;
+      }
+      if (slot->used < oldest->used) oldest = slot;
+    }
+    make(wide_, oldest->t);
+    oldest->x_row = x_row;
+    oldest->used = now;
+    return oldest->t;
+  }
+
+ private:
+  struct Slot {
+    int64_t x_row, used;
+    float* t;
+  };
+  int slots_;
+  Scratch scratch_;
+  float* wide_;
+  Slot slot_[4];
+};
+
+// run_row and run_column: the kernels for elements T. row_args and column_args: what they say of
+// bytes; the rest is filled in here.
+template <class T, class RowFn, class ColumnFn>
+void run_weighted(const Images& images, const Triple<Taps>& taps, RowFn& run_row,
+                  ColumnFn& run_column, interpolate::RowArgs row_args,
+                  const interpolate::ColumnArgs& column_args) {
+  const auto& [deep, vertical, horizontal] = taps;
+  row_args.pixels = images.in[2];
+  row_args.outputs = images.out[2];
+  row_args.channels = images.channels;
+  row_args.taps = horizontal.count;
+  row_args.index = horizontal.index.data();
+  row_args.weight = horizontal.weight.data();
+  const int64_t wide = images.in[2] * images.channels + interpolate::kSlack;
+  const int64_t values = images.out[2] * images.channels;
+  const int64_t length = values + interpolate::kSlack;
+  run_parts(images.rows(), values * 4, kGrain, [&](int64_t begin, int64_t end) {
+    Rows rows(deep.count * vertical.count, wide, length);
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t d = row / images.out[1] % images.out[0], h = row % images.out[1];
+      const float* t[4];
+      for (int p = 0; p < deep.count; ++p) {
+        for (int j = 0; j < vertical.count; ++j) {
+          const int64_t x_row = images.x_row(row, deep.index[d * deep.count + p],
+                                             vertical.index[h * vertical.count + j]);
+          t[p * vertical.count + j] = rows.get(x_row, row, [&](float* scratch, float* target) {
+            run_row(row_args, reinterpret_cast<const T*>(images.x_bytes(x_row)), scratch, target);
+          });
+        }
+      }
+      interpolate::ColumnArgs args = column_args;
+      args.rows = vertical.count;
+      args.planes = deep.count;
+      args.t = t;
+      args.row_weight = vertical.weight.data() + h * vertical.count;
+      args.plane_weight = deep.weight.data() + d * deep.count;
+      run_column(args, values, reinterpret_cast<T*>(images.y_row(row)));
+    }
+  });
+}
+
+template <class Int>
+Resample<Int> check_interpolate(const at::Tensor& x, double x_scale, int64_t x_zero_point,
+                                at::OptionalArrayRef<Int> size,
+                                std::optional<at::ArrayRef<double>> scale_factors,
+                                std::string_view mode, std::optional<bool> align_corners,
+                                at::DeviceType device) {
+  check_8bit(kOp, "x", x, device);
+  check_qparams(kOp, "x_", x_scale, x_zero_point, x.scalar_type());
+  return check_resample<Int>(kOp, x, size, scale_factors, mode, align_corners);
+}
+
+at::Tensor interpolate_meta(const at::Tensor& x, double x_scale, int64_t x_zero_point,
+                            at::OptionalSymIntArrayRef size,
+                            std::optional<at::ArrayRef<double>> scale_factors,
+                            std::string_view mode, std::optional<bool> align_corners,
+                            double y_scale, int64_t y_zero_point, at::ScalarType y_dtype) {
+  const auto resample = check_interpolate<c10::SymInt>(
+      x, x_scale, x_zero_point, size, scale_factors, mode, align_corners, at::kMeta);
+  make_output(kOp, y_scale, y_zero_point, y_dtype);
+  return empty_image_meta(x, resample.rank, resample.out, y_dtype);
+}
+
+at::Tensor interpolate_fp16_meta(const at::Tensor& x, at::OptionalSymIntArrayRef size,
+                                 std::optional<at::ArrayRef<double>> scale_factors,
+                                 std::string_view mode, std::optional<bool> align_corners) {
+  check_half(kFp16, "x", x, at::kMeta);
+  const auto resample =
+      check_resample<c10::SymInt>(kFp16, x, size, scale_factors, mode, align_corners);
+  return empty_image_meta(x, resample.rank, resample.out, at::kHalf);
+}
+
+}  // namespace
+
+at::Tensor interpolate(const at::Tensor& x, double x_scale, int64_t x_zero_point,
+                       at::OptionalIntArrayRef size,
+                       std::optional<at::ArrayRef<double>> scale_factors, std::string_view mode,
+                       std::optional<bool> align_corners, double y_scale, int64_t y_zero_point,
+                       at::ScalarType y_dtype) {
+  static auto& run_row = select(interpolate::row_kernels());
+  static auto& run_column = select(interpolate::column_kernels());
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  const auto resample = check_interpolate<int64_t>(x, x_scale, x_zero_point, size, scale_factors,
+                                                   mode, align_corners, at::kCPU);
+  const Output output = make_output(kOp, y_scale, y_zero_point, y_dtype);
+  const auto table = rescale_table(kOp, x_scale, x_zero_point, x.scalar_type(), output);
+  const at::Tensor y = empty_image(x, resample.rank, resample.out, y_dtype);
+  if (y.numel() == 0) return y;
+  const Images images(x, resample, y);
+  const Triple<Taps> taps = make_taps(images.in, resample);
+  if (resample.is_nearest()) {
+    run_nearest(images, taps, table ? table->data() : nullptr);
+    return y;
+  }
+  interpolate::RowArgs row_args{};
+  row_args.zero_point = unsigned_zero_point(x_zero_point, x.scalar_type());
+  row_args.flip = flip_of(x.scalar_type());
+  interpolate::ColumnArgs column_args{};
+  column_args.multiplier = finite_multiplier(kOp, x_scale / y_scale);
+  column_args.requantize = make_requantize(output);
+  run_weighted<uint8_t>(images, taps, run_row, run_column, row_args, column_args);
+  return y;
+}
+
+at::Tensor interpolate_fp16(const at::Tensor& x, at::OptionalIntArrayRef size,
+                            std::optional<at::ArrayRef<double>> scale_factors,
+                            std::string_view mode, std::optional<bool> align_corners) {
+  static auto& run_row = select(interpolate::row_fp16_kernels());
+  static auto& run_column = select(interpolate::column_fp16_kernels());
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  check_half(kFp16, "x", x, at::kCPU);
+  const auto resample = check_resample<int64_t>(kFp16, x, size, scale_factors, mode, align_corners);
+  const at::Tensor y = empty_image(x, resample.rank, resample.out, at::kHalf);
+  if (y.numel() == 0) return y;
+  const Images images(x, resample, y);
+  const Triple<Taps> taps = make_taps(images.in, resample);
+  if (resample.is_nearest()) {
+    run_nearest(images, taps, nullptr);
+  } else {
+    run_weighted<uint16_t>(images, taps, run_row, run_column, {}, {});
+  }
+  return y;
+}
+
+TORCH_LIBRARY_IMPL(qnative, CPU, m) {
+  m.impl("interpolate", TORCH_FN(interpolate));
+  m.impl("interpolate_fp16", TORCH_FN(interpolate_fp16));
+}
+
+TORCH_LIBRARY_IMPL(qnative, Meta, m) {
+  m.impl("interpolate", TORCH_FN(interpolate_meta));
+  m.impl("interpolate_fp16", TORCH_FN(interpolate_fp16_meta));
+}
+
+}  // namespace qnative::ops

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <string_view>
+#include <vector>
+
+#include "pool/window.h"
+
+// Which pixels each output of interpolate takes, and what they weigh: torch's formulas.
+namespace qnative::ops {
+
+enum class ResampleMode { kNearest, kNearestExact, kLinear, kCubic };
+
+// The arguments of interpolate about sizes, checked.
+template <class Int>
+struct Resample {
+  int64_t rank;  // 1 to 3
+  ResampleMode mode;
+  bool align_corners;
+  Triple<std::optional<double>> scale;  // nothing where size is given
+  Triple<Int> out;
+
+  bool is_nearest() const {
+    return mode == ResampleMode::kNearest || mode == ResampleMode::kNearestExact;
+  }
+};
+template <class Int>
+Resample<Int> check_resample(const char* op, const at::Tensor& x, at::OptionalArrayRef<Int> size,
+                             std::optional<at::ArrayRef<double>> scale_factors,
+                             std::string_view mode, std::optional<bool> align_corners);
+
+// The taps of one axis.
+struct Taps {
+  int count;                   // an output
+  std::vector<int32_t> index;  // [outputs][count]
+  std::vector<float> weight;   // [outputs][count]; empty for the nearest modes
+};
+Triple<Taps> make_taps(const Triple<int64_t>& size, const Resample<int64_t>& resample);
+
+}  // namespace qnative::ops

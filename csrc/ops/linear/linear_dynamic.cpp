@@ -1,0 +1,135 @@
+#include <torch/library.h>
+
+#include <algorithm>
+
+#include "common/checks.h"
+#include "common/empty.h"
+#include "common/parallel.h"
+#include "common/scratch.h"
+#include "product/epilogue.h"
+#include "product/quantized_rows.h"
+#include "product/weight.h"
+#include "product/windows.h"
+#include "qnative/ops.h"
+
+namespace qnative::ops {
+namespace {
+
+constexpr const char* kOp = "linear_dynamic";
+constexpr int64_t kTaskRows = 32;            // at least, where a task reads all weights
+constexpr int64_t kBlock = 4 * 1024 * 1024;  // bytes of quantized rows at a time
+
+template <class Int>
+auto check(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& weight_scale,
+           const std::optional<at::Tensor>& bias, const WeightLayout& layout,
+           at::IntArrayRef repeated, at::DeviceType device) {
+  check_tensor(kOp, "x", x, device);
+  check_dtype(kOp, "x", x, at::kFloat);
+  const int64_t k = layout.segment_size - static_cast<int64_t>(repeated.size());
+  TORCH_CHECK(k >= 1, "qnative::", kOp, ": weight_shape has ", layout.segment_size,
+              " columns, repeated must be fewer, got ", repeated.size());
+  for (const int64_t source : repeated) {
+    TORCH_CHECK(source >= 0 && source < k, "qnative::", kOp, ": repeated must be in [0, ", k,
+                "), got ", source);
+  }
+  auto y_sizes = linear_sizes<Int>(kOp, x, layout.n, k);
+  check_packed(kOp, weight, layout, device);
+  check_channels(kOp, weight_scale, bias, Int(layout.n), device);
+  return y_sizes;
+}
+
+Output make_float_output(std::string_view activation, at::ArrayRef<double> activation_args) {
+  return {.scale = 1,
+          .zero_point = 0,
+          .dtype = at::kFloat,
+          .activation = parse_activation(kOp, activation, activation_args, Functions::kAllowed)};
+}
+
+at::Tensor linear_dynamic_meta(const at::Tensor& x, const at::Tensor& weight,
+                               const at::Tensor& weight_scale,
+                               const std::optional<at::Tensor>& bias,
+                               c10::SymIntArrayRef weight_shape, std::string_view activation,
+                               at::ArrayRef<double> activation_args,
+                               at::OptionalIntArrayRef repeated) {
+  const WeightLayout layout = linear_layout(kOp, concrete(weight_shape));
+  const auto y_sizes = check<c10::SymInt>(x, weight, weight_scale, bias, layout,
+                                          repeated.value_or(at::IntArrayRef()), at::kMeta);
+  make_float_output(activation, activation_args);
+  return at::empty_symint(y_sizes, x.options());
+}
+
+// AOTInductor cannot pass a list of no integers: none at all stands for it.
+at::Tensor linear_dynamic_cpu(const at::Tensor& x, const at::Tensor& weight,
+                              const at::Tensor& weight_scale, const std::optional<at::Tensor>& bias,
+                              at::IntArrayRef weight_shape, std::string_view activation,
+                              at::ArrayRef<double> activation_args,
+                              at::OptionalIntArrayRef repeated) {
+  return linear_dynamic(x, weight, weight_scale, bias, weight_shape, activation, activation_args,
+                        repeated.value_or(at::IntArrayRef()));
+}
+
+// These rows of x, quantized to `rows` and multiplied. product: from row 0 on.
+void multiply_rows(const QuantizedRows& rows, const float* x, int64_t k, const Part& part,
+                   gemm::Args product) {
+  run_parts(part.end - part.begin, k, kQuantizeGrain, [&](int64_t from, int64_t to) {
+    for (int64_t i = part.begin + from; i < part.begin + to; ++i) rows.quantize(x + i * k, k, i);
+  });
+  rows.describe(product, part.begin);
+  product.y = static_cast<float*>(product.y) + part.begin * product.n;
+  run_rows({.data = rows.q + part.begin * rows.stride,
+            .m = part.end - part.begin,
+            .k = rows.stride,
+            .row_stride = rows.stride,
+            .k_stride = 1,
+            .flip = 0},
+           product);
+}
+
+}  // namespace
+
+at::Tensor linear_dynamic(const at::Tensor& x, const at::Tensor& weight,
+                          const at::Tensor& weight_scale, const std::optional<at::Tensor>& bias,
+                          at::IntArrayRef weight_shape, std::string_view activation,
+                          at::ArrayRef<double> activation_args, at::IntArrayRef repeated) {
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  const WeightLayout layout = linear_layout(kOp, weight_shape);
+  const auto y_sizes = check<int64_t>(x, weight, weight_scale, bias, layout, repeated, at::kCPU);
+  const Output output = make_float_output(activation, activation_args);
+  const auto repeats = static_cast<int64_t>(repeated.size());
+  const int64_t k = layout.segment_size - repeats, n = layout.padded_n(), m = x.numel() / k;
+  const int64_t block = std::min(m, std::max<int64_t>(kBlock / layout.segment_size, 1));
+  Scratch scratch(ChannelParams::bytes(layout) + Scratch::bytes<int32_t>(n) +
+                  QuantizedRows::scratch_bytes(block, k, repeats));
+  // With the zero point -1 the sums of the columns, which the zero points of the rows multiply.
+  const ChannelParams params =
+      make_channel_params(kOp, 1, -1, weight, layout, weight_scale, bias, output, scratch);
+  at::Tensor y = empty(y_sizes, at::kFloat);
+  if (y.numel() == 0) return y;
+  auto* const start = scratch.take<int32_t>(n);
+  std::fill_n(start, n, 0);
+  const QuantizedRows rows(block, k, repeated, scratch);
+  const auto dense = x.expect_contiguous();
+  const float* const data = dense->const_data_ptr<float>();
+  gemm::Args product = make_product(weight, layout, params, output, y);
+  product.start = start;
+  product.column_factor = params.start;
+  product.y = y.mutable_data_ptr<float>();
+  for (int64_t begin = 0; begin < m; begin += block) {
+    const int64_t count = std::min(block, m - begin);
+    // Tasks with enough rows to read the weights for do both steps and meet once, not twice.
+    int64_t tasks = count_tasks(count * k * layout.n, kProductGrain);
+    if (count < kTaskRows * tasks) tasks = 1;
+    run_tasks(tasks, [&](int64_t task) {
+      const Part part = part_of(count, tasks, task);
+      multiply_rows(rows, data + begin * k, k, part, product);
+    });
+    product.y = static_cast<float*>(product.y) + count * layout.n;
+  }
+  return y;
+}
+
+TORCH_LIBRARY_IMPL(qnative, CPU, m) { m.impl("linear_dynamic", TORCH_FN(linear_dynamic_cpu)); }
+
+TORCH_LIBRARY_IMPL(qnative, Meta, m) { m.impl("linear_dynamic", TORCH_FN(linear_dynamic_meta)); }
+
+}  // namespace qnative::ops

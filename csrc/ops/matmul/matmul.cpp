@@ -1,0 +1,249 @@
+#include <torch/library.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "common/checks.h"
+#include "common/dispatch.h"
+#include "common/empty.h"
+#include "common/parallel.h"
+#include "common/scratch.h"
+#include "gemm/gemm.h"
+#include "matmul/shape.h"
+#include "product/epilogue.h"
+#include "product/windows.h"
+#include "qnative/ops.h"
+
+namespace qnative::ops {
+namespace {
+
+constexpr int64_t kMaxK = 33025;                   // 33025 * 255 * 255 < 2^31
+constexpr int64_t kByteGrain = 64 * 1024;          // bytes a task packs or sums
+constexpr int64_t kPackedBytes = 8 * 1024 * 1024;  // of matrices that are packed at a time
+
+struct Operand {
+  const at::Tensor& tensor;
+  double scale;
+  int64_t zero_point;
+};
+
+template <class Int>
+MatmulShape<Int> check(const Operand& a, const Operand& b, at::DeviceType device) {
+  constexpr const char* kOp = "matmul";
+  check_8bit(kOp, "a", a.tensor, device);
+  check_8bit(kOp, "b", b.tensor, device);
+  check_qparams(kOp, "a_", a.scale, a.zero_point, a.tensor.scalar_type());
+  check_qparams(kOp, "b_", b.scale, b.zero_point, b.tensor.scalar_type());
+  const auto shape = matmul_shape<Int>(kOp, a.tensor, b.tensor);
+  if (const std::optional<int64_t> known = c10::SymInt(shape.k).maybe_as_int()) {
+    TORCH_CHECK(*known <= kMaxK, "qnative::matmul: at most ", kMaxK,
+                " products can be summed in int32, got ", at::symint::sizes<Int>(a.tensor), " and ",
+                at::symint::sizes<Int>(b.tensor));
+  }
+  return shape;
+}
+
+// One call. Right matrices become packed weights, a chunk of them at a time; their zero point is
+// that of the int8 form.
+class Matmul {
+ public:
+  Matmul(const Operand& a, const Operand& b, const MatmulShape<int64_t>& shape,
+         const Output& output, const at::Tensor& y)
+      : a_(a.tensor, shape.batch, true),
+        b_(b.tensor, shape.batch, false),
+        a_data_(static_cast<const uint8_t*>(a.tensor.const_data_ptr())),
+        b_data_(static_cast<const uint8_t*>(b.tensor.const_data_ptr())),
+        a_flip_(flip_of(a.tensor.scalar_type())),
+        b_flip_(flip_of(b.tensor.scalar_type()) ^ 0x80),
+        a_zero_point_(unsigned_zero_point(a.zero_point, a.tensor.scalar_type())),
+        b_zero_point_(unsigned_zero_point(b.zero_point, b.tensor.scalar_type()) - 128),
+        m_(shape.m),
+        n_(shape.n),
+        k_(shape.k),
+        multiplier_(finite_multiplier("matmul", a.scale * b.scale / output.scale)),
+        output_(output),
+        y_(static_cast<std::byte*>(y.mutable_data_ptr())),
+        y_bytes_(static_cast<int64_t>(y.element_size())) {
+    m_ = merge_rows(a.tensor, m_, k_, a_, b_);
+  }
+
+  void run() {
+    const auto batches = static_cast<int64_t>(a_.offsets.size());
+    const WeightLayout layout{.groups = 1, .n = n_, .segments = 1, .segment_size = k_};
+    panels_ = layout.padded_n() / 16;
+    panel_bytes_ = layout.panel_bytes();
+    const int64_t fitting = std::max<int64_t>(kPackedBytes / panel_bytes_, 1);
+    const int64_t slots = std::min(batches, fitting), padded_n = layout.padded_n();
+    Scratch scratch(3 * Scratch::bytes<float>(padded_n) +
+                    Scratch::bytes<int8_t>(slots * panel_bytes_) +
+                    Scratch::bytes<int32_t>(slots * padded_n) +
+                    (b_zero_point_ == 0 ? 0 : Scratch::bytes<int32_t>(slots * m_)));
+    gemm::Args product = make_product(output_, scratch, padded_n);
+    packed_ = scratch.take<int8_t>(slots * panel_bytes_);
+    starts_ = scratch.take<int32_t>(slots * padded_n);
+    row_factors_ = b_zero_point_ == 0 ? nullptr : scratch.take<int32_t>(slots * m_);
+    for (int64_t begin = 0; begin < batches; begin += slots) {
+      const int64_t end = std::min(begin + slots, batches);
+      pack(begin, end);
+      if (row_factors_ != nullptr) sum_rows(begin, end);
+      const int64_t tasks = count_tasks((end - begin) * m_ * n_ * k_, kProductGrain);
+      if (end - begin < tasks) {
+        for (int64_t i = begin; i < end; ++i) multiply(i, i - begin, product);
+        continue;
+      }
+      run_tasks(tasks, [&](int64_t task) {
+        const Part part = part_of(end - begin, tasks, task);
+        for (int64_t i = part.begin; i < part.end; ++i) multiply(begin + i, i, product);
+      });
+    }
+  }
+
+ private:
+  gemm::Args make_product(const Output& output, Scratch& scratch, int64_t padded_n) const {
+    auto* const multiplier = scratch.take<float>(padded_n);
+    auto* const bias = scratch.take<float>(padded_n);
+    auto* const ones = scratch.take<int32_t>(padded_n);
+    std::fill_n(multiplier, padded_n, multiplier_);
+    std::fill_n(bias, padded_n, 0.0f);
+    std::fill_n(ones, padded_n, 1);
+    gemm::Args args{};
+    args.multiplier = multiplier;
+    args.bias = bias;
+    args.column_factor = ones;
+    args.n = n_;
+    args.float_output = output.is_float();
+    if (!output.is_float()) args.requantize = make_requantize(output);
+    args.float_lo = static_cast<float>(output.activation.min);
+    args.float_hi = static_cast<float>(output.activation.max);
+    return args;
+  }
+
+  // A matrix that b repeats, being expanded, is packed once.
+  void pack(int64_t begin, int64_t end) {
+    slots_.resize(end - begin);
+    for (int64_t slot = 0; slot < end - begin; ++slot) {
+      const int64_t i = begin + slot;
+      const bool repeats = slot > 0 && b_.offsets[i] == b_.offsets[i - 1];
+      slots_[slot] = repeats ? slots_[slot - 1] : slot;
+    }
+    run_parts((end - begin) * panels_, 16 * k_, kByteGrain, [&](int64_t first, int64_t last) {
+      for (int64_t at = first; at < last; ++at) {
+        const int64_t slot = at / panels_, panel = at % panels_;
+        if (slots_[slot] == slot) pack_panel(begin + slot, slot, panel);
+      }
+    });
+  }
+
+  void pack_panel(int64_t i, int64_t slot, int64_t panel) const {
+    const gemm::Matrix matrix = {.data = b_data_ + b_.offsets[i],
+                                 .k = k_,
+                                 .n = n_,
+                                 .k_stride = b_.row_stride,
+                                 .n_stride = b_.column_stride,
+                                 .flip = b_flip_};
+    int32_t* const start = starts_ + (slot * panels_ + panel) * 16;
+    gemm::pack_panels(matrix, panel, panel + 1,
+                      packed_ + slot * panel_bytes_ + panel * (panel_bytes_ / panels_), start);
+    const auto both = static_cast<int32_t>(k_) * a_zero_point_ * b_zero_point_;
+    for (int j = 0; j < 16; ++j) start[j] = both - a_zero_point_ * start[j];
+  }
+
+  void sum_rows(int64_t begin, int64_t end) const {
+    run_parts((end - begin) * m_, k_, kByteGrain, [&](int64_t first, int64_t last) {
+      for (int64_t at = first; at < last; ++at) {
+        const uint8_t* row = a_data_ + a_.offsets[begin + at / m_] + at % m_ * a_.row_stride;
+        row_factors_[at] = -b_zero_point_ * sum_row(row);
+      }
+    });
+  }
+
+  int32_t sum_row(const uint8_t* row) const {
+    int32_t sum = 0;
+    if (a_.column_stride == 1) {
+      for (int64_t k = 0; k < k_; ++k) sum += row[k] ^ a_flip_;
+    } else {
+      for (int64_t k = 0; k < k_; ++k) sum += row[k * a_.column_stride] ^ a_flip_;
+    }
+    return sum;
+  }
+
+  void multiply(int64_t i, int64_t slot, gemm::Args product) const {
+    const int64_t packed = slots_[slot];
+    product.weight = packed_ + packed * panel_bytes_;
+    product.start = starts_ + packed * panels_ * 16;
+    product.row_factor = row_factors_ == nullptr ? nullptr : row_factors_ + slot * m_;
+    product.y = y_ + i * m_ * n_ * y_bytes_;
+    run_rows({.data = a_data_ + a_.offsets[i],
+              .m = m_,
+              .k = k_,
+              .row_stride = a_.row_stride,
+              .k_stride = a_.column_stride,
+              .flip = a_flip_},
+             product);
+  }
+
+  Matrices a_, b_;
+  const uint8_t *a_data_, *b_data_;
+  uint8_t a_flip_, b_flip_;
+  int32_t a_zero_point_, b_zero_point_;
+  int64_t m_, n_, k_;
+  float multiplier_;
+  const Output& output_;
+  std::byte* y_;
+  int64_t y_bytes_;
+  int64_t panels_ = 0, panel_bytes_ = 0;  // of one matrix
+  std::vector<int64_t> slots_;            // where each matrix of the chunk is packed
+  int8_t* packed_ = nullptr;
+  int32_t* starts_ = nullptr;
+  int32_t* row_factors_ = nullptr;
+};
+
+// Without products every value is a quantized 0.
+void fill_zero(const Output& output, at::Tensor& y) {
+  if (output.is_float()) {
+    const float zero =
+        static_cast<float>(std::min(std::max(0.0, output.activation.min), output.activation.max));
+    std::fill_n(y.mutable_data_ptr<float>(), y.numel(), zero);
+  } else {
+    std::fill_n(static_cast<uint8_t*>(y.mutable_data_ptr()), y.numel(),
+                requantize(0, make_requantize(output)));
+  }
+}
+
+at::Tensor matmul_meta(const at::Tensor& a, double a_scale, int64_t a_zero_point,
+                       const at::Tensor& b, double b_scale, int64_t b_zero_point, double y_scale,
+                       int64_t y_zero_point, at::ScalarType y_dtype, std::string_view activation,
+                       at::ArrayRef<double> activation_args) {
+  const auto shape =
+      check<c10::SymInt>({a, a_scale, a_zero_point}, {b, b_scale, b_zero_point}, at::kMeta);
+  make_output("matmul", y_scale, y_zero_point, y_dtype, activation, activation_args,
+              FloatOutput::kAllowed);
+  return at::empty_symint(shape.y, a.options().dtype(y_dtype));
+}
+
+}  // namespace
+
+at::Tensor matmul(const at::Tensor& a, double a_scale, int64_t a_zero_point, const at::Tensor& b,
+                  double b_scale, int64_t b_zero_point, double y_scale, int64_t y_zero_point,
+                  at::ScalarType y_dtype, std::string_view activation,
+                  at::ArrayRef<double> activation_args) {
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  const Operand left{a, a_scale, a_zero_point}, right{b, b_scale, b_zero_point};
+  const auto shape = check<int64_t>(left, right, at::kCPU);
+  const Output output = make_output("matmul", y_scale, y_zero_point, y_dtype, activation,
+                                    activation_args, FloatOutput::kAllowed);
+  at::Tensor y = empty(shape.y, y_dtype);
+  if (y.numel() == 0) return y;
+  if (shape.k == 0) {
+    fill_zero(output, y);
+  } else {
+    Matmul(left, right, shape, output, y).run();
+  }
+  return y;
+}
+
+TORCH_LIBRARY_IMPL(qnative, CPU, m) { m.impl("matmul", TORCH_FN(matmul)); }
+
+TORCH_LIBRARY_IMPL(qnative, Meta, m) { m.impl("matmul", TORCH_FN(matmul_meta)); }
+
+}  // namespace qnative::ops

@@ -1,0 +1,58 @@
+#include "lookup/lookup.h"
+
+#include <torch/library.h>
+
+#include <cstring>
+
+#include "common/checks.h"
+#include "common/dispatch.h"
+#include "common/layout.h"
+#include "common/parallel.h"
+#include "qnative/ops.h"
+
+namespace qnative::ops {
+namespace {
+
+constexpr int64_t kGrain = 64 * 1024;  // elements a task
+constexpr int64_t kSize = 256;
+
+void check_lookup(const at::Tensor& x, const at::Tensor& table, at::DeviceType device) {
+  check_8bit("lookup", "x", x, device);
+  check_8bit("lookup", "table", table, device);
+  TORCH_CHECK(table.dim() == 1 && table.sym_size(0) == kSize,
+              "qnative::lookup: table must have shape [256], got ", table.sym_sizes());
+}
+
+at::Tensor lookup_meta(const at::Tensor& x, const at::Tensor& table) {
+  check_lookup(x, table, at::kMeta);
+  return empty_elementwise_meta("lookup", {x}, table.scalar_type());
+}
+
+}  // namespace
+
+at::Tensor lookup(const at::Tensor& x, const at::Tensor& table) {
+  static auto& run = select(lookup::kernels());
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  check_lookup(x, table, at::kCPU);
+  const at::Tensor y = empty_elementwise("lookup", {x}, table.scalar_type());
+  if (y.numel() == 0) return y;
+  const at::Tensor dense = with_layout_of(x, y);
+  const auto values = table.expect_contiguous();
+  const auto* from = static_cast<const uint8_t*>(values->const_data_ptr());
+  // The kernel takes bytes as indices: those of int8 begin with 0, not with -128.
+  uint8_t by_byte[kSize];
+  const int64_t first = x.scalar_type() == at::kChar ? kSize / 2 : 0;
+  std::memcpy(by_byte, from + first, kSize - first);
+  std::memcpy(by_byte + kSize - first, from, first);
+  const auto* x_bytes = static_cast<const uint8_t*>(dense.const_data_ptr());
+  auto* y_bytes = static_cast<uint8_t*>(y.mutable_data_ptr());
+  run_parts(y.numel(), 1, kGrain, [&](int64_t begin, int64_t end) {
+    run(x_bytes + begin, y_bytes + begin, end - begin, by_byte);
+  });
+  return y;
+}
+
+TORCH_LIBRARY_IMPL(qnative, CPU, m) { m.impl("lookup", TORCH_FN(lookup)); }
+TORCH_LIBRARY_IMPL(qnative, Meta, m) { m.impl("lookup", TORCH_FN(lookup_meta)); }
+
+}  // namespace qnative::ops

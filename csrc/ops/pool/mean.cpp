@@ -1,0 +1,220 @@
+#include <torch/library.h>
+
+#include <bitset>
+#include <cstring>
+
+#include "common/checks.h"
+#include "common/dispatch.h"
+#include "common/layout.h"
+#include "common/parallel.h"
+#include "fp16/fp16.h"
+#include "pool/pool.h"
+#include "product/epilogue.h"
+#include "qnative/ops.h"
+
+namespace qnative::ops {
+namespace {
+
+constexpr int64_t kGrain = 64 * 1024;  // bytes read by a task
+constexpr int64_t kMaxTaps = 1 << 23;  // kernels count in float32 and int32
+using DimSet = std::bitset<64>;
+
+// The dimensions to reduce; all of them for none or an empty list, as in torch.
+DimSet reduced_dims(const char* op, const at::Tensor& x, at::OptionalIntArrayRef dim) {
+  const int64_t rank = x.dim();
+  TORCH_CHECK(rank <= 64, "qnative::", op, ": x must have at most 64 dimensions, got ", rank);
+  DimSet reduced;
+  if (!dim || dim->empty()) return reduced.set();
+  // As in torch, a tensor of no dimensions takes 0 and -1.
+  const int64_t end = std::max<int64_t>(rank, 1);
+  for (int64_t d : *dim) {
+    TORCH_CHECK(d >= -end && d < end, "qnative::", op, ": dim must be in [", -end, ", ", end - 1,
+                "], got ", d);
+    const int64_t index = d < 0 ? d + end : d;
+    TORCH_CHECK(!reduced[index], "qnative::", op, ": dim ", index, " appears more than once");
+    reduced[index] = true;
+  }
+  return reduced;
+}
+
+template <class Int>
+Dims<Int> mean_sizes(const at::Tensor& x, const DimSet& reduced, bool keepdim) {
+  const at::ArrayRef<Int> sizes = at::symint::sizes<Int>(x);
+  Dims<Int> result;
+  for (size_t d = 0; d < sizes.size(); ++d) {
+    if (!reduced[d]) {
+      result.push_back(sizes[d]);
+    } else if (keepdim) {
+      result.push_back(Int(1));
+    }
+  }
+  return result;
+}
+
+void check_mean(const at::Tensor& x, double x_scale, int64_t x_zero_point, at::DeviceType device) {
+  check_8bit("mean", "x", x, device);
+  check_qparams("mean", "x_", x_scale, x_zero_point, x.scalar_type());
+}
+
+// Dimensions of x larger than 1, neighbours merged where they can be.
+struct Dim {
+  int64_t size, stride;
+};
+using DimList = c10::SmallVector<Dim, at::kDimVectorStaticSize>;
+
+DimList merged_dims(const at::Tensor& x, const DimSet& reduced, bool which) {
+  DimList dims;
+  for (int64_t d = 0; d < x.dim(); ++d) {
+    if (reduced[d] != which || x.size(d) == 1) continue;
+    if (!dims.empty() && dims.back().stride == x.size(d) * x.stride(d)) {
+      dims.back() = {dims.back().size * x.size(d), x.stride(d)};
+    } else {
+      dims.push_back({x.size(d), x.stride(d)});
+    }
+  }
+  return dims;
+}
+
+// How the kernel reads x: windows of rows x columns taps, `channels` neighbouring bytes each, for
+// every index of `outer`.
+struct Plan {
+  DimList outer;
+  Dim rows, columns;
+  int64_t channels;
+};
+
+// Nothing when more than two strides would be needed to walk through the taps.
+std::optional<Plan> make_plan(const at::Tensor& x, const DimSet& reduced) {
+  Plan plan{
+      .outer = merged_dims(x, reduced, false), .rows = {1, 0}, .columns = {1, 0}, .channels = 1};
+  const DimList taps = merged_dims(x, reduced, true);
+  if (taps.size() > 2) return std::nullopt;
+  if (!taps.empty()) plan.columns = taps.back();
+  if (taps.size() == 2) plan.rows = taps.front();
+  if (!plan.outer.empty() && plan.outer.back().stride == 1) {
+    plan.channels = plan.outer.back().size;
+    plan.outer.pop_back();
+  }
+  return plan;
+}
+
+// x as a dense [outputs, taps] matrix.
+at::Tensor as_matrix(const at::Tensor& x, const DimSet& reduced, int64_t outputs) {
+  at::DimVector order;
+  for (const bool which : {false, true}) {
+    for (int64_t d = 0; d < x.dim(); ++d) {
+      if (reduced[d] == which) order.push_back(d);
+    }
+  }
+  return x.permute(order).reshape({outputs, -1});
+}
+
+// f(window, y) for the windows of every index of `outer`; y: its channels. Elements of x and y are
+// of one size.
+template <class F>
+void run_plan(const Plan& plan, const at::Tensor& x, const at::Tensor& y, const F& f) {
+  const int64_t taps = plan.rows.size * plan.columns.size;
+  const auto bytes = static_cast<int64_t>(x.element_size());
+  const auto* from = static_cast<const uint8_t*>(x.const_data_ptr());
+  auto* to = static_cast<uint8_t*>(y.mutable_data_ptr());
+  run_parts(y.numel() / plan.channels, taps * plan.channels * bytes, kGrain,
+            [&](int64_t begin, int64_t end) {
+              for (int64_t i = begin; i < end; ++i) {
+                int64_t offset = 0, rest = i;
+                for (auto dim = plan.outer.rbegin(); dim != plan.outer.rend(); ++dim) {
+                  offset += rest % dim->size * dim->stride;
+                  rest /= dim->size;
+                }
+                f({.x = from + offset * bytes,
+                   .row_stride = plan.rows.stride * bytes,
+                   .pixel_stride = plan.columns.stride * bytes,
+                   .rows = plan.rows.size,
+                   .columns = plan.columns.size,
+                   .channels = plan.channels},
+                  to + i * plan.channels * bytes);
+              }
+            });
+}
+
+// The same for any x and y, neither of them empty; make(taps) gives f for the number of taps.
+template <class Make>
+void run_mean(const at::Tensor& x, const DimSet& reduced, const at::Tensor& y, const Make& make) {
+  const auto f = make(x.numel() / y.numel());
+  if (const auto plan = make_plan(x, reduced)) {
+    run_plan(*plan, x, y, f);
+  } else {
+    const at::Tensor matrix = as_matrix(x, reduced, y.numel());
+    run_plan(*make_plan(matrix, DimSet(0b10)), matrix, y, f);
+  }
+}
+
+at::Tensor mean_meta(const at::Tensor& x, double x_scale, int64_t x_zero_point,
+                     at::OptionalIntArrayRef dim, bool keepdim, double y_scale,
+                     int64_t y_zero_point, at::ScalarType y_dtype) {
+  check_mean(x, x_scale, x_zero_point, at::kMeta);
+  make_output("mean", y_scale, y_zero_point, y_dtype);
+  return at::empty_symint(mean_sizes<c10::SymInt>(x, reduced_dims("mean", x, dim), keepdim),
+                          x.options().dtype(y_dtype));
+}
+
+at::Tensor mean_fp16_meta(const at::Tensor& x, at::OptionalIntArrayRef dim, bool keepdim) {
+  check_half("mean_fp16", "x", x, at::kMeta);
+  return at::empty_symint(mean_sizes<c10::SymInt>(x, reduced_dims("mean_fp16", x, dim), keepdim),
+                          x.options());
+}
+
+}  // namespace
+
+at::Tensor mean(const at::Tensor& x, double x_scale, int64_t x_zero_point,
+                at::OptionalIntArrayRef dim, bool keepdim, double y_scale, int64_t y_zero_point,
+                at::ScalarType y_dtype) {
+  static auto& run = select(pool::mean_kernels());
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  check_mean(x, x_scale, x_zero_point, at::kCPU);
+  const Output output = make_output("mean", y_scale, y_zero_point, y_dtype);
+  const DimSet reduced = reduced_dims("mean", x, dim);
+  const at::Tensor y = empty(mean_sizes<int64_t>(x, reduced, keepdim), y_dtype);
+  if (y.numel() == 0) return y;
+  if (x.numel() == 0) return y.fill_(y_zero_point);
+  const Requantize q = make_requantize(output);
+  const uint8_t flip = flip_of(x.scalar_type());
+  const int32_t zero_point = unsigned_zero_point(x_zero_point, x.scalar_type());
+  run_mean(x, reduced, y, [&](int64_t taps) {
+    TORCH_CHECK(taps < kMaxTaps, "qnative::mean: less than ", kMaxTaps,
+                " elements can be averaged into one, got ", taps);
+    const float multiplier =
+        finite_multiplier("mean", x_scale / (static_cast<double>(taps) * output.scale));
+    return [=, &q](const pool::Window& window, uint8_t* to) {
+      run(window, flip, zero_point, multiplier, q, to);
+    };
+  });
+  return y;
+}
+
+at::Tensor mean_fp16(const at::Tensor& x, at::OptionalIntArrayRef dim, bool keepdim) {
+  static auto& run = select(fp16::mean_kernels());
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  check_half("mean_fp16", "x", x, at::kCPU);
+  const DimSet reduced = reduced_dims("mean_fp16", x, dim);
+  const at::Tensor y = empty(mean_sizes<int64_t>(x, reduced, keepdim), at::kHalf);
+  if (y.numel() == 0) return y;
+  if (x.numel() == 0) return y.fill_(std::numeric_limits<double>::quiet_NaN());
+  run_mean(x, reduced, y, [](int64_t taps) {
+    return [taps](const pool::Window& window, uint8_t* to) {
+      run(window, static_cast<double>(taps), reinterpret_cast<uint16_t*>(to));
+    };
+  });
+  return y;
+}
+
+TORCH_LIBRARY_IMPL(qnative, CPU, m) {
+  m.impl("mean", TORCH_FN(mean));
+  m.impl("mean_fp16", TORCH_FN(mean_fp16));
+}
+
+TORCH_LIBRARY_IMPL(qnative, Meta, m) {
+  m.impl("mean", TORCH_FN(mean_meta));
+  m.impl("mean_fp16", TORCH_FN(mean_fp16_meta));
+}
+
+}  // namespace qnative::ops

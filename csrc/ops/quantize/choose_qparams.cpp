@@ -1,0 +1,102 @@
+#include <torch/library.h>
+
+#include <cmath>
+
+#include "common/dispatch.h"
+#include "common/empty.h"
+#include "common/parallel.h"
+#include "qnative/ops.h"
+#include "quantize/checks.h"
+#include "quantize/quantize.h"
+
+namespace qnative::ops {
+namespace {
+
+constexpr int64_t kGrain = 32 * 1024;  // elements a task
+
+struct Extremes {
+  float min, max;
+};
+
+Extremes find_extremes(const at::Tensor& x) {
+  static auto& summarize = select(quantize::summarize_kernels());
+  const at::Tensor reals = x.to(at::kFloat);
+  const at::Tensor dense = reals.is_non_overlapping_and_dense() ? reals : reals.contiguous();
+  const float* from = dense.const_data_ptr<float>();
+  const int64_t n = dense.numel(), tasks = count_tasks(n, kGrain);
+  c10::SmallVector<float, 64> extremes(2 * tasks);
+  run_tasks(tasks, [&](int64_t task) {
+    const Part part = part_of(n, tasks, task);
+    const auto summary = summarize(from + part.begin, part.end - part.begin);
+    extremes[2 * task] = summary.min;
+    extremes[2 * task + 1] = summary.max;
+  });
+  const auto all = summarize(extremes.data(), 2 * tasks);
+  return {all.min, all.max};
+}
+
+// What torch computes in the dtype of x.
+float round_to(float value, at::ScalarType dtype) {
+  if (dtype == at::kHalf) return static_cast<float>(static_cast<at::Half>(value));
+  if (dtype == at::kBFloat16) return static_cast<float>(static_cast<at::BFloat16>(value));
+  return value;
+}
+
+Range check_choose(const at::Tensor& x, at::ScalarType dtype, std::optional<int64_t> quant_min,
+                   std::optional<int64_t> quant_max, double eps, at::DeviceType device) {
+  check_real("choose_qparams", x, device);
+  const Range range = check_quant_range("choose_qparams", dtype, quant_min, quant_max);
+  TORCH_CHECK(range.min <= 0 && range.max >= 0,
+              "qnative::choose_qparams: quant_min and quant_max must include 0, got ", range.min,
+              " and ", range.max);
+  TORCH_CHECK(eps >= std::numeric_limits<float>::min() && eps <= std::numeric_limits<float>::max(),
+              "qnative::choose_qparams: eps must be a positive normal float32, got ", eps);
+  TORCH_CHECK(x.sym_numel() > 0, "qnative::choose_qparams: x must have elements, got shape ",
+              x.sym_sizes());
+  return range;
+}
+
+std::tuple<at::Tensor, at::Tensor> choose_qparams_meta(const at::Tensor& x, at::ScalarType dtype,
+                                                       std::optional<int64_t> quant_min,
+                                                       std::optional<int64_t> quant_max, double eps,
+                                                       bool) {
+  check_choose(x, dtype, quant_min, quant_max, eps, at::kMeta);
+  return {at::empty({1}, x.options().dtype(at::kDouble)),
+          at::empty({1}, x.options().dtype(at::kLong))};
+}
+
+}  // namespace
+
+std::tuple<at::Tensor, at::Tensor> choose_qparams(const at::Tensor& x, at::ScalarType dtype,
+                                                  std::optional<int64_t> quant_min,
+                                                  std::optional<int64_t> quant_max, double eps,
+                                                  bool symmetric) {
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  const Range range = check_choose(x, dtype, quant_min, quant_max, eps, at::kCPU);
+  const Extremes all = find_extremes(x);
+  TORCH_CHECK(std::isfinite(all.min) && std::isfinite(all.max),
+              "qnative::choose_qparams: x must be finite, got values from ", all.min, " to ",
+              all.max);
+  const float lowest = std::min(all.min, 0.0f), highest = std::max(all.max, 0.0f);
+  const float levels = static_cast<float>(range.max - range.min);
+  const at::ScalarType real = x.scalar_type();
+  const float width = symmetric ? std::max(-lowest, highest) : round_to(highest - lowest, real);
+  float scale = round_to(width / (symmetric ? levels / 2 : levels), real);
+  scale = std::max(scale, static_cast<float>(eps));
+  TORCH_CHECK(std::isfinite(scale), "qnative::choose_qparams: the range of x overflows, from ",
+              all.min, " to ", all.max);
+  int64_t zero_point = dtype == at::kByte ? 128 : 0;
+  if (!symmetric) {
+    zero_point = range.min - static_cast<int64_t>(std::nearbyint(lowest / scale));
+    zero_point = std::clamp(zero_point, range.min, range.max);
+  }
+  at::Tensor y_scale = empty({1}, at::kDouble), y_zero_point = empty({1}, at::kLong);
+  *y_scale.mutable_data_ptr<double>() = scale;
+  *y_zero_point.mutable_data_ptr<int64_t>() = zero_point;
+  return {y_scale, y_zero_point};
+}
+
+TORCH_LIBRARY_IMPL(qnative, CPU, m) { m.impl("choose_qparams", TORCH_FN(choose_qparams)); }
+TORCH_LIBRARY_IMPL(qnative, Meta, m) { m.impl("choose_qparams", TORCH_FN(choose_qparams_meta)); }
+
+}  // namespace qnative::ops
