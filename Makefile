@@ -60,8 +60,8 @@ test-python: build  ## pytest
 TORCH ?= 2.14.1
 TORCH_ENV ?= build/torch-$(TORCH)
 TORCH_PIP ?=
-TORCH_TESTS = $(wildcard $(addprefix test/python/test_,backend_config*.py deploy*.py eager*.py lower*.py migrate*.py pt2e*.py)) \
-  $(addprefix test/python/test_,$(addsuffix .py,cli front_ends fx ops_errors ops_opcheck ops_tensors ops_threads ops_traced quantize rnn))
+TORCH_TESTS = $(addprefix test/python/,config calibration cli/test_cli.py deploy eager fx graph lowering migrate plan \
+  $(addprefix ops/test_,$(addsuffix .py,errors opcheck tensors threads traced)) test_front_ends.py test_quantize.py)
 
 test-torch: build  ## the wheel of this build under another torch: make test-torch TORCH=2.14.1
 	test -x $(TORCH_ENV)/bin/python || $(PYTHON) -m venv $(TORCH_ENV)
@@ -69,7 +69,7 @@ test-torch: build  ## the wheel of this build under another torch: make test-tor
 	rm -rf build/wheel && $(PY) -m pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w build/wheel .
 	$(PY) -m pip install -q --disable-pip-version-check --no-deps --target build/wheel/site build/wheel/*.whl
 	PYTHONPATH=build/wheel/site $(PY) test/torch_versions.py $(PY) $(TORCH_ENV)/bin/python
-	PYTHONPATH=$(CURDIR)/build/wheel/site:$(CURDIR) $(TORCH_ENV)/bin/pytest -o pythonpath= -W ignore $(TORCH_TESTS)
+	PYTHONPATH=$(CURDIR)/build/wheel/site:$(CURDIR):$(CURDIR)/test/python $(TORCH_ENV)/bin/pytest -o pythonpath= -W ignore $(TORCH_TESTS)
 
 test-sanitized: setup  ## GoogleTest programs under ASan and UBSan
 	@mkdir -p build && $(CMAKE) -S . -B build/sanitized -DCMAKE_BUILD_TYPE=RelWithDebInfo -DQNATIVE_SANITIZE=ON -DQNATIVE_BUILD_TESTS=ON > build/configure-sanitized.log || (cat build/configure-sanitized.log; false)
@@ -77,7 +77,7 @@ test-sanitized: setup  ## GoogleTest programs under ASan and UBSan
 	ASAN_OPTIONS=detect_leaks=0 ctest --test-dir build/sanitized --output-on-failure -j $(JOBS)
 
 docs: build  ## docs/coverage.md: builds and checks a model for every entry of the native configs
-	$(PY) test/python/coverage_doc.py
+	PYTHONPATH=test/python $(PY) -m support.coverage.doc
 
 demo: build  ## quantize EfficientNet-lite0, run it from C++, print the table; files in build/demo
 	$(PY) -m examples.efficientnet.demo --output build/demo

@@ -1,11 +1,11 @@
 """No entry without a kernel: a model out of every entry of the native configs runs in its op."""
 
 import pytest
-from coverage_doc import ARGUMENTS, DOC, all_entries, argument_line, head, line
-from coverage_entries import Entry, entries
-from coverage_run import MISSING, NEVER, run
 
 from qnative.backend_config import native
+from support.coverage.doc import ARGUMENTS, DOC, all_entries, argument_line, head, line
+from support.coverage.entries import Entry, entries
+from support.coverage.run import MISSING, NEVER, run
 
 ENTRIES = all_entries()
 NAMES = [entry.name for entry in ENTRIES]

@@ -5,12 +5,12 @@ import copy
 import pytest
 import torch
 import torch.ao.quantization as tq
-from migrate_cases import ResNet, quiet, saved
 from torch.ao.quantization import quantize_fx
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 import qnative
 from qnative.fx import convert_fx, default_qconfig_mapping, prepare_fx, prepare_qat_fx
+from support.quantized_models import ResNet, quiet, saved
 
 
 def fed(prepared, batches):

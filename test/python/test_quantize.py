@@ -7,11 +7,11 @@ import pickle
 import pytest
 import torch
 import torch.nn.functional as F
-from pt2e_nets import kernels_of
 from torch import nn
 
 import qnative
 from qnative.report import VERDICTS, Report, Row
+from support.nets import kernels_of
 
 
 class Net(nn.Module):

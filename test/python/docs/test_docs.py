@@ -1,0 +1,215 @@
+"""The examples in the documentation run as they stand, and print what stands below them."""
+
+import contextlib
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+
+import qnative
+from examples import deploy
+from examples.efficientnet import cpp_program
+from support.quantized_models import Stage, old_kinds, quiet, saved
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGES = sorted(
+    str(page.relative_to(ROOT))
+    for pattern in ("*.md", "csrc/**/*.md", "docs/*.md", "examples/**/*.md")
+    for page in ROOT.glob(pattern)
+)
+
+
+class Block(NamedTuple):
+    language: str
+    text: str
+    line: int
+
+
+def blocks(page: str, *languages: str) -> list[Block]:
+    """Those of some languages, or all, in their order."""
+    text = (ROOT / page).read_text()
+    found = re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    every = [Block(m[1], m[2], text[: m.start(2)].count("\n")) for m in found]
+    return [each for each in every if not languages or each.language in languages]
+
+
+def run(page: str, block: Block, names: dict) -> str:
+    """What a Python block prints. names: what those before it defined."""
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        exec(compile("\n" * block.line + block.text, str(ROOT / page), "exec"), names)
+    return output.getvalue()
+
+
+def run_python(arguments: list[str], folder: Path, **environment: str) -> str:
+    """What a new process prints that has nothing of the tests, but finds the package."""
+    path = os.path.dirname(os.path.dirname(qnative.__file__))
+    environment = {**os.environ, "PYTHONPATH": path, **environment}
+    command = [sys.executable, "-W", "ignore", *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def in_a_process(code: str, folder: Path, **environment: str) -> str:
+    return run_python(["-c", code], folder, **environment)
+
+
+def test_every_block_is_one_that_a_test_runs():
+    """By page and language; who adds one, or a page, adds it to a test and then here."""
+    found = Counter((page, block.language) for page in PAGES for block in blocks(page))
+    del found["docs/numerics.md", ""]  # formulas
+    assert found == {
+        ("README.md", "sh"): 1,  # packaging/test_wheel.py
+        ("README.md", "python"): 2,
+        ("README.md", "cmake"): 1,
+        ("README.md", "cpp"): 1,
+        ("docs/backend_config.md", "python"): 9,
+        ("docs/backend_configs_reference.md", "python"): 8,
+        ("docs/backend_configs_reference.md", "text"): 3,
+        ("docs/deploying.md", "python"): 2,
+        ("docs/deploying.md", "cmake"): 1,
+        ("docs/deploying.md", "cpp"): 1,
+        ("docs/migrating.md", "sh"): 1,
+        ("docs/migrating.md", "python"): 1,
+        ("docs/migrating.md", "cpp"): 1,
+        ("examples/custom_backend/README.md", "sh"): 1,  # examples/test_custom_backend.py
+        ("examples/custom_backend/README.md", "python"): 1,  # examples/test_custom_backend.py
+    }
+
+
+def test_reference():
+    page, names, printed = "docs/backend_configs_reference.md", {}, ""
+    for block in blocks(page):
+        if block.language == "text":
+            assert printed == block.text
+            printed = ""
+        else:
+            assert printed == ""
+            # print adds a newline to texts that end in one already.
+            printed = run(page, block, names).removesuffix("\n")
+    assert printed == ""
+
+
+def test_backend_config():
+    page, names = "docs/backend_config.md", {"__name__": "docs"}
+    printed = "".join(run(page, block, names) for block in blocks(page))
+    assert "docslib::swish" in printed
+
+
+def test_docstring_of_backend_config():
+    names = {"torch": torch, **vars(qnative.backend_config)}
+    example = qnative.backend_config.BackendConfig.__doc__.partition("Example::\n")[2]
+    exec("if True:\n" + example, names)
+    assert [row.pattern for row in names["backend"].configs] == [torch.nn.Linear]
+
+
+@pytest.fixture(scope="module")
+def readme(tmp_path_factory):
+    """A folder with the files that the Python blocks of README write. numpy is not among what its
+    pip lines install."""
+    folder = tmp_path_factory.mktemp("readme")
+    code = "\n".join(block.text for block in blocks("README.md", "python"))
+    printed = in_a_process(f"import sys; sys.modules['numpy'] = None\n{code}", folder)
+    assert "0 float" in printed
+    assert sorted(path.name for path in folder.iterdir()) == ["model.pt", "model.pt2"]
+    return folder
+
+
+@pytest.fixture
+def old(tmp_path):
+    """A quantized TorchScript file, and arguments of a call."""
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stage = Stage()
+
+        def forward(self, x):
+            return self.stage(x).dequantize()
+
+    x = torch.randn(2, 5)
+    torch.save(x, tmp_path / "x.pt")
+    saved(quiet(torch.jit.script, Net().eval()), tmp_path / "old.pt")
+    return tmp_path
+
+
+def test_readme_in_python(readme):
+    model = torch.jit.load(readme / "model.pt")
+    x = torch.randn(8, 3, 64, 64)
+    assert torch.equal(model(x), torch.export.load(readme / "model.pt2").module()(x))
+
+
+def test_deploying_in_python(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = "docs/deploying.md"
+    weights, library_alone = blocks(page, "python")
+    names = {**vars(deploy), "model": qnative.quantize_dynamic(deploy.Classifier())}
+    run(page, weights, names)
+    tokens = torch.randint(0, 100, (2, 7))
+    expected = names["model"](tokens)
+    assert torch.equal(names["other"](tokens), expected)
+
+    deploy.save_torchscript(names["model"], (tokens,), tmp_path / "model.pt")
+    assert "/path/to/libqnative.so" in library_alone.text
+    code = library_alone.text.replace("/path/to/libqnative.so", qnative.library_path())
+    code += "import sys; print('qnative' in sys.modules)"
+    assert in_a_process(f"import torch\n{code}", tmp_path) == "False\n"
+
+
+def test_migrating_in_python(old, monkeypatch):
+    monkeypatch.chdir(old)
+    page, names = "docs/migrating.md", {"qnative": qnative, "x": torch.load("x.pt")}
+    (block,) = blocks(page, "python")
+    assert "qnative::quantize_per_tensor" in run(page, block, names)
+    assert old_kinds(torch.jit.load("new.pt")) == set()
+
+
+def test_migrating_in_a_shell(old):
+    (block,) = blocks("docs/migrating.md", "sh")
+    _, *arguments = shlex.split(block.text, comments=True)
+    assert "outputs differ by" in run_python(arguments, old)
+    assert old_kinds(torch.jit.load(old / "new.pt")) == set()
+
+
+def cpp_function(name: str, block: Block) -> tuple[list[str], str]:
+    """The includes of a block, and the rest, a program or statements, as a function."""
+    lines = block.text.splitlines(keepends=True)
+    includes = [line for line in lines if line.startswith("#include")]
+    rest = "".join(line for line in lines if line not in includes)
+    if "int main()" in rest:
+        return includes, rest.replace("int main()", f"void {name}()")
+    return includes, f"void {name}() {{\n{rest}}}\n"
+
+
+def test_cpp(readme, old):
+    """All blocks are one program, and the CMake ones, which say the same, its project."""
+    cmake, other = (blocks(page, "cmake")[0] for page in ("README.md", "docs/deploying.md"))
+    assert re.sub(" +#.*", "", cmake.text) == other.text
+    pages = {"readme": "README.md", "deploying": "docs/deploying.md"}
+    pages["migrating"] = "docs/migrating.md"
+    functions = [
+        cpp_function(name, block) for name, page in pages.items() for block in blocks(page, "cpp")
+    ]
+    includes = [line for lines, _ in functions for line in lines]
+    parts = [*includes, "torch::Tensor x;\n", *(code for _, code in functions)]
+    parts += ["int main() {\n  readme();\n  migrating();\n}\n"]
+    (readme / "main.cpp").write_text("".join(parts))
+    (readme / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.22)\nproject(app LANGUAGES CXX)\n"
+        "set(CMAKE_CXX_STANDARD 20)\nadd_executable(app main.cpp)\n" + cmake.text
+    )
+    app = cpp_program.build(readme / "build", readme) / "app"
+    (old / "model.pt").write_bytes((readme / "model.pt").read_bytes())
+    done = subprocess.run([app], cwd=old, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "[8, 10]\nnative: 194 patterns\n"
+    assert old_kinds(torch.jit.load(old / "new.pt")) == set()

@@ -1,0 +1,182 @@
+"""What convolutions say about bad input, on CPU and, but for values of tensors, on Meta alike."""
+
+import pytest
+import torch
+
+from support.errors import (
+    LINEAR,
+    LINEAR_ERRORS,
+    OPS,
+    WEIGHT_ERRORS,
+    cases,
+    channel_value_errors,
+    check_error,
+    check_valid,
+    check_value_error,
+    s8,
+    u8,
+)
+
+X_FORMS = {
+    1: r"\[N, C, W\] or \[C, W\]",
+    2: r"\[N, C, H, W\] or \[C, H, W\]",
+    3: r"\[N, C, D, H, W\] or \[C, D, H, W\]",
+}
+AXES = {1: "KW", 2: "KH, KW", 3: "KD, KH, KW"}
+
+
+def shape(channels, inner, d):
+    return [channels, inner, *[3] * d]
+
+
+def text(sizes):
+    """For a regular expression."""
+    return rf"\[{', '.join(map(str, sizes))}\]"
+
+
+def valid(op, d, weight_shape):
+    """Arguments of a convolution of two groups from 4 channels to 6."""
+    return {
+        **LINEAR,
+        **{"x": u8(2, 4, *[6] * d), "weight": getattr(OPS, f"{op}_pack")(s8(*weight_shape), 2)},
+        **{"weight_scale": torch.ones(6), "weight_shape": weight_shape},
+        **{"stride": [1], "padding": [1], "dilation": [1], "groups": 2},
+    }
+
+
+def number_errors(name, d, least, counts=None):
+    """Of an argument of one number or one for each dimension."""
+    counts = counts or ("1 value" if d == 1 else f"1 or {d} values")
+    bounds = rf"{name} must be in \[{least}, 2\^31\), got "
+    many = [1] * 7
+    return [
+        ({name: many}, f"{name} must have {counts}, got {text(many)}"),
+        ({name: []}, rf"{name} must have {counts}, got \[\]"),
+        ({name: [least - 1]}, rf"{bounds}\[{least - 1}\]"),
+        ({name: [1] * (d - 1) + [2**31]}, rf"{bounds}.*2147483648\]"),
+        ({name: [2**62] + [1] * (d - 1)}, rf"{bounds}\[4611686018427387904"),
+    ]
+
+
+def group_errors(side, channels):
+    message = f"groups must be positive and divide the {side} channels {channels}, got "
+    return [({"groups": groups}, f"{message}{groups}") for groups in (5, 0, -2)]
+
+
+def common_errors(d, weight_shape):
+    huge = [2**40, *weight_shape[1:]]
+    empty = [*weight_shape[:-1], 0]
+    return [
+        *LINEAR_ERRORS,
+        ({"x": u8(*[6] * d)}, f"x must be {X_FORMS[d]}, got {text([6] * d)}"),
+        ({"x": u8(*[1] * (d + 3))}, f"x must be {X_FORMS[d]}, got {text([1] * (d + 3))}"),
+        ({"x": u8(2, 4, *[6] * (d - 1), 0)}, r"must be in \[1, 2\^31\), got \[2, 4, .*0\]"),
+        ({"x": u8(2, 3, *[6] * d)}, r"x must have 4 channels .* groups 2, got \[2, 3, 6"),
+        *number_errors("stride", d, 1),
+        *number_errors("dilation", d, 1),
+        ({"weight_shape": empty}, rf"each in \[1, 2\^31\), got {text(empty)}"),
+        ({"weight_shape": huge}, rf"each in \[1, 2\^31\), got {text(huge)}"),
+        (
+            {"weight_shape": [*weight_shape[:-1], 2**20]},
+            "at most 65793 products can be summed in int32",
+        ),
+    ]
+
+
+def pack_errors(form, d, weight_shape, groups):
+    return [
+        ({"weight": u8(*weight_shape)}, "weight must be Char, got Byte"),
+        (
+            {"weight": s8(6, 2)},
+            rf"weight must be \[{form} / groups, {AXES[d]}\], got \[6, 2\]",
+        ),
+        ({"weight": s8(0, *weight_shape[1:])}, r"each in \[1, 2\^31\), got \[0, "),
+        *groups,
+    ]
+
+
+def conv_cases(d):
+    op, weight_shape = f"conv{d}d", shape(6, 2, d)
+    args = valid(op, d, weight_shape)
+    groups = group_errors("output", 6)
+    errors = [*common_errors(d, weight_shape), *groups]
+    counts = "1 or 2 values" if d == 1 else f"1, {d} or {2 * d} values"
+    numbers = [
+        *errors,
+        *number_errors("padding", d, 0, counts),
+        ({"padding": [1] * (2 * d - 1) + [-1]}, r"padding must be in \[0, 2\^31\), got .*-1\]"),
+        (
+            {"dilation": [1] * (d - 1) + [4], "padding": [0]},
+            "the dilated kernel has width 9, but padded x only 6",
+        ),
+    ]
+    named = [
+        *errors,
+        ({"padding": "full"}, "padding must be numbers, 'same' or 'valid', got 'full'"),
+        ({"stride": [2]}, r"padding 'same' needs stride 1, got \[2\]"),
+    ]
+    yield op, args, numbers
+    yield f"{op}.padding", {**args, "padding": "same"}, named
+    yield from weight_cases(op, args, pack_errors("O, C", d, weight_shape, groups), groups)
+
+
+def transposed_cases(d):
+    op, weight_shape = f"conv_transpose{d}d", shape(4, 3, d)
+    args = {**valid(op, d, weight_shape), "output_padding": [0]}
+    groups = group_errors("input", 4)
+    errors = [
+        *common_errors(d, weight_shape),
+        *groups,
+        *number_errors("padding", d, 0),
+        *number_errors("output_padding", d, 0),
+        (
+            {"output_padding": [1]},
+            r"output_padding must be less than stride or dilation, got \[1\]",
+        ),
+        ({"padding": [4]}, r"y must have a .* in \[1, 2\^31\), got 0"),
+        ({"stride": [2**31 - 1]}, r"y must have a .* in \[1, 2\^31\), got "),
+        (
+            {"weight_shape": [4, 2**31 - 1, *[3] * d]},
+            r"y must have less than 2\^31 channels, got weight_shape \[4, 2147483647, .* groups 2",
+        ),
+    ]
+    yield op, args, errors
+    yield from weight_cases(op, args, pack_errors("C, O", d, weight_shape, groups), groups)
+
+
+def weight_cases(op, args, packing, groups):
+    weight_shape = args["weight_shape"]
+    yield f"{op}_pack", {"weight": s8(*weight_shape), "groups": 2}, packing
+    unpacked = {name: args[name] for name in ("weight", "weight_shape", "groups")}
+    yield f"{op}_unpack", unpacked, [*WEIGHT_ERRORS, *groups]
+
+
+ROWS = [row for d in (1, 2, 3) for make in (conv_cases, transposed_cases) for row in make(d)]
+VALID = {name: args for name, args, _ in ROWS}
+ERRORS = {name: errors for name, _, errors in ROWS}
+# Errors in values, which Meta tensors do not have.
+VALUE_ERRORS = {
+    **{name: channel_value_errors(6) for name, args in VALID.items() if "x" in args},
+    "conv2d": [
+        *channel_value_errors(6),
+        (
+            {"padding": [2**31 - 1, 2**30], "stride": [2**31 - 1]},
+            r"padded x must have less than 2\^31 bytes a row",
+        ),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_arguments_are_valid_before_they_are_changed(name):
+    check_valid(name, VALID[name])
+
+
+@pytest.mark.parametrize("name, changes, message", cases(ERRORS))
+def test_error(name, changes, message):
+    check_error(name, {**VALID[name], **changes}, message)
+
+
+@pytest.mark.parametrize("name, changes, message", cases(VALUE_ERRORS))
+def test_error_in_values(name, changes, message):
+    check_value_error(name, {**VALID[name], **changes}, message)

@@ -1,0 +1,24 @@
+"""torch.library.opcheck for every op of the registry, on every kind of input that its Meta kernel
+tells apart. A new op without a case fails."""
+
+import pytest
+import torch
+
+from support.opcheck import CASES, OPS, registered
+
+
+def test_every_op_has_a_case():
+    assert registered() == set(CASES)
+
+
+@pytest.mark.parametrize(
+    "name, args",
+    [
+        pytest.param(name, args, id=f"{name}-{i}")
+        for name in CASES
+        for i, args in enumerate(CASES[name])
+    ],
+)
+def test_opcheck(name, args):
+    packet, _, overload = name.partition(".")
+    torch.library.opcheck(getattr(getattr(OPS, packet), overload or "default"), args)

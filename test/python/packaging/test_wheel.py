@@ -1,0 +1,56 @@
+"""`pip install .` with and without build isolation gives a wheel that works by itself."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+
+USE_INSTALLED = """
+import qnative, torch
+assert qnative.__file__.startswith({target!r}), qnative.__file__
+x = torch.tensor([-1.0, 0.0, 1.0])
+y = torch.ops.qnative.quantize_per_tensor(x, 0.5, 3, torch.uint8)
+assert y.tolist() == [1, 3, 5], y
+"""
+
+
+def pip(*arguments: str) -> None:
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("isolation", [False, True], ids=["no_isolation", "isolation"])
+def test_wheel_has_library_headers_and_cmake_package(tmp_path, isolation):
+    options = [] if isolation else ["--no-build-isolation"]
+    pip("wheel", "--no-deps", *options, "-w", str(tmp_path), ".")
+    (wheel,) = tmp_path.glob("qnative-*.whl")
+    assert "-py3-none-linux" in wheel.name
+
+    names = zipfile.ZipFile(wheel).namelist()
+    assert names.count("qnative/lib/libqnative.so") == 1
+    for wanted in (
+        "qnative/include/qnative/ops.h",
+        "qnative/include/qnative/config.h",
+        "qnative/share/cmake/qnative/qnativeConfig.cmake",
+        "qnative/backend_config/__init__.py",
+    ):
+        assert wanted in names
+    assert len(names) == len(set(names))
+
+    target = str(tmp_path / "site")
+    pip("install", "--no-deps", "--target", target, str(wheel))
+    environment = {**os.environ, "PYTHONPATH": target}
+    done = subprocess.run(
+        [sys.executable, "-c", USE_INSTALLED.format(target=target)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,175 @@
+"""docs/coverage.md: what runs every entry of the native configs.
+
+``make docs`` runs all of them and writes it.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import qnative
+from qnative.backend_config import native
+from support.coverage.entries import Entry, entries
+from support.coverage.models import One, Two
+from support.coverage.run import OK, Result, run
+
+DOC = Path(__file__).resolve().parents[4] / "docs" / "coverage.md"
+
+HEAD = """\
+# Coverage
+
+Every pair of a pattern and a DTypeConfig in `get_native_backend_config()` ({native} pairs) and, the
+others, in `get_test_only_legacy_native_backend_config()` ({legacy} more). `make docs` writes this
+page: for each pair it builds a model out of the pattern, quantizes it with this row alone, and
+checks that
+
+- the op that the row names is in the graph, once, and no op of torch computes in float32 or
+  float16;
+- the result is as close to the float model as its scales allow, and, for 8-bit activations, at
+  most one quantum from the same 8-bit numbers in float arithmetic (from the trained model with fake
+  quantization, for modules of quantization-aware training);
+- the saved TorchScript file gives the same bits.
+
+`test/python/test_coverage.py` does the same, and checks that this page says so.
+
+- op: `qnative::<op>`. *free*: the pattern moves, renames or measures data and runs as it is, on
+  8-bit or float16 data. `torch.stack` has scales to match in 8 bits, and none in float16.
+- front end: *PT2E* is `qnative.quantize`, *FX* is `qnative.fx`, which modules of quantization-aware
+  training need.
+
+| pattern | dtypes | op | front end | result |
+| --- | --- | --- | --- | --- |
+"""
+
+ARGUMENTS_HEAD = """
+## Arguments that stay float
+
+The ops that the rows name do not run these calls. They stay float, with the reason that the report
+of `qnative.quantize` gives (`strict=True` makes it an error).
+
+| call | stays float |
+| --- | --- |
+"""
+
+
+def all_entries() -> list[Entry]:
+    """Of the legacy config, which has those of the native one and more."""
+    return entries(native.get_test_only_legacy_native_backend_config())
+
+
+def line(entry: Entry, result: Result) -> str:
+    *pattern, dtypes = entry.name.split(" ")
+    said = result.status + (f": {result.detail}" if result.detail else "")
+    op = entry.op if entry.op == "free" else f"`{entry.op}`"
+    return f"| `{' '.join(pattern)}` | {dtypes} | {op} | {result.front} | {said} |"
+
+
+def _image() -> torch.Tensor:
+    return torch.randn(2, 4, 6, 6)
+
+
+def _rows() -> torch.Tensor:
+    return torch.rand(2, 8) + 0.5
+
+
+def _tokens() -> torch.Tensor:
+    return torch.randint(0, 12, (3, 5))
+
+
+# What to write, a model, and what makes its inputs.
+def assigned(x: torch.Tensor) -> torch.Tensor:
+    y = x * 2
+    y[:, 0] = 1
+    return y
+
+
+ARGUMENTS = {
+    "`F.conv2d(x, weight)`, weight computed": (
+        Two(F.conv2d),
+        _image,
+        lambda: torch.rand(4, 4, 1, 1),
+    ),
+    "`F.linear(x, weight)`, weight computed": (Two(F.linear), _rows, lambda: torch.rand(3, 8)),
+    "`F.layer_norm(x, [8], weight)`, weight computed": (
+        Two(lambda x, weight: F.layer_norm(x, [8], weight)),
+        _rows,
+        lambda: torch.rand(8),
+    ),
+    "`F.prelu(x, weight)`, weight computed": (Two(F.prelu), _image, lambda: torch.rand(4)),
+    "`nn.BatchNorm2d(track_running_stats=False)`": (
+        nn.BatchNorm2d(4, track_running_stats=False),
+        _image,
+    ),
+    "`F.dropout(x)`, training": (One(F.dropout), _rows),
+    "`nn.MaxPool2d(return_indices=True)`": (nn.MaxPool2d(2, return_indices=True), _image),
+    "`F.interpolate(x, antialias=True)`": (
+        One(lambda x: F.interpolate(x, scale_factor=0.5, mode="bilinear", antialias=True)),
+        _image,
+    ),
+    "`torch.clamp(x, min=y)`, y a tensor": (Two(lambda x, y: torch.clamp(x, min=y)), _rows, _rows),
+    "`x // y`, y a tensor": (Two(lambda x, y: x // y), _rows, _rows),
+    "`x / y`, y a tensor": (Two(lambda x, y: x / y), _rows, _rows),
+    "`x + y`, y of integers": (Two(lambda x, y: x + y), _rows, lambda: torch.arange(8)),
+    "`torch.cat([x, y])`, y of float64": (
+        Two(lambda x, y: torch.cat([x, y])),
+        _rows,
+        lambda: torch.rand(2, 8, dtype=torch.float64),
+    ),
+    "`x[:, 0] = 1`": (One(assigned), _rows),
+    "`torch.matmul(x, y)`, 40000 products": (
+        Two(torch.matmul),
+        lambda: torch.rand(2, 40000),
+        lambda: torch.rand(40000, 2),
+    ),
+    "`torch.mean(x, dtype=torch.float64)`": (
+        One(lambda x: x.mean(1, dtype=torch.float64)),
+        _rows,
+    ),
+    "`F.softmax(x, -1, dtype=torch.float64)`": (
+        One(lambda x: F.softmax(x, -1, dtype=torch.float64)),
+        _rows,
+    ),
+    "`nn.Embedding(max_norm=1)`": (nn.Embedding(12, 8, max_norm=1.0), _tokens),
+    "`nn.Embedding(dtype=torch.float64)`": (nn.Embedding(12, 8, dtype=torch.float64), _tokens),
+}
+
+
+def argument_line(call: str) -> str:
+    model, *make = ARGUMENTS[call]
+    torch.manual_seed(0)
+    inputs = tuple(function() for function in make)
+    report = qnative.quantize(model, inputs, [inputs]).report
+    reasons = dict.fromkeys(f"{row.op}: {row.reason}" for row in report.float_rows)
+    return f"| {call} | {'; '.join(reasons) or 'nothing'} |"
+
+
+def head(rows: list[Entry]) -> str:
+    count = len(entries(native.get_native_backend_config()))
+    return HEAD.format(native=count, legacy=len(rows) - count)
+
+
+def main() -> int:
+    rows = all_entries()
+    lines, failed = [], 0
+    for entry in rows:
+        try:
+            result = run(entry)
+        except Exception as error:
+            failed += 1
+            print(f"{entry.name}: {error}", file=sys.stderr)
+            result = Result(f"fails: {str(error).splitlines()[0]}")
+        lines.append(line(entry, result))
+        if result.status not in (OK,):
+            print(lines[-1])
+    arguments = [argument_line(call) for call in ARGUMENTS]
+    DOC.write_text(
+        head(rows) + "\n".join(lines) + "\n" + ARGUMENTS_HEAD + "\n".join(arguments) + "\n"
+    )
+    return min(failed, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

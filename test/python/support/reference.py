@@ -1,0 +1,298 @@
+"""The arithmetic of the ops, once more, in numpy and from their formulas, exact in every step."""
+
+import math
+
+import numpy as np
+import torch
+
+RANGES = {torch.uint8: (0, 255), torch.int8: (-128, 127)}
+NUMPY = {torch.uint8: np.uint8, torch.int8: np.int8}
+NO_CLAMP = (-np.inf, np.inf)
+ACTIVATIONS = {"none": NO_CLAMP, "relu": (0, np.inf), "relu6": (0, 6)}
+
+
+def clamp_of(activation):
+    name, args = activation
+    return tuple(args) if name == "clamp" else ACTIVATIONS[name]
+
+
+def f32(value) -> np.ndarray:
+    """Rounds a float64 to float32."""
+    return np.asarray(value, dtype=np.float64).astype(np.float32)
+
+
+def fma(a, b, c) -> np.ndarray:
+    """a * b + c of float32 with one rounding.
+
+    The product is exact in float64. The sum is rounded to odd there, so that rounding it again to
+    float32 gives the float32 next to the exact sum.
+    """
+    product, c = np.broadcast_arrays(a.astype(np.float64) * b.astype(np.float64), c)
+    c = c.astype(np.float64)
+    total = np.asarray(product + c)
+    added = total - product
+    error = (product - (total - added)) + (c - added)
+    bits = total.view(np.int64)
+    is_inexact_even = (error != 0) & (bits & 1 == 0)
+    odd = bits + np.where(is_inexact_even, np.where((error > 0) == (total > 0), 1, -1), 0)
+    return odd.view(np.float64).astype(np.float32)
+
+
+def requantize(r, zero_point, dtype, clamp=NO_CLAMP, y_scale=1.0) -> torch.Tensor:
+    """clamp(rne(clamped r) + zero_point): the activation clamps before rounding.
+
+    r is in units of y_scale, the clamp is in real numbers.
+    """
+    low, high = RANGES[dtype]
+    bounded = np.clip(r, f32(clamp[0] / y_scale), f32(clamp[1] / y_scale)).astype(np.float64)
+    y = np.clip(np.rint(bounded) + zero_point, low, high)
+    return torch.from_numpy(np.asarray(y, dtype=NUMPY[dtype]))
+
+
+def centred(x: torch.Tensor, zero_point) -> np.ndarray:
+    return np.asarray(x.numpy().astype(np.int64) - zero_point)
+
+
+def products_to_output(
+    acc, x_scale, w_scale, bias, y_scale, y_zero_point, y_dtype, activation="none", args=()
+):
+    """From int sums [..., N] to the output of linear and conv."""
+    assert np.abs(acc).max(initial=0) < 2**31
+    clamp = tuple(args) if activation == "clamp" else ACTIVATIONS[activation]
+    if y_dtype == torch.float32:
+        y_scale = 1.0
+    multiplier = f32(x_scale * w_scale.numpy().astype(np.float64) / y_scale)
+    b = np.zeros(len(multiplier)) if bias is None else bias.numpy().astype(np.float64)
+    r = fma(acc.astype(np.float32), multiplier, f32(b / y_scale))
+    if y_dtype == torch.float32:
+        return torch.from_numpy(np.clip(r, f32(clamp[0]), f32(clamp[1])))
+    return requantize(r, y_zero_point, y_dtype, clamp, y_scale)
+
+
+def linear(x, x_scale, x_zero_point, w, w_scale, bias, *output):
+    """output: y_scale, y_zero_point, y_dtype, activation="none", activation_args=()."""
+    # float64 holds the integers exactly, and its product is fast.
+    acc = centred(x, x_zero_point).astype(np.float64) @ w.numpy().astype(np.float64).T
+    return products_to_output(acc.astype(np.int64), x_scale, w_scale, bias, *output)
+
+
+def magnitudes(row):
+    """The sum of |row|, in 32 lanes that are then added in halves."""
+    lanes = np.zeros(32, np.float32)
+    for i in range(0, len(row), 32):
+        part = np.abs(row[i : i + 32])
+        lanes[: len(part)] += part
+    while len(lanes) > 1:
+        lanes = lanes[: len(lanes) // 2] + lanes[len(lanes) // 2 :]
+    return lanes[0]
+
+
+def outlier_limit(row, repeated):
+    """What the outliers of a row are beyond."""
+    largest = np.abs(row).max()
+    if 255 * (len(row) + repeated) + 32640 * (4 + repeated) >= 2**24:
+        return largest
+    mean = magnitudes(row) / np.float32(len(row))
+    limit = max(np.float32(8) * mean, largest / np.float32(128), np.finfo(np.float32).tiny)
+    while limit < largest:
+        if (np.abs(row) > limit).sum() <= 4:
+            return limit
+        limit = limit * np.float32(2)
+    return largest
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def quantize_rows(rows, repeated=0):
+    """rows: float32 numpy [M, K], each by itself: its integers less the zero point, and scale.
+    repeated: how many values of a row are read again."""
+    limits = [[outlier_limit(row, repeated)] for row in rows]
+    limits = np.array(limits, np.float32).reshape(-1, 1)
+    low = np.maximum(np.minimum(rows.min(1, keepdims=True), np.float32(0)), -limits)
+    high = np.minimum(np.maximum(rows.max(1, keepdims=True), np.float32(0)), limits)
+    scale = np.maximum(f32((high.astype(np.float64) - low) / 255), np.finfo(np.float32).tiny)
+    inverse = np.float32(1) / scale
+    zero_point = np.minimum(np.rint(-low * inverse), 255)
+    codes = np.rint((rows * inverse).astype(np.float64)) + zero_point
+    q = np.where(np.abs(rows) > limits, codes, np.clip(codes, 0, 255)) - zero_point
+    return q, scale
+
+
+def linear_dynamic(rows, w, w_scale, bias, repeated=()):
+    """rows: float32 numpy [M, K], each quantized by itself; so is the result, [M, N]."""
+    q, scale = quantize_rows(rows, len(repeated))
+    q = np.concatenate([q, q[:, list(repeated)]], axis=1)
+    # float64 holds the integers exactly, and its product is fast.
+    acc = q @ w.numpy().astype(np.float64).T
+    b = np.zeros(len(w), np.float32) if bias is None else bias.numpy()
+    return fma(acc.astype(np.float32), scale * w_scale.numpy(), b)
+
+
+def linear_fp16(rows, w, bias):
+    """rows: float32 numpy [M, K]. One fma after the other, in the order of k."""
+    weight = w.float().numpy()
+    acc = np.zeros((len(rows), len(weight)), np.float32)
+    for k in range(rows.shape[1]):
+        acc = fma(rows[:, k : k + 1], weight[None, :, k], acc)
+    return acc if bias is None else acc + bias.numpy()
+
+
+def _last(y: torch.Tensor) -> torch.Tensor:
+    """[N, spatial..., C] as [N, C, spatial...]."""
+    return y.movedim(-1, 1)
+
+
+def conv(x, x_scale, x_zero_point, w, w_scale, bias, window, groups, *output):
+    """Of any number of dimensions, as for two: x [N, C, H, W]; window: stride (h, w), padding (top,
+    bottom, left, right), dilation (h, w); output as in linear."""
+    stride, padding, dilation = window
+    sides = list(zip(padding[::2], padding[1::2], strict=True))
+    values = np.pad(centred(x, x_zero_point), ((0, 0), (0, 0), *sides)).astype(np.float64)
+    weight = w.numpy().astype(np.float64)
+    (n, _, *sizes), (o, cg, *kernel) = values.shape, weight.shape
+    out = [
+        (size - (k - 1) * d - 1) // s + 1
+        for size, k, d, s in zip(sizes, kernel, dilation, stride, strict=True)
+    ]
+    acc = np.zeros((n, math.prod(out), groups, o // groups))
+    for at in np.ndindex(*kernel):
+        steps = zip(at, dilation, out, stride, strict=True)
+        taps = tuple(slice(i * d, i * d + (size - 1) * s + 1, s) for i, d, size, s in steps)
+        tap = values[(..., *taps)].reshape(n, groups, cg, math.prod(out))
+        acc += np.einsum("ngcp,goc->npgo", tap, weight[(..., *at)].reshape(groups, -1, cg))
+    acc = acc.reshape(n, *out, o).astype(np.int64)
+    return _last(products_to_output(acc, x_scale, w_scale, bias, *output))
+
+
+def conv_transpose(x, x_scale, x_zero_point, w, w_scale, bias, window, groups, *output):
+    """window: stride, padding, output_padding, dilation, each with a value for each dimension; w
+    [C, O / groups, ...]."""
+    stride, padding, output_padding, dilation = window
+    values = centred(x, x_zero_point).astype(np.float64)
+    weight = w.numpy().astype(np.float64)
+    (n, c, *sizes), (_, og, *kernel) = values.shape, weight.shape
+    whole = [
+        (size - 1) * s + (k - 1) * d + 1 + more
+        for size, s, k, d, more in zip(sizes, stride, kernel, dilation, output_padding, strict=True)
+    ]
+    acc = np.zeros((n, *whole, groups, og))
+    grouped = values.reshape(n, groups, c // groups, math.prod(sizes))
+    for at in np.ndindex(*kernel):
+        steps = zip(at, dilation, sizes, stride, strict=True)
+        taps = tuple(slice(i * d, i * d + (size - 1) * s + 1, s) for i, d, size, s in steps)
+        tap = weight[(..., *at)].reshape(groups, c // groups, og)
+        product = np.einsum("ngcp,gco->npgo", grouped, tap)
+        acc[(slice(None), *taps)] += product.reshape(n, *sizes, groups, og)
+    inside = tuple(slice(p, size - p) for p, size in zip(padding, whole, strict=True))
+    acc = acc[(slice(None), *inside)].astype(np.int64)
+    acc = acc.reshape(*acc.shape[:-2], groups * og)
+    return _last(products_to_output(acc, x_scale, w_scale, bias, *output))
+
+
+def add(a, aq, b, bq, y_scale, y_zero_point, y_dtype, clamp=NO_CLAMP, alpha=1.0):
+    """aq, bq: (scale, zero_point)."""
+    left = centred(a, aq[1]).astype(np.float32)
+    right = centred(b, bq[1]).astype(np.float32) * f32(alpha * bq[0] / y_scale)
+    r = fma(left, f32(aq[0] / y_scale), right)
+    return requantize(r, y_zero_point, y_dtype, clamp, y_scale)
+
+
+def mul(a, aq, b, bq, y_scale, y_zero_point, y_dtype, clamp=NO_CLAMP):
+    product = centred(a, aq[1]) * centred(b, bq[1])
+    r = product.astype(np.float32) * f32(aq[0] * bq[0] / y_scale)
+    return requantize(r, y_zero_point, y_dtype, clamp, y_scale)
+
+
+def rescale(x, scale, zero_point, y_scale, y_zero_point, y_dtype):
+    r = centred(x, zero_point).astype(np.float32) * f32(scale / y_scale)
+    return requantize(r, y_zero_point, y_dtype)
+
+
+def mean(sums, divisors, x_scale, y_scale, y_zero_point, y_dtype):
+    """sums of x - x_zero_point."""
+    r = sums.astype(np.float32) * f32(x_scale / (divisors * y_scale))
+    return requantize(r, y_zero_point, y_dtype)
+
+
+def quantize(x, scale, zero_point, dtype, low=None, high=None):
+    """scale and zero_point broadcast against x."""
+    lowest, highest = RANGES[dtype]
+    low, high = lowest if low is None else low, highest if high is None else high
+    with np.errstate(over="ignore"):
+        r = x.to(torch.float32).numpy() * f32(1.0 / np.asarray(scale, dtype=np.float64))
+    r = np.where(np.isnan(r), 0, r).astype(np.float64)
+    y = np.clip(np.rint(r) + np.asarray(zero_point), low, high)
+    return torch.from_numpy(np.asarray(y, dtype=NUMPY[dtype]))
+
+
+def dequantize(x, scale, zero_point):
+    real = centred(x, zero_point).astype(np.float32) * f32(scale)
+    return torch.from_numpy(np.asarray(real))
+
+
+def statistics(values, x_scale, eps):
+    """(scale, shift) over the last axis, float64: values * scale + shift has mean 0 and variance 1,
+    or is 0 where all values are equal. values: x - x_zero_point, integers."""
+    n = max(values.shape[-1], 1)
+    floor = values.sum(-1) // n
+    rest = values - floor[..., None]
+    mean = rest.sum(-1) / n
+    variance = (rest**2).sum(-1) / n - mean * mean
+    deviation = np.sqrt(x_scale * x_scale * variance + eps)
+    with np.errstate(divide="ignore"):
+        scale = np.where(variance > 0, x_scale / deviation, 0)
+    return scale, -(floor + mean) * scale
+
+
+def to_output(r, y_scale, y_zero_point, y_dtype, clamp=NO_CLAMP):
+    """r in units of y_scale, which is 1 for float32."""
+    if y_dtype == torch.float32:
+        return torch.from_numpy(np.asarray(r))
+    return requantize(r, y_zero_point, y_dtype, clamp, y_scale)
+
+
+def layer_norm(x, x_scale, x_zero_point, shape, weight, bias, eps, y_scale, *output):
+    """output: y_zero_point, y_dtype."""
+    y_scale = 1.0 if output[1] == torch.float32 else y_scale
+    values = centred(x, x_zero_point).reshape(*x.shape[: x.dim() - len(shape)], math.prod(shape))
+    scale, shift = (f32(value)[..., None] for value in statistics(values, x_scale, eps))
+    factor = f32(1 / y_scale)
+    w = factor if weight is None else weight.numpy().ravel() * factor
+    b = f32(0) if bias is None else bias.numpy().ravel() * factor
+    r = fma(fma(values.astype(np.float32), scale, shift), w, b)
+    return to_output(r.reshape(x.shape), y_scale, *output)
+
+
+def channel_norm(x, x_zero_point, scale, shift, weight, bias, y_scale, *output):
+    """scale, shift: float64, broadcast against [N, C]. output: y_zero_point, y_dtype, clamp."""
+    w = 1.0 if weight is None else weight.numpy().astype(np.float64)
+    b = 0.0 if bias is None else bias.numpy().astype(np.float64)
+    per_channel = x.shape[:2] + (1,) * (x.dim() - 2)
+    multiplier, addend = (
+        f32(np.broadcast_to(value / y_scale, x.shape[:2])).reshape(per_channel)
+        for value in (scale * w, shift * w + b)
+    )
+    r = fma(centred(x, x_zero_point).astype(np.float32), multiplier, addend)
+    return to_output(r, y_scale, *output)
+
+
+def group_norm(x, x_scale, x_zero_point, groups, weight, bias, eps, *output):
+    values = centred(x, x_zero_point).reshape(x.shape[0], groups, math.prod(x.shape[1:]) // groups)
+    each = x.shape[1] // groups
+    scale, shift = (value.repeat(each, axis=1) for value in statistics(values, x_scale, eps))
+    return channel_norm(x, x_zero_point, scale, shift, weight, bias, *output)
+
+
+def batch_norm(x, x_scale, x_zero_point, weight, bias, mean, var, eps, y_scale, *output):
+    w = 1.0 if weight is None else weight.numpy().astype(np.float64)
+    b = 0.0 if bias is None else bias.numpy().astype(np.float64)
+    factor = w / np.sqrt(var.numpy().astype(np.float64) + eps)
+    scale, shift = x_scale * factor, b - mean.numpy().astype(np.float64) * factor
+    return channel_norm(x, x_zero_point, scale, shift, None, None, y_scale, *output)
+
+
+def prelu(x, x_scale, x_zero_point, weight, y_scale, *output):
+    values = centred(x, x_zero_point).astype(np.float32)
+    shape = (-1,) + (1,) * (x.dim() - 2) if weight.numel() > 1 else ()
+    w = weight.numpy().astype(np.float64).reshape(shape)
+    r = values * np.where(values < 0, f32(x_scale * w / y_scale), f32(x_scale / y_scale))
+    return to_output(r, y_scale, *output)
