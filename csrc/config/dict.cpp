@@ -1,5 +1,6 @@
 #include <type_traits>
 
+#include "fields.h"
 #include "qnative/config.h"
 #include "values.h"
 
@@ -98,14 +99,10 @@ c10::intrusive_ptr<BackendPatternConfig> pattern_config(const c10::IValue& value
 
 AnyDict DTypeConfig::to_dict() const {
   AnyDict dict = new_dict();
-  if (input_dtype()) {
-    dict.insert("input_dtype", input_);
-  }
-  if (output_dtype()) {
-    dict.insert("output_dtype", output_);
-  }
-  if (weight_dtype()) {
-    dict.insert("weight_dtype", weight_);
+  for (const auto& field : fields::kDTypes) {
+    if (const auto& dtype = (this->*field.get)(); dtype->dtype) {
+      dict.insert(field.name, dtype);
+    }
   }
   insert_if_set(dict, "bias_dtype", bias_dtype);
   insert_if_set(dict, "is_dynamic", is_dynamic);
@@ -113,10 +110,13 @@ AnyDict DTypeConfig::to_dict() const {
 }
 
 c10::intrusive_ptr<DTypeConfig> DTypeConfig::from_dict(const AnyDict& dict) {
-  return c10::make_intrusive<DTypeConfig>(
-      dtype_arg(dict, "input_dtype"), dtype_arg(dict, "output_dtype"),
-      dtype_arg(dict, "weight_dtype"), values::to_dtype(get(dict, "bias_dtype"), "bias_dtype"),
-      values::to_bool(get(dict, "is_dynamic"), "is_dynamic"));
+  auto config = c10::make_intrusive<DTypeConfig>();
+  for (const auto& field : fields::kDTypes) {
+    ((*config).*field.set)(dtype_arg(dict, field.name));
+  }
+  config->bias_dtype = values::to_dtype(get(dict, "bias_dtype"), "bias_dtype");
+  config->is_dynamic = values::to_bool(get(dict, "is_dynamic"), "is_dynamic");
+  return config;
 }
 
 AnyDict BackendPatternConfig::to_dict(bool with_ops) const {
@@ -130,13 +130,9 @@ AnyDict BackendPatternConfig::to_dict(bool with_ops) const {
   if (pattern_) {
     dict.insert("pattern", pattern_->to_ivalue());
   }
-  insert_if_set(dict, "root_module", root_module_);
-  insert_if_set(dict, "qat_module", qat_module_);
-  insert_if_set(dict, "reference_quantized_module_for_root", reference_quantized_module_);
-  insert_if_set(dict, "fused_module", fused_module_);
-  insert_if_set(dict, "fuser_method", fuser_method_);
-  insert_if_set(dict, "root_node_getter", root_node_getter_);
-  insert_if_set(dict, "extra_inputs_getter", extra_inputs_getter_);
+  for (const auto& field : fields::kNames) {
+    insert_if_set(dict, field.key, (this->*field.get)());
+  }
   if (!num_tensor_args_to_observation_type_.empty()) {
     dict.insert("num_tensor_args_to_observation_type", num_tensor_args_to_observation_type_);
   }
@@ -153,7 +149,6 @@ AnyDict BackendPatternConfig::to_dict(bool with_ops) const {
 }
 
 c10::intrusive_ptr<BackendPatternConfig> BackendPatternConfig::from_dict(const AnyDict& dict) {
-  const auto name = [&](const char* key) { return values::to_string(get(dict, key), key); };
   auto config = c10::make_intrusive<BackendPatternConfig>();
   config->set_pattern(values::to_pattern(get(dict, "pattern"), "pattern"));
   if (const auto type = get(dict, "observation_type"); !type.isNone()) {
@@ -164,14 +159,11 @@ c10::intrusive_ptr<BackendPatternConfig> BackendPatternConfig::from_dict(const A
     values::within("dtype_configs", i,
                    [&] { config->add_dtype_config(dtype_config(dtype_configs.get(i))); });
   }
-  config->set_root_module(name("root_module"))
-      .set_qat_module(name("qat_module"))
-      .set_reference_quantized_module(name("reference_quantized_module_for_root"))
-      .set_fused_module(name("fused_module"))
-      .set_fuser_method(name("fuser_method"))
-      .set_root_node_getter(name("root_node_getter"))
-      .set_extra_inputs_getter(name("extra_inputs_getter"))
-      .set_num_tensor_args_to_observation_type(
+  for (const auto& field : fields::kNames) {
+    ((*config).*field.set)(values::to_string(get(dict, field.key), field.key));
+  }
+  config
+      ->set_num_tensor_args_to_observation_type(
           int_dict<int64_t>(dict, "num_tensor_args_to_observation_type"))
       .set_input_type_to_index(int_dict<std::string>(dict, "input_type_to_index"));
   const auto complex = get(dict, "pattern_complex_format");

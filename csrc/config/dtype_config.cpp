@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <tuple>
 
+#include "fields.h"
 #include "qnative/config.h"
 
 namespace qnative {
@@ -17,10 +19,10 @@ bool equal(const std::optional<at::Scalar>& a, const std::optional<at::Scalar>& 
 }  // namespace
 
 bool DTypeWithConstraints::operator==(const DTypeWithConstraints& other) const {
-  return dtype == other.dtype && equal(quant_min_lower_bound, other.quant_min_lower_bound) &&
-         equal(quant_max_upper_bound, other.quant_max_upper_bound) &&
-         equal(scale_min_lower_bound, other.scale_min_lower_bound) &&
-         equal(scale_max_upper_bound, other.scale_max_upper_bound) &&
+  return dtype == other.dtype &&
+         std::ranges::all_of(
+             fields::kNumbers,
+             [&](const auto& field) { return equal(this->*field.member, other.*field.member); }) &&
          scale_exact_match == other.scale_exact_match &&
          zero_point_exact_match == other.zero_point_exact_match;
 }

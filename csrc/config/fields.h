@@ -8,9 +8,11 @@
 // The fields of configs that several functions go through.
 namespace qnative::fields {
 
-// Of a row, the names of Python objects.
+// A field of a row that names a Python object.
 struct NameField {
   const char* name;
+  // Its key in dicts and in JSON.
+  const char* key;
   const BackendPatternConfig::Name& (BackendPatternConfig::*get)() const;
   BackendPatternConfig& (BackendPatternConfig::*set)(BackendPatternConfig::Name);
   // Whether it is a function that takes the nodes or modules of the pattern, in the pattern's form.
@@ -18,22 +20,24 @@ struct NameField {
 };
 
 inline constexpr std::array<NameField, 7> kNames = {{
-    {"root_module", &BackendPatternConfig::root_module, &BackendPatternConfig::set_root_module,
-     false},
-    {"qat_module", &BackendPatternConfig::qat_module, &BackendPatternConfig::set_qat_module, false},
-    {"reference_quantized_module", &BackendPatternConfig::reference_quantized_module,
+    {"root_module", "root_module", &BackendPatternConfig::root_module,
+     &BackendPatternConfig::set_root_module, false},
+    {"qat_module", "qat_module", &BackendPatternConfig::qat_module,
+     &BackendPatternConfig::set_qat_module, false},
+    {"reference_quantized_module", "reference_quantized_module_for_root",
+     &BackendPatternConfig::reference_quantized_module,
      &BackendPatternConfig::set_reference_quantized_module, false},
-    {"fused_module", &BackendPatternConfig::fused_module, &BackendPatternConfig::set_fused_module,
-     false},
-    {"fuser_method", &BackendPatternConfig::fuser_method, &BackendPatternConfig::set_fuser_method,
-     true},
-    {"root_node_getter", &BackendPatternConfig::root_node_getter,
+    {"fused_module", "fused_module", &BackendPatternConfig::fused_module,
+     &BackendPatternConfig::set_fused_module, false},
+    {"fuser_method", "fuser_method", &BackendPatternConfig::fuser_method,
+     &BackendPatternConfig::set_fuser_method, true},
+    {"root_node_getter", "root_node_getter", &BackendPatternConfig::root_node_getter,
      &BackendPatternConfig::set_root_node_getter, true},
-    {"extra_inputs_getter", &BackendPatternConfig::extra_inputs_getter,
+    {"extra_inputs_getter", "extra_inputs_getter", &BackendPatternConfig::extra_inputs_getter,
      &BackendPatternConfig::set_extra_inputs_getter, true},
 }};
 
-// Of an optional number of DTypeWithConstraints.
+// An optional number of DTypeWithConstraints.
 struct NumberField {
   const char* name;
   std::optional<at::Scalar> DTypeWithConstraints::* member;

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "fields.h"
 #include "json.h"
 #include "json_fields.h"
 #include "text.h"
@@ -60,19 +61,14 @@ class Node {
   std::vector<std::pair<std::string, Node>> members(const std::string& wanted) const {
     std::vector<std::pair<std::string, Node>> nodes;
     for (const auto& [name, value] : as<json::Object>(wanted)) {
-      nodes.emplace_back(name, Node(value.get(), member_path(name)));
+      nodes.emplace_back(name, Node(&value, member_path(name)));
     }
     return nodes;
   }
 
   // The member of an object.
   Node operator[](const std::string& name) const {
-    for (const auto& [known, value] : as<json::Object>("an object")) {
-      if (known == name) {
-        return {value.get(), member_path(name)};
-      }
-    }
-    return {nullptr, member_path(name)};
+    return {as<json::Object>("an object").find(name), member_path(name)};
   }
 
   void allow_only(const std::vector<std::string>& names) const {
@@ -218,7 +214,7 @@ c10::intrusive_ptr<BackendPatternConfig> read_row(const Node& node) {
   std::vector<std::string> names = {"pattern", "pattern_complex_format", "observation_type",
                                     "dtype_configs"};
   for (const auto& field : fields::kNames) {
-    names.emplace_back(json::key_of(field));
+    names.emplace_back(field.key);
   }
   names.insert(names.end(), {"num_tensor_args_to_observation_type", "input_type_to_index", "ops"});
   node.allow_only(names);
@@ -229,7 +225,7 @@ c10::intrusive_ptr<BackendPatternConfig> read_row(const Node& node) {
     config->add_dtype_config(read_dtype_config(element));
   }
   for (const auto& field : fields::kNames) {
-    if (const auto name = node[json::key_of(field)]) {
+    if (const auto name = node[field.key]) {
       ((*config).*field.set)(name.as<std::string>("the name of a Python object"));
     }
   }
@@ -261,11 +257,18 @@ c10::intrusive_ptr<BackendPatternConfig> read_row(const Node& node) {
   return config;
 }
 
+json::Value parse(const std::string& text) {
+  try {
+    return json::parse(text);
+  } catch (const json::Error& error) {
+    TORCH_CHECK_VALUE(false, "qnative: from_json: ", error.what());
+  }
+}
+
 }  // namespace
 
 c10::intrusive_ptr<BackendConfig> BackendConfig::from_json(const std::string& text) {
-  const json::Value document =
-      values::within("qnative: from_json", [&] { return json::parse(text); });
+  const json::Value document = parse(text);
   const Node root(&document, Node::kRoot);
   // First: what else there may be depends on it.
   const auto version = root["version"];

@@ -3,6 +3,7 @@
 #include <array>
 #include <unordered_map>
 
+#include "fields.h"
 #include "values.h"
 
 namespace qnative::state {
@@ -54,28 +55,39 @@ class Writer {
  public:
   int64_t add(const DTypeWithConstraints& c) {
     return add(kConstraints, &c, [&] {
-      return tuple({c.dtype, c.quant_min_lower_bound, c.quant_max_upper_bound,
-                    c.scale_min_lower_bound, c.scale_max_upper_bound, c.scale_exact_match,
-                    c.zero_point_exact_match});
+      std::vector<IValue> row = {c.dtype};
+      for (const auto& field : fields::kNumbers) {
+        row.emplace_back(c.*field.member);
+      }
+      row.insert(row.end(), {c.scale_exact_match, c.zero_point_exact_match});
+      return tuple(std::move(row));
     });
   }
 
   int64_t add(const DTypeConfig& c) {
     return add(kDTypeConfigs, &c, [&] {
-      return tuple({add(*c.input_dtype_with_constraints()), add(*c.output_dtype_with_constraints()),
-                    add(*c.weight_dtype_with_constraints()), c.bias_dtype, c.is_dynamic});
+      std::vector<IValue> row;
+      row.reserve(fields::kDTypes.size() + 2);
+      for (const auto& field : fields::kDTypes) {
+        row.emplace_back(add(*(c.*field.get)()));
+      }
+      row.insert(row.end(), {c.bias_dtype, c.is_dynamic});
+      return tuple(std::move(row));
     });
   }
 
   int64_t add(const BackendPatternConfig& c) {
     return add(kPatternConfigs, &c, [&] {
-      return tuple({values::from_pattern(c.pattern()), static_cast<int64_t>(c.observation_type()),
-                    add(c.dtype_configs()), c.root_module(), c.qat_module(),
-                    c.reference_quantized_module(), c.fused_module(), c.fuser_method(),
-                    c.root_node_getter(), c.extra_inputs_getter(),
-                    add(kObservationTypes, c.num_tensor_args_to_observation_type()),
-                    add(kInputIndices, c.input_type_to_index()),
-                    values::from_pattern(c.pattern_complex_format()), names(c.ops())});
+      std::vector<IValue> row = {values::from_pattern(c.pattern()),
+                                 static_cast<int64_t>(c.observation_type()),
+                                 add(c.dtype_configs())};
+      for (const auto& field : fields::kNames) {
+        row.emplace_back((c.*field.get)());
+      }
+      row.insert(row.end(), {add(kObservationTypes, c.num_tensor_args_to_observation_type()),
+                             add(kInputIndices, c.input_type_to_index()),
+                             values::from_pattern(c.pattern_complex_format()), names(c.ops())});
+      return tuple(std::move(row));
     });
   }
 
@@ -200,23 +212,27 @@ struct Tables {
 };
 
 ConstraintsPtr read_constraints(const Cursor& row) {
-  const auto fields = row.elements(7);
-  auto result = c10::make_intrusive<DTypeWithConstraints>(fields[0].as(values::to_dtype));
-  result->quant_min_lower_bound = fields[1].as(values::to_number);
-  result->quant_max_upper_bound = fields[2].as(values::to_number);
-  result->scale_min_lower_bound = fields[3].as(values::to_number);
-  result->scale_max_upper_bound = fields[4].as(values::to_number);
-  result->scale_exact_match = fields[5].as(values::to_double);
-  result->zero_point_exact_match = fields[6].as(values::to_int);
+  const auto elements = row.elements(3 + fields::kNumbers.size());
+  auto next = elements.begin();
+  auto result = c10::make_intrusive<DTypeWithConstraints>((next++)->as(values::to_dtype));
+  for (const auto& field : fields::kNumbers) {
+    (*result).*field.member = (next++)->as(values::to_number);
+  }
+  result->scale_exact_match = (next++)->as(values::to_double);
+  result->zero_point_exact_match = (next++)->as(values::to_int);
   return result;
 }
 
 DTypeConfigPtr read_dtype_config(const Cursor& row, const Tables& tables) {
-  const auto fields = row.elements(5);
-  return c10::make_intrusive<DTypeConfig>(
-      fields[0].of(tables.constraints), fields[1].of(tables.constraints),
-      fields[2].of(tables.constraints), fields[3].as(values::to_dtype),
-      fields[4].as(values::to_bool));
+  const auto elements = row.elements(2 + fields::kDTypes.size());
+  auto next = elements.begin();
+  auto result = c10::make_intrusive<DTypeConfig>();
+  for (const auto& field : fields::kDTypes) {
+    ((*result).*field.set)((next++)->of(tables.constraints));
+  }
+  result->bias_dtype = (next++)->as(values::to_dtype);
+  result->is_dynamic = (next++)->as(values::to_bool);
+  return result;
 }
 
 DTypeConfigs read_list(const Cursor& row, const Tables& tables) {
@@ -247,25 +263,22 @@ InputIndices read_input_indices(const Cursor& row) {
 }
 
 PatternConfigPtr read_pattern_config(const Cursor& row, const Tables& tables) {
-  const auto fields = row.elements(tables.version == 1 ? 13 : 14);
-  auto config = c10::make_intrusive<BackendPatternConfig>(fields[0].as(values::to_pattern));
-  config->set_observation_type(fields[1].as(values::to_observation_type))
-      .set_dtype_configs(fields[2].of(tables.lists))
-      .set_root_module(fields[3].as(values::to_string))
-      .set_qat_module(fields[4].as(values::to_string))
-      .set_reference_quantized_module(fields[5].as(values::to_string))
-      .set_fused_module(fields[6].as(values::to_string))
-      .set_fuser_method(fields[7].as(values::to_string))
-      .set_root_node_getter(fields[8].as(values::to_string))
-      .set_extra_inputs_getter(fields[9].as(values::to_string))
-      .set_num_tensor_args_to_observation_type(fields[10].of(tables.observation_types))
-      .set_input_type_to_index(fields[11].of(tables.input_indices));
-  if (auto complex = fields[12].as(values::to_pattern)) {
+  const auto elements = row.elements((tables.version == 1 ? 6 : 7) + fields::kNames.size());
+  auto next = elements.begin();
+  auto config = c10::make_intrusive<BackendPatternConfig>((next++)->as(values::to_pattern));
+  config->set_observation_type((next++)->as(values::to_observation_type))
+      .set_dtype_configs((next++)->of(tables.lists));
+  for (const auto& field : fields::kNames) {
+    ((*config).*field.set)((next++)->as(values::to_string));
+  }
+  config->set_num_tensor_args_to_observation_type((next++)->of(tables.observation_types));
+  config->set_input_type_to_index((next++)->of(tables.input_indices));
+  if (auto complex = (next++)->as(values::to_pattern)) {
     config->set_pattern_complex_format(std::move(complex));
   }
   BackendPatternConfig::Ops ops;
   if (tables.version > 1) {
-    for (const auto& op : fields[13].elements()) {
+    for (const auto& op : (next++)->elements()) {
       ops.push_back(op.string());
     }
   }

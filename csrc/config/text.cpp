@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 
 #include "fields.h"
+#include "json.h"
 
 namespace qnative {
 namespace text {
@@ -17,11 +17,7 @@ std::string number(const at::Scalar& value) {
   if (value.isIntegral(/*includeBool=*/true)) {
     return std::to_string(value.toLong());
   }
-  std::array<char, 32> buffer{};
-  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value.toDouble());
-  const std::string digits(buffer.data(), end.ptr);
-  const bool is_whole = digits.find_first_not_of("-0123456789") == std::string::npos;
-  return is_whole ? digits + ".0" : digits;
+  return json::number(value.toDouble());
 }
 
 std::string constraints(const DTypeWithConstraints& constraints) {

@@ -8,20 +8,30 @@
 namespace qnative {
 namespace {
 
-// Checks, and says of what cannot be written where it stands.
+// A row has a line for each field, and its DTypeConfigs have a line each.
+bool on_lines(const json::Value& value, int depth) {
+  constexpr int kFieldDepth = 3;
+  const auto* array = std::get_if<json::Array>(&value.data);
+  const bool is_dtype_configs = array != nullptr && !array->empty() &&
+                                std::holds_alternative<json::Object>(array->front().data);
+  return depth < kFieldDepth || (depth == kFieldDepth && is_dtype_configs);
+}
+
+// Builds the document. Errors name the row and the field.
 class Writer {
  public:
-  std::string write(const BackendConfig& config) {
-    std::string rows;
-    const auto& entries = config.entries();
-    for (size_t i = 0; i < entries.size(); ++i) {
-      path_ = "configs[" + std::to_string(i) + "]";
-      rows += (i == 0 ? "\n" : ",\n") + row(entries[i].first, *entries[i].second);
+  json::Value document(const BackendConfig& config) {
+    json::Array rows;
+    for (const auto& [key, row_config] : config.entries()) {
+      path_ = "configs[" + std::to_string(rows.size()) + "]";
+      rows.push_back({row(key, *row_config)});
     }
     path_ = "";
-    return "{\n  \"version\": " + std::to_string(json::kVersion) +
-           ",\n  \"name\": " + quoted("name", config.name()) + ",\n  \"configs\": [" + rows +
-           (rows.empty() ? "" : "\n  ") + "]\n}\n";
+    json::Object root;
+    root.add("version", {json::kVersion});
+    root.add("name", text("name", config.name()));
+    root.add("configs", {std::move(rows)});
+    return {std::move(root)};
   }
 
  private:
@@ -31,48 +41,47 @@ class Writer {
                       ": wanted ", message...);
   }
 
-  std::string quoted(const std::string& field, const std::string& text) const {
-    try {
-      return json::quoted(text);
-    } catch (const c10::ValueError& error) {
-      check(false, field, "UTF-8, got ", error.what_without_backtrace());
-    }
-    return "";
+  json::Value text(const std::string& field, const std::string& text) const {
+    check(json::is_utf8(text), field, "UTF-8, got a text that is not UTF-8");
+    return {text};
   }
 
-  std::string row(const Pattern& key, const BackendPatternConfig& config) {
-    fields_.clear();
-    pattern(key, config);
-    add("observation_type", json::quoted(toString(config.observation_type())));
-    add("dtype_configs", dtype_configs(config.dtype_configs()));
+  json::Object row(const Pattern& key, const BackendPatternConfig& config) const {
+    json::Object row;
+    add_pattern(row, key, config);
+    row.add("observation_type", {toString(config.observation_type())});
+    row.add("dtype_configs", {dtype_configs(config.dtype_configs())});
     for (const auto& field : fields::kNames) {
       if (const auto& name = (config.*field.get)()) {
-        add(json::key_of(field), quoted(json::key_of(field), *name));
+        row.add(field.key, text(field.key, *name));
       }
     }
-    std::string types;
+    json::Object types;
     for (const auto& item : config.num_tensor_args_to_observation_type()) {
-      join(types, "\"" + std::to_string(item.key()) +
-                      "\": " + json::quoted(toString(observation_type_from_int(item.value()))));
+      const auto type = observation_type_from_int(item.value());
+      types.add(std::to_string(item.key()), {toString(type)});
     }
-    std::string inputs;
+    json::Object inputs;
     for (const auto& item : config.input_type_to_index()) {
-      join(inputs, quoted("input_type_to_index", item.key()) + ": " + std::to_string(item.value()));
+      const std::string& name = item.key();
+      check(json::is_utf8(name), "input_type_to_index", "UTF-8, got a text that is not UTF-8");
+      inputs.add(name, {item.value()});
     }
-    std::string ops;
+    json::Array ops;
     for (const auto& op : config.ops()) {
-      join(ops, quoted("ops", op));
+      ops.push_back(text("ops", op));
     }
     const size_t pairs = config.dtype_configs().size();
-    check(config.ops().size() <= 1 || config.ops().size() == pairs, "ops", json::kWantedOps,
-          config.ops().size(), " for ", pairs);
-    add_unless_empty("num_tensor_args_to_observation_type", types, "{}");
-    add_unless_empty("input_type_to_index", inputs, "{}");
-    add_unless_empty("ops", ops, "[]");
-    return "    {\n" + fields_ + "\n    }";
+    check(ops.size() <= 1 || ops.size() == pairs, "ops", json::kWantedOps, ops.size(), " for ",
+          pairs);
+    add_unless_empty(row, "num_tensor_args_to_observation_type", std::move(types));
+    add_unless_empty(row, "input_type_to_index", std::move(inputs));
+    add_unless_empty(row, "ops", std::move(ops));
+    return row;
   }
 
-  void pattern(const Pattern& key, const BackendPatternConfig& config) {
+  void add_pattern(json::Object& row, const Pattern& key,
+                   const BackendPatternConfig& config) const {
     const bool nested = config.pattern_complex_format().has_value();
     const char* field = nested ? "pattern_complex_format" : "pattern";
     const auto& pattern = nested ? config.pattern_complex_format() : config.pattern();
@@ -82,88 +91,84 @@ class Writer {
           "a tuple of 2 or 3 elements, got ", pattern->str());
     check(config.pattern_key() == key, field, "that under which the config stands, ", key.str(),
           ", got ", config.pattern_key().str());
-    add(field, pattern_text(field, *pattern));
+    row.add(field, pattern_value(field, *pattern));
   }
 
-  std::string pattern_text(const char* field, const Pattern& pattern) const {
+  json::Value pattern_value(const char* field, const Pattern& pattern) const {
     if (!pattern.is_tuple()) {
-      return quoted(field, pattern.name());
+      return text(field, pattern.name());
     }
     check(!pattern.elements().empty(), field, "elements in every tuple, got ", pattern.str());
-    std::string elements;
+    json::Array elements;
     for (const auto& element : pattern.elements()) {
-      join(elements, pattern_text(field, element));
+      elements.push_back(pattern_value(field, element));
     }
-    return "[" + elements + "]";
+    return {std::move(elements)};
   }
 
-  std::string dtype_configs(const BackendPatternConfig::DTypeConfigs& list) const {
-    std::string lines;
+  json::Array dtype_configs(const BackendPatternConfig::DTypeConfigs& list) const {
+    json::Array all;
     for (size_t i = 0; i < list.size(); ++i) {
       const DTypeConfig& config = *list.get(i);
       const std::string path = "dtype_configs[" + std::to_string(i) + "].";
-      std::string items;
+      json::Object fields;
       for (const auto& field : fields::kDTypes) {
-        const std::string dtype = constraints(path + field.name, *(config.*field.get)());
-        if (dtype != "{}") {
-          join(items, json::quoted(field.name) + ": " + dtype);
-        }
+        add_unless_empty(fields, field.name,
+                         constraints(path + field.name, *(config.*field.get)()));
       }
       if (config.bias_dtype) {
-        join(items, "\"bias_dtype\": " + json::quoted(text::dtype(config.bias_dtype)));
+        fields.add("bias_dtype", {text::dtype(config.bias_dtype)});
       }
       if (config.is_dynamic) {
-        join(items, std::string("\"is_dynamic\": ") + (*config.is_dynamic ? "true" : "false"));
+        fields.add("is_dynamic", {*config.is_dynamic});
       }
-      lines += (i == 0 ? "\n        {" : ",\n        {") + items + "}";
+      all.push_back({std::move(fields)});
     }
-    return lines.empty() ? "[]" : "[" + lines + "\n      ]";
+    return all;
   }
 
-  std::string constraints(const std::string& path, const DTypeWithConstraints& value) const {
-    std::string items;
-    const auto number = [&](const char* name, const at::Scalar& number) {
-      check(number.isIntegral(true) || std::isfinite(number.toDouble()), path + "." + name,
-            "a finite number, got ", number.toDouble());
-      join(items, json::quoted(name) + ": " + text::number(number));
+  json::Object constraints(const std::string& path, const DTypeWithConstraints& value) const {
+    json::Object fields;
+    const auto add = [&](const char* name, const at::Scalar& number) {
+      if (number.isIntegral(/*includeBool=*/true)) {
+        fields.add(name, {number.toLong()});
+        return;
+      }
+      check(std::isfinite(number.toDouble()), path + "." + name, "a finite number, got ",
+            number.toDouble());
+      fields.add(name, {number.toDouble()});
     };
     if (value.dtype) {
-      join(items, "\"dtype\": " + json::quoted(text::dtype(value.dtype)));
+      fields.add("dtype", {text::dtype(value.dtype)});
     }
     for (const auto& [name, member] : fields::kNumbers) {
       if (value.*member) {
-        number(name, *(value.*member));
+        add(name, *(value.*member));
       }
     }
     if (value.scale_exact_match) {
-      number("scale_exact_match", *value.scale_exact_match);
+      add("scale_exact_match", *value.scale_exact_match);
     }
     if (value.zero_point_exact_match) {
-      number("zero_point_exact_match", *value.zero_point_exact_match);
+      add("zero_point_exact_match", *value.zero_point_exact_match);
     }
-    return "{" + items + "}";
+    return fields;
   }
 
-  static void join(std::string& list, const std::string& item) {
-    list += (list.empty() ? "" : ", ") + item;
-  }
-
-  void add(const char* field, const std::string& value) {
-    fields_ += (fields_.empty() ? "" : ",\n") + ("      \"" + std::string(field) + "\": ") + value;
-  }
-
-  void add_unless_empty(const char* field, const std::string& items, const char* brackets) {
+  template <typename Items>
+  static void add_unless_empty(json::Object& object, const char* name, Items items) {
     if (!items.empty()) {
-      add(field, brackets[0] + items + brackets[1]);
+      object.add(name, {std::move(items)});
     }
   }
 
   std::string path_;
-  std::string fields_;
 };
 
 }  // namespace
 
-std::string BackendConfig::to_json() const { return Writer().write(*this); }
+std::string BackendConfig::to_json() const {
+  return json::dump(Writer().document(*this), on_lines) + "\n";
+}
 
 }  // namespace qnative

@@ -1,44 +1,15 @@
-#include "json.h"
-
-#include <c10/util/Exception.h>
-
 #include <algorithm>
-#include <array>
 #include <charconv>
-#include <set>
-#include <string_view>
 
-#include "text.h"
+#include "json.h"
+#include "utf8.h"
 
 namespace qnative::json {
 namespace {
 
-// Deeper than any config; a bound keeps a hostile text from exhausting the stack.
+// Deeper than any config or exported program; a bound keeps a hostile text from exhausting the
+// stack.
 constexpr int kMaxDepth = 64;
-
-// The length of the UTF-8 sequence at the start of `text`; 0 if there is none.
-size_t utf8_length(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char first = byte(0);
-  const size_t length = first < 0x80             ? 1
-                        : (first & 0xE0) == 0xC0 ? 2
-                        : (first & 0xF0) == 0xE0 ? 3
-                        : (first & 0xF8) == 0xF0 ? 4
-                                                 : 0;
-  if (length == 0 || length > text.size()) {
-    return 0;
-  }
-  constexpr std::array<uint32_t, 5> kLeast = {0, 0, 0x80, 0x800, 0x10000};
-  uint32_t code = length == 1 ? first : first & (0x7FU >> length);
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) {
-      return 0;
-    }
-    code = code << 6 | (byte(i) & 0x3FU);
-  }
-  const bool is_surrogate = code >= 0xD800 && code < 0xE000;
-  return code < kLeast[length] || code > 0x10FFFF || is_surrogate ? 0 : length;
-}
 
 void append_utf8(std::string& text, uint32_t code) {
   const auto add = [&](uint32_t byte) { text += static_cast<char>(byte); };
@@ -80,16 +51,20 @@ class Parser {
     }
     const std::string_view before = text_.substr(0, position_);
     const auto line = 1 + std::count(before.begin(), before.end(), '\n');
-    const size_t start = before.find_last_of('\n') + 1;
-    std::string got = "the end of the text";
-    if (!at_end()) {
-      const size_t length = utf8_length(text_.substr(position_));
-      const auto byte = static_cast<unsigned char>(peek());
-      got = length == 0 || byte < 0x20 ? c10::str("byte ", int{byte})
-                                       : c10::str("'", text_.substr(position_, length), "'");
+    const size_t column = position_ - (before.find_last_of('\n') + 1) + 1;
+    throw Error("line " + std::to_string(line) + ", column " + std::to_string(column) +
+                ": wanted " + wanted + ", got " + found());
+  }
+
+  // What stands here, for messages.
+  std::string found() const {
+    if (at_end()) {
+      return "the end of the text";
     }
-    TORCH_CHECK_VALUE(false, "line ", line, ", column ", 1 + position_ - start, ": wanted ", wanted,
-                      ", got ", got);
+    const size_t length = utf8_length(text_.substr(position_));
+    const auto byte = static_cast<unsigned char>(peek());
+    return length == 0 || byte < 0x20 ? "byte " + std::to_string(byte)
+                                      : "'" + std::string(text_.substr(position_, length)) + "'";
   }
 
   void skip_space() {
@@ -138,7 +113,6 @@ class Parser {
 
   Object object(int depth) {
     Object members;
-    std::set<std::string> names;
     skip_space();
     if (take('}')) {
       return members;
@@ -148,13 +122,13 @@ class Parser {
       const size_t start = position_;
       check(take('"'), "the name of a member");
       std::string name = string();
-      if (!names.insert(name).second) {
+      if (members.find(name) != nullptr) {
         position_ = start;
         check(false, "a name that no other member of the object has");
       }
       skip_space();
       check(take(':'), "':'");
-      members.emplace_back(std::move(name), std::make_unique<Value>(value(depth + 1)));
+      members.add(std::move(name), value(depth + 1));
       skip_space();
     } while (take(','));
     check(take('}'), "',' or '}'");
@@ -178,7 +152,15 @@ class Parser {
   // What follows the opening quote.
   std::string string() {
     std::string result;
-    while (!take('"')) {
+    while (true) {
+      const size_t start = position_;
+      while (!at_end() && is_plain(peek())) {
+        ++position_;
+      }
+      result += text_.substr(start, position_ - start);
+      if (take('"')) {
+        return result;
+      }
       check(!at_end() && static_cast<unsigned char>(peek()) >= 0x20, "'\"'");
       if (take('\\')) {
         escape(result);
@@ -189,7 +171,11 @@ class Parser {
       result += text_.substr(position_, length);
       position_ += length;
     }
-    return result;
+  }
+
+  // Whether a byte of a string stands for itself whatever its neighbours are.
+  static bool is_plain(char c) {
+    return static_cast<unsigned char>(c - 0x20) < 0x60 && c != '"' && c != '\\';
   }
 
   void escape(std::string& result) {
@@ -267,48 +253,8 @@ class Parser {
   size_t position_ = 0;
 };
 
-template <typename... Visitors>
-struct Overloaded : Visitors... {
-  using Visitors::operator()...;
-};
-
 }  // namespace
 
-std::string Value::describe() const {
-  return std::visit(Overloaded{
-                        [](std::monostate) -> std::string { return "null"; },
-                        [](bool value) -> std::string { return value ? "true" : "false"; },
-                        [](int64_t value) { return std::to_string(value); },
-                        [](double value) { return text::number(value); },
-                        [](const std::string& value) { return c10::str("'", value, "'"); },
-                        [](const Array&) -> std::string { return "an array"; },
-                        [](const Object&) -> std::string { return "an object"; },
-                    },
-                    data);
-}
-
-Value parse(const std::string& text) { return Parser(text).document(); }
-
-std::string quoted(const std::string& text) {
-  std::string result = "\"";
-  for (size_t i = 0; i < text.size();) {
-    const size_t length = utf8_length(std::string_view(text).substr(i));
-    TORCH_CHECK_VALUE(length > 0, "a text that is not UTF-8");
-    const char c = text[i];
-    if (c == '"' || c == '\\') {
-      result += '\\';
-      result += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      constexpr std::string_view kDigits = "0123456789abcdef";
-      result += "\\u00";
-      result += kDigits[c >> 4 & 0xF];
-      result += kDigits[c & 0xF];
-    } else {
-      result += text.substr(i, length);
-    }
-    i += length;
-  }
-  return result + "\"";
-}
+Value parse(std::string_view text) { return Parser(text).document(); }
 
 }  // namespace qnative::json
