@@ -11,6 +11,7 @@ from torch import nn
 
 import qnative
 from qnative.report import VERDICTS, Report, Row
+from support.checks import relative_error
 from support.nets import kernels_of
 
 
@@ -46,10 +47,6 @@ def net():
 @pytest.fixture(scope="module")
 def quantized(net):
     return qnative.quantize(net, (images()[0],), images())
-
-
-def relative_error(got, want):
-    return float((got - want).square().mean().sqrt() / want.square().mean().sqrt())
 
 
 def test_result_is_close_and_the_model_is_as_before(net):

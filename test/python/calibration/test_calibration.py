@@ -10,7 +10,7 @@ from torch import nn
 import qnative
 from qnative import rounding
 from qnative.observers import HistogramObserver, PerChannelWeightObserver
-from support.nets import kernels_of
+from support.nets import Tied, kernels_of
 
 UINT8 = {"dtype": torch.uint8, "quant_min": 0, "quant_max": 255}
 INT8 = {"dtype": torch.int8, "quant_min": -128, "quant_max": 127}
@@ -269,14 +269,6 @@ def test_what_calibrated_rounding_and_bias_correction_give():
 
 
 def test_shared_weights_are_rounded_to_nearest():
-    class Tied(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.fc = nn.Linear(6, 6)
-
-        def forward(self, x):
-            return self.fc(F.relu(self.fc(x)))
-
     torch.manual_seed(0)
     model = Tied()
     quantized = qnative.quantize(model, (torch.randn(4, 6),), [torch.randn(4, 6)] * 3)

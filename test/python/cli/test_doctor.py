@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 
 import pytest
@@ -11,6 +10,7 @@ import torch
 import qnative
 from qnative.__main__ import main
 from qnative.cli import _self_test, doctor
+from support.checks import python
 
 FAMILIES = {
     *("channel_params", "dwconv", "elementwise", "embedding", "fp16", "gemm", "gemm_fp16"),
@@ -19,10 +19,7 @@ FAMILIES = {
 
 
 def run(*arguments, **environment):
-    command = [sys.executable, "-W", "ignore", "-m", "qnative", *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, **environment}
-    )
+    return python("-m", "qnative", *arguments, **environment)
 
 
 @pytest.fixture(scope="module")

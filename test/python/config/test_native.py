@@ -2,8 +2,6 @@
 
 import json
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +19,7 @@ from qnative.backend_config import (
     native,
     utils,
 )
+from support.checks import python
 from support.configs import plain, upstream
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -237,7 +236,5 @@ print("no quantize_fx")
 def test_upstream_is_not_needed(program, output):
     if output == "no quantize_fx":
         upstream("native")
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, cwd=ROOT
-    )
+    done = python("-c", program, cwd=ROOT)
     assert done.stdout.strip() == output, done.stderr

@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +16,7 @@ import torch
 import qnative
 from examples import deploy
 from examples.efficientnet import cpp_program
+from support.checks import python
 from support.quantized_models import Stage, old_kinds, quiet, saved
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -52,9 +52,7 @@ def run(page: str, block: Block, names: dict) -> str:
 def run_python(arguments: list[str], folder: Path, **environment: str) -> str:
     """What a new process prints that has nothing of the tests, but finds the package."""
     path = os.path.dirname(os.path.dirname(qnative.__file__))
-    environment = {**os.environ, "PYTHONPATH": path, **environment}
-    command = [sys.executable, "-W", "ignore", *arguments]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    done = python(*arguments, cwd=folder, **{"PYTHONPATH": path, **environment})
     assert done.returncode == 0, done.stderr
     return done.stdout
 

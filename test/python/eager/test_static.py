@@ -1,7 +1,5 @@
 """qnative.convert: models with upstream's stubs and observers, beside upstream's own convert."""
 
-import io
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,6 +8,7 @@ from torch.ao import quantization as ao
 from torch.ao.nn.quantized import FloatFunctional
 
 import qnative
+from support.checks import through_trace
 from support.nets import kernels_of
 
 # torch: its eager quantization, its quantized dtypes and TorchScript are going; its x86 qconfig
@@ -93,10 +92,9 @@ def test_everything_runs_in_8_bits_and_as_close_as_upstream(net, observed):
 
 def test_it_runs_traced_and_exported(observed):
     converted = qnative.convert(observed, (images()[0],))
-    x, file = images(1, 3)[0], io.BytesIO()
-    torch.jit.save(torch.jit.trace(converted, images()[0]), file)
-    file.seek(0)
-    assert torch.equal(torch.jit.load(file)(x), converted(x))
+    x = images(1, 3)[0]
+    loaded = through_trace(converted, images()[0])
+    assert torch.equal(loaded(x), converted(x))
     shapes = ({0: torch.export.Dim.AUTO},)
     program = torch.export.export(converted, (images()[0],), dynamic_shapes=shapes)
     assert torch.equal(program.module()(x), converted(x))

@@ -1,7 +1,6 @@
 """examples/custom_backend: another library's op and backend, from a build against the package to
 quantized models of both front ends."""
 
-import io
 import re
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from qnative.backend_config import (
     unregister_backend,
 )
 from qnative.fx import convert_fx, prepare_fx
+from support.checks import through_trace
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "custom_backend"
 
@@ -81,10 +81,8 @@ def test_kernel_computes_its_reference(library):
 def test_quantize(library, model, images):
     quantized = qnative.quantize(model, (images[0],), images, backend_config="mylib")
     assert_runs_in_mylib(quantized, model, images[0])
-    file = io.BytesIO()
-    torch.jit.save(torch.jit.trace(quantized, images[0]), file)
-    file.seek(0)
-    assert torch.equal(torch.jit.load(file)(images[1]), quantized(images[1]))
+    loaded = through_trace(quantized, images[0])
+    assert torch.equal(loaded(images[1]), quantized(images[1]))
     program = torch.export.export(quantized, (images[0],))
     assert torch.equal(program.module()(images[0]), quantized(images[0]))
 

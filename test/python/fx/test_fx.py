@@ -1,7 +1,6 @@
 """FX entry: upstream's prepare and convert, ending in qnative ops."""
 
 import copy
-import io
 
 import pytest
 import torch
@@ -12,6 +11,7 @@ from torch.ao import quantization as ao
 import qnative
 from qnative import fx
 from qnative.backend_config import get_native_backend_config
+from support.checks import relative_error, through_trace
 from support.nets import kernels_of
 
 IMAGES = (torch.randn(4, 4, 8, 8, generator=torch.Generator().manual_seed(1)),)
@@ -32,11 +32,6 @@ def quantize(model, inputs=IMAGES, mapping=None, **options):
 def run(module, inputs=IMAGES):
     with torch.no_grad():
         return module(*inputs)
-
-
-def relative_error(got, want):
-    assert got.shape == want.shape and got.dtype == want.dtype == torch.float32
-    return float((got - want).square().mean().sqrt() / want.square().mean().sqrt())
 
 
 def output_scale(quantized):
@@ -90,10 +85,7 @@ def test_it_agrees_with_pt2e():
 def test_batches_of_other_sizes_and_saved_files():
     quantized = check(Residual())
     assert "batch size: dynamic" in quantized.report.notes
-    file = io.BytesIO()
-    torch.jit.save(torch.jit.trace(quantized, IMAGES), file)
-    file.seek(0)
-    loaded = torch.jit.load(file)
+    loaded = through_trace(quantized, IMAGES)
     for batch in (1, 4, 7):
         x = (torch.randn(batch, 4, 8, 8),)
         assert torch.equal(run(loaded, x), run(quantized, x))

@@ -1,7 +1,6 @@
 """Convolutions of all dimensions, transposed ones too, lowered, and BatchNorm behind them."""
 
 import copy
-import io
 
 import pytest
 import torch
@@ -10,6 +9,7 @@ from torch import nn
 
 import qnative
 from qnative.lowering.fold import fold_batch_norm
+from support.checks import relative_error, through_trace
 from support.nets import kernels_of
 
 NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
@@ -97,17 +97,6 @@ def build(name):
     g = torch.Generator().manual_seed(0)
     batches = [torch.randn(8, 6, *SIZES[dims], generator=g) for _ in range(3)]
     return make().eval(), batches, kernels
-
-
-def relative_error(got, want):
-    return float((got - want).norm() / want.norm())
-
-
-def through_trace(model, x):
-    file = io.BytesIO()
-    torch.jit.save(torch.jit.trace(model, x), file)
-    file.seek(0)
-    return torch.jit.load(file)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -1,7 +1,5 @@
 """Embedding and EmbeddingBag become tables of 8 or 4 bits, or say why they stay float."""
 
-import io
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,6 +7,7 @@ from torch import nn
 
 import qnative
 from qnative.report import FLOAT
+from support.checks import through_trace
 
 RECIPES = {"dynamic": 8, "weight_only": 8, "weight_only_int4": 4}
 
@@ -75,10 +74,7 @@ def test_tables_are_lowered(name, recipe):
     )
     net.table.weight.data = values
     torch.testing.assert_close(quantized(*inputs), net(*inputs), rtol=1e-5, atol=1e-6)
-    file = io.BytesIO()
-    torch.jit.save(torch.jit.trace(quantized, inputs), file)
-    file.seek(0)
-    assert torch.equal(torch.jit.load(file)(*inputs), quantized(*inputs))
+    assert torch.equal(through_trace(quantized, inputs)(*inputs), quantized(*inputs))
 
 
 def test_any_batch():

@@ -1,6 +1,5 @@
 """Static float16: every op of the legacy native config runs in a kernel of qnative."""
 
-import io
 from functools import partial
 
 import pytest
@@ -11,6 +10,7 @@ from torch import nn
 import qnative
 from qnative.backend_config import BackendPatternConfig, get_test_only_legacy_native_backend_config
 from qnative.backend_config.native import default_op_fp16_dtype_config
+from support.checks import through_trace
 from support.coverage.models import One, Two
 from support.nets import kernels_of
 
@@ -40,10 +40,8 @@ def check(quantized, function, inputs, kernels, bound=1e-3):
     y, want = quantized(*inputs), function(*inputs)
     assert y.dtype == torch.float32 and torch.equal(y, y.half().float())
     assert (y - want).norm() <= bound * want.norm()
-    file = io.BytesIO()
-    torch.jit.save(torch.jit.trace(quantized, inputs, check_trace=False), file)
-    file.seek(0)
-    assert torch.equal(torch.jit.load(file)(*inputs), y)
+    loaded = through_trace(quantized, inputs, check_trace=False)
+    assert torch.equal(loaded(*inputs), y)
 
 
 def image():

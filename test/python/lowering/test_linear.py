@@ -1,7 +1,5 @@
 """Linear layers lowered straight from the float graph, and static products of activations."""
 
-import io
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,6 +8,7 @@ from torch import nn
 import qnative
 from qnative.backend_config import get_test_only_legacy_native_backend_config
 from qnative.lowering import packing
+from support.checks import relative_error, through_trace
 from support.nets import kernels_of
 
 OPS = {
@@ -38,17 +37,6 @@ def quantize(model, inputs, recipe, **options):
     """The native config has no rows for float16 activations."""
     config = get_test_only_legacy_native_backend_config() if recipe == "fp16" else None
     return qnative.quantize(model, inputs, recipe=recipe, backend_config=config, **options)
-
-
-def relative_error(got, want):
-    return (got - want).norm() / want.norm()
-
-
-def through_trace(model, x):
-    file = io.BytesIO()
-    torch.jit.save(torch.jit.trace(model, x), file)
-    file.seek(0)
-    return torch.jit.load(file)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -9,7 +9,7 @@ from torch import nn
 from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
 
 import qnative
-from support.nets import NETS, build, convert, kernels_of, ops_of
+from support.nets import NETS, Tied, build, convert, kernels_of, ops_of
 
 IMAGE_NETS = [name for name, (_, shape, _) in NETS.items() if len(shape) == 4]
 
@@ -193,14 +193,6 @@ def test_constants_are_quantized_too():
 
 
 def test_two_layers_with_one_weight_pack_it_once():
-    class Tied(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.fc = nn.Linear(6, 6)
-
-        def forward(self, x):
-            return self.fc(F.relu(self.fc(x)))
-
     torch.manual_seed(0)
     lowered = check(Tied(), lambda batch=4: torch.randn(batch, 6), ["linear", "linear"])
     assert sum(value.dtype is torch.int8 for value in lowered.state_dict().values()) == 1

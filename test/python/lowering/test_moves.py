@@ -1,6 +1,5 @@
 """Pads and shuffles run on 8-bit data, and give what they give on real numbers."""
 
-import io
 import math
 
 import pytest
@@ -9,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import qnative
+from support.checks import through_trace
 from support.nets import kernels_of
 
 SIGNAL, IMAGE, VOLUME = (2, 4, 7), (2, 4, 6, 5), (2, 4, 5, 4, 3)
@@ -66,10 +66,7 @@ def test_moves_are_exact(name):
     # All three have one scale.
     before = torch.ops.qnative.dequantize_per_tensor(calls.looked_up[0], *calls.scale)
     assert torch.equal(got, F.relu(move(before)))
-    file = io.BytesIO()
-    torch.jit.save(torch.jit.trace(quantized, x), file)
-    file.seek(0)
-    loaded, other = torch.jit.load(file), torch.randn(5, *shape[1:])
+    loaded, other = through_trace(quantized, x), torch.randn(5, *shape[1:])
     assert torch.equal(loaded(other), quantized(other))
 
 
@@ -154,10 +151,7 @@ def test_pads_with_a_number(value):
     steps = (4 * 1.2, 2.1, max(2.1, value) - min(-0.375, value))
     assert (padded - want).abs().max() <= 0.5 * sum(steps) / 255 + 0.01
     assert (moved - alone).abs().max() <= 0.5 * sum(steps[:2]) / 255 + 0.01
-    file = io.BytesIO()
-    torch.jit.save(torch.jit.trace(quantized, x), file)
-    file.seek(0)
-    assert torch.equal(torch.jit.load(file)(x[:1])[0], quantized(x[:1])[0])
+    assert torch.equal(through_trace(quantized, x)(x[:1])[0], quantized(x[:1])[0])
 
 
 def test_a_pad_with_a_number_between_convolutions():

@@ -1,14 +1,13 @@
 """Normalizations, softmax and prelu of a model, lowered: to which op, how exactly, saved and
 loaded."""
 
-import io
-
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 import qnative
+from support.checks import through_trace
 from support.nets import kernels_of
 
 
@@ -107,13 +106,6 @@ def build(make):
 def quantize(model, shape, **options):
     batches = [torch.randn(shape) for _ in range(4)]
     return batches, qnative.quantize(model, (batches[0],), batches, **options)
-
-
-def through_trace(model, x):
-    file = io.BytesIO()
-    torch.jit.save(torch.jit.trace(model, x), file)
-    file.seek(0)
-    return torch.jit.load(file)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

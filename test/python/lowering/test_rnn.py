@@ -1,12 +1,11 @@
 """Recurrent layers and cells: the ops through qnative.quantize, beside the float models."""
 
-import io
-
 import pytest
 import torch
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 import qnative
+from support.checks import through_trace
 
 RECIPES = {"dynamic": 1e-2, "dynamic_fp16": 1e-3}  # int8 and half precision weights
 LAYERS = [
@@ -51,10 +50,8 @@ def check(model, x, recipe, other):
         for inputs in (x, other):
             for y, expected in zip(lowered(inputs), model(inputs), strict=True):
                 torch.testing.assert_close(y, expected, rtol=0, atol=RECIPES[recipe])
-        file = io.BytesIO()
-        torch.jit.save(torch.jit.trace(lowered, x), file)
-        file.seek(0)
-        for y, z in zip(lowered(other), torch.jit.load(file)(other), strict=True):
+        loaded = through_trace(lowered, x)
+        for y, z in zip(lowered(other), loaded(other), strict=True):
             assert torch.equal(y, z)
 
 

@@ -1,12 +1,10 @@
 """qnative.migrate of statically quantized models: every engine and TorchScript form."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 
 import qnative
+from support.checks import python
 from support.quantized_models import (
     ENGINES,
     ResNet,
@@ -112,7 +110,7 @@ torch.ops.load_library({qnative.library_path()!r})
 model = torch.jit.load({str(tmp_path / "new.pt")!r})
 print(model(torch.load({str(tmp_path / "x.pt")!r})).shape)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = python("-c", code)
     assert done.returncode == 0, done.stderr
     assert "[2, 10]" in done.stdout
 

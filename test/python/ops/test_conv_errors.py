@@ -1,6 +1,5 @@
 """What convolutions say about bad input, on CPU and, but for values of tensors, on Meta alike."""
 
-import pytest
 import torch
 
 from support.errors import (
@@ -8,11 +7,8 @@ from support.errors import (
     LINEAR_ERRORS,
     OPS,
     WEIGHT_ERRORS,
-    cases,
     channel_value_errors,
-    check_error,
-    check_valid,
-    check_value_error,
+    error_tests,
     s8,
     u8,
 )
@@ -167,16 +163,4 @@ VALUE_ERRORS = {
 }
 
 
-@pytest.mark.parametrize("name", VALID)
-def test_arguments_are_valid_before_they_are_changed(name):
-    check_valid(name, VALID[name])
-
-
-@pytest.mark.parametrize("name, changes, message", cases(ERRORS))
-def test_error(name, changes, message):
-    check_error(name, {**VALID[name], **changes}, message)
-
-
-@pytest.mark.parametrize("name, changes, message", cases(VALUE_ERRORS))
-def test_error_in_values(name, changes, message):
-    check_value_error(name, {**VALID[name], **changes}, message)
+test_valid, test_error, test_error_in_values = error_tests(VALID, ERRORS, VALUE_ERRORS)

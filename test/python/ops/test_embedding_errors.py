@@ -8,10 +8,7 @@ from support.errors import (
     NAN,
     OPS,
     call,
-    cases,
-    check_error,
-    check_valid,
-    check_value_error,
+    error_tests,
     floats,
     s8,
     u8,
@@ -123,19 +120,7 @@ VALUE_ERRORS = {
 }
 
 
-@pytest.mark.parametrize("name", VALID)
-def test_arguments_are_valid_before_they_are_changed(name):
-    check_valid(name, VALID[name])
-
-
-@pytest.mark.parametrize("name, changes, message", cases(ERRORS))
-def test_error(name, changes, message):
-    check_error(name, {**VALID[name], **changes}, message)
-
-
-@pytest.mark.parametrize("name, changes, message", cases(VALUE_ERRORS))
-def test_error_in_values(name, changes, message):
-    check_value_error(name, {**VALID[name], **changes}, message)
+test_valid, test_error, test_error_in_values = error_tests(VALID, ERRORS, VALUE_ERRORS)
 
 
 @pytest.mark.parametrize("name", ["embedding_8bit", "embedding_bag_8bit"])

@@ -1,14 +1,12 @@
 """Errors of quantize, linear, add, mul, cat and lookup; every op has a test of its errors."""
 
-import os
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from support.checks import python
 from support.errors import (
     AXIS_ERRORS,
     AXIS_VALUE_ERRORS,
@@ -27,11 +25,8 @@ from support.errors import (
     RANGE_ERRORS,
     REAL,
     WEIGHT_ERRORS,
-    cases,
     channel_value_errors,
-    check_error,
-    check_valid,
-    check_value_error,
+    error_tests,
     floats,
     input_errors,
     output_errors,
@@ -149,19 +144,7 @@ def test_every_op_has_errors():
     assert registered() == {name for module in modules for name in module["VALID"]}
 
 
-@pytest.mark.parametrize("name", VALID)
-def test_arguments_are_valid_before_they_are_changed(name):
-    check_valid(name, VALID[name])
-
-
-@pytest.mark.parametrize("name, changes, message", cases(ERRORS))
-def test_error(name, changes, message):
-    check_error(name, {**VALID[name], **changes}, message)
-
-
-@pytest.mark.parametrize("name, changes, message", cases(VALUE_ERRORS))
-def test_error_in_values(name, changes, message):
-    check_value_error(name, {**VALID[name], **changes}, message)
+test_valid, test_error, test_error_in_values = error_tests(VALID, ERRORS, VALUE_ERRORS)
 
 
 def test_no_tensors_to_join():
@@ -178,13 +161,8 @@ def test_unknown_isa(isa):
         "    try: torch.ops.qnative.lookup(x, torch.zeros(256, dtype=torch.uint8))\n"
         "    except RuntimeError as error: print(str(error).splitlines()[0])\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "QNATIVE_ISA": isa},
-        check=True,
-    )
+    done = python("-c", program, QNATIVE_ISA=isa)
+    assert done.returncode == 0, done.stderr
     names = "scalar, avx2, avx_vnni, avx512_vnni, amx_int8"
     message = f"qnative: QNATIVE_ISA must be one of {names}, got '{isa}'"
     assert done.stdout.splitlines() == [message] * 2

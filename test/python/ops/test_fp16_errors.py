@@ -1,15 +1,11 @@
 """Errors of the float16 ops, on CPU and Meta alike; those of pools are in test_pool_errors.py."""
 
-import pytest
-
 from support.errors import (
     ACTIVATION_ERRORS,
     FUNCTION_NAMES,
     INF,
     NAN,
-    cases,
-    check_error,
-    check_valid,
+    error_tests,
     half_errors,
     halves,
 )
@@ -79,11 +75,4 @@ ERRORS = {
 }
 
 
-@pytest.mark.parametrize("name", VALID)
-def test_arguments_are_valid_before_they_are_changed(name):
-    check_valid(name, VALID[name])
-
-
-@pytest.mark.parametrize("name, changes, message", cases(ERRORS))
-def test_error(name, changes, message):
-    check_error(name, {**VALID[name], **changes}, message)
+test_valid, test_error = error_tests(VALID, ERRORS)

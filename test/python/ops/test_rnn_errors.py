@@ -7,10 +7,8 @@ from support.errors import (
     INF,
     NAN,
     OPS,
-    cases,
     check_error,
-    check_valid,
-    check_value_error,
+    error_tests,
     floats,
     s8,
 )
@@ -233,19 +231,7 @@ def value_errors(name: str) -> list:
 VALUE_ERRORS = {name: value_errors(name) for name in VALID}
 
 
-@pytest.mark.parametrize("name", VALID)
-def test_arguments_are_valid_before_they_are_changed(name):
-    check_valid(name, VALID[name])
-
-
-@pytest.mark.parametrize("name, changes, message", cases(ERRORS))
-def test_error(name, changes, message):
-    check_error(name, {**VALID[name], **changes}, message)
-
-
-@pytest.mark.parametrize("name, changes, message", cases(VALUE_ERRORS))
-def test_error_in_values(name, changes, message):
-    check_value_error(name, {**VALID[name], **changes}, message)
+test_valid, test_error, test_error_in_values = error_tests(VALID, ERRORS, VALUE_ERRORS)
 
 
 @pytest.mark.parametrize("name", VALID)

@@ -1,8 +1,6 @@
 """What import says about a torch or a second library that it cannot work with."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,11 +8,11 @@ import torch
 
 import qnative
 from qnative._library import TORCH_VERSIONS, check_build, check_torch
+from support.checks import python
 
 
 def run(code, *arguments):
-    command = [sys.executable, "-W", "ignore", "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
+    return python("-c", code, *arguments)
 
 
 @pytest.mark.parametrize("version", ["2.13.0", "2.14.1+cpu", "2.15.0a0+git1234567"])

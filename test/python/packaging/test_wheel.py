@@ -1,12 +1,11 @@
 """`pip install .` with and without build isolation gives a wheel that works by itself."""
 
-import os
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from support.checks import python
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -20,8 +19,7 @@ assert y.tolist() == [1, 3, 5], y
 
 
 def pip(*arguments: str) -> None:
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = python("-m", "pip", "--disable-pip-version-check", *arguments, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -45,12 +43,5 @@ def test_wheel_has_library_headers_and_cmake_package(tmp_path, isolation):
 
     target = str(tmp_path / "site")
     pip("install", "--no-deps", "--target", target, str(wheel))
-    environment = {**os.environ, "PYTHONPATH": target}
-    done = subprocess.run(
-        [sys.executable, "-c", USE_INSTALLED.format(target=target)],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    done = python("-c", USE_INSTALLED.format(target=target), cwd=tmp_path, PYTHONPATH=target)
     assert done.returncode == 0, done.stderr

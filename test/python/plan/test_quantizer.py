@@ -14,6 +14,7 @@ from qnative.backend_config import (
     ObservationType,
     get_native_backend_config,
 )
+from support.checks import python
 from support.nets import convert, kernels_of
 
 UINT8 = DTypeConfig(torch.quint8, torch.quint8, torch.qint8, torch.float)
@@ -229,21 +230,14 @@ def test_config_of_another_type():
 
 
 def test_import_without_torchao():
-    import subprocess
-    import sys
-
     code = "import qnative, sys; assert not any(m.startswith('torchao') for m in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
 
 
 def test_without_torchao_an_error_says_what_needs_it():
-    import subprocess
-    import sys
-
     code = "import sys; sys.modules['torchao'] = None; import qnative; qnative.Quantizer"
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True
-    )
+    done = python("-c", code)
     assert done.returncode == 1
     assert "ImportError: qnative.quantize, dry_run, Quantizer and" in done.stderr.splitlines()[-1]
 

@@ -209,7 +209,7 @@ def to_meta(value):
     return value
 
 
-def cases(errors):
+def cases(errors: dict) -> list:
     return [
         pytest.param(name, changes, message, id=f"{name}-{i}")
         for name, table in errors.items()
@@ -237,3 +237,26 @@ def check_error(name, args, message):
     op = name.partition(".")[0]
     with pytest.raises(RuntimeError, match=f"qnative::{op}: .*{message}"):
         call(name, {key: to_meta(value) for key, value in args.items()})
+
+
+def error_tests(valid: dict, errors: dict, value_errors: dict | None = None) -> list:
+    """The tests of a file: that the arguments of each op are valid, and that with some of them
+    changed the op gives the message; on CPU and Meta. ``value_errors``, which Meta tensors do not
+    have, need a third test."""
+
+    @pytest.mark.parametrize("name", valid)
+    def test_valid(name):
+        check_valid(name, valid[name])
+
+    @pytest.mark.parametrize("name, changes, message", cases(errors))
+    def test_error(name, changes, message):
+        check_error(name, {**valid[name], **changes}, message)
+
+    if value_errors is None:
+        return [test_valid, test_error]
+
+    @pytest.mark.parametrize("name, changes, message", cases(value_errors))
+    def test_error_in_values(name, changes, message):
+        check_value_error(name, {**valid[name], **changes}, message)
+
+    return [test_valid, test_error, test_error_in_values]

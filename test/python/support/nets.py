@@ -92,6 +92,17 @@ class Product(nn.Module):
         return F.relu(self.a(x) * self.b(x))
 
 
+class Tied(nn.Module):
+    """Two layers with one weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(6, 6)
+
+    def forward(self, x):
+        return self.fc(F.relu(self.fc(x)))
+
+
 def sequential(*modules):
     return lambda: nn.Sequential(*modules)
 
