@@ -8,12 +8,12 @@ load()
 
 from . import nn  # noqa: E402  (the library comes first)
 from .backend_config import get_backend, register_backend  # noqa: E402
-from .eager import quantize_dynamic  # noqa: E402
-from .eager_static import convert  # noqa: E402
+from .eager.dynamic import quantize_dynamic  # noqa: E402
+from .eager.static import convert  # noqa: E402
 from .lowering import lower  # noqa: E402
-from .matching import DryRun, dry_run  # noqa: E402
 from .migration import Migration, MigrationError, migrate  # noqa: E402
-from .recipes import quantize  # noqa: E402
+from .plan.dry_run import DryRun, dry_run  # noqa: E402
+from .quantize import quantize  # noqa: E402
 from .report import NotQuantizedError, Report  # noqa: E402
 
 __all__ = [
@@ -39,7 +39,7 @@ __all__ = [
 def __getattr__(name: str):
     # The Quantizer is a torchao class: import works without torchao.
     if name == "Quantizer":
-        from .quantizer import Quantizer
+        from .plan.quantizer import Quantizer
 
         return Quantizer
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 
 from .backend_config import resolve
-from .lowering.constraints import Constraints, of_dtypes
-from .lowering.custom import Kernel, is_custom
-from .lowering.emit_conv import CONVS, TRANSPOSED
-from .lowering.graph import STORAGE_DTYPES, Unsupported
-from .patterns import describe, kernel_of, kinds_of, text_of
+from .graph.layers import CONVS, TRANSPOSED
+from .graph.nodes import STORAGE_DTYPES, Unsupported
+from .plan.config_index import describe, kernel_of, kinds_of, text_of
+from .plan.constraints import Constraints, of_dtypes
+from .plan.custom import Kernel, is_custom
 from .report import text_table
 
 __all__ = ["Case", "Conformance", "ConformanceError", "conformance", "conformance_cases"]

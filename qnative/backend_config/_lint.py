@@ -57,7 +57,7 @@ def lint(config: BackendConfig) -> Findings:
 
 def _unknown_names(config: BackendConfig) -> Iterator[Finding]:
     """What C++ cannot know: whether a name is that of an object."""
-    from ..patterns import is_op  # which reads configs itself
+    from ..plan.config_index import is_op  # which reads configs itself
 
     for i, row in enumerate(config.configs):
         script = row.script_object

@@ -7,9 +7,9 @@ import torch
 from torch.fx import Graph, GraphModule, Node
 from torch.fx.node import map_arg
 
-from . import graph as ir
-from .activation import Bounds, fused_activation
-from .graph import QParams, Unsupported
+from ..graph import nodes as ir
+from ..graph.activation import Bounds, fused_activation
+from ..graph.nodes import QParams, Unsupported
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Constants:
 
 
 @dataclass
-class Site:
+class CallSite:
     """An aten call about to be replaced.
 
     x: its quantized tensor arguments by name, a list for a list argument. bounds: of the activation
@@ -111,18 +111,7 @@ class Site:
         return ir.module_path(self.node) or self.node.name
 
 
-def is_constant(node: Any) -> bool:
-    """A parameter or buffer, possibly quantized and dequantized."""
-    if not isinstance(node, Node):
-        return False
-    if node.op == "get_attr":
-        return True
-    passing = ir.QUANTIZE | ir.DEQUANTIZE | ir.QUANTIZE_CHANNEL | ir.DEQUANTIZE_CHANNEL
-    observed = node.op == "call_module" and len(node.args) == 1
-    return (ir.is_call(node, passing) or observed) and is_constant(node.args[0])
-
-
-def int8_weight(site: Site, axis: int, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
+def int8_weight(site: CallSite, axis: int, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The weight as int8 and its scale for each output channel, float32 [N]. Output channels lie
     along ``axis``, where several ``groups`` share what they have there."""
     node = site.args["weight"]
@@ -146,7 +135,7 @@ def int8_weight(site: Site, axis: int, groups: int) -> tuple[torch.Tensor, torch
 
 
 def weight_arguments(
-    site: Site, op: str, *pack_args: Any, axis: int = 0, groups: int = 1
+    site: CallSite, op: str, *pack_args: Any, axis: int = 0, groups: int = 1
 ) -> tuple[Any, ...]:
     """weight, weight_scale, bias and weight_shape; a weight used twice is packed once. axis,
     groups: see int8_weight."""
@@ -171,21 +160,21 @@ def weight_arguments(
     return constants.get(packed_name), constants.get(scale_name), bias, list(weight.shape)
 
 
-def linear(site: Site) -> Node:
+def linear(site: CallSite) -> Node:
     weight = weight_arguments(site, "linear")
     return site.call(
         torch.ops.qnative.linear.default, *site.x["input"].args, *weight, *site.activation
     )
 
 
-def add(site: Site) -> Node:
+def add(site: CallSite) -> Node:
     alpha = float(site.args["alpha"])
     options = {} if alpha == 1.0 else {"alpha": alpha}
     a, b = site.x["self"], site.x["other"]
     return site.call(torch.ops.qnative.add.default, *a.args, *b.args, *site.activation, **options)
 
 
-def sub(site: Site) -> Node:
+def sub(site: CallSite) -> Node:
     """self - alpha * other; rsub has them the other way round."""
     alpha = -float(site.args["alpha"])
     a, b = site.x["self"], site.x["other"]
@@ -195,17 +184,17 @@ def sub(site: Site) -> Node:
     return site.call(op, *a.args, *b.args, *site.activation, alpha=alpha)
 
 
-def matmul(site: Site) -> Node:
+def matmul(site: CallSite) -> Node:
     a, b = site.x.values()
     return site.call(torch.ops.qnative.matmul.default, *a.args, *b.args, *site.activation)
 
 
-def mul(site: Site) -> Node:
+def mul(site: CallSite) -> Node:
     a, b = site.x["self"], site.x["other"]
     return site.call(torch.ops.qnative.mul.default, *a.args, *b.args, *site.activation)
 
 
-def cat(site: Site) -> Node:
+def cat(site: CallSite) -> Node:
     nodes, scales, zero_points = zip(*(x.args for x in site.x["tensors"]), strict=True)
     return site.call(
         torch.ops.qnative.cat.default,
@@ -217,14 +206,14 @@ def cat(site: Site) -> Node:
     )
 
 
-def stack(site: Site) -> Node:
+def stack(site: CallSite) -> Node:
     """cat of the tensors with one more dimension."""
     unsqueeze, dim = torch.ops.aten.unsqueeze.default, site.args["dim"]
     longer = [replace(x, node=site.call(unsqueeze, x.node, dim)) for x in site.x["tensors"]]
     return cat(replace(site, x={"tensors": longer}))
 
 
-def max_pool(site: Site) -> Node:
+def max_pool(site: CallSite) -> Node:
     names = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
     op = getattr(torch.ops.qnative, ir.kind(site.node)).default
     return site.call(op, site.x["self"].node, *(site.args[name] for name in names))
@@ -237,14 +226,14 @@ AVG_POOL_ARGS = (
 )
 
 
-def avg_pool(site: Site) -> Node:
+def avg_pool(site: CallSite) -> Node:
     """Of every number of dimensions."""
     values = (site.args[name] for name in AVG_POOL_ARGS if name in site.args)
     op = getattr(torch.ops.qnative, ir.kind(site.node)).default
     return site.call(op, *site.x["self"].args, *values, *site.full_output)
 
 
-def adaptive_avg_pool(site: Site) -> Node:
+def adaptive_avg_pool(site: CallSite) -> Node:
     op = getattr(torch.ops.qnative, ir.kind(site.node)).default
     return site.call(op, *site.x["self"].args, site.args["output_size"], *site.full_output)
 
@@ -260,7 +249,7 @@ INTERPOLATE_MODES = {
 }
 
 
-def interpolate(site: Site) -> Node:
+def interpolate(site: CallSite) -> Node:
     args, x, mode = site.args, site.x["input"], INTERPOLATE_MODES[ir.kind(site.node)]
     same = x.qparams.scale, x.qparams.zero_point, x.qparams.dtype
     return site.call(
@@ -274,7 +263,7 @@ def interpolate(site: Site) -> Node:
     )
 
 
-def mean(site: Site) -> Node:
+def mean(site: CallSite) -> Node:
     return site.call(
         torch.ops.qnative.mean.default,
         *site.x["self"].args,
@@ -284,7 +273,7 @@ def mean(site: Site) -> Node:
     )
 
 
-def floats(site: Site, name: str, argument: Any) -> Node | None:
+def floats(site: CallSite, name: str, argument: Any) -> Node | None:
     """An argument that stays float32, as a buffer of the lowered module."""
     if argument is None:
         return None
@@ -297,7 +286,7 @@ def floats(site: Site, name: str, argument: Any) -> Node | None:
     return constants.get(*constants.packed[key])
 
 
-def layer_norm(site: Site) -> Node:
+def layer_norm(site: CallSite) -> Node:
     return site.call(
         torch.ops.qnative.layer_norm.default,
         *site.x["input"].args,
@@ -308,7 +297,7 @@ def layer_norm(site: Site) -> Node:
     )
 
 
-def group_norm(site: Site) -> Node:
+def group_norm(site: CallSite) -> Node:
     return site.call(
         torch.ops.qnative.group_norm.default,
         *site.x["input"].args,
@@ -322,7 +311,7 @@ def group_norm(site: Site) -> Node:
 _RUNNING = ("weight", "bias", "running_mean", "running_var")
 
 
-def instance_norm(site: Site) -> Node:
+def instance_norm(site: CallSite) -> Node:
     return site.call(
         torch.ops.qnative.instance_norm.default,
         *site.x["input"].args,
@@ -333,7 +322,7 @@ def instance_norm(site: Site) -> Node:
     )
 
 
-def batch_norm(site: Site) -> Node:
+def batch_norm(site: CallSite) -> Node:
     return site.call(
         torch.ops.qnative.batch_norm.default,
         *site.x["input"].args,
@@ -343,7 +332,7 @@ def batch_norm(site: Site) -> Node:
     )
 
 
-def softmax(site: Site) -> Node:
+def softmax(site: CallSite) -> Node:
     return site.call(
         torch.ops.qnative.softmax.default,
         *site.x["self"].args,
@@ -352,7 +341,7 @@ def softmax(site: Site) -> Node:
     )
 
 
-def prelu(site: Site) -> Node:
+def prelu(site: CallSite) -> Node:
     return site.call(
         torch.ops.qnative.prelu.default,
         *site.x["self"].args,
@@ -371,7 +360,7 @@ def lookup_table(x: QParams, y: QParams, function: Any) -> torch.Tensor:
     return ops.quantize_per_tensor(real, y.scale, y.zero_point, y.dtype, **limits)
 
 
-def lookup(site: Site) -> Node:
+def lookup(site: CallSite) -> Node:
     node, argument = site.node, site.args["self"]
 
     def function(real: torch.Tensor) -> torch.Tensor:
@@ -381,19 +370,19 @@ def lookup(site: Site) -> Node:
     return _look_up(site, function)
 
 
-def _look_up(site: Site, function: Any) -> Node:
+def _look_up(site: CallSite, function: Any) -> Node:
     x = site.x["self"]
     table = lookup_table(x.qparams, site.y, function)
     name = site.constants.add(f"{site.name}.table", table)
     return site.call(torch.ops.qnative.lookup.default, x.node, site.constants.get(name))
 
 
-def resize(site: Site) -> Node:
+def resize(site: CallSite) -> Node:
     """Of contiguous values to as many ones: what reshape does, whatever the layout is by now."""
     return site.call(torch.ops.aten.reshape.default, site.x["self"].node, site.args["size"])
 
 
-def pad(site: Site) -> Node:
+def pad(site: CallSite) -> Node:
     """With a code, where it pads with a constant. Any but 0 may be outside of the range of what is
     padded, which therefore is brought to the range of the output."""
     x, args = site.x["self"], site.args
@@ -407,7 +396,7 @@ def pad(site: Site) -> Node:
     return site.call(torch.ops.aten.pad.default, node, args["pad"], mode, int(table[0]))
 
 
-def free(site: Site) -> Node:
+def free(site: CallSite) -> Node:
     """The aten op on the 8-bit data."""
     ((name, x),) = site.x.items()
     args = map_arg(site.node.args, lambda n: x.node if n is site.args[name] else n)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch.fx import Node
 
-from . import graph as ir
+from ..graph import nodes as ir
 from .emit import Constants
-from .emit_linear import with_repeated
+from .linear import with_repeated
 from .packing import can_have_outliers, most_repeated
 from .qdq import replace
 

@@ -5,14 +5,16 @@ from typing import Any
 
 from torch.fx import GraphModule, Node
 
+from ..graph import nodes as ir
+from ..graph.activation import NO_BOUNDS, activation_bounds
+from ..graph.functional import make_functional
+from ..graph.nodes import Unsupported
+from ..graph.sizes import guard, keep_sizes_open
+from ..plan import constraints, custom, direct, table
 from ..report import FLOAT, FREE, FUSED, QUANTIZED, NotQuantizedError, Report, Row
-from . import constraints, custom, direct, emit, emit_half, qdq, table
-from . import graph as ir
-from .activation import NO_BOUNDS, activation_bounds
-from .functional import make_functional
-from .graph import Unsupported
+from . import emit, qdq
+from . import half as emit_half
 from .join import join_linears
-from .sizes import guard, keep_sizes_open
 
 # Keys of a node's meta: why the Quantizer left it float, and why its activation is an op by itself.
 REASON = "qnative_reason"
@@ -138,7 +140,7 @@ class _Lowering:
 
     def _lower_directly(self, node: Node, row: Row) -> None:
         op, last = direct.check(node.meta[direct.MODE], node), node
-        site = emit.Site(self.module, self.constants, node, ir.bind(node), {}, NO_BOUNDS, None)
+        site = emit.CallSite(self.module, self.constants, node, ir.bind(node), {}, NO_BOUNDS, None)
         activation, row.reason = direct.activation_after(op, node)
         if activation is not None:
             site.function, last = direct.function_name(activation), activation
@@ -182,7 +184,7 @@ class _Lowering:
         row.kernel = ir.op_name(new)
         row.float_bytes, row.packed_bytes = site.float_bytes, site.packed_bytes
 
-    def _site(self, op: table.Op, node: Node) -> emit.Site:
+    def _site(self, op: table.Op, node: Node) -> emit.CallSite:
         args, pad = ir.bind(node), ()
         if op.role == table.WEIGHTED:
             if not ir.is_call(args["weight"], ir.DEQUANTIZE | ir.DEQUANTIZE_CHANNEL):
@@ -195,7 +197,7 @@ class _Lowering:
         tensors = (name for name in op.tensors if name != "weight")
         x = {name: self._quantized(args[name]) for name in tensors}
         constraints.check(node, "input", *_qparams_of(x))
-        return emit.Site(self.module, self.constants, node, args, x, NO_BOUNDS, None, pad)
+        return emit.CallSite(self.module, self.constants, node, args, x, NO_BOUNDS, None, pad)
 
     def _quantized(self, argument: Any) -> Any:
         if isinstance(argument, (list, tuple)):
@@ -204,7 +206,7 @@ class _Lowering:
             raise Unsupported(f"its input {argument} is not quantized")
         return emit.Quantized(argument.args[0], ir.qparams(self.module, argument))
 
-    def _emit_same(self, op: table.Op, site: emit.Site) -> Node:
+    def _emit_same(self, op: table.Op, site: emit.CallSite) -> Node:
         """The op on 8-bit data; whoever wants real numbers dequantizes what comes out."""
         dequantize = site.args[op.tensors[0]]
         constraints.check(site.node, "output", *_qparams_of(site.x))
@@ -217,7 +219,7 @@ class _Lowering:
         qdq.replace(site.node, real)
         return new
 
-    def _emit_list(self, op: table.Op, site: emit.Site) -> Node:
+    def _emit_list(self, op: table.Op, site: emit.CallSite) -> Node:
         """The same for an op that gives a list, of which every item is dequantized."""
         users = list(site.node.users)
         if not all(user.target is operator.getitem for user in users):
@@ -236,7 +238,7 @@ class _Lowering:
             self.rows[user].verdict = FREE
         return new
 
-    def _emit_requantized(self, op: table.Op, site: emit.Site, row: Row) -> Node:
+    def _emit_requantized(self, op: table.Op, site: emit.CallSite, row: Row) -> Node:
         """The op with its activation, ending in each of the quantizations of its output, or in
         float32 where something uses it as such."""
         last = site.node

@@ -2,7 +2,7 @@
 
 import torch
 
-from .graph import Unsupported
+from ..graph.nodes import Unsupported
 
 # More products of a uint8 with an int8 could overflow int32.
 MAX_PRODUCTS = 65793

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
-from . import graph as ir
+from ..graph import nodes as ir
 from .emit import Constants, lookup_table
 
 

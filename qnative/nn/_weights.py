@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from ..lowering.graph import Unsupported
+from ..graph.nodes import Unsupported
 
 # What a qconfig calls a weight, and what it is stored as.
 WEIGHT_DTYPES = {torch.qint8: torch.int8, torch.int8: torch.int8, torch.float16: torch.float16}

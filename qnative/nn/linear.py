@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..lowering.graph import Unsupported
+from ..graph.nodes import Unsupported
 from ..lowering.packing import MAX_PRODUCTS, pack_half, pack_int8, pack_spread
 from ._weights import WEIGHT_DTYPES, asked, float_weight
 

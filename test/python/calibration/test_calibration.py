@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import qnative
-from qnative import rounding
-from qnative.observers import HistogramObserver, PerChannelWeightObserver
+from qnative.calibration import rounding
+from qnative.calibration.observers import HistogramObserver, PerChannelWeightObserver
 from support.nets import Tied, kernels_of
 
 UINT8 = {"dtype": torch.uint8, "quant_min": 0, "quant_max": 255}

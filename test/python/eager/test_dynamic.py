@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence, pad_packed_sequence
 
 import qnative
-from qnative.lowering.graph import Unsupported
+from qnative.graph.nodes import Unsupported
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),

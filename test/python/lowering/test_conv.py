@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import qnative
-from qnative.lowering.fold import fold_batch_norm
+from qnative.graph.fold import fold_batch_norm
 from support.checks import relative_error, through_trace
 from support.nets import kernels_of
 

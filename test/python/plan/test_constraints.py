@@ -25,7 +25,7 @@ from qnative.backend_config import (
     DTypeWithConstraints,
 )
 from qnative.fx import convert_fx, prepare_fx
-from qnative.lowering.constraints import Constraints
+from qnative.plan.constraints import Constraints
 
 UINT8 = torch.quint8
 
@@ -116,7 +116,7 @@ class Wide(Careless):
         return torch.tensor([4.0]), torch.tensor([0])
 
 
-class WideWeights(qnative.observers.PerChannelWeightObserver):
+class WideWeights(qnative.calibration.observers.PerChannelWeightObserver):
     def calculate_qparams(self):
         scale, zero_point = super().calculate_qparams()
         return scale * 100, zero_point

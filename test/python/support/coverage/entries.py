@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from qnative.backend_config import BackendConfig, BackendPatternConfig, native
-from qnative.lowering import direct
+from qnative.plan import direct
 from support.coverage.models import Call, Chain, Chain2, Element, element
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import io
+import sys
 from dataclasses import dataclass
 from typing import Any
 from unittest import mock
@@ -12,10 +13,10 @@ from torch import nn
 import qnative
 from qnative import fx
 from qnative.backend_config import native
-from qnative.lowering import direct
-from qnative.lowering import graph as ir
+from qnative.graph import nodes as ir
 from qnative.lowering.lower import lower
-from qnative.patterns import canonical
+from qnative.plan import direct
+from qnative.plan.config_index import canonical
 from support.coverage.entries import Entry, build, config_of
 from support.coverage.models import element
 
@@ -80,7 +81,7 @@ def _simulated(patched: Any) -> nn.Module:
 
 
 def quantize(entry: Entry, model: nn.Module, inputs: tuple) -> Made:
-    with mock.patch("qnative.recipes.lower", side_effect=lower) as patched:
+    with mock.patch.object(sys.modules["qnative.quantize"], "lower", side_effect=lower) as patched:
         quantized = qnative.quantize(
             model,
             inputs,
@@ -140,7 +141,7 @@ def quantize_qat(entry: Entry, model: nn.Module, inputs: tuple) -> Made:
     kinds = {type(module) for module in prepared.modules()}
     assert entry.pattern in kinds, f"prepare_qat_fx made {kinds}"
     train(prepared, inputs)
-    with mock.patch("qnative.fx.lower", side_effect=lower) as patched:
+    with mock.patch("qnative.fx.convert.lower", side_effect=lower) as patched:
         quantized = fx.convert_fx(prepared, backend_config=config)
     trained = copy.deepcopy(prepared).eval().apply(torch.ao.quantization.disable_observer)
     model = copy.deepcopy(trained).apply(torch.ao.quantization.disable_fake_quant)

@@ -1,0 +1,1 @@
+"""Measuring: observers, a pass over calibration data, weights rounded by it."""

@@ -1,0 +1,159 @@
+"""Observers: the ranges of values that the calibration data lead to."""
+
+import math
+
+import torch
+
+from .._torchao import (
+    FakeQuantize,
+    FusedMovingAvgObsFakeQuantize,
+    MovingAverageMinMaxObserver,
+    MovingAveragePerChannelMinMaxObserver,
+    UniformQuantizationObserverBase,
+)
+
+_BINS = 4096
+# Share of a bound that the search for the best range goes down to.
+_LEAST = 0.1
+_STEPS = 64
+
+
+class HistogramObserver(UniformQuantizationObserverBase):
+    """Range of an activation with the least mean squared quantization error.
+
+    Keeps 4096 bins over [-2^k, 2^k]. A value outside doubles the bins' width as often as needed,
+    which merges pairs of bins exactly, so that the histogram does not depend on the order of the
+    data; memory is fixed. One pass over each tensor and a search at the end.
+
+    Not a finite number: ValueError. ``origin`` names the node in it.
+    """
+
+    origin = "x"
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        if self.qscheme is not torch.per_tensor_affine:
+            raise ValueError(
+                f"qnative.HistogramObserver: qscheme must be torch.per_tensor_affine, got "
+                f"{self.qscheme}"
+            )
+        self.register_buffer("counts", torch.zeros(_BINS, dtype=torch.float64))
+        self.register_buffer("limit", torch.tensor(0.0))
+        self.register_buffer("min_val", torch.tensor(math.inf))
+        self.register_buffer("max_val", torch.tensor(-math.inf))
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether it has seen a value."""
+        return bool(self.min_val <= self.max_val)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.numel() == 0:
+            return x
+        values = x.detach().float()
+        low, high = torch.aminmax(values)
+        if not torch.isfinite(low + high):
+            raise ValueError(
+                f"qnative: values to calibrate with must be finite, {self.origin} is in "
+                f"[{float(low)}, {float(high)}]"
+            )
+        self.min_val.copy_(torch.minimum(self.min_val, low))
+        self.max_val.copy_(torch.maximum(self.max_val, high))
+        self._grow(max(abs(float(low)), abs(float(high))))
+        limit = float(self.limit)
+        self.counts += torch.histc(values, _BINS, -limit, limit).double()
+        return x
+
+    def _grow(self, largest: float) -> None:
+        """Doubles ``limit`` until it holds ``largest``."""
+        if largest == 0:
+            largest = torch.finfo(torch.float32).tiny
+        limit = float(self.limit)
+        if limit == 0:
+            limit = 2.0 ** math.ceil(math.log2(largest))
+        while limit < largest:
+            merged = torch.zeros_like(self.counts)
+            merged[_BINS // 4 : 3 * _BINS // 4] = self.counts.view(-1, 2).sum(1)
+            self.counts.copy_(merged)
+            limit *= 2
+        self.limit.fill_(limit)
+
+    def _errors(self, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+        """Sum of squared errors for each range [low, high], float64 [ranges]."""
+        width = 2 * float(self.limit) / _BINS
+        used = self.counts.nonzero().squeeze(1)
+        centers = (used.double() + 0.5) * width - float(self.limit)
+        centers = centers.clamp(float(self.min_val), float(self.max_val))
+        scale = ((high - low) / (self.quant_max - self.quant_min)).double().unsqueeze(1)
+        zero_point = self.quant_min - (low.double().unsqueeze(1) / scale).round()
+        codes = (centers / scale).round() + zero_point
+        real = (codes.clamp(self.quant_min, self.quant_max) - zero_point) * scale
+        return ((real - centers).square() * self.counts[used]).sum(1)
+
+    def _search(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """One bound after the other, until neither moves."""
+        low, high = self.min_val.clamp(max=0), self.max_val.clamp(min=0)
+        shares = torch.linspace(_LEAST, 1, _STEPS)
+        lows, highs = low * shares, high * shares
+        for _ in range(8):
+            previous = low, high
+            high = highs[self._errors(low.expand(_STEPS), highs).argmin()]
+            low = lows[self._errors(lows, high.expand(_STEPS)).argmin()]
+            if previous == (low, high):
+                break
+        return low, high
+
+    def calculate_qparams(self) -> tuple[torch.Tensor, torch.Tensor]:
+        if not self.calibrated:
+            raise ValueError(f"qnative: no calibration data reached {self.origin}")
+        if self.min_val == 0 and self.max_val == 0:
+            return self._calculate_qparams(self.min_val, self.max_val)
+        return self._calculate_qparams(*self._search())
+
+    def extra_repr(self) -> str:
+        return f"min_val={float(self.min_val)}, max_val={float(self.max_val)}"
+
+
+class PerChannelWeightObserver(UniformQuantizationObserverBase):
+    """Zero point 0 and one scale for each output channel (dimension ``ch_axis``), such that the
+    largest positive weight is at most quant_max and the most negative one at least quant_min.
+
+    torch's symmetric observers map max|w| to 127.5, which clips the largest positive weight.
+    """
+
+    origin = "weight"
+
+    def __init__(self, ch_axis: int = 0, **kwargs):
+        super().__init__(**kwargs)
+        self.ch_axis = ch_axis
+        self.register_buffer("min_val", torch.tensor([]))
+        self.register_buffer("max_val", torch.tensor([]))
+
+    @property
+    def calibrated(self) -> bool:
+        return self.min_val.numel() > 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows = x.detach().float().movedim(self.ch_axis, 0).flatten(1)
+        low, high = rows.amin(1), rows.amax(1)
+        if not torch.isfinite(low + high).all():
+            raise ValueError(f"qnative: weights must be finite, {self.origin} is not")
+        if self.calibrated:
+            low, high = torch.minimum(low, self.min_val), torch.maximum(high, self.max_val)
+        self.min_val, self.max_val = low, high
+        return x
+
+    def calculate_qparams(self) -> tuple[torch.Tensor, torch.Tensor]:
+        if not self.calibrated:
+            raise ValueError(f"qnative: no calibration data reached {self.origin}")
+        scale = torch.maximum(self.max_val / self.quant_max, self.min_val / self.quant_min)
+        return scale.clamp_min(float(self.eps)), torch.zeros_like(scale, dtype=torch.int64)
+
+
+# Of activations and weights.
+DEFAULTS = (HistogramObserver, PerChannelWeightObserver)
+TRAINING_DEFAULTS = (
+    FusedMovingAvgObsFakeQuantize.with_args(observer=MovingAverageMinMaxObserver),
+    # A weight's range is known: no average of what it was.
+    FakeQuantize.with_args(observer=MovingAveragePerChannelMinMaxObserver, averaging_constant=1.0),
+)

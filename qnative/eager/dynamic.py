@@ -1,0 +1,209 @@
+"""Eager mode: upstream's ``quantize_dynamic``, ending in the modules of ``qnative.nn``."""
+
+import copy
+import functools
+import warnings
+from typing import Any, NamedTuple
+
+import torch
+from torch.nn.utils.parametrize import type_before_parametrizations
+
+from .. import nn as qnn
+from ..graph.export import refuse_script
+from ..graph.nodes import Unsupported
+
+_RECURRENT = ("LSTM", "GRU", "LSTMCell", "GRUCell", "RNNCell")
+MAPPING = {
+    getattr(torch.nn, name): getattr(qnn, name)
+    for name in ("Linear", *_RECURRENT, "Embedding", "EmbeddingBag")
+}
+_MULTIPLIED = [torch.nn.Linear, *(getattr(torch.nn, name) for name in _RECURRENT)]
+# What is quantized when the caller only gives a dtype.
+_DEFAULTS = {
+    torch.qint8: _MULTIPLIED,
+    torch.float16: _MULTIPLIED,
+    torch.quint8: [torch.nn.Embedding, torch.nn.EmbeddingBag],
+    torch.quint4x2: [torch.nn.EmbeddingBag],
+}
+
+
+class _Weight(NamedTuple):
+    dtype: torch.dtype
+
+
+class _QConfig(NamedTuple):
+    """The part of upstream's QConfig that counts here."""
+
+    activation: Any
+    weight: Any
+
+
+def quantize_dynamic(
+    model: torch.nn.Module,
+    qconfig_spec: Any = None,
+    dtype: torch.dtype = torch.qint8,
+    mapping: dict[type, type] | None = None,
+    inplace: bool = False,
+) -> torch.nn.Module:
+    """The model with its layers of some types replaced by those of ``qnative.nn``.
+
+    Upstream's function, with its arguments; moving is changing the import. Weights have a scale for
+    each output channel whatever the qconfig says: of a qconfig only the dtype of the weight counts.
+    The results are those of ``qnative.quantize(..., recipe="dynamic")``, bit by bit.
+
+    qconfig_spec: what to quantize. None: the types that ``dtype`` can be for. A set of types of
+    modules and names of submodules, each with all below it, in ``dtype``. A dict from such types
+    and names to a QConfig, to a torch.dtype or to None, which leaves them float; ``dtype`` is then
+    ignored. A ``qconfig`` attribute of a module outranks the spec.
+    dtype: torch.qint8 or torch.float16 for Linear, LSTM, GRU, LSTMCell, GRUCell and RNNCell;
+    torch.quint8 or torch.quint4x2 for Embedding and EmbeddingBag.
+    mapping: from types of modules to types with a classmethod ``from_float(module)``; None is
+    ``qnative.eager.MAPPING``.
+    inplace: change ``model``, not a copy of it. If the model is itself of a type to be quantized,
+    use what is returned.
+
+    Warns when a type or name that was asked for could not be quantized, or nothing was. Raises
+    ValueError, with the name of the module, for a weight that cannot be quantized, for an unknown
+    dtype and for a name that is no submodule; TypeError for an entry of another kind and for
+    TorchScript.
+    """
+    refuse_script(model, "qnative.quantize_dynamic")
+    spec = _checked_spec(model, qconfig_spec, dtype)
+    mapping = MAPPING if mapping is None else mapping
+    if not inplace:
+        model = copy.deepcopy(model)
+    model.eval()
+    requests = _requests(model, spec)
+    done: dict[torch.nn.Module, torch.nn.Module] = {}
+    new = _swap(model, "", _propagate(model, spec), mapping, done)
+    _warn(requests, done)
+    for module in new.modules():
+        if "qconfig" in vars(module):
+            del module.qconfig
+    return new
+
+
+def _checked_spec(model: torch.nn.Module, spec: Any, dtype: torch.dtype) -> dict[Any, Any]:
+    where = "qnative.quantize_dynamic"
+    if spec is None or isinstance(spec, (set, frozenset)):
+        if dtype not in _DEFAULTS:
+            valid = ", ".join(map(str, _DEFAULTS))
+            raise ValueError(f"{where}: dtype must be one of {valid}, got {dtype}")
+        spec = dict.fromkeys(_DEFAULTS[dtype] if spec is None else spec, dtype)
+    if not isinstance(spec, dict):
+        raise TypeError(
+            f"{where}: qconfig_spec must be None, a set or a dict, got {type(spec).__name__}"
+        )
+    names = {name for name, _ in model.named_modules(remove_duplicate=False)}
+    for key in spec:
+        if isinstance(key, str):
+            if key not in names:
+                raise ValueError(f"{where}: the model has no submodule {key!r}")
+        elif not isinstance(key, type):
+            raise TypeError(
+                f"{where}: qconfig_spec has types of modules and names of submodules, got {key!r}"
+            )
+    return {key: _qconfig(value) for key, value in spec.items()}
+
+
+def _qconfig(value: Any) -> Any:
+    if isinstance(value, torch.dtype):
+        weight = functools.partial(_Weight, value)
+        return _QConfig(activation=weight, weight=weight)
+    if value is not None and not callable(getattr(value, "weight", None)):
+        raise TypeError(
+            "qnative.quantize_dynamic: a qconfig must be a QConfig, a torch.dtype or None, got "
+            f"{value!r}"
+        )
+    return value
+
+
+def _propagate(model: torch.nn.Module, spec: dict[Any, Any]) -> dict[torch.nn.Module, Any]:
+    """The qconfig of each module: its own, that of its name, of its type or its
+    parent's."""
+    asked: dict[torch.nn.Module, Any] = {}
+
+    def visit(module: torch.nn.Module, name: str, parent: Any) -> None:
+        qconfig = spec.get(name, spec.get(type_before_parametrizations(module), parent))
+        qconfig = asked.setdefault(module, getattr(module, "qconfig", qconfig))
+        for child_name, child in module.named_children():
+            visit(child, f"{name}.{child_name}" if name else child_name, qconfig)
+
+    visit(model, "", None)
+    return asked
+
+
+def _swap(
+    module: torch.nn.Module,
+    name: str,
+    asked: dict[torch.nn.Module, Any],
+    mapping: dict[type, type],
+    done: dict[torch.nn.Module, torch.nn.Module],
+) -> torch.nn.Module:
+    """The module, or the one that takes its place; one that is shared stays shared."""
+    if module in done:
+        return done[module]
+    qconfig = asked.get(module)
+    target = mapping.get(type_before_parametrizations(module))
+    if qconfig is not None and target is not None:
+        done[module] = _replacement(module, name, qconfig, target)
+        return done[module]
+    for child_name, child in list(module._modules.items()):
+        if child is not None:
+            path = f"{name}.{child_name}" if name else child_name
+            module._modules[child_name] = _swap(child, path, asked, mapping, done)
+    if isinstance(module, torch.nn.TransformerEncoderLayer) and _changed(module):
+        # Its fast path would read the float weights of linear1 and linear2.
+        module.activation_relu_or_gelu = 0
+    return module
+
+
+def _changed(module: torch.nn.Module) -> bool:
+    return any(type(child).__module__.startswith(qnn.__name__) for child in module.children())
+
+
+def _replacement(module: torch.nn.Module, name: str, qconfig: Any, target: type) -> Any:
+    module.qconfig = qconfig
+    try:
+        with torch.no_grad():
+            new = target.from_float(module)
+    except Unsupported as error:
+        raise ValueError(f"qnative.quantize_dynamic: module {name!r}: {error}") from error
+    return with_hooks_of(module, new)
+
+
+def with_hooks_of(module: torch.nn.Module, new: torch.nn.Module) -> torch.nn.Module:
+    """``new``, in evaluation mode, with the hooks of the module that it takes the place of."""
+    new.eval()
+    for hook in module._forward_pre_hooks.values():
+        new.register_forward_pre_hook(hook)
+    for hook in module._forward_hooks.values():
+        new.register_forward_hook(hook)
+    return new
+
+
+def _requests(
+    model: torch.nn.Module, spec: dict[Any, Any]
+) -> list[tuple[str, set[torch.nn.Module]]]:
+    """Every module that the spec asks for by itself, in words, with all below it."""
+    requests = []
+    for name, module in model.named_modules():
+        key = name if name in spec else type_before_parametrizations(module)
+        if getattr(module, "qconfig", spec.get(key)) is not None and key in spec:
+            shown = f"{name!r} ({type(module).__name__})" if name else type(module).__name__
+            requests.append((shown, set(module.modules())))
+    return requests
+
+
+def _warn(
+    requests: list[tuple[str, set[torch.nn.Module]]],
+    done: dict[torch.nn.Module, torch.nn.Module],
+) -> None:
+    left = [shown for shown, modules in requests if not modules & done.keys()]
+    if left:
+        what = f"stays float, qnative.nn has nothing for it: {', '.join(left)}"
+    elif not done:
+        what = "the model has nothing that qconfig_spec asks for"
+    else:
+        return
+    warnings.warn(f"qnative.quantize_dynamic: {what}; see qnative.quantize", stacklevel=3)

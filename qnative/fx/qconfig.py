@@ -1,0 +1,83 @@
+"""Default qconfigs of the FX entry: full 8 bits, weights with a scale for each output channel."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.ao.quantization import (
+    FakeQuantize,
+    FusedMovingAvgObsFakeQuantize,
+    MovingAverageMinMaxObserver,
+    MovingAveragePerChannelMinMaxObserver,
+    QConfig,
+    QConfigMapping,
+    default_placeholder_observer,
+    default_reuse_input_qconfig,
+    float_qparams_weight_only_qconfig,
+)
+from torch.ao.quantization.observer import ObserverBase, PlaceholderObserver
+
+from ..calibration.observers import HistogramObserver, PerChannelWeightObserver
+
+# Upstream takes for an observer what is an instance of its base class.
+ObserverBase.register(HistogramObserver)
+ObserverBase.register(PerChannelWeightObserver)
+
+_TRANSPOSED = (
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+    F.conv_transpose1d,
+    F.conv_transpose2d,
+    F.conv_transpose3d,
+)
+_FLOAT_WEIGHT = (nn.LayerNorm, nn.PReLU, F.layer_norm, F.group_norm, F.instance_norm)
+_RECURRENT = (nn.LSTM, nn.GRU, nn.LSTMCell, nn.GRUCell, nn.RNNCell)
+
+
+def default_qconfig_mapping() -> QConfigMapping:
+    """For ``prepare_fx``: 8-bit activations with histogram observers, int8 weights; recurrent
+    modules dynamic, embeddings weight-only."""
+    activation = HistogramObserver.with_args(dtype=torch.quint8, qscheme=torch.per_tensor_affine)
+
+    def weight(ch_axis: int):
+        return PerChannelWeightObserver.with_args(
+            dtype=torch.qint8, qscheme=torch.per_channel_symmetric, ch_axis=ch_axis
+        )
+
+    mapping = _mapping(activation, weight)
+    dynamic = PlaceholderObserver.with_args(dtype=torch.quint8, is_dynamic=True)
+    for module in _RECURRENT:
+        mapping.set_object_type(module, QConfig(activation=dynamic, weight=weight(0)))
+    for module in (nn.Embedding, nn.EmbeddingBag):
+        mapping.set_object_type(module, float_qparams_weight_only_qconfig)
+    return mapping
+
+
+def default_qat_qconfig_mapping() -> QConfigMapping:
+    """For ``prepare_qat_fx``: 8-bit fake quantization with moving averages of the ranges."""
+    activation = FusedMovingAvgObsFakeQuantize.with_args(
+        observer=MovingAverageMinMaxObserver, quant_min=0, quant_max=255
+    )
+
+    def weight(ch_axis: int):
+        return FakeQuantize.with_args(
+            observer=MovingAveragePerChannelMinMaxObserver,
+            averaging_constant=1.0,  # a weight's range is known, no average of what it was
+            quant_min=-128,
+            quant_max=127,
+            dtype=torch.qint8,
+            qscheme=torch.per_channel_symmetric,
+            ch_axis=ch_axis,
+        )
+
+    return _mapping(activation, weight)
+
+
+def _mapping(activation, weight) -> QConfigMapping:
+    mapping = QConfigMapping().set_global(QConfig(activation=activation, weight=weight(0)))
+    for op in _TRANSPOSED:
+        mapping.set_object_type(op, QConfig(activation=activation, weight=weight(1)))
+    for op in _FLOAT_WEIGHT:
+        qconfig = QConfig(activation=activation, weight=default_placeholder_observer)
+        mapping.set_object_type(op, qconfig)
+    return mapping.set_object_type("reshape", default_reuse_input_qconfig)

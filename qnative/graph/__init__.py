@@ -1,0 +1,1 @@
+"""Reading graphs: what a node is, what depends on constants, how sizes stay open."""

@@ -1,0 +1,53 @@
+"""Activations that are bounds, relu, relu6, hardtanh and clamp, and those that are functions."""
+
+import math
+
+from torch.fx import Node
+
+from .nodes import QParams, Unsupported, bind, kind
+
+Bounds = tuple[float, float]
+NO_BOUNDS: Bounds = (-math.inf, math.inf)
+# What float ops compute of real numbers.
+_FUNCTIONS = ("gelu", "silu", "sigmoid", "tanh", "hardswish", "hardsigmoid")
+FUSABLE = ("relu", "relu6", "hardtanh", "clamp", "clamp_min", "clamp_max")
+
+
+def function_name(node: Node) -> str:
+    """What the ops call a function that can be part of them; "" for other nodes."""
+    name = kind(node)
+    if name == "gelu" and bind(node)["approximate"] == "tanh":
+        return "gelu_tanh"
+    return name if name in _FUNCTIONS else ""
+
+
+def activation_bounds(node: Node) -> Bounds:
+    """[min, max] that an activation node clamps to, in real units; Unsupported for bounds that
+    are tensors, or empty."""
+    name, args = kind(node), bind(node)
+    if name == "relu":
+        return 0.0, math.inf
+    if name == "relu6":
+        return 0.0, 6.0
+    names = ("min_val", "max_val") if name == "hardtanh" else ("min", "max")
+    low, high = (args.get(name) for name in names)
+    if isinstance(low, Node) or isinstance(high, Node):
+        raise Unsupported("its bounds are computed, not constants")
+    low = -math.inf if low is None else float(low)
+    high = math.inf if high is None else float(high)
+    if not low <= high:
+        raise Unsupported(f"its bounds [{low}, {high}] are empty")
+    return low, high
+
+
+def fused_activation(bounds: Bounds, y: QParams | None) -> tuple[str, list[float]]:
+    """``activation`` and ``activation_args`` of an op that clamps to ``bounds`` and, where y holds
+    less than the range of its dtype, to what y holds."""
+    low, high = bounds
+    if y is not None:
+        least, most = y.real_range
+        # Outside of what y holds, a bound would cross the other one without changing a value.
+        low, high = min(max(low, least), most), max(min(high, most), least)
+    names = {NO_BOUNDS: "none", (0.0, math.inf): "relu", (0.0, 6.0): "relu6"}
+    name = names.get((low, high), "clamp")
+    return name, [low, high] if name == "clamp" else []

@@ -1,0 +1,92 @@
+"""What depends on parameters alone, or on nothing, is computed once, before anything is
+quantized."""
+
+import operator
+from typing import Any
+
+import torch
+from torch.fx import GraphModule, Node
+
+from . import nodes as ir
+from .layers import RECURRENT
+
+# aten ops that make a tensor of sizes and numbers; of the second kind the first argument is a
+# tensor of which only size and dtype count.
+_MAKERS = frozenset(("arange", "eye", "full", "linspace", "ones", "scalar_tensor", "zeros"))
+_LIKE = frozenset(("full_like", "new_full", "new_ones", "new_zeros", "ones_like", "zeros_like"))
+FACTORIES = _MAKERS | _LIKE
+# Of what is made of nothing: files need not hold more zeros.
+_MOST_ELEMENTS = 1 << 20
+
+
+def fold_constants(module: GraphModule) -> set[str]:
+    """Replaces every aten call that depends on attributes alone by its value, as a buffer: a
+    weight that the model computes (``w * mask``, weight norm) is then a weight like others, and so
+    is ``torch.ones(5)``. Returns the names of these calls."""
+    graph = module.graph
+    values: dict[Node, Any] = {}  # tensors, and what ops such as chunk give lists of
+
+    def value_of(node: Node) -> Any:
+        return values[node] if node in values else ir.attribute(module, node.target)
+
+    for node in graph.nodes:
+        if not _can_fold(node, values):
+            continue
+        given = _stand_in if _makes_constant(node) else value_of
+        args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), given)
+        with torch.no_grad():
+            result = node.target(*args, **kwargs)
+        if isinstance(result, torch.Tensor | list | tuple):
+            values[node] = result
+    for node, value in values.items():
+        is_tensor = isinstance(value, torch.Tensor)
+        if not is_tensor or all(user in values for user in node.users):
+            continue
+        name = f"{node.name}_folded"
+        module.register_buffer(name, value.detach().clone())
+        with graph.inserting_before(node):
+            folded = graph.get_attr(name)
+        folded.meta.update(node.meta)
+        node.replace_all_uses_with(folded)
+    if values:
+        graph.eliminate_dead_code()
+        module.recompile()
+    return {node.name for node in values}
+
+
+def _makes_constant(node: Node) -> bool:
+    """Whether a node makes a float tensor of known size."""
+    value = ir.tensor_of(node)
+    if ir.kind(node) not in FACTORIES or value is None or value.dtype is not torch.float32:
+        return False
+    inputs = node.all_input_nodes[1:] if ir.kind(node) in _LIKE else node.all_input_nodes
+    is_known = not inputs and all(isinstance(size, int) for size in value.shape)
+    # Recurrent ops know a state of zeros, and need none.
+    is_state = any(ir.kind(user) in RECURRENT for user in node.users)
+    return is_known and value.numel() <= _MOST_ELEMENTS and not is_state
+
+
+def _stand_in(node: Node) -> torch.Tensor:
+    """What the first argument of one of _LIKE must have in common with it."""
+    value = ir.tensor_of(node)
+    sizes = [size if isinstance(size, int) else 0 for size in value.shape]
+    return torch.empty(sizes, dtype=value.dtype)
+
+
+def _can_fold(node: Node, values: dict[Node, Any]) -> bool:
+    if ir.is_written(node):
+        return False  # a buffer would keep what one call writes for the next
+    if _makes_constant(node):
+        return True
+    if node.target is operator.getitem:
+        return node.args[0] in values
+    if not ir.kind(node) or not node.all_input_nodes:
+        return False
+    if torch.Tag.nondeterministic_seeded in node.target.tags or node.target._schema.is_mutable:
+        return False
+    return all(n in values or _is_fixed(n) for n in node.all_input_nodes)
+
+
+def _is_fixed(node: Node) -> bool:
+    """An attribute that the graph does not write to."""
+    return node.op == "get_attr" and not ir.is_written(node)

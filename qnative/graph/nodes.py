@@ -1,0 +1,197 @@
+"""Reading an exported graph: operator names, arguments by name, constants, quantize nodes."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.fx import Graph, Node
+
+_QD = "quantized_decomposed"
+QUANTIZE = {f"{_QD}.quantize_per_tensor.default", f"{_QD}.quantize_per_tensor.tensor"}
+DEQUANTIZE = {f"{_QD}.dequantize_per_tensor.default", f"{_QD}.dequantize_per_tensor.tensor"}
+QUANTIZE_CHANNEL = {f"{_QD}.quantize_per_channel.default"}
+DEQUANTIZE_CHANNEL = {f"{_QD}.dequantize_per_channel.default"}
+# Upstream's names of the quantized dtypes, which qnative never creates, and what they store.
+STORAGE_DTYPES = {
+    torch.uint8: torch.uint8,
+    torch.quint8: torch.uint8,
+    torch.int8: torch.int8,
+    torch.qint8: torch.int8,
+}
+
+
+class Unsupported(ValueError):
+    """A node cannot run in a qnative op; the message is the reason that its report row gives."""
+
+
+class NoDtypes(Unsupported):
+    """The config does not ask for a mode; what another mode says about the node tells more."""
+
+
+@dataclass(frozen=True)
+class QParams:
+    """real = (value - zero_point) * scale, values of ``dtype`` within [quant_min, quant_max]."""
+
+    scale: float
+    zero_point: int
+    dtype: torch.dtype
+    quant_min: int
+    quant_max: int
+
+    @property
+    def full_range(self) -> bool:
+        info = torch.iinfo(self.dtype)
+        return (self.quant_min, self.quant_max) == (info.min, info.max)
+
+    @property
+    def real_range(self) -> tuple[float, float]:
+        """The real values of quant_min and quant_max; infinite where the dtype ends there too."""
+        info = torch.iinfo(self.dtype)
+        low = (self.quant_min - self.zero_point) * self.scale
+        high = (self.quant_max - self.zero_point) * self.scale
+        return (
+            -math.inf if self.quant_min == info.min else low,
+            math.inf if self.quant_max == info.max else high,
+        )
+
+
+def target_name(node: Node) -> str:
+    """ "aten.conv2d.default" for a call of an operator, "getitem" for a Python function."""
+    if isinstance(node.target, str):
+        return node.target
+    if isinstance(node.target, torch._ops.OpOverload):
+        return str(node.target)
+    return getattr(node.target, "__name__", str(node.target))
+
+
+def op_name(node: Node) -> str:
+    """target_name for people: "aten.conv2d", but "aten.add.Tensor"."""
+    return target_name(node).removesuffix(".default")
+
+
+def kind(node: Any) -> str:
+    """ "conv2d" for every overload of aten.conv2d and for in-place ones; "" if it is no aten op."""
+    if not isinstance(node, Node) or not isinstance(node.target, torch._ops.OpOverload):
+        return ""
+    namespace, name = node.target._schema.name.split("::")
+    return name.rstrip("_") if namespace == "aten" else ""
+
+
+def bind(node: Node) -> dict[str, Any]:
+    """The arguments of a call by the names of its schema, defaults filled in."""
+    schema = node.target._schema
+    values = {}
+    for i, argument in enumerate(schema.arguments):
+        if i < len(node.args) and not argument.kwarg_only:
+            values[argument.name] = node.args[i]
+        elif argument.name in node.kwargs:
+            values[argument.name] = node.kwargs[argument.name]
+        else:
+            values[argument.name] = argument.default_value
+    return values
+
+
+def is_call(node: Any, names: set[str]) -> bool:
+    return isinstance(node, Node) and node.op == "call_function" and target_name(node) in names
+
+
+def tensor_of(node: Any) -> torch.Tensor | None:
+    """What export knows of a node's value (a FakeTensor), or None."""
+    value = node.meta.get("val") if isinstance(node, Node) else None
+    return value if isinstance(value, torch.Tensor) else None
+
+
+def is_open(size: Any) -> bool:
+    """Whether a size differs from call to call. (Export leaves those that it found to be fixed as
+    symbols of one value.)"""
+    return isinstance(size, torch.SymInt) and size.node.maybe_as_int() is None
+
+
+def attribute(module: torch.nn.Module, target: str) -> Any:
+    """module.a.b.c for the target "a.b.c" of a get_attr node."""
+    for part in target.split("."):
+        module = getattr(module, part)
+    return module
+
+
+def constant(module: torch.nn.Module, node: Any) -> Any:
+    """The value of an argument that depends on attributes alone; Unsupported if it does not."""
+    if isinstance(node, (list, tuple)):
+        return type(node)(constant(module, item) for item in node)
+    if not isinstance(node, Node):
+        return node
+    if node.op == "get_attr":
+        value = attribute(module, node.target)
+        return value.detach() if isinstance(value, torch.Tensor) else value
+    if node.op == "call_function":
+        args = constant(module, node.args)
+        kwargs = {name: constant(module, value) for name, value in node.kwargs.items()}
+        return node.target(*args, **kwargs)
+    raise Unsupported(f"{node.name} is not a constant")
+
+
+def is_constant(node: Any) -> bool:
+    """A parameter or buffer, possibly quantized and dequantized."""
+    if not isinstance(node, Node):
+        return False
+    if node.op == "get_attr":
+        return True
+    passing = QUANTIZE | DEQUANTIZE | QUANTIZE_CHANNEL | DEQUANTIZE_CHANNEL
+    observed = node.op == "call_module" and len(node.args) == 1
+    return (is_call(node, passing) or observed) and is_constant(node.args[0])
+
+
+def qparams(module: torch.nn.Module, node: Node) -> QParams:
+    """What a per-tensor quantize or dequantize node is called with."""
+    values = bind(node)
+    if values.get("out_dtype") not in (None, torch.float32):
+        raise Unsupported(f"{node.name} dequantizes to {values['out_dtype']}, not float32")
+    scale, zero_point = (constant(module, values[name]) for name in ("scale", "zero_point"))
+    return QParams(
+        float(scale),
+        int(zero_point),
+        values["dtype"],
+        int(values["quant_min"]),
+        int(values["quant_max"]),
+    )
+
+
+def module_path(node: Node) -> str:
+    """Qualified name of the module that the node was traced in, "" at the top."""
+    stack = node.meta.get("nn_module_stack") or {}
+    for path, _ in reversed(list(stack.values())):
+        # export writes "L['self'].features[0]" or "features.0", depending on its mode.
+        path = path.replace("L['self']", "").replace("['", ".").replace("']", "")
+        return path.replace("[", ".").replace("]", "").strip(".")
+    return ""
+
+
+def is_decomposed(node: Node) -> bool:
+    """Whether a node calls one of the ``quantized_decomposed`` ops."""
+    return node.op == "call_function" and target_name(node).startswith(f"{_QD}.")
+
+
+def copy_graph(graph: Graph) -> Graph:
+    """A graph of its own, which belongs to no module yet."""
+    copied = Graph()
+    output, node = copied.graph_copy(graph, {}, return_output_node=True)
+    copied.output(output, node.type).meta.update(node.meta)
+    copied.set_codegen(graph._codegen)
+    return copied
+
+
+def source(node: Node) -> Node:
+    """The node whose memory a detached one is."""
+    while kind(node) == "detach":
+        node = node.args[0]
+    return node
+
+
+def is_written(node: Node) -> bool:
+    """Whether an op writes to the value of a node, as max_norm does to its weight."""
+    return any(
+        (isinstance(user.target, torch._ops.OpOverload) and user.target._schema.is_mutable)
+        or (kind(user) == "detach" and is_written(user))
+        for user in node.users
+    )

@@ -1,0 +1,67 @@
+"""Sequences of aten ops in a graph, by kind."""
+
+from typing import Any
+
+from torch.fx import Node
+
+from .activation import activation_bounds
+from .nodes import Unsupported, kind
+
+# Kinds that a row of a config for another one is meant for as well: other names and special cases
+# of one computation; nn.RNNCell has both nonlinearities.
+_KIN = {
+    "sub": "add",
+    "rsub": "add",
+    "div": "mul",
+    "bmm": "matmul",
+    "mm": "matmul",
+    "mv": "matmul",
+    "concat": "cat",
+    "concatenate": "cat",
+    "clamp_max": "clamp",
+    "clamp_min": "clamp",
+    "rnn_relu_cell": "rnn_tanh_cell",
+}
+
+
+def canonical(name: str) -> str:
+    """The kind that configs know: F.interpolate is exported as upsample_<mode>, and a difference is
+    a sum."""
+    if name.startswith(("upsample_", "_upsample_")):
+        return "interpolate"
+    return _KIN.get(name, name)
+
+
+def is_kind(node: Any, wanted: str) -> bool:
+    """Whether a node is what configs call ``wanted``: nn.ReLU6 is exported as a hardtanh."""
+    name = kind(node)
+    if name == "hardtanh" and wanted == "relu6":
+        try:
+            return activation_bounds(node) == (0.0, 6.0)
+        except Unsupported:
+            return False
+    return bool(name) and wanted in (name, canonical(name))
+
+
+def next_of(node: Node, wanted: tuple[str, ...]) -> tuple[Node | None, str]:
+    """The node of one of these kinds that alone reads ``node``, or None and, if others read it too,
+    who."""
+    found = [user for user in node.users if any(is_kind(user, name) for name in wanted)]
+    if not found:
+        return None, ""
+    if len(node.users) > 1:
+        others = ", ".join(user.name for user in node.users if user is not found[0])
+        return None, f"{found[0].name} is not fused: {node.name} is used by {others} too"
+    return found[0], ""
+
+
+def follow(node: Node, kinds: tuple[str, ...]) -> tuple[tuple[Node, ...], str]:
+    """The nodes of a sequence that begins with ``node``, as far as it goes, and what ended it
+    early; "" if no node of the next kind reads the last one."""
+    nodes, why_not = [node], ""
+    for wanted in kinds[1:]:
+        following, why_not = next_of(nodes[-1], (wanted,))
+        if following is None:
+            break
+        nodes.append(following)
+    return tuple(nodes), why_not

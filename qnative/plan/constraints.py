@@ -1,0 +1,221 @@
+"""What a DTypeConfig demands of scales, zero points and values beyond their dtype."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.fx import Node
+
+from ..graph import nodes as ir
+from ..graph.nodes import STORAGE_DTYPES, QParams, Unsupported
+
+# Key of a node's meta: the constraints of the DTypeConfig that its row of the config chose, and
+# that row in words.
+CONSTRAINTS = "qnative_constraints"
+_NAMES = (
+    "quant_min_lower_bound",
+    "quant_max_upper_bound",
+    "scale_min_lower_bound",
+    "scale_max_upper_bound",
+    "scale_exact_match",
+    "zero_point_exact_match",
+)
+
+
+def _float32(value: Any) -> Any:
+    """Scales are float32: a bound that is rounded differently would refuse itself."""
+    return None if value is None else float(torch.tensor(float(value), dtype=torch.float32))
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """The numbers of a DTypeWithConstraints; None does not constrain."""
+
+    quant_min_lower_bound: float | None = None
+    quant_max_upper_bound: float | None = None
+    scale_min_lower_bound: float | None = None
+    scale_max_upper_bound: float | None = None
+    scale_exact_match: float | None = None
+    zero_point_exact_match: int | None = None
+
+    @classmethod
+    def of(cls, dtype: Any) -> "Constraints":
+        """Of a DTypeWithConstraints of qnative or upstream. Bounds that every scale and every value
+        of the dtype keep are none."""
+        values = {name: getattr(dtype, name) for name in _NAMES}
+        if storage := STORAGE_DTYPES.get(dtype.dtype):
+            info, low, high = torch.iinfo(storage), *_NAMES[:2]
+            if values[low] is not None and values[low] <= info.min:
+                values[low] = None
+            if values[high] is not None and values[high] >= info.max:
+                values[high] = None
+        least = values["scale_min_lower_bound"]
+        if least is not None and least <= 0:
+            values["scale_min_lower_bound"] = None
+        return cls(**values)
+
+    @property
+    def fixed(self) -> bool:
+        """Whether scale and zero point are given."""
+        return self.scale_exact_match is not None and self.zero_point_exact_match is not None
+
+    def quant_range(self, dtype: torch.dtype) -> tuple[int, int]:
+        """The smallest and the largest value of a storage dtype that keep the bounds."""
+        info, low, high = torch.iinfo(dtype), self.quant_min_lower_bound, self.quant_max_upper_bound
+        return (
+            info.min if low is None else math.ceil(low),
+            info.max if high is None else math.floor(high),
+        )
+
+    def without_fixed(self) -> "Constraints":
+        return Constraints(*(getattr(self, name) for name in _NAMES[:4]))
+
+    def broken(self, scale: Any, zero_point: Any, quant_min: int, quant_max: int) -> str:
+        """What these parameters (numbers or tensors) break, for "its output ..."; "" if nothing."""
+        scale, zero_point = torch.as_tensor(scale).float(), torch.as_tensor(zero_point)
+        if why := self.range_broken(quant_min, quant_max):
+            return why
+        low, high = _float32(self.scale_min_lower_bound), _float32(self.scale_max_upper_bound)
+        least, most = float(scale.min()), float(scale.max())
+        if low is not None and not least >= low:
+            return f"has scale {least:g}, below scale_min_lower_bound {low:g}"
+        if high is not None and not most <= high:
+            return f"has scale {most:g}, above scale_max_upper_bound {high:g}"
+        if self.fixed:
+            exact, zero = _float32(self.scale_exact_match), self.zero_point_exact_match
+            if least != exact or most != exact:
+                other = least if least != exact else most
+                return f"has scale {other:g}, scale_exact_match is {exact:g}"
+            if bool((zero_point != zero).any()):
+                other = int(zero_point[zero_point != zero].flatten()[0])
+                return f"has zero point {other}, zero_point_exact_match is {zero}"
+        return ""
+
+    def broken_by_observer(self, observer: Any) -> str:
+        """What an observer or fake quantization, before it has seen data, cannot keep."""
+        low, high = getattr(observer, "quant_min", None), getattr(observer, "quant_max", None)
+        if low is not None and high is not None and (why := self.range_broken(low, high)):
+            return why
+        inner = getattr(observer, "activation_post_process", observer)
+        eps, least = getattr(inner, "eps", None), _float32(self.scale_min_lower_bound)
+        if least is not None and eps is not None and float(eps) < least:
+            return f"has eps {float(eps):g}, below scale_min_lower_bound {least:g}"
+        if self.fixed:
+            if not type(inner).__name__.startswith("FixedQParams"):
+                scale, zero = self.scale_exact_match, self.zero_point_exact_match
+                return (
+                    f"has {type(inner).__name__}, but scale and zero point are fixed to "
+                    f"({scale:g}, {zero}): it takes a FixedQParamsObserver"
+                )
+            exact = Constraints(
+                scale_exact_match=self.scale_exact_match,
+                zero_point_exact_match=self.zero_point_exact_match,
+            )
+            return exact.broken(inner.scale, inner.zero_point, 0, 0)
+        return ""
+
+    def range_broken(self, quant_min: int, quant_max: int) -> str:
+        low, high = self.quant_min_lower_bound, self.quant_max_upper_bound
+        if low is not None and quant_min < low:
+            return f"has quant_min {quant_min}, below quant_min_lower_bound {low:g}"
+        if high is not None and quant_max > high:
+            return f"has quant_max {quant_max}, above quant_max_upper_bound {high:g}"
+        return ""
+
+
+def of_dtypes(dtypes: Any) -> dict[str, Constraints]:
+    """Of the input, output and weight of a DTypeConfig, where there are any.
+
+    Fixed parameters that input and output have in common are those of the output: upstream gives
+    both to sigmoid and its like, whose input has a range of its own.
+    """
+    found = {
+        role: Constraints.of(getattr(dtypes, f"{role}_dtype_with_constraints"))
+        for role in ("input", "output", "weight")
+    }
+    if found["input"].fixed and _fixed(found["input"]) == _fixed(found["output"]):
+        found["input"] = found["input"].without_fixed()
+    return {role: limits for role, limits in found.items() if limits != Constraints()}
+
+
+def _fixed(limits: Constraints) -> tuple[float | None, int | None]:
+    return limits.scale_exact_match, limits.zero_point_exact_match
+
+
+def _refuse(role: str, why: str, row: str) -> None:
+    raise Unsupported(f"its {role} {why} (row {row})")
+
+
+def check_possible(dtypes: Any, row: str) -> None:
+    """Unsupported if no scale, zero point or range can be as a DTypeConfig demands. row: the row of
+    the config that has it, in words."""
+    for role in ("input", "output", "weight"):
+        dtype = getattr(dtypes, f"{role}_dtype_with_constraints")
+        if dtype.dtype not in STORAGE_DTYPES:
+            continue
+        limits, info = Constraints.of(dtype), torch.iinfo(STORAGE_DTYPES[dtype.dtype])
+        low, high = limits.quant_min_lower_bound, limits.quant_max_upper_bound
+        low, high = info.min if low is None else low, info.max if high is None else high
+        if limits.fixed:
+            scale, zero = limits.scale_exact_match, limits.zero_point_exact_match
+            if not (0 < scale < math.inf and low <= zero <= high):
+                why = f"is fixed to ({scale:g}, {zero}), which cannot be a scale and a zero point"
+                _refuse(role, f"{why} in [{low:g}, {high:g}]", row)
+        elif not low <= 0 <= high:
+            why = f"is limited to [{low:g}, {high:g}]: observers need a 0 among the values"
+            _refuse(role, why, row)
+
+
+def check_run_time(dtypes: Any, row: str) -> None:
+    """Unsupported if a DTypeConfig demands something of an input that is quantized at run time, to
+    the whole range of its dtype, and with the scale of its values."""
+    limits = of_dtypes(dtypes).get("input")
+    if limits is None:
+        return
+    info = torch.iinfo(STORAGE_DTYPES.get(dtypes.input_dtype, torch.uint8))
+    if why := limits.range_broken(info.min, info.max):
+        _refuse("input", f"is quantized at run time and {why}", row)
+    names = [name for name in _NAMES[2:] if getattr(limits, name) is not None]
+    if names:
+        why = f"is quantized at run time with the scale of its values: nothing keeps {names[0]}"
+        _refuse("input", f"{why} {getattr(limits, names[0]):g}", row)
+
+
+def remember(node: Node, dtypes: Any, row: str) -> None:
+    """For ``check``."""
+    node.meta.pop(CONSTRAINTS, None)
+    if limits := of_dtypes(dtypes):
+        node.meta[CONSTRAINTS] = limits, row
+
+
+def check_numbers(
+    node: Node, role: str, scale: Any, zero_point: Any, quant_min: int, quant_max: int
+) -> None:
+    """Unsupported if these numbers (or tensors) of an input, the weight or the output of a node
+    break the constraints of its row."""
+    limits, row = node.meta.get(CONSTRAINTS, ({}, ""))
+    if role in limits and (why := limits[role].broken(scale, zero_point, quant_min, quant_max)):
+        _refuse(role, why, row)
+
+
+def check(node: Node, role: str, *values: QParams) -> None:
+    """The same for quantized values."""
+    for value in values:
+        numbers = (value.scale, value.zero_point, value.quant_min, value.quant_max)
+        check_numbers(node, role, *numbers)
+
+
+def check_weight(module: torch.nn.Module, node: Node, dequantize: Node) -> None:
+    """The same for a weight which ``dequantize`` gives."""
+    if CONSTRAINTS not in node.meta:
+        return
+    args = ir.bind(dequantize)
+    names = (
+        ("scales", "zero_points")
+        if ir.is_call(dequantize, ir.DEQUANTIZE_CHANNEL)
+        else ("scale", "zero_point")
+    )
+    scale, zero_point = (ir.constant(module, args[name]) for name in names)
+    zero_point = 0 if zero_point is None else zero_point
+    check_numbers(node, "weight", scale, zero_point, args["quant_min"], args["quant_max"])

@@ -1,0 +1,194 @@
+"""``qnative.quantize``: from a float model to one that runs in qnative ops, in one call."""
+
+import copy
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch.fx import GraphModule
+
+from .graph import nodes as ir
+from .graph.constants import fold_constants
+from .graph.export import check_inputs, export
+from .graph.fold import fold_batch_norm
+from .lowering.lower import attach_report, lower
+from .plan.direct import RECIPES
+from .report import FREE, FUSED, Report, Row
+
+
+def quantize(
+    model: torch.nn.Module,
+    example_inputs: tuple[Any, ...],
+    calibration: Iterable[Any] | None = None,
+    recipe: str = "static",
+    strict: bool = False,
+    *,
+    backend_config: Any = None,
+    dynamic_shapes: Any = "batch",
+    weight_rounding: str = "calibrated",
+    bias_correction: bool = True,
+    verbose: bool = False,
+) -> GraphModule:
+    """Quantizes a float model to 8 bits and lowers it to ``qnative::*`` ops.
+
+    model: a float module that torch.export accepts. It is not changed; a model in training mode is
+    copied and put into evaluation mode.
+    example_inputs: positional arguments of its forward, with a batch of any size.
+    calibration: typical inputs, 32 or more: an iterable of tensors, of tuples of positional
+    arguments or of dicts of keyword arguments. It is gone through once, and nothing of it is kept.
+    recipe: "static": activations uint8 and weights int8, with scales found on the calibration data;
+    what the config has dynamic or weight-only dtypes for (LSTM, Embedding) takes these. "dynamic":
+    int8 weights, activations quantized row by row at run time, and 8-bit embeddings.
+    "dynamic_fp16": float16 weights. "fp16": float16 weights and activations. "weight_only",
+    "weight_only_int4": embeddings of 8 or 4 bits. Only "static" needs calibration data.
+    strict: raise NotQuantizedError if a node stays float.
+    backend_config: what to quantize how, see ``qnative.Quantizer``: a BackendConfig, the name of
+    one, or None for the native one.
+    dynamic_shapes: "batch" leaves dimension 0 of every input open where the model allows it; None
+    fixes all shapes to those of example_inputs; anything else goes to torch.export.
+    weight_rounding: "calibrated" rounds weights so that the outputs change least over the
+    calibration data (see rounding.py), "nearest" each to its nearest value.
+    bias_correction: whether to take the mean error of the outputs into the bias.
+    verbose: show progress (needs tqdm) and print the report's summary.
+
+    Returns a GraphModule with ``.report``, one row for each node of the float graph. It runs in
+    eager mode, under torch.jit.trace, torch.compile and torch.export.
+
+    Raises TypeError for arguments of another type; ValueError for an unknown recipe or option, for
+    missing calibration data and for data that is not finite; RuntimeError, with the cause, for a
+    model that torch.export rejects.
+    """
+    _check_arguments(model, example_inputs, calibration, recipe, weight_rounding)
+    from .plan.quantizer import Quantizer
+
+    quantizer = Quantizer(backend_config, recipe=recipe)
+    model = copy.deepcopy(model).eval()
+    exported, notes = export(model, example_inputs, dynamic_shapes, "qnative.quantize")
+    float_rows = [
+        Row(node.name, ir.module_path(node), ir.op_name(node), FREE)
+        for node in exported.graph.nodes
+        if node.op == "call_function"
+    ]
+    folded = fold_constants(exported)
+    with torch.no_grad():
+        fold_batch_norm(exported)
+        if quantizer.needs_calibration:
+            batches = _progress(calibration, "calibrating", verbose)
+            rounding = weight_rounding == "calibrated"
+            converted, calibration_notes = _calibrate(
+                exported, quantizer, batches, rounding, bias_correction
+            )
+            notes += calibration_notes
+        else:
+            converted = quantizer.annotate(quantizer.transform_for_annotation(exported))
+        lowered = lower(converted)
+    rows = merge_rows(float_rows, lowered.report.rows, folded)
+    report = Report(rows, lowered.report.notes + notes)
+    attach_report(lowered, report, strict)
+    if verbose:
+        print(f"qnative: {report.summary()}")
+    return lowered
+
+
+def _calibrate(
+    exported: GraphModule,
+    quantizer: Any,
+    batches: Iterable[Any],
+    round_weights: bool,
+    correct_bias: bool,
+) -> tuple[GraphModule, list[str]]:
+    """What convert_pt2e makes of the module after it has seen all batches, and notes on that."""
+    from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
+
+    from .calibration.run import Calibration
+
+    prepared = prepare_pt2e(exported, quantizer)
+    run = Calibration(prepared, collect_moments=round_weights or correct_bias)
+    for inputs in batches:
+        args, kwargs = _call_arguments(inputs)
+        run.feed(*args, **kwargs)
+    run.finish(round_weights, correct_bias)
+    return _convert(prepared), run.notes
+
+
+def _batch_norm(*args: Any) -> torch.Tensor:
+    return torch.ops.aten.batch_norm.default(*args)
+
+
+def _convert(prepared: GraphModule) -> GraphModule:
+    """convert_pt2e, which must not see the batch norms that are left: it would look for those of
+    training in 96 patterns that it exports for that, which takes half a minute."""
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
+
+    def rename(module: GraphModule, old: Any, new: Any) -> None:
+        for node in module.graph.nodes:
+            if node.target is old:
+                node.target = new
+        module.recompile()
+
+    batch_norm = torch.ops.aten.batch_norm.default
+    rename(prepared, batch_norm, _batch_norm)
+    converted = convert_pt2e(prepared)
+    rename(converted, _batch_norm, batch_norm)
+    return converted
+
+
+def _check_arguments(
+    model: Any, example_inputs: Any, calibration: Any, recipe: str, weight_rounding: str
+) -> None:
+    if recipe not in RECIPES:
+        raise ValueError(
+            f"qnative.quantize: unknown recipe {recipe!r}; valid: {', '.join(RECIPES)}"
+        )
+    if weight_rounding not in ("calibrated", "nearest"):
+        raise ValueError(
+            "qnative.quantize: weight_rounding must be 'calibrated' or 'nearest', got "
+            f"{weight_rounding!r}"
+        )
+    check_inputs(model, example_inputs, "qnative.quantize")
+    if recipe == "static" and calibration is None:
+        raise ValueError(
+            f"qnative.quantize: recipe {recipe!r} needs calibration data: an iterable of typical "
+            "inputs"
+        )
+    if isinstance(calibration, torch.Tensor):
+        raise TypeError(
+            "qnative.quantize: calibration must be an iterable of inputs, such as [tensor], got a "
+            "tensor"
+        )
+
+
+def _call_arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if isinstance(inputs, dict):
+        return (), inputs
+    if isinstance(inputs, (tuple, list)):
+        return tuple(inputs), {}
+    return (inputs,), {}
+
+
+def _progress(items: Iterable[Any], title: str, verbose: bool) -> Iterable[Any]:
+    if not verbose:
+        return items
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        return items
+    return tqdm(items, desc=title)
+
+
+# ---- report ----------------------------------------------------------------------------------
+
+
+def merge_rows(float_rows: list[Row], lowered: list[Row], folded: set[str]) -> list[Row]:
+    """The rows of the lowered model, and those of nodes that were gone before it was lowered."""
+    rows = {row.name: row for row in lowered}
+    for row in float_rows:
+        if row.name in folded:
+            row.reason = "computed once: it depends on parameters alone"
+        elif row.name not in rows:
+            batch_norm = "batch_norm" in row.op
+            row.verdict = FUSED if batch_norm else FREE
+            row.reason = "folded into the weights before it" if batch_norm else "removed"
+    known = {row.name for row in float_rows}
+    merged = [rows.get(row.name, row) for row in float_rows]
+    return merged + [row for row in lowered if row.name not in known]
