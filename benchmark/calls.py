@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 import qnative  # noqa: F401
-from benchmark.case import quantized, random_input
+from benchmark.cases.case import quantized, random_input
 from benchmark.timing import interleaved, summary, threads
 
 PROGRAM = Path("build/release/benchmark/benchmark_calls")

@@ -16,7 +16,9 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from benchmark import cases, onnx_ops
+from benchmark import onnx_ops
+from benchmark.cases import conv, products
+from benchmark.cases.case import Case
 from benchmark.timing import interleaved, summary, threads
 
 STEEP = 1.3
@@ -34,21 +36,23 @@ def around_powers(largest: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Sweep:
-    make: Callable[[int], cases.Case]
+    make: Callable[[int], Case]
     sizes: list[int]
 
 
 SWEEPS = {
-    "linear, rows": Sweep(lambda m: cases.linear(m, 384, 384), [*around_powers(130), 53, 71, 113]),
-    "linear, inner size": Sweep(lambda k: cases.linear(16, k, 256), around_powers(4200)),
-    "linear, columns": Sweep(lambda n: cases.linear(16, 256, n), around_powers(4200)),
+    "linear, rows": Sweep(
+        lambda m: products.linear(m, 384, 384), [*around_powers(130), 53, 71, 113]
+    ),
+    "linear, inner size": Sweep(lambda k: products.linear(16, k, 256), around_powers(4200)),
+    "linear, columns": Sweep(lambda n: products.linear(16, 256, n), around_powers(4200)),
     "conv2d, batch": Sweep(
-        lambda batch: cases.conv2d(batch, 64, 14, 14, 64, 3, 1, 1, 1), around_powers(64)
+        lambda batch: conv.conv2d(batch, 64, 14, 14, 64, 3, 1, 1, 1), around_powers(64)
     ),
     "linear_dynamic, tokens": Sweep(
-        lambda tokens: cases.linear_dynamic(tokens, 384, 384), around_powers(515)
+        lambda tokens: products.linear_dynamic(tokens, 384, 384), around_powers(515)
     ),
-    "lstm, steps": Sweep(lambda steps: cases.lstm(steps, 1, 256), around_powers(100)),
+    "lstm, steps": Sweep(lambda steps: products.lstm(steps, 1, 256), around_powers(100)),
 }
 
 

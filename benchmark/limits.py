@@ -5,7 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.case import Case
+from benchmark.cases.case import Case
 
 PROGRAM = Path("build/release/benchmark/benchmark_kernels")
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmark import nets, speech
+from benchmark import architectures, speech
 from examples.efficientnet import metrics
 
 
@@ -51,7 +51,7 @@ def image_network(make: Callable[[], nn.Module], batch: int) -> Network:
     model = make()
     g = torch.Generator().manual_seed(0)
     images = [torch.randn(batch, 3, 224, 224, generator=g) for _ in range(4)]
-    nets.settle(model, images[0])
+    architectures.settle(model, images[0])
     rows = [(x,) for x in images]
     return Network(model, rows[0], "static", sqnr, rows[:2], rows)
 
@@ -89,7 +89,7 @@ def speech_lstm(batch: int) -> Network:
     g = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
     rows = [(torch.randn(50, batch, 40, generator=g),) for _ in range(4)]
-    return Network(nets.SpeechLstm().eval(), rows[0], "dynamic", sqnr, rows)
+    return Network(architectures.SpeechLstm().eval(), rows[0], "dynamic", sqnr, rows)
 
 
 def silero_vad(windows: int) -> Network:
@@ -103,8 +103,8 @@ def silero_vad(windows: int) -> Network:
 NETWORKS: dict[str, Callable[[], Network]] = {
     "EfficientNet-lite0": lambda: efficientnet(1),
     "EfficientNet-lite0, batch 8": lambda: efficientnet(8),
-    "ResNet-18": lambda: image_network(nets.resnet18, 1),
-    "MobileNetV3-large": lambda: image_network(nets.mobilenet_v3_large, 1),
+    "ResNet-18": lambda: image_network(architectures.resnet18, 1),
+    "MobileNetV3-large": lambda: image_network(architectures.mobilenet_v3_large, 1),
     "MiniLM, 16 tokens": lambda: sentence_encoder(16),
     "MiniLM, 128 tokens": lambda: sentence_encoder(128),
     "silero VAD, 32 windows": lambda: silero_vad(32),

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from benchmark import peers
-from benchmark.case import Y_RELU, Weight, X, Y
+from benchmark.cases.case import Y_RELU, Weight, X, Y
 
 OPSET = 17
 Runs = dict[str, Callable[[], Tensor]]

@@ -22,7 +22,9 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from benchmark import cases, onnx_ops
+from benchmark import onnx_ops
+from benchmark.cases.case import Case
+from benchmark.cases.table import all_cases
 from benchmark.limits import Limits
 from benchmark.limits import measure as measure_limits
 from benchmark.timing import interleaved, summary, threads
@@ -54,7 +56,7 @@ HEADER = (
 )
 
 
-def measure(case: cases.Case, rounds: int, limits: Limits | None = None) -> dict:
+def measure(case: Case, rounds: int, limits: Limits | None = None) -> dict:
     """limits: of one core, if that is what the case runs on."""
     timed = {k: summary(v) for k, v in interleaved(case.functions, rounds).items()}
     low = {name: row["low_decile_ms"] for name, row in timed.items()}
@@ -122,7 +124,7 @@ def main() -> None:
     print(f"low decile of {args.rounds} interleaved rounds; ratio: to qnative's time")
     print(HEADER)
     with torch.inference_mode(), threads(args.threads or os.cpu_count()), left_out:
-        for make in tqdm(list(cases.cases()), leave=False, disable=None):
+        for make in tqdm(list(all_cases()), leave=False, disable=None):
             case = make()
             if args.filter in f"{case.op} {case.name}":
                 results.append(measure(case, args.rounds, limits))

@@ -7,13 +7,10 @@ import pytest
 import torch
 
 from benchmark import (
-    cases,
-    elementwise,
+    architectures,
     growth,
-    halves,
     limits,
     models,
-    nets,
     networks,
     onnx_ops,
     ops,
@@ -21,7 +18,8 @@ from benchmark import (
     report,
     silero,
 )
-from benchmark.case import SHAPES, Case
+from benchmark.cases import conv, elementwise, float16, products, table
+from benchmark.cases.case import Case
 from benchmark.timing import interleaved, summary, threads
 from support.benchmarks import REPORT, made_up
 
@@ -29,26 +27,29 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # torch warns that its quanti
 
 CONVOLUTIONS = ("conv1d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 CASES = [
-    pytest.param(lambda: cases.linear(3, 20, 17), id="linear"),
-    pytest.param(lambda: cases.linear_dynamic(3, 20, 17), id="linear_dynamic"),
-    pytest.param(lambda: cases.linear_dynamic_fp16(3, 20, 17), id="linear_dynamic_fp16"),
-    pytest.param(lambda: cases.matmul(2, 5, 40, 7), id="matmul"),
-    pytest.param(lambda: cases.linear_fp16(3, 20, 17), id="linear_fp16"),
+    pytest.param(lambda: products.linear(3, 20, 17), id="linear"),
+    pytest.param(lambda: products.linear_dynamic(3, 20, 17), id="linear_dynamic"),
+    pytest.param(lambda: products.linear_dynamic_fp16(3, 20, 17), id="linear_dynamic_fp16"),
+    pytest.param(lambda: products.matmul(2, 5, 40, 7), id="matmul"),
+    pytest.param(lambda: products.linear_fp16(3, 20, 17), id="linear_fp16"),
     *(
-        pytest.param(lambda op=op: cases.convolution(op, 2, 8, 7, 16, 3, 2, 1), id=op)
+        pytest.param(lambda op=op: conv.convolution(op, 2, 8, 7, 16, 3, 2, 1), id=op)
         for op in CONVOLUTIONS
     ),
-    pytest.param(lambda: cases.conv2d(2, 8, 9, 7, 16, 3, 2, 1, 1), id="conv2d"),
-    pytest.param(lambda: cases.conv2d(1, 16, 9, 7, 16, 5, 1, 2, 16), id="depthwise"),
+    pytest.param(lambda: conv.conv2d(2, 8, 9, 7, 16, 3, 2, 1, 1), id="conv2d"),
+    pytest.param(lambda: conv.conv2d(1, 16, 9, 7, 16, 5, 1, 2, 16), id="depthwise"),
     *(
         pytest.param(lambda op=op: elementwise.elementwise(op, 2, 16, 8, 6), id=op)
         for op in elementwise.ELEMENTWISE
     ),
     *(
-        pytest.param(lambda op=op: elementwise.of_rows(op, 3, 40), id=op)
-        for op in elementwise.OF_ROWS
+        pytest.param(lambda op=op: elementwise.row_wise(op, 3, 40), id=op)
+        for op in elementwise.ROW_WISE
     ),
-    *(pytest.param(lambda op=op: halves.half(op, 2, 8, 6, 10), id=op) for op in halves.HALVES),
+    *(
+        pytest.param(lambda op=op: float16.float16(op, 2, 8, 6, 10), id=op)
+        for op in float16.FLOAT16
+    ),
 ]
 
 
@@ -72,7 +73,7 @@ def test_competitors_compute_the_same(make):
 def test_lstm_of_competitors():
     """All values lie in [-1, 1]: quantized weights and states move them by a little."""
     torch.manual_seed(0)
-    functions = cases.lstm(5, 3, 40).functions
+    functions = products.lstm(5, 3, 40).functions
     want = functions.pop("fp32")()
     assert len(functions) >= 2
     for function in functions.values():
@@ -80,22 +81,22 @@ def test_lstm_of_competitors():
 
 
 def test_every_shape_is_a_case():
-    names = [path.stem for path in SHAPES.glob("*.csv")]
-    assert set(names) == set(cases.SHAPED)
-    count = sum(len(list(cases.rows(name))) * len(cases.SHAPED[name]) for name in names)
-    assert len(list(cases.cases())) == count
-    assert {row["op"] for row in cases.rows("half")} == set(halves.HALVES)
-    assert {row["op"] for row in cases.rows("convolution")} == set(CONVOLUTIONS)
-    assert {row["op"] for row in cases.rows("elementwise")} == set(elementwise.ELEMENTWISE)
-    assert {row["op"] for row in cases.rows("of_rows")} == set(elementwise.OF_ROWS)
+    names = [path.stem for path in table.SHAPES.glob("*.csv")]
+    assert set(names) == set(table.SHAPED)
+    count = sum(len(list(table.rows(name))) * len(table.SHAPED[name]) for name in names)
+    assert len(list(table.all_cases())) == count
+    assert {row["op"] for row in table.rows("float16")} == set(float16.FLOAT16)
+    assert {row["op"] for row in table.rows("convolution")} == set(CONVOLUTIONS)
+    assert {row["op"] for row in table.rows("elementwise")} == set(elementwise.ELEMENTWISE)
+    assert {row["op"] for row in table.rows("row_wise")} == set(elementwise.ROW_WISE)
 
 
 def test_operations_of_a_convolution():
-    assert cases.conv2d(1, 8, 6, 6, 16, 3, 1, 1, 2).operations == 2 * (16 * 6 * 6) * (4 * 3 * 3)
+    assert conv.conv2d(1, 8, 6, 6, 16, 3, 1, 1, 2).operations == 2 * (16 * 6 * 6) * (4 * 3 * 3)
 
 
 def test_result_of_a_case():
-    result = ops.measure(cases.linear(4, 16, 16), rounds=2)
+    result = ops.measure(products.linear(4, 16, 16), rounds=2)
     assert result["best_torch"].startswith("torch")
     latencies = {name: row["low_decile_ms"] for name, row in result["latencies"].items()}
     best = latencies[result["best_torch"]]
@@ -111,12 +112,11 @@ def test_result_of_a_case():
 def test_share_of_the_limit():
     machine = limits.read(REPORT)
     assert machine.dot == 4e11
-    products = Case("linear", "", 2 * 10**8, {})
-    assert machine.share(products, 1.0) == pytest.approx(50)
-    # Of 10000 bytes, the buffer of 8192 decides.
+    assert machine.share(Case("linear", "", 2 * 10**8, {}), 1.0) == pytest.approx(50)
+    # 10000 bytes are compared with the buffer of 8192.
     assert machine.share(Case("add", "", 1, {}, "copy", 10000), 1e-3) == pytest.approx(10)
     assert machine.share(Case("linear_fp16", "", 1, {}, "none"), 1.0) is None
-    result = ops.measure(cases.linear(4, 16, 16), 2, machine)
+    result = ops.measure(products.linear(4, 16, 16), 2, machine)
     assert result["percent_of_limit"] > 0
     assert len(ops.line(result)) > 0
 
@@ -136,10 +136,10 @@ def test_runtimes_are_among_the_competitors():
     pytest.importorskip("onnxruntime")
     pytest.importorskip("openvino")
     for case in (
-        cases.linear(3, 20, 17),
-        cases.linear_dynamic(3, 20, 17),
-        cases.matmul(2, 5, 40, 7),
-        cases.conv2d(1, 8, 9, 7, 16, 3, 1, 1, 1),
+        products.linear(3, 20, 17),
+        products.linear_dynamic(3, 20, 17),
+        products.matmul(2, 5, 40, 7),
+        conv.conv2d(1, 8, 9, 7, 16, 3, 1, 1, 1),
         elementwise.elementwise("add", 1, 16, 8, 6),
         elementwise.elementwise("avg_pool2d", 1, 16, 8, 6),
     ):
@@ -153,7 +153,7 @@ def test_runtimes_that_are_left_out(capsys):
     assert onnx_ops.runs("nothing", fail, []) == {}
     assert "left out of nothing: ImportError: no onnx here" in capsys.readouterr().out
     with onnx_ops.left_out():
-        assert "onnxruntime" not in cases.linear(3, 20, 17).functions
+        assert "onnxruntime" not in products.linear(3, 20, 17).functions
 
 
 def test_sizes_lie_around_powers_of_two():
@@ -180,7 +180,7 @@ def test_no_cliff_where_the_fixed_cost_rules():
 
 
 def test_points_of_a_sweep():
-    points = growth.measure(growth.Sweep(lambda m: cases.linear(m, 16, 16), [3, 1]), rounds=2)
+    points = growth.measure(growth.Sweep(lambda m: products.linear(m, 16, 16), [3, 1]), rounds=2)
     assert [point["size"] for point in points] == [1, 3]
     assert points[1]["operations"] == 2 * 3 * 16 * 16
     assert all(point["qnative"] > 0 < point["torch"] for point in points)
@@ -189,7 +189,7 @@ def test_points_of_a_sweep():
 
 def test_weights_of_random_networks_do_not_depend_on_the_state():
     def make():
-        return torch.nn.Sequential(*nets.conv(3, 4, 3, 8))
+        return torch.nn.Sequential(*architectures.conv(3, 4, 3, 8))
 
     first, second = (networks.image_network(make, 1).model.state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -219,17 +219,19 @@ def test_summary():
     ("make", "inputs"),
     [
         (
-            lambda: nets.settle(nets.mobilenet_v3_large(7), torch.randn(2, 3, 64, 64)),
+            lambda: architectures.settle(
+                architectures.mobilenet_v3_large(7), torch.randn(2, 3, 64, 64)
+            ),
             (1, 3, 64, 64),
         ),
-        (lambda: nets.SpeechLstm(16).eval(), (3, 2, 40)),
+        (lambda: architectures.SpeechLstm(16).eval(), (3, 2, 40)),
     ],
     ids=["mobilenet_v3", "speech_lstm"],
 )
 def test_networks_run_in_both(make, inputs):
     torch.manual_seed(0)
     x, model = torch.randn(inputs), make()
-    recipe = "dynamic" if isinstance(model, nets.SpeechLstm) else "static"
+    recipe = "dynamic" if isinstance(model, architectures.SpeechLstm) else "static"
     rows = [(x,)]
     calibration = rows if recipe == "static" else []
     network = networks.Network(model, (x,), recipe, networks.sqnr, rows, calibration)
@@ -240,7 +242,7 @@ def test_networks_run_in_both(make, inputs):
 
 
 def test_resnet_gives_classes():
-    assert nets.resnet18(7).eval()(torch.randn(2, 3, 64, 64)).shape == (2, 7)
+    assert architectures.resnet18(7).eval()(torch.randn(2, 3, 64, 64)).shape == (2, 7)
 
 
 def test_avx2_limits_a_process_that_starts_anew(monkeypatch):

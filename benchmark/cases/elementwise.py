@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmark import onnx_ops
-from benchmark.case import (
+from benchmark.cases.case import (
     SCALE,
     Y_SCALE,
     Y_ZERO_POINT,
@@ -170,10 +170,10 @@ ELEMENTWISE = {
 }
 
 
-def of_rows(op: str, rows: int, columns: int) -> Case:
+def row_wise(op: str, rows: int, columns: int) -> Case:
     """An op on each row by itself; torch's int8 form of it gives 8 bits, as ours does."""
     x = random_input(rows, columns)
-    functions = OF_ROWS[op](x, quantized(x), x.float())
+    functions = ROW_WISE[op](x, quantized(x), x.float())
     return Case(op, f"{rows}x{columns}", x.numel(), functions, "copy", 2 * x.numel())
 
 
@@ -199,7 +199,7 @@ def softmax(x: Tensor, quantized_x: Tensor, float_x: Tensor) -> dict[str, Callab
     }
 
 
-OF_ROWS = {"layer_norm": layer_norm, "softmax": softmax}
+ROW_WISE = {"layer_norm": layer_norm, "softmax": softmax}
 
 
 def embedding_bag(bits: int, num_embeddings: int, dim: int, bags: int, entries: int) -> Case:

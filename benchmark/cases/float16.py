@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmark.case import Case, ops
+from benchmark.cases.case import Case, ops
 
 # Of x, and of torch's float16 and float32 alike the second.
-HALVES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
+FLOAT16: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
     "add_fp16": (lambda x: ops.add_fp16(x, x), lambda x: x + x),
     "mul_fp16": (lambda x: ops.mul_fp16(x, x), lambda x: x * x),
     "sigmoid_fp16": (lambda x: ops.pointwise_fp16(x, "sigmoid"), torch.sigmoid),
@@ -39,13 +39,13 @@ HALVES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]]
 }
 
 
-def half(op: str, batch: int, channels: int, height: int, width: int) -> Case:
+def float16(op: str, batch: int, channels: int, height: int, width: int) -> Case:
     """Of images in channels_last; softmax is along rows, matmul of x and its transpose."""
     x = torch.randn(batch, channels, height, width).half()
     if op not in ("softmax_fp16", "matmul_fp16"):
         x = x.contiguous(memory_format=torch.channels_last)
     float_x = x.float()
-    mine, theirs = HALVES[op]
+    mine, theirs = FLOAT16[op]
     y = mine(x)
     operations = 2 * y.numel() * width if op == "matmul_fp16" else y.numel()
     functions = {
