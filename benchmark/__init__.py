@@ -1,1 +1,1 @@
-"""Benchmarks of ops and models; kernels have theirs in benchmark/kernels."""
+"""Benchmarks of ops and models; those of kernels are in benchmark/kernels."""

@@ -111,7 +111,7 @@ class SpeechLstm(nn.Module):
 
 
 def settle(model: nn.Module, *example: Tensor) -> nn.Module:
-    """Statistics of BatchNorm as if trained, so that activations keep their scale."""
+    """Sets BatchNorm statistics as training would, so that activations keep their scale."""
     model.train()
     with torch.no_grad():
         for _ in range(10):

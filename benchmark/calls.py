@@ -1,10 +1,10 @@
-"""What a call costs when there is next to nothing to compute: from C++, TorchScript and Python.
+"""Overhead of a call on small tensors: from C++, TorchScript and Python.
 
     python -m benchmark.calls --output build/bench/calls.json
 
-Each op beside torch's own int8 op and its float op, on 16 channels: checks of the arguments, memory
-of the result and the way through the dispatcher rule. C++ calls the functions of qnative/ops.h and
-of ATen; TorchScript runs a graph of 100 calls in a row; Python calls torch.ops. One thread.
+Each op beside torch's own int8 op and its float op, on 16 channels: argument checks, allocation of
+the result and dispatch dominate. C++ calls the functions of qnative/ops.h and of ATen; TorchScript
+runs a graph of 100 calls in a row; Python calls torch.ops. One thread.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from benchmark.timing import interleaved, summary, threads
 PROGRAM = Path("build/release/benchmark/benchmark_calls")
 CALLS, SIZE = 100, 16
 
-# Calls in Python and in TorchScript alike; 0 is uint8.
+# Expressions for both Python and TorchScript; 0 is uint8.
 SOURCES = {
     "add": {
         "qnative": "torch.ops.qnative.add(x, 0.1, 5, b, 0.1, 5, 0.1, 5, 0)",
@@ -49,7 +49,7 @@ PACKED_TYPES = {"linear": PACKED.format("Linear"), "conv2d": PACKED.format("Conv
 
 
 def operands(op: str) -> dict[str, dict[str, object]]:
-    """Implementation -> the values of the names in its source."""
+    """Implementation -> values of the names in its expressions."""
     x = random_input(1, SIZE, *([2, 2] if op == "conv2d" else []))
     if op == "add":
         return {
@@ -76,7 +76,7 @@ def python_call(source: str, values: dict[str, object]) -> Callable[[], object]:
 
 
 def script_calls(source: str, values: dict[str, object], packed: str) -> Callable[[], object]:
-    """CALLS calls, each of the result of the one before. packed: the type of torch's weights."""
+    """CALLS calls in a row, each on the previous result. packed: type of torch's weights."""
     types = {k: "Tensor" if isinstance(v, torch.Tensor) else packed for k, v in values.items()}
     arguments = ", ".join(f"{name}: {kind}" for name, kind in types.items())
     body = f"    x = {source}\n" * CALLS
@@ -86,7 +86,7 @@ def script_calls(source: str, values: dict[str, object], packed: str) -> Callabl
 
 
 def measure_scripts(rounds: int) -> list[dict]:
-    """way, op, and of each implementation the microseconds of a call."""
+    """Rows of caller, op and microseconds per call of each implementation."""
     rows = []
     for op, sources in SOURCES.items():
         values = operands(op)
@@ -105,7 +105,7 @@ def measure_scripts(rounds: int) -> list[dict]:
 
 
 def read_program(report: dict) -> list[dict]:
-    """The same of C++, from the JSON of Google Benchmark, of the fastest repetition."""
+    """The same for C++: the fastest repetition in the JSON of Google Benchmark."""
     rows = {}
     for result in report["benchmarks"]:
         _, implementation, op = result["run_name"].split("/")[:3]
@@ -115,7 +115,7 @@ def read_program(report: dict) -> list[dict]:
 
 
 def measure_program(program: Path = PROGRAM) -> list[dict]:
-    """Nothing where the program is not built (make build)."""
+    """Empty if the program is not built (make build)."""
     if not program.exists():
         return []
     command = [program, "--benchmark_format=json", "--benchmark_repetitions=5"]
@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("build/bench/calls.json"))
     parser.add_argument("--rounds", type=int, default=30)
     args = parser.parse_args()
-    warnings.filterwarnings("ignore")  # torch warns that its quantized dtypes are going
+    warnings.filterwarnings("ignore")  # torch deprecates its quantized dtypes
     with torch.inference_mode(), threads(1):
         rows = measure_program() + measure_scripts(args.rounds)
     print(f"{'from':12s} {'op':8s} " + " ".join(f"{k:>10s}" for k in SOURCES["add"]))

@@ -3,7 +3,7 @@
     python -m benchmark.growth --output build/bench/growth.json
 
 One pinned thread, low decile of interleaved rounds, qnative and the fastest engine of torch at each
-size. A cliff is a size that costs more for its work than both sizes next to it.
+size. A cliff is a size whose cost per operation exceeds that of both neighbouring sizes.
 """
 
 import argparse
@@ -22,13 +22,13 @@ from benchmark.cases.case import Case
 from benchmark.timing import interleaved, summary, threads
 
 STEEP = 1.3
-# Below this multiple of the fastest time of a sweep the fixed cost of a call rules.
+# Below this multiple of a sweep's fastest time, the fixed cost of a call dominates.
 FIXED_COST = 2
 KINDS = ("qnative", "torch")
 
 
 def around_powers(largest: int) -> list[int]:
-    """1, and each power of two, half way to the next, and what surrounds both."""
+    """1, powers of two, midpoints between them, and the neighbours of both."""
     middles = [m for bits in range(1, largest.bit_length()) for m in (1 << bits, 3 << bits >> 1)]
     sizes = {size + step for size in middles for step in (-1, 0, 1)}
     return sorted(size for size in sizes | {1, largest} if 1 <= size <= largest)
@@ -57,7 +57,7 @@ SWEEPS = {
 
 
 def measure(sweep: Sweep, rounds: int, title: str = "") -> list[dict]:
-    """size, operations, and of qnative and torch the milliseconds of a call, by size."""
+    """A row per size: size, operations, milliseconds per call of qnative and of torch."""
     points = []
     for size in tqdm(sorted(sweep.sizes), title, leave=False, disable=None):
         with onnx_ops.left_out():
@@ -81,12 +81,12 @@ def measure(sweep: Sweep, rounds: int, title: str = "") -> list[dict]:
 
 
 def costs(points: list[dict], kind: str) -> list[float]:
-    """Picoseconds an operation."""
+    """Picoseconds per operation."""
     return [1e9 * point[kind] / point["operations"] for point in points]
 
 
 def cliffs(points: list[dict], kind: str) -> list[tuple[int, float]]:
-    """Size, and its cost over the larger one of its neighbours."""
+    """(size, its cost over the larger cost of its two neighbours) of every cliff."""
     cost = costs(points, kind)
     least = FIXED_COST * min(point[kind] for point in points)
     found = []
@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--filter", default="", help="only sweeps whose name contains this")
     args = parser.parse_args()
-    warnings.filterwarnings("ignore")  # torch warns that its quantized dtypes are going
+    warnings.filterwarnings("ignore")  # torch deprecates its quantized dtypes
     torch.manual_seed(0)
     with torch.inference_mode(), threads(1):
         results = {

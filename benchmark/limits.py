@@ -1,4 +1,4 @@
-"""What one core of this machine can do, as the kernel benchmarks measure it."""
+"""Limits of one core of this machine, measured by the kernel benchmarks."""
 
 import json
 import subprocess
@@ -12,13 +12,13 @@ PROGRAM = Path("build/release/benchmark/benchmark_kernels")
 
 @dataclass(frozen=True)
 class Limits:
-    """dot: operations on 8-bit products a second; copy: bytes of a buffer -> bytes a second."""
+    """dot: int8 operations per second; copy: bytes of a buffer -> bytes per second."""
 
     dot: float
     copy: dict[int, float]
 
     def share(self, case: Case, milliseconds: float) -> float | None:
-        """Percent of the limit that a case has reached, if it has one."""
+        """Percent of the limit that a case reaches; None if it has no limit."""
         if case.limit == "products":
             return 100 * case.operations / (milliseconds / 1e3) / self.dot
         if case.limit == "copy":
@@ -28,7 +28,7 @@ class Limits:
 
 
 def read(report: dict, isa: str | None = None) -> Limits:
-    """From the JSON of Google Benchmark. isa: the one that multiplies, if it is not the best."""
+    """Reads the JSON of Google Benchmark. isa: instruction set of dot, by default the best."""
     rows = {row["name"].removesuffix("/iterations:1"): row for row in report["benchmarks"]}
     dots = f"limit/dot/{isa or ''}"
     dot = [row["ops/s"] for name, row in rows.items() if name.startswith(dots)]
@@ -41,7 +41,7 @@ def read(report: dict, isa: str | None = None) -> Limits:
 
 
 def measure(program: Path = PROGRAM, isa: str | None = None) -> Limits | None:
-    """None where the program is not built (make build)."""
+    """None if the program is not built (make build)."""
     if not program.exists():
         return None
     command = [program, "--benchmark_filter=^limit/", "--benchmark_format=json"]

@@ -2,9 +2,9 @@
 
     python -m benchmark.models --filter EfficientNet --output build/bench/models.json
 
-All run interleaved in one process on one pinned thread, and in a second process on all cores. What
-is not installed or cannot run a network is left out, and the reason stands in its place. Accuracy
-does not depend on threads: the first process measures it.
+All run interleaved in one process on one pinned thread, and in a second process on all cores. A
+runtime that is not installed or cannot run a network is replaced by the reason. Accuracy does not
+depend on threads: the first process measures it.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def quantize(network: Network) -> torch.nn.Module:
 
 
 def prepare(name: str, folder: Path) -> None:
-    """What takes long, once for both processes: qnative.pt, qnative.pt2, int8.onnx."""
+    """Writes the slow-to-make files once for both processes: qnative.pt, qnative.pt2, int8.onnx."""
     folder.mkdir(parents=True, exist_ok=True)
     network = NETWORKS[name]()
     if network.recipe == "migrate":
@@ -82,7 +82,7 @@ def makers(network: Network, folder: Path, thread_count: int) -> dict[str, Calla
 def make_competitors(
     network: Network, folder: Path, thread_count: int
 ) -> tuple[dict[str, Run], dict[str, str]]:
-    """Name -> function of the inputs of the network, and of those that fail, the reason."""
+    """Name -> function of the network's inputs, and name -> reason of those that fail."""
     competitors, reasons = {FP32: network.model}, {}
     for name, make in makers(network, folder, thread_count).items():
         try:
@@ -104,9 +104,9 @@ def _reason(error: Exception) -> str:
 def measure(
     name: str, folder: Path, thread_count: int, rounds: int, compares: bool
 ) -> dict[str, dict]:
-    """Competitor -> latencies or the reason why there are none, and if it compares, how near its
-    outputs are to fp32 eager's."""
-    warnings.filterwarnings("ignore")  # torch warns that its quantized dtypes are going
+    """Competitor -> latencies or the reason why there are none, and, if ``compares``, how close
+    its outputs are to those of fp32 eager."""
+    warnings.filterwarnings("ignore")  # torch deprecates its quantized dtypes
     network = NETWORKS[name]()
     with torch.inference_mode(), threads(thread_count):
         competitors, reasons = make_competitors(network, folder, thread_count)
@@ -127,7 +127,7 @@ def evaluate(function: Run, network: Network) -> list[Tensor]:
 
 
 def measure_apart(*args, **kwargs) -> dict[str, dict]:
-    """In a process of its own: thread pools keep the size and the cores they started with."""
+    """Runs in a new process: thread pools keep the size and the cores they started with."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(measure, *args, **kwargs).result()
 
@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--filter", default="", help="only networks whose name contains this")
     args = parser.parse_args()
-    # Networks that are left out keep what an earlier run has found.
+    # Networks that the filter skips keep the results of an earlier run.
     earlier = json.loads(args.output.read_text()) if args.output.exists() else {}
     results = {name: row for name, row in earlier.items() if name in NETWORKS}
     for name in (name for name in NETWORKS if args.filter in name):

@@ -13,7 +13,7 @@ from examples.efficientnet import metrics
 
 @dataclass(frozen=True)
 class Network:
-    """recipe: of qnative.quantize, or "migrate" for what is TorchScript from the start.
+    """recipe: of qnative.quantize, or "migrate" for TorchScript models.
     calibration: inputs of several runs, for recipe "static".
 
     open_sizes: dimensions of each input that a deployed model leaves open.
@@ -46,7 +46,7 @@ def cosine(expected: list[Tensor], outputs: list[Tensor]) -> dict[str, float]:
 
 
 def image_network(make: Callable[[], nn.Module], batch: int) -> Network:
-    """Of random weights, the same ones in every process, on noise."""
+    """Random weights, the same in every process; inputs are noise."""
     torch.manual_seed(0)
     model = make()
     g = torch.Generator().manual_seed(0)
@@ -71,7 +71,7 @@ def efficientnet(batch: int) -> Network:
 
 
 def sentence_encoder(tokens: int) -> Network:
-    """Sentences padded or cut to so many tokens."""
+    """Sentences padded or truncated to ``tokens`` tokens."""
     from examples.sentence import data
     from examples.sentence.model import load
 
@@ -93,11 +93,11 @@ def speech_lstm(batch: int) -> Network:
 
 
 def silero_vad(windows: int) -> Network:
-    """A run is a stream of so many windows of 32 ms."""
+    """One run is a stream of ``windows`` windows of 32 ms."""
     model = torch.jit.load(speech.file("silero_vad.jit")).eval()
     rows = [(speech.windows_of_speech(375, seed),) for seed in range(3)]
     inputs = (speech.windows_of_speech(windows, 0),)
-    return Network(speech.of_script(model), inputs, "migrate", speech.decisions, rows)
+    return Network(speech.streamed(model), inputs, "migrate", speech.decisions, rows)
 
 
 NETWORKS: dict[str, Callable[[], Network]] = {

@@ -1,11 +1,11 @@
-"""One op as an ONNX file of one op, run by onnxruntime and by OpenVINO.
+"""One op as an ONNX file, run by onnxruntime and by OpenVINO.
 
-Inputs and outputs are 8-bit and lie in memory beforehand: DequantizeLinear -> op -> QuantizeLinear,
-which both runtimes turn into their int8 kernels. Images are NCHW, as ONNX has them: the time holds
-the change to the layout of the kernel and back where the runtime makes one, which a whole network
-pays for once and not at each op. So of a single convolution these times are upper bounds.
+Inputs and outputs are preallocated 8-bit tensors: DequantizeLinear -> op -> QuantizeLinear, which
+both runtimes turn into their int8 kernels. Images are NCHW, as in ONNX: the time includes layout
+changes, which a whole network makes once and not at each op. For a single convolution these times
+are therefore upper bounds.
 
-A runtime that is not installed or has no such op is left out with a word.
+A runtime that is not installed or lacks the op is left out with a message.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ _left_out = False
 
 @contextlib.contextmanager
 def left_out() -> Iterator[None]:
-    """Cases that are made meanwhile lack both runtimes, which take long to make."""
+    """Cases made in this scope have neither runtime; both are slow to create."""
     global _left_out
     _left_out = True
     try:
@@ -42,12 +42,12 @@ def left_out() -> Iterator[None]:
 
 @functools.cache
 def _say(text: str) -> None:
-    """Once: every case of a runtime that is not installed would say the same."""
+    """Prints a message once, not for every case."""
     tqdm.write(text)
 
 
 def runs(name: str, model: Callable[[], bytes | Path], inputs: list[Tensor]) -> Runs:
-    """Both runtimes on the file that model() makes, with as many threads as torch has."""
+    """Both runtimes on the file that model() makes, with as many threads as torch."""
     if _left_out:
         return {}
     arrays = [x.contiguous(memory_format=torch.contiguous_format).numpy() for x in inputs]
@@ -106,7 +106,7 @@ def _openvino(model: bytes | Path, inputs: list[np.ndarray]) -> Callable[[], Ten
 
 
 class _Graph:
-    """Nodes and constants of a model of one op; methods return the name of what they add."""
+    """Nodes and constants of a one-op model; methods return the name of the added value."""
 
     def __init__(self):
         self.nodes, self.constants = [], []
@@ -129,7 +129,7 @@ class _Graph:
         return [self.constant(np.float32(scale)), self.constant(np.uint8(zero_point))]
 
     def dequantized(self, value: np.ndarray, scale: np.ndarray, axis: int) -> str:
-        """A constant with a scale for each index of an axis."""
+        """A dequantized constant with one scale per index of an axis."""
         zero_points = self.constant(np.zeros(scale.shape, value.dtype))
         inputs = [self.constant(value), self.constant(scale), zero_points]
         return self.node("DequantizeLinear", inputs, axis=axis)[0]
@@ -170,12 +170,12 @@ def _quantized_model(
 
 
 def pure(op: str, inputs: list[Tensor], output: tuple = Y, **attributes) -> Runs:
-    """An op without weights: inputs have the parameters X, output begins with scale, zero point."""
+    """An op without weights. Inputs are quantized by X; output: scale, zero point, ..."""
     return runs(op, lambda: _quantized_model(op, inputs, output, **attributes), inputs)
 
 
 def _bias(graph: _Graph, bias: Tensor, scale: np.ndarray) -> str:
-    """int32 in units of the products, as both runtimes want it."""
+    """The bias as int32 in units of the products, as both runtimes expect it."""
     scale = np.float32(X[0]) * scale
     return graph.dequantized(np.rint(bias.numpy() / scale).astype(np.int32), scale, 0)
 
@@ -194,7 +194,7 @@ def linear(x: Tensor, weight: Weight) -> Runs:
 def convolution(
     x: Tensor, w: Tensor, scale: Tensor, bias: Tensor, geometry: list, relu: bool = False
 ) -> Runs:
-    """geometry: as of torch's op, that of a transposed one if it has output_padding too."""
+    """geometry: as torch's op takes it; with output_padding, the op is transposed."""
     strides, pads, *output_padding, dilations, groups = geometry
     op = "ConvTranspose" if output_padding else "Conv"
     attributes = {"strides": strides, "pads": pads * 2, "dilations": dilations, "group": groups}
@@ -228,7 +228,7 @@ def linear_dynamic(x: Tensor, weight: Weight) -> Runs:
 
 
 def lstm(model: nn.LSTM, x: Tensor) -> Runs:
-    """As onnxruntime.quantization makes it: DynamicQuantizeLSTM, which both run."""
+    """DynamicQuantizeLSTM, as onnxruntime.quantization writes it; both runtimes run it."""
     from benchmark.networks import Network, sqnr
 
     class Output(nn.Module):

@@ -1,13 +1,13 @@
 """qnative's ops beside torch's int8 engines, onnxruntime, OpenVINO and fp32.
 
-The layers are those of benchmark/shapes; see onnx_ops.py for what the two runtimes pay for. The
-limit of one thread: the peak of int8 products, or of copying as many bytes.
+Shapes are those of benchmark/shapes; onnx_ops.py says what the times of the two runtimes include.
+The limit of one thread is the peak of int8 products or the speed of copying as many bytes.
 
     python -m benchmark.ops --threads 1 --filter conv2d
     python -m benchmark.ops --isa avx2
 
---isa: torch and qnative run as on a machine that has no more. With avx2 torch's engines saturate in
-int16, qnative stays exact. onnxruntime and OpenVINO cannot be told and are left out.
+--isa: limits torch and qnative to an instruction set. With avx2 torch's engines saturate in int16;
+qnative stays exact. onnxruntime and OpenVINO have no such switch and are left out.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from benchmark.limits import Limits
 from benchmark.limits import measure as measure_limits
 from benchmark.timing import interleaved, summary, threads
 
-# Read once, when the libraries load: ATen, oneDNN and FBGEMM.
+# ATen, oneDNN and FBGEMM read these once, when they are loaded.
 ENVIRONMENTS = {
     "avx2": {
         "QNATIVE_ISA": "avx2",
@@ -57,7 +57,7 @@ HEADER = (
 
 
 def measure(case: Case, rounds: int, limits: Limits | None = None) -> dict:
-    """limits: of one core, if that is what the case runs on."""
+    """limits: those of one core if the case runs on one thread, else None."""
     timed = {k: summary(v) for k, v in interleaved(case.functions, rounds).items()}
     low = {name: row["low_decile_ms"] for name, row in timed.items()}
     peers = [name for name in low if name not in ("qnative", "fp32")]
@@ -116,7 +116,7 @@ def main() -> None:
     if args.isa and not ENVIRONMENTS[args.isa].items() <= os.environ.items():
         command = [sys.executable, "-m", "benchmark.ops", *sys.argv[1:]]
         os.execve(sys.executable, command, os.environ | ENVIRONMENTS[args.isa])
-    warnings.filterwarnings("ignore")  # torch warns that its quantized dtypes are going
+    warnings.filterwarnings("ignore")  # torch deprecates its quantized dtypes
     torch.manual_seed(0)
     results = []
     limits = measure_limits(isa=args.isa) if args.threads == 1 else None

@@ -1,8 +1,8 @@
 """The same network by other runtimes: torch's own int8, torchao, onnxruntime and OpenVINO.
 
-Every function takes a Network (and where files or threads matter, those) and returns a function of
-the network's inputs. Imports stand in the functions: a peer that is not installed is an ImportError
-when it is made.
+Every function takes a Network (or files and a number of threads) and returns a function of the
+network's inputs. Imports are inside the functions: creating a peer that is not installed raises
+ImportError.
 """
 
 import contextlib
@@ -26,8 +26,8 @@ def compiled(network: Network) -> Run:
 
 
 def torch_int8(network: Network) -> Run:
-    """quantize_dynamic, or FX graph mode with the faster of the engines x86 and onednn: x86 takes
-    hundreds of times as long for depthwise convolutions that are padded beforehand."""
+    """quantize_dynamic, or FX graph mode with the faster of the engines x86 and onednn: x86 is
+    hundreds of times slower on depthwise convolutions after a separate pad."""
     from torch.ao import quantization
     from torch.ao.quantization import quantize_fx
 
@@ -51,7 +51,7 @@ def _quickest(function: Run, inputs: tuple[Tensor, ...]) -> float:
 
 
 def torchao_int8(network: Network) -> Run:
-    """PT2E and Inductor with frozen weights; for dynamic ones its int8 of both sides, compiled."""
+    """PT2E and Inductor with frozen weights; for recipe "dynamic", int8 dynamic activations."""
     import torch._inductor.config as inductor
 
     inductor.freezing = True
@@ -73,8 +73,8 @@ def torchao_int8(network: Network) -> Run:
 
 
 def write_onnx(network: Network, folder: Path) -> Path:
-    """onnxruntime's own quantization as it comes, per channel: static by min-max over the same
-    data, or dynamic."""
+    """onnxruntime's quantization with default options, per channel: static (min-max over the
+    same data) or dynamic."""
     from onnxruntime.quantization import QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -94,7 +94,7 @@ def write_onnx(network: Network, folder: Path) -> Path:
     if network.recipe == "dynamic":
         quantize_onnx_dynamic(source, target)
         return target
-    with _without_warnings():  # one line for each bias it clips
+    with _without_warnings():  # a message per clipped bias
         quant_pre_process(source, folder / "prepared.onnx")
         quantize_static(
             folder / "prepared.onnx",
@@ -138,7 +138,7 @@ def _reader(names: list[str], calibration: list[tuple[Tensor, ...]]) -> object:
 
 
 def onnxruntime_session(model: Path | bytes, threads: int, spins: bool = True) -> object:
-    """spins: whether its threads wait awake, which takes cores from who runs next."""
+    """spins: whether idle threads busy-wait, which takes cores from the next competitor."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -167,7 +167,7 @@ def openvino_request(model: Path | bytes, threads: int) -> object:
         "NUM_STREAMS": 1,
         "PERFORMANCE_HINT": "LATENCY",
         "ENABLE_CPU_PINNING": False,  # the benchmark pins
-        # What stays float is float32, as with the others; its own choice is bfloat16 where it can.
+        # Float layers stay float32, as in the other runtimes; the default is bfloat16 on some CPUs.
         "INFERENCE_PRECISION_HINT": "f32",
     }
     core = openvino.Core()

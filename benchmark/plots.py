@@ -1,12 +1,12 @@
-"""Pictures of what the benchmarks measured, from their JSON files in one folder.
+"""Plots of the benchmarks, from their JSON files in one folder.
 
     python -m benchmark.plots build/bench                        # beside the files
     python -m benchmark.plots build/bench --output docs/images
 
-models.png: a group of bars for each network, low deciles over the best peer's, one thread.
-kernels.png: how close every kernel of the best ISA comes to the limit of the machine.
-roofline.png: operations a second of the kernels that multiply, against operations a byte.
-growth.png: cost of an operation against the size.
+models.png: per network, low deciles relative to the best peer's, one thread.
+kernels.png: percent of the machine's limit that each kernel of the best ISA reaches.
+roofline.png: operations per second against operations per byte.
+growth.png: cost per operation against the size.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from benchmark.limits import read as limit_rows
 REFERENCE, EAGER = "qnative TorchScript", "qnative eager"
 ISAS = ("amx_int8", "avx512_vnni", "avx_vnni", "avx2", "scalar")  # best first
 LIMITS = {"%peak": "of the product peak", "%read": "of reading", "%copy": "of copying"}
-# Beyond this many times the best peer's time a bar is cut and its number written beside it.
+# Bars above this multiple of the best peer's time are cut and labelled.
 LONGEST_BAR = 4
 COLORS = {
     "qnative": "tab:blue",
@@ -36,12 +36,12 @@ SIZES = {16 << 10: "L1", 512 << 10: "L2", 8 << 20: "L3", 64 << 20: "memory"}
 
 
 def low_deciles(row: dict[str, dict]) -> dict[str, float]:
-    """Competitor -> milliseconds, without those that gave a reason instead."""
+    """Competitor -> milliseconds, without competitors that failed."""
     return {k: v["low_decile_ms"] for k, v in row.items() if "low_decile_ms" in v}
 
 
 def best_peer(row: dict[str, dict]) -> str:
-    """The fastest that is not qnative."""
+    """The fastest competitor that is not qnative."""
     low = low_deciles(row)
     return min((name for name in low if name not in (REFERENCE, EAGER)), key=low.get)
 
@@ -57,7 +57,7 @@ def model_ratios(results: dict, threads: str = "1") -> dict[str, dict[str, float
 
 
 def rows_of(report: dict, isa: str = "") -> Iterator[tuple[dict, str, str]]:
-    """Row, kernel and shape, of one ISA or of the best of each kernel."""
+    """(row, kernel and shape) of one ISA, or of the best ISA of each kernel."""
     rows = [(row, *row["name"].split("/", 2)) for row in report["benchmarks"]]
     rows = [row for row in rows if len(row) == 4 and row[2] in ISAS]
     best = {}
@@ -69,7 +69,7 @@ def rows_of(report: dict, isa: str = "") -> Iterator[tuple[dict, str, str]]:
 
 
 def kernel_shares(report: dict, isa: str = "") -> dict[str, dict[str, float]]:
-    """Limit -> kernel and shape -> percent of it."""
+    """Limit -> kernel and shape -> percent of the limit."""
     shares = {limit: {} for limit in LIMITS}
     for row, kernel, shape in rows_of(report, isa):
         for limit in LIMITS:
@@ -79,7 +79,7 @@ def kernel_shares(report: dict, isa: str = "") -> dict[str, dict[str, float]]:
 
 
 def roofline(report: dict) -> dict[str, list[tuple[float, float]]]:
-    """Kernel -> operations a byte and a second, of each of its shapes."""
+    """Kernel -> (operations per byte, operations per second) of each shape."""
     points = {}
     for row, kernel, _ in rows_of(report):
         if "ops" in row:
@@ -89,7 +89,7 @@ def roofline(report: dict) -> dict[str, list[tuple[float, float]]]:
 
 
 def save(figure: object, path: Path) -> None:
-    """With a palette: lines and bars need few colours, and files lie in the repository."""
+    """Saves with a palette, which keeps the files in the repository small."""
     from PIL import Image
 
     figure.tight_layout()
@@ -99,7 +99,7 @@ def save(figure: object, path: Path) -> None:
 
 
 def plain_numbers(axes: object) -> None:
-    """No powers; of the digits of the y axis 1, 2 and 5."""
+    """Tick labels without powers of ten; 1, 2 and 5 on the y axis."""
     from matplotlib.ticker import LogLocator
 
     axes.yaxis.set_minor_locator(LogLocator(10, (2, 5)))
@@ -136,7 +136,7 @@ def draw_models(ratios: dict[str, dict[str, float]], path: Path) -> None:
 
 
 def draw_kernels(shares: dict[str, dict[str, float]], path: Path) -> None:
-    """A row for every product, and of what moves data, a row for every kernel with its shapes."""
+    """A bar per matrix product; for data movement, a row per kernel with all its shapes."""
     from matplotlib import pyplot
 
     panels = {limit: {} for limit, values in shares.items() if values}
@@ -161,7 +161,7 @@ def draw_kernels(shares: dict[str, dict[str, float]], path: Path) -> None:
 
 
 def draw_roofline(report: dict, path: Path) -> None:
-    """Bandwidths are those of copying, from the smallest cache to memory."""
+    """Bandwidths are copy speeds, from the smallest cache to memory."""
     from matplotlib import pyplot
 
     limits = limit_rows(report)

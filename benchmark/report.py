@@ -1,10 +1,10 @@
-"""The tables of docs/performance.md, from the JSON files that the benchmarks wrote.
+"""Tables of docs/performance.md, from the JSON files of the benchmarks.
 
     python -m benchmark.report build/bench                                  # prints them
     python -m benchmark.report build/bench --write docs/performance.md      # puts them in place
 
-A table stands in the document between `<!-- table: name -->` and `<!-- end -->`. A table whose file
-is not there stays as it is.
+A table lies between `<!-- table: name -->` and `<!-- end -->` in the document. A table without its
+JSON file is left unchanged.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def markdown(table: Table) -> str:
 
 
 def digits(value: float) -> str:
-    """Three significant ones."""
+    """Three significant digits."""
     return f"{value:.{max(0, 2 - math.floor(math.log10(value)))}f}"
 
 
@@ -54,7 +54,7 @@ def geometric_mean(rows: list[dict], key: str) -> float:
 
 
 def models(results: dict, threads: Callable[[dict], str]) -> Table:
-    """Milliseconds and, in brackets, over qnative's TorchScript; last the best peer's ratio."""
+    """Milliseconds (ratio to qnative TorchScript); in the last column the best peer's ratio."""
     table = [["", *COLUMNS.values(), "best peer"]]
     for network, by_threads in results.items():
         row = by_threads[threads(by_threads)]
@@ -76,7 +76,7 @@ def models(results: dict, threads: Callable[[dict], str]) -> Table:
 
 
 def failures(results: dict) -> Table:
-    """Each reason once, with the networks it holds for."""
+    """Each reason once, with its networks."""
     reasons: dict[tuple[str, str], list[str]] = {}
     for network, by_threads in results.items():
         for name, row in by_threads["1"].items():
@@ -99,7 +99,7 @@ def accuracy(results: dict) -> Table:
 
 
 def kernels(report: dict) -> Table:
-    """Products, in percent of the peak or, with one row, of reading, by instruction set."""
+    """Matrix products by instruction set, in percent of the peak (one row: of reading speed)."""
     titles = {
         "amx_int8": "AMX",
         "avx512_vnni": "AVX-512 VNNI",
@@ -121,7 +121,7 @@ def kernels(report: dict) -> Table:
 
 
 def op_means(results: list[dict]) -> Table:
-    """Geometric means of each op, and its slowest shape beside torch."""
+    """Geometric mean of each op, and its slowest shape relative to torch."""
     table = [["op", "shapes", "best torch", "least of them", "best peer", "fp32", "% of the limit"]]
     for op in dict.fromkeys(row["op"] for row in results):
         rows = [row for row in results if row["op"] == op]
@@ -172,7 +172,7 @@ def calls(rows: list[dict]) -> Table:
 
 
 def growth(results: dict[str, list[dict]]) -> Table:
-    """Sizes that take longer for their work than both of their neighbours."""
+    """Sizes that cost more per operation than both neighbours."""
     table = [["", "sizes", "cliffs of qnative", "cliffs of torch"]]
     for name, points in results.items():
         found = (
@@ -187,7 +187,7 @@ def most_threads(by_threads: dict) -> str:
     return max(by_threads, key=int)
 
 
-# Name in the document -> file and the function that makes the table of it.
+# Name in the document -> (JSON file, function that makes the table).
 TABLES: dict[str, tuple[str, Callable[[object], Table]]] = {
     "models": ("models", lambda results: models(results, lambda _: "1")),
     "models, all cores": ("models", lambda results: models(results, most_threads)),
@@ -205,7 +205,7 @@ TABLES: dict[str, tuple[str, Callable[[object], Table]]] = {
 
 
 def make_tables(folder: Path) -> dict[str, str]:
-    """Those whose files are there."""
+    """The tables whose JSON files exist."""
     tables = {}
     for name, (source, make) in TABLES.items():
         file = folder / f"{source}.json"

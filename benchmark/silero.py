@@ -1,7 +1,7 @@
-"""Silero VAD by every runtime that takes it: a TorchScript file and an ONNX file.
+"""Silero VAD in every runtime that takes its TorchScript or ONNX file.
 
-The state of a window is the input of the next. The ONNX file is that of the package with fixed
-sizes, which both runtimes run fastest.
+The state of one window is an input of the next. The ONNX file is the package's file with fixed
+sizes, the fastest in both runtimes.
 """
 
 from collections.abc import Callable
@@ -14,14 +14,14 @@ from torch import Tensor
 
 import qnative
 from benchmark import peers
-from benchmark.speech import WINDOW, file, of_script
+from benchmark.speech import WINDOW, file, streamed
 
 CONTEXT = 64
 FLOAT_ONNX = "silero_vad_openvino_16k.onnx"
 Step = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
-def of_steps(step: Step) -> peers.Run:
+def stepwise(step: Step) -> peers.Run:
     def run(audio: Tensor) -> Tensor:
         samples = F.pad(audio, (CONTEXT, 0)).numpy()
         state, outputs = np.zeros((2, 1, 128), np.float32), []
@@ -35,7 +35,7 @@ def of_steps(step: Step) -> peers.Run:
 
 def onnxruntime(path: Path, threads: int) -> peers.Run:
     session = peers.onnxruntime_session(path, threads)
-    return of_steps(lambda x, state: session.run(None, {"input": x, "state": state}))
+    return stepwise(lambda x, state: session.run(None, {"input": x, "state": state}))
 
 
 def openvino(path: Path, threads: int) -> peers.Run:
@@ -45,20 +45,20 @@ def openvino(path: Path, threads: int) -> peers.Run:
         result = request.infer([x, state])
         return result[0], result[1].copy()
 
-    return of_steps(step)
+    return stepwise(step)
 
 
 def torch_int8() -> peers.Run:
-    """The only one of torch's ways to int8 that takes TorchScript."""
+    """The only int8 flow of torch that takes TorchScript."""
     from torch.ao import quantization
 
     model = torch.jit.load(file("silero_vad.jit")).eval()
     configs = {"": quantization.default_dynamic_qconfig}
-    return of_script(quantization.quantize_dynamic_jit(model, configs))
+    return streamed(quantization.quantize_dynamic_jit(model, configs))
 
 
 def needs_python_module() -> peers.Run:
-    raise TypeError("takes modules of Python, not TorchScript")
+    raise TypeError("takes Python modules, not TorchScript")
 
 
 def write_torchscript(folder: Path) -> None:
@@ -66,7 +66,7 @@ def write_torchscript(folder: Path) -> None:
 
 
 def write_onnx(folder: Path) -> None:
-    """The constants of the file are nodes, which only preprocessing makes quantizable."""
+    """Constants of the file are nodes; preprocessing makes them quantizable initializers."""
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     quant_pre_process(file(FLOAT_ONNX), folder / "prepared.onnx")
@@ -74,12 +74,12 @@ def write_onnx(folder: Path) -> None:
 
 
 def makers(folder: Path, threads: int) -> dict[str, Callable[[], peers.Run]]:
-    """Beside those that every network has: the two runtimes with the float file."""
+    """The competitors of every network, and both ONNX runtimes with the float file."""
     int8 = folder / "int8.onnx"
     return {
         "fp32 torch.compile": needs_python_module,
         "qnative eager": needs_python_module,
-        "qnative TorchScript": lambda: of_script(torch.jit.load(folder / "qnative.pt")),
+        "qnative TorchScript": lambda: streamed(torch.jit.load(folder / "qnative.pt")),
         "torch int8": torch_int8,
         "torchao int8 compiled": needs_python_module,
         "onnxruntime fp32": lambda: onnxruntime(file(FLOAT_ONNX), threads),

@@ -1,4 +1,4 @@
-"""Silero VAD as its package has it, and speech for it: a window of 32 ms after the other."""
+"""Files of the silero-vad package, and synthetic speech in windows of 32 ms."""
 
 import math
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def windows_of_speech(windows: int, seed: int) -> Tensor:
 
 
 def decisions(expected: list[Tensor], outputs: list[Tensor]) -> dict[str, float]:
-    """How many windows are as much speech as before, and how far probabilities move."""
+    """Share of windows with the same decision, and the largest change of a probability."""
     before, after = torch.cat(expected), torch.cat(outputs)
     return {
         "agreement": ((before > 0.5) == (after > 0.5)).double().mean().item(),
@@ -49,8 +49,8 @@ def decisions(expected: list[Tensor], outputs: list[Tensor]) -> dict[str, float]
     }
 
 
-def of_script(model: torch.jit.ScriptModule) -> Callable[[Tensor], Tensor]:
-    """Audio -> the probability of speech of each window: a call for each, as in a stream."""
+def streamed(model: torch.jit.ScriptModule) -> Callable[[Tensor], Tensor]:
+    """Audio -> probability of speech per window; one call per window, as in a stream."""
 
     def run(audio: Tensor) -> Tensor:
         model.reset_states()

@@ -1,4 +1,4 @@
-"""Latencies of competitors that a busy machine slows down alike: every round runs each of them."""
+"""Interleaved latencies: every round runs each competitor, so that load slows all alike."""
 
 import contextlib
 import math
@@ -17,7 +17,7 @@ LONGEST_SECONDS = 40
 
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
-    """torch runs on `count` threads; one thread is pinned to one core."""
+    """Sets torch's number of threads; a single thread is pinned to one core."""
     before, cores = torch.get_num_threads(), os.sched_getaffinity(0)
     torch.set_num_threads(count)
     if count == 1:
@@ -30,7 +30,7 @@ def threads(count: int) -> Iterator[None]:
 
 
 def measure(function: Callable[[], object], calls: int) -> float:
-    """Milliseconds of one of `calls` calls in a row."""
+    """Mean milliseconds per call over `calls` calls in a row."""
     start = time.perf_counter()
     for _ in range(calls):
         function()
@@ -40,9 +40,9 @@ def measure(function: Callable[[], object], calls: int) -> float:
 def interleaved(
     functions: dict[str, Callable[[], object]], rounds: int, title: str = ""
 ) -> dict[str, list[float]]:
-    """Name -> milliseconds of a call in each round; short calls are averaged within the round.
+    """Name -> milliseconds per call in each round; short calls are averaged within the round.
 
-    Ends before `rounds` rounds when they take too long. title: of the progress bar, if any.
+    Stops before `rounds` rounds after LONGEST_SECONDS. title: of the progress bar, if any.
     """
     calls = {}
     for name, function in functions.items():
@@ -51,10 +51,10 @@ def interleaved(
         calls[name] = math.ceil(SHORTEST_MEASUREMENT_MS / measure(function, 1))
     latencies = {name: [] for name in functions}
     end = time.perf_counter() + LONGEST_SECONDS
-    # None: drawn only on a terminal.
+    # None: only on a terminal.
     for _ in tqdm(range(rounds), desc=title, leave=False, disable=None if title else True):
         for name, function in functions.items():
-            function()  # its own data back into the caches that the others filled
+            function()  # brings its data back into the caches
             latencies[name].append(measure(function, calls[name]))
         if time.perf_counter() > end:
             break
@@ -62,7 +62,7 @@ def interleaved(
 
 
 def summary(latencies: list[float]) -> dict[str, float]:
-    """The low decile is what a machine shared with others would show if it were quiet."""
+    """The low decile estimates the latency on a quiet machine."""
     ordered = sorted(latencies)
     return {
         "median_ms": statistics.median(ordered),

@@ -1,9 +1,9 @@
-"""Files that one torch writes, read by another: the same bits.
+"""Files written by one torch and read by another give the same bits.
 
     python test/torch_versions.py first/bin/python second/bin/python
 
-Both have qnative. Each writes a TorchScript, a .pt2 and a safetensors file of every model with its
-input and output, and reads those of both.
+Both have qnative installed. Each writes a TorchScript, a .pt2 and a safetensors file of every model
+with its input and output, and reads the files of both.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from torch import nn
 
 
 class Convolutions(nn.Module):
-    """Static: no op but those of qnative computes floats."""
+    """Static: only qnative ops compute."""
 
     def __init__(self):
         super().__init__()
@@ -46,8 +46,8 @@ class Tokens(nn.Module):
 
 
 def models():
-    """Name, model, example, an input of other sizes, and the model's structure with other weights;
-    not of the static one, whose code holds the scales of its activations."""
+    """(name, model, example, input of other sizes, the same structure with other weights); the last
+    is None for the static model, whose code holds its activation scales."""
     import qnative
 
     torch.manual_seed(0)

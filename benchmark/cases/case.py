@@ -13,17 +13,17 @@ ENGINES = ("onednn", "x86", "fbgemm", "qnnpack")
 SCALE, ZERO_POINT = 0.05, 64
 Y_SCALE, Y_ZERO_POINT = 0.1, 32
 X, Y = (SCALE, ZERO_POINT), (Y_SCALE, Y_ZERO_POINT, torch.uint8)
-# After relu, as quantizers choose it; onnxruntime fuses relu with no other zero point.
+# After relu, as quantizers choose it; onnxruntime fuses relu for zero point 0 only.
 Y_RELU = (Y_SCALE, 0, torch.uint8)
 ops = torch.ops.qnative
 
 
 @dataclass(frozen=True)
 class Case:
-    """functions: "qnative", "torch ...", "onnxruntime", "OpenVINO" and "fp32" -> one run of it.
+    """functions: "qnative", "torch ...", "onnxruntime", "OpenVINO" and "fp32" -> one run.
 
     operations: multiplications and additions, or output elements for ops that have none.
-    limit: what bounds it, int8 products ("products"), copying of `moved` bytes ("copy") or neither.
+    limit: "products" (int8 peak), "copy" (copying `moved` bytes) or "none".
     """
 
     op: str
@@ -40,12 +40,12 @@ def random_input(*shape: int) -> Tensor:
 
 
 def quantized(x: Tensor, scale: float = SCALE, zero_point: int = ZERO_POINT) -> Tensor:
-    """The same bytes as a tensor of torch's quantized dtype."""
+    """The same bytes as a quint8 tensor."""
     return torch._make_per_tensor_quantized_tensor(x, scale, zero_point)
 
 
 def engines() -> Iterator[str]:
-    """Each engine of this build of torch, while it is the one that packs."""
+    """Engines of this build of torch; each is the active one while the loop body packs."""
     before = torch.backends.quantized.engine
     for engine in ENGINES:
         if engine in torch.backends.quantized.supported_engines:
@@ -55,7 +55,7 @@ def engines() -> Iterator[str]:
 
 
 class Weight:
-    """One weight in each form the competitors want."""
+    """One weight in the form of each competitor."""
 
     def __init__(self, *shape: int):
         self.int8 = torch.randint(-64, 64, shape, dtype=torch.int8)
@@ -69,6 +69,6 @@ class Weight:
         )
 
     def pack(self, prepack: Callable, *args) -> Iterator[tuple[str, object]]:
-        """Engine, packed weight, for each engine of this build of torch."""
+        """(name, packed weight) of each engine of this build of torch."""
         for engine in engines():
             yield f"torch {engine}", prepack(self.quantized, self.bias, *args)

@@ -1,4 +1,4 @@
-"""Cases of convolutions, transposed ones too."""
+"""Cases of convolutions and transposed convolutions."""
 
 import contextlib
 
@@ -75,11 +75,11 @@ def convolution(
     stride: int,
     padding: int,
 ) -> Case:
-    """conv1d, conv3d and conv_transpose<d>d of a cube of pixels, with a cube as the window."""
+    """conv1d, conv3d and conv_transpose<d>d; image and kernel are cubes."""
     dims, transposed = int(op[-2]), "transpose" in op
     x = random_input(batch, channels, *[size] * dims)
     sides = (channels, out_channels) if transposed else (out_channels, channels)
-    # One scale: torch packs transposed convolutions with no more.
+    # One scale: torch packs transposed convolutions per tensor only.
     w = torch.randint(-64, 64, (*sides, *[kernel] * dims), dtype=torch.int8)
     scale, bias = 0.005, torch.randn(out_channels)
     geometry = [[stride] * dims, [padding] * dims, [1] * dims, 1]

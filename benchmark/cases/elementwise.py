@@ -1,4 +1,4 @@
-"""Cases of ops that move more than they multiply: their limit is the speed of copying."""
+"""Cases of memory-bound ops; their limit is the speed of copying."""
 
 import itertools
 from collections.abc import Callable
@@ -63,7 +63,7 @@ def cat(x: Tensor) -> dict[str, Callable]:
 
 
 def lookup(x: Tensor) -> dict[str, Callable]:
-    """As sigmoid: torch has a kernel for each function of one 8-bit tensor."""
+    """Sigmoid for torch, which has a kernel for each function of one 8-bit tensor."""
     values = (torch.arange(256) - ZERO_POINT) * SCALE
     table = (torch.sigmoid(values) * 256).round().clamp(0, 255).to(torch.uint8)
     quantized_x, float_x = quantized(x), x.float()
@@ -76,7 +76,7 @@ def lookup(x: Tensor) -> dict[str, Callable]:
 
 
 def quantize_per_tensor(x: Tensor) -> dict[str, Callable]:
-    """fp32 stands for what memory allows: it copies the input."""
+    """fp32 copies the input: the limit that memory sets."""
     float_x = x.float() * SCALE
     return {
         "qnative": lambda: ops.quantize_per_tensor(float_x, *X, torch.uint8),
@@ -97,7 +97,7 @@ def dequantize_per_tensor(x: Tensor) -> dict[str, Callable]:
 def pool(
     mine: Callable, theirs: Callable, onnx: str = "", **attributes
 ) -> Callable[[Tensor], dict[str, Callable]]:
-    """onnx: the ONNX op that is the same, if one is."""
+    """onnx: name of the equivalent ONNX op, if there is one."""
 
     def functions(x: Tensor) -> dict[str, Callable]:
         quantized_x, float_x = quantized(x), x.float()
@@ -111,7 +111,7 @@ def pool(
     return functions
 
 
-# Of an element of x, where it is not one byte: two tensors, or floats.
+# Input bytes per element of x where it is not 1: two tensors, or floats.
 INPUT_BYTES = {"add": 2, "mul": 2, "cat": 2, "quantize_per_tensor": 4}
 
 ELEMENTWISE = {
@@ -141,7 +141,7 @@ ELEMENTWISE = {
         lambda x: F.adaptive_avg_pool2d(x, 1),
         "GlobalAveragePool",
     ),
-    # Rows one after the other, and images as depths.
+    # 1d: the first rows of the images. 3d: the batch as depth.
     "max_pool1d": pool(
         lambda x: ops.max_pool1d(x[:, :, 0], [3], [2], [1]),
         lambda x: F.max_pool1d(x[:, :, 0], 3, 2, 1),
@@ -171,7 +171,7 @@ ELEMENTWISE = {
 
 
 def row_wise(op: str, rows: int, columns: int) -> Case:
-    """An op on each row by itself; torch's int8 form of it gives 8 bits, as ours does."""
+    """An op on each row; torch's int8 op gives 8 bits, as qnative's does."""
     x = random_input(rows, columns)
     functions = ROW_WISE[op](x, quantized(x), x.float())
     return Case(op, f"{rows}x{columns}", x.numel(), functions, "copy", 2 * x.numel())
@@ -203,7 +203,7 @@ ROW_WISE = {"layer_norm": layer_norm, "softmax": softmax}
 
 
 def embedding_bag(bits: int, num_embeddings: int, dim: int, bags: int, entries: int) -> Case:
-    """Sums of rows of a table, other ones at each call: tables do not stay in the caches."""
+    """Sums of rows of a table, other rows in each call: tables do not stay in the caches."""
     table = torch.randn(num_embeddings, dim)
     packed = (ops.embedding_8bit_pack(table),)
     if bits == 4:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from benchmark.cases.case import Case, ops
 
-# Of x, and of torch's float16 and float32 alike the second.
+# (qnative, torch in float16 and float32), functions of x.
 FLOAT16: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
     "add_fp16": (lambda x: ops.add_fp16(x, x), lambda x: x + x),
     "mul_fp16": (lambda x: ops.mul_fp16(x, x), lambda x: x * x),
@@ -40,7 +40,7 @@ FLOAT16: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]
 
 
 def float16(op: str, batch: int, channels: int, height: int, width: int) -> Case:
-    """Of images in channels_last; softmax is along rows, matmul of x and its transpose."""
+    """Images in channels_last; softmax along rows, matmul of x and its transpose."""
     x = torch.randn(batch, channels, height, width).half()
     if op not in ("softmax_fp16", "matmul_fp16"):
         x = x.contiguous(memory_format=torch.channels_last)

@@ -87,7 +87,7 @@ def linear_dynamic_fp16(rows: int, in_features: int, out_features: int) -> Case:
 
 
 def linear_fp16(rows: int, in_features: int, out_features: int) -> Case:
-    """float16 in and out; torch has no float16 weights for float16 input but its own float16."""
+    """float16 in and out, beside torch's own float16."""
     x, weight = torch.randn(rows, in_features), Weight(out_features, in_features)
     packed = ops.linear_fp16_pack(weight.float)
     half = [tensor.half() for tensor in (x, weight.float, weight.bias)]

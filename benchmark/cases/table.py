@@ -51,7 +51,7 @@ SHAPED: dict[str, tuple[Callable[..., Case], ...]] = {
 
 
 def all_cases() -> Iterator[Callable[[], Case]]:
-    """Every row of the shape files; a case is made when it is called."""
+    """One function per row of the shape files; calling it makes the case."""
     for name, makers in SHAPED.items():
         # The forms of a layer follow each other.
         for forms in zip(*(shaped(name, make) for make in makers), strict=True):

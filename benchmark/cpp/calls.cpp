@@ -5,7 +5,7 @@
 
 #include "qnative/ops.h"
 
-// calls/<implementation>/<op>: what a call costs when there is next to nothing to compute. The
+// calls/<implementation>/<op>: overhead of a call on small tensors. The
 // shapes are those of benchmark/calls.py, which runs this program.
 namespace qnative {
 namespace {

@@ -15,7 +15,7 @@ struct Layer {
   int64_t image, channels, kernel, stride;
 };
 
-// Of MobileNetV2, EfficientNet and a generic kernel.
+// Layers of MobileNetV2 and EfficientNet, and a generic kernel.
 constexpr Layer kLayers[] = {{112, 32, 3, 1}, {56, 144, 3, 1}, {14, 480, 3, 1}, {7, 1152, 3, 1},
                              {112, 96, 3, 2}, {56, 144, 3, 2}, {28, 240, 3, 2}, {14, 576, 3, 2},
                              {28, 240, 5, 1}, {14, 672, 5, 1}, {7, 1152, 5, 1}, {56, 144, 5, 2},

@@ -7,7 +7,7 @@
 #include "limits.h"
 
 // gemm/<isa>/<layer>: linear layers and matrix products as m x k x n, convolutions of NHWC images
-// that are padded beforehand. Single thread, everything in one call. One row is bound by reading
+// with explicit padding. Single thread, everything in one call. One row is bound by reading
 // the weights, so "%read" is reported for it, and "%peak" for all others.
 namespace qnative::gemm {
 namespace {
@@ -50,7 +50,7 @@ constexpr Conv kConv[] = {
     {"efficientnet_head", 7, 320, 1280, 1, 1},
 };
 
-// As the ops have their operands.
+// Operands as the ops pass them.
 template <class T>
 struct LineAllocator {
   using value_type = T;
@@ -94,7 +94,7 @@ class Problem {
   int64_t weights() const { return args_.n * args_.segments * args_.segment_size; }
   int64_t rows() const { return m_; }
 
-  // Each byte of the operands once, however often the kernel reads it.
+  // Counts each byte of the operands once, however often the kernel reads it.
   double bytes() const {
     return static_cast<double>(x_.size()) + static_cast<double>(weights()) +
            static_cast<double>(y_.size());

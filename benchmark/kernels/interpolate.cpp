@@ -7,7 +7,7 @@
 
 // Doubling a row: interpolate_row/<isa>/<pixels>x<channels>_<taps>, and making a row of outputs of
 // several: interpolate_column/<isa>/<pixels>x<channels>_<rows>; in percent of the speed of copying
-// what is read and written. The same for float16: interpolate_row_fp16, interpolate_column_fp16.
+// the bytes read and written. The same for float16: interpolate_row_fp16, interpolate_column_fp16.
 namespace qnative::interpolate {
 namespace {
 

@@ -3,7 +3,7 @@
 
 #include "limits.h"
 
-// limit/<what>: what the machine can do, for benchmarks that are not in this program. "dot/<isa>"
+// limit/<name>: limits of the machine, for benchmarks outside this program. "dot/<isa>"
 // counts "ops/s", "copy/<bytes>" counts "bytes/s".
 namespace qnative::limits {
 namespace {

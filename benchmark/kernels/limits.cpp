@@ -33,7 +33,7 @@ double fastest_of_rounds(F&& f) {
 constexpr int64_t kRepeats = 20000;
 constexpr int kChains = 12;  // more than latency x throughput on every CPU so far
 
-// The volatile asm keeps the compiler from removing what has no use.
+// The volatile asm keeps the compiler from removing unused results.
 [[gnu::target("avx512f,avx512vnni")]] void run_vpdpbusd() {
   const __m512i x = _mm512_set1_epi8(1);
   for (int64_t i = 0; i < kRepeats; ++i) {
@@ -49,7 +49,7 @@ constexpr int kChains = 12;  // more than latency x throughput on every CPU so f
   }
 }
 
-// Four sums, two tiles of x and two of weights, as large as tiles are: they keep the unit busy.
+// Four sums, two tiles of x and two of weights, all of full size: they keep the unit busy.
 [[gnu::target("avx512f,amx-tile,amx-int8")]] void run_tdpbusd() {
   configure_tiles(kTileRows, kTileRows);
   for (int64_t i = 0; i < kRepeats; ++i) {
@@ -183,7 +183,7 @@ void report(benchmark::State& state, double seconds, const char* rate, double am
   if (limit > 0) state.counters[share] = 100 * amount / seconds / limit;
 }
 
-// What a roofline is drawn from.
+// Data of the roofline plot.
 void count(benchmark::State& state, double ops, double bytes) {
   if (ops > 0) state.counters["ops"] = ops;
   state.counters["bytes"] = bytes;

@@ -5,8 +5,8 @@
 
 #include "limits.h"
 
-// What normalizations do to a row or an image of bytes: /<isa>/<bytes>, in percent of the speed of
-// copying the bytes read and written, or of reading where nothing but sums is written.
+// Steps of normalizations on a row or an image of bytes: /<isa>/<bytes>, in percent of the speed of
+// copying the bytes read and written, or of reading where only sums are written.
 namespace qnative::norm {
 namespace {
 

@@ -5,7 +5,7 @@
 
 #include "limits.h"
 
-// <cell>/<isa>/<rows>x<hidden>: in percent of the speed of copying what is read and written.
+// <cell>/<isa>/<rows>x<hidden>: in percent of the speed of copying the bytes read and written.
 namespace qnative::rnn_cell {
 namespace {
 

@@ -1,4 +1,4 @@
-"""Writes native_golden.json: upstream's native configs by name, for tests that outlive upstream.
+"""Writes native_golden.json: upstream's native configs by name, for torch without upstream.
 
 Run it where torch.ao.quantization exists: python test/config/make_golden.py
 """
@@ -47,7 +47,7 @@ def name_of(value, names: dict[int, str]):
         return [name_of(element, names) for element in value]
     if id(value) in names:
         return names[id(value)]
-    # What is left are the closures of _sequential_wrapper2.
+    # The rest are closures of _sequential_wrapper2.
     wrapper = value.__qualname__.split(".")[0]
     return f"{value.__module__}.{wrapper}({names[id(value.__closure__[0].cell_contents)]})"
 
@@ -109,7 +109,7 @@ def golden() -> dict:
 
 def text() -> str:
     content = golden()
-    # The second config only where it differs: in its dtypes.
+    # The second config differs only in its dtypes.
     plain, fp16 = content["native"], content.pop("_native_and_fp16")
     for row, other in zip(plain, fp16, strict=True):
         legacy = other["dtype_configs"]

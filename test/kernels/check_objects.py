@@ -1,11 +1,11 @@
 """Checks the object files of the ISA kernels: `check_objects.py BUILD_DIRECTORY`.
 
 1. No weak symbols. The linker may keep the copy of an inline function that was compiled with
-   AVX-512 and give it to everybody, and old CPUs die of an illegal instruction.
+   AVX-512 and use it everywhere, and older CPUs crash with an illegal instruction.
 2. No spilled accumulators. A loop of dot products (gemm, dwconv) must not store vector registers
-   on the stack: g++ does that when a tile is written in a way that it does not see through, and
-   the kernel then runs at a third of its speed. (norm multiplies and adds too, but reads the tail
-   of a row by way of the stack, inside of the loop.)
+   on the stack: g++ spills when it fails to keep a tile in registers, and the kernel then runs at a
+   third of its speed. (norm is not checked: it reads the tail of a row through the stack, inside
+   the loop.)
 """
 
 import argparse
@@ -20,7 +20,7 @@ ISAS = ("avx2", "avx_vnni", "avx512_vnni", "amx_int8")
 DOT_PRODUCT_FAMILIES = ("gemm", "dwconv")
 
 DOT_PRODUCT = re.compile(r"^(\{vex\} )?(vpdpbusd|vpmaddwd|tdpbusd)\b")
-# The first instruction of every epilogue: sums become real numbers.
+# The first instruction of every epilogue: converts sums to float.
 SUM_TO_REAL = re.compile(r"^vcvtdq2ps\b")
 FRAME_POINTER_SETUP = re.compile(r"^(mov\s+%rsp,%rbp|lea\s+\S*\(%rsp\),%rbp)$")
 FUNCTION = re.compile(r"^[0-9a-f]+ <(.+)>:$")
@@ -48,10 +48,10 @@ def parse_disassembly(text: str) -> list[Function]:
 
 
 def loops(function: Function) -> list[frozenset[int]]:
-    """The natural loops, as sets of instruction numbers, by where they start.
+    """Natural loops: first instruction -> set of instruction numbers.
 
-    Address ranges would not do: compilers move rare blocks of a loop behind the function's end, and
-    what lies between is no part of the loop.
+    Not address ranges: compilers move rare blocks of a loop to the end of the function, and the
+    code between is not part of the loop.
     """
     position = {address: i for i, (address, _) in enumerate(function.instructions)}
     predecessors: dict[int, list[int]] = {i: [] for i in range(len(function.instructions))}
@@ -80,7 +80,7 @@ def loops(function: Function) -> list[frozenset[int]]:
 
 
 def dot_product_loops(function: Function) -> list[frozenset[int]]:
-    """Innermost loops with dot products, and the loops around them that do not hold an epilogue."""
+    """Innermost loops with dot products, and enclosing loops without an epilogue."""
 
     def contains(loop: frozenset[int], pattern: re.Pattern[str]) -> bool:
         return any(pattern.match(function.instructions[i][1]) for i in loop)
@@ -94,8 +94,8 @@ def dot_product_loops(function: Function) -> list[frozenset[int]]:
 
 
 def spills(function: Function) -> list[tuple[int, str]]:
-    """Stores of ymm and zmm registers on the stack inside of a dot product loop."""
-    # Without a frame %rbp is a register like any other.
+    """Stores of ymm and zmm registers to the stack inside a dot product loop."""
+    # Without a frame pointer, %rbp is a general register.
     has_frame = any(FRAME_POINTER_SETUP.match(text) for _, text in function.instructions)
     found = []
     for i in sorted(frozenset().union(*dot_product_loops(function))):

@@ -1,4 +1,4 @@
-"""What several test files share."""
+"""Fixtures of several test files."""
 
 import subprocess
 
@@ -10,13 +10,13 @@ from examples.efficientnet import cpp_program
 
 @pytest.fixture(scope="session")
 def cpp_programs(tmp_path_factory):
-    """The folder of the programs of examples/cpp, which take long to compile."""
+    """The folder of the programs of examples/cpp; they compile slowly."""
     return cpp_program.build(tmp_path_factory.mktemp("cpp"))
 
 
 @pytest.fixture
 def run_in_cpp(cpp_programs, tmp_path):
-    """A function of a model's file and its inputs that gives what the C++ program computes."""
+    """run(model file, *inputs) -> output of the C++ program."""
 
     def run(model, *inputs):
         torch.save(list(inputs), tmp_path / "x.pt")

@@ -1,4 +1,4 @@
-"""No entry without a kernel: a model out of every entry of the native configs runs in its op."""
+"""No entry without a kernel: a model of every entry of the native configs runs in its op."""
 
 import pytest
 
@@ -20,13 +20,13 @@ def test_entry(entry: Entry):
     assert line(entry, result) in LINES, "docs/coverage.md says otherwise: make docs"
 
 
-def test_the_native_entries_are_among_them():
+def test_native_entries_are_included():
     own = [(entry.name, entry.op) for entry in entries(native.get_native_backend_config())]
     assert len(own) == 227 and len(NAMES) == len(set(NAMES)) == 328
     assert set(own) <= {(entry.name, entry.op) for entry in ENTRIES}
 
 
-def test_only_what_cannot_occur_has_no_kernel():
+def test_only_impossible_entries_have_no_kernel():
     missing = {entry.name: entry.missing for entry in ENTRIES if entry.missing}
     assert sorted(missing) == [
         '"hardsigmoid" fp16',

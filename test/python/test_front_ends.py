@@ -29,7 +29,7 @@ def by_pt2e(model, batches, path):
 
 
 def by_quantize(model, batches, path):
-    """Without what changes weights to fit the calibration data."""
+    """Without calibrated rounding and bias correction."""
     options = {"weight_rounding": "nearest", "bias_correction": False}
     return qnative.quantize(model, (batches[0],), batches, **options)
 
@@ -53,7 +53,7 @@ def by_migrate(model, batches, path):
 
 
 def calls(module, x):
-    """Of its TorchScript: every call of qnative, in order, and its constants."""
+    """Every call of qnative in the TorchScript, in order, with its constants."""
     if not isinstance(module, torch.jit.ScriptModule):
         module = quiet(torch.jit.trace, module, x)
         module = torch.jit.freeze(module.eval())
@@ -71,7 +71,7 @@ def same(a, b):
 
 
 def resnet(width):
-    """With running statistics, and batches of calibration data."""
+    """A model with running statistics, and calibration batches."""
     torch.manual_seed(0)
     model = ResNet(width)
     batches = [torch.randn(2, 3, 32, 32) for _ in range(2)]
@@ -81,7 +81,7 @@ def resnet(width):
 
 @pytest.fixture(scope="module")
 def case(tmp_path_factory):
-    """Full width: 11 million weights, among which ties of rounding would show."""
+    """Full width: 11 million weights, enough to contain rounding ties."""
     model, batches = resnet(64)
     path = tmp_path_factory.mktemp("files")
     return model, batches, path, by_fx(model, batches, path)
@@ -93,7 +93,7 @@ def test_front_ends_agree(case, front_end):
     model, batches, path, reference = case
     wanted, result = calls(reference, batches[0]), front_end(model, batches, path)
     got = calls(result, batches[0])
-    # PT2E leaves what comes out of the model in float32: there, the last layer does not quantize.
+    # PT2E leaves the model's output in float32.
     *inside, (op, last), (_, dequantized) = wanted
     for (kind, args), (other_kind, others) in zip(inside, got, strict=False):
         assert kind == other_kind
@@ -106,14 +106,13 @@ def test_front_ends_agree(case, front_end):
         difference = (reference(batch) - result(batch)).abs().max()
         if front_end is by_migrate:
             assert difference == 0
-        # Half a step is what quantizing the output may change.
+        # Quantizing the output changes it by up to half a step.
         assert difference <= 0.5001 * dequantized[1]
 
 
 @torch.no_grad()
 def test_eager_has_the_same_weights():
-    """Not the same scale behind the pool, which other front ends observe once more, with its
-    input."""
+    """The scale after the pool differs: other front ends observe it with the pool's input."""
     model, batches = resnet(8)
     reference, result = by_fx(model, batches, None), by_eager(model, batches, None)
     wanted = calls(reference, batches[0])

@@ -16,7 +16,7 @@ from support.nets import kernels_of
 
 
 class Net(nn.Module):
-    """Every verdict: quantized, fused, free and, by gelu, float."""
+    """Has every verdict: quantized, fused, free and (gelu) float."""
 
     def __init__(self):
         super().__init__()

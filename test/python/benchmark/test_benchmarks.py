@@ -1,4 +1,4 @@
-"""benchmark/: the competitors of a case compute the same, and take turns."""
+"""benchmark/: the competitors of a case compute the same and run interleaved."""
 
 import json
 import time
@@ -23,7 +23,7 @@ from benchmark.cases.case import Case
 from benchmark.timing import interleaved, summary, threads
 from support.benchmarks import REPORT, made_up
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # torch warns that its quantized dtypes are going
+pytestmark = pytest.mark.filterwarnings("ignore")  # torch deprecates its quantized dtypes
 
 CONVOLUTIONS = ("conv1d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 CASES = [
@@ -61,7 +61,7 @@ def test_competitors_compute_the_same(make):
     mine, shape = functions.pop("qnative")(), functions.pop("fp32")().shape
     assert mine.shape == shape
     assert functions
-    if "transpose" in case.op:  # those of oneDNN, x86's too, differ from FBGEMM's by up to 100
+    if "transpose" in case.op:  # oneDNN (and x86) differ from FBGEMM by up to 100
         functions = {"torch fbgemm": functions["torch fbgemm"]}
     for name, function in functions.items():
         theirs = function()
@@ -71,7 +71,7 @@ def test_competitors_compute_the_same(make):
 
 
 def test_lstm_of_competitors():
-    """All values lie in [-1, 1]: quantized weights and states move them by a little."""
+    """Values lie in [-1, 1]; quantized weights and states change them slightly."""
     torch.manual_seed(0)
     functions = products.lstm(5, 3, 40).functions
     want = functions.pop("fp32")()
@@ -171,7 +171,7 @@ def test_cliffs_cost_more_than_both_neighbours():
 
 
 def test_no_cliff_where_the_fixed_cost_rules():
-    # All take a millisecond or 1.4: the smallest sizes are not worth a word.
+    # 1 ms and 1.4 ms: fixed costs, not a cliff.
     points = [
         {"size": i, "operations": 1000, "qnative": ms, "torch": ms}
         for i, ms in enumerate([1, 1.4, 1, 2.8, 2])
@@ -199,7 +199,7 @@ def test_timing_interleaves_and_restores_threads():
     before, order = torch.get_num_threads(), []
 
     def run(name):
-        time.sleep(0.001)  # long enough not to be repeated within a round
+        time.sleep(0.001)  # long enough for one call per round
         order.append(name)
 
     functions = {name: lambda name=name: run(name) for name in "ab"}
@@ -283,7 +283,7 @@ def test_silero_vad_of_all_runtimes(tmp_path):
     silero.write_onnx(tmp_path)
     competitors, reasons = models.make_competitors(network, tmp_path, 1)
     with torch.inference_mode():
-        for name in set(competitors) - {"onnxruntime int8", "OpenVINO int8"}:  # useless, fast
+        for name in set(competitors) - {"onnxruntime int8", "OpenVINO int8"}:  # inaccurate but fast
             difference = (competitors[name](*network.inputs) - want).abs().max()
             assert difference < 5e-3, name
     assert {"onnxruntime fp32", "OpenVINO fp32", "onnxruntime int8"} <= set(competitors)

@@ -1,4 +1,4 @@
-"""benchmark/plots.py and report.py: what becomes of the JSON files of the benchmarks."""
+"""benchmark/plots.py and report.py: plots and tables from the JSON files of the benchmarks."""
 
 import json
 from pathlib import Path

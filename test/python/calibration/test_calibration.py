@@ -39,14 +39,14 @@ def test_histogram_observer_beats_the_full_range(make, kind):
     full = (high - low) / 255
     limits = kind["quant_min"], kind["quant_max"]
     full_error = error_of(x, full, limits[0] - round(low / full), *limits)
-    # Bins are 1/2048 of the range at least: a bound is off by less than one of them.
+    # Bins are at least 1/2048 of the range: a bound is off by less than one bin.
     assert error_of(x, scale, zero_point, *limits) <= full_error * 1.01
     assert 0.09 * full < scale <= full * 1.001
 
 
 @pytest.mark.parametrize(("count", "share"), [(1000, 1.1), (30_000, 1.1), (1_000_000, 0.6)])
 def test_histogram_observer_clips_outliers(count, share):
-    """As far as it pays: the more values there are beside it, the more an outlier is clipped."""
+    """The more values there are, the more an outlier is clipped."""
     torch.manual_seed(0)
     x = torch.randn(count)
     x[0] = 60.0
@@ -55,7 +55,7 @@ def test_histogram_observer_clips_outliers(count, share):
     low = x.min().item()
     tried = [(high - low) / 255 for high in highs]
     errors = [error_of(x, step, -round(low / step)) for step in tried]
-    # Both searches try a grid.
+    # Both searches are grids.
     assert error_of(x, scale, zero_point) <= 1.03 * min(errors)
     assert scale < share * 60 / 255
 
@@ -69,7 +69,7 @@ def test_histogram_does_not_depend_on_the_order():
     for part in reversed(parts):
         backward(part)
     assert forward.limit == backward.limit and forward.counts.sum() == 5000
-    # Merging bins moves no value to another bin: equal but for values on a bin's edge.
+    # Merging bins moves no value to another bin; only values on a bin's edge may differ.
     assert (forward.counts - backward.counts).abs().sum() <= 4
 
 
@@ -145,7 +145,7 @@ def test_rows_are_what_linear_multiplies():
 
 
 def rounding_case(groups, n, k, seed=0):
-    """A weight, its scale, and inputs whose components depend on each other."""
+    """A weight, its scale, and correlated inputs."""
     torch.manual_seed(seed)
     weight, scale = torch.randn(n, k), torch.full((n,), 0.4)
     mix = torch.randn(groups, k, k) @ torch.diag(torch.linspace(0.05, 2, k))
@@ -174,12 +174,12 @@ def test_rounding_keeps_outputs(groups, n, k):
         for value in (nearest, rounded)
     ]
     assert errors[1] < 0.6 * errors[0]
-    # The bias takes up the mean of the error exactly.
+    # The bias absorbs the mean error exactly.
     assert errors[0] < output_error(weight, nearest, torch.zeros(n), inputs)
 
 
 def test_rounding_finds_the_best_of_all():
-    """Two weights, strongly dependent inputs: the best of the 4 roundings is known."""
+    """Two weights, strongly correlated inputs: the best of the 4 roundings is known."""
     weight, scale = torch.tensor([[0.45, 0.45]]), torch.ones(1)
     base = torch.randn(1, 1, 5000, generator=torch.Generator().manual_seed(0))
     moments = rounding.InputMoments.zeros(1, 2)
@@ -200,7 +200,7 @@ def test_rounding_stays_in_range():
     [(1e4, 1e-3), (1.0, 0.0), (1e20, 1.0)],
     ids=["steady", "constant", "huge"],
 )
-def test_inputs_of_which_float32_loses_the_variation(mean, deviation):
+def test_inputs_whose_variation_float32_cannot_hold(mean, deviation):
     g = torch.Generator().manual_seed(0)
     weight = torch.randn(8, 40, generator=g)
     scale = weight.abs().amax(1) / 127
@@ -211,7 +211,7 @@ def test_inputs_of_which_float32_loses_the_variation(mean, deviation):
     assert (rounded / scale.unsqueeze(1)).round().sub(
         rounded / scale.unsqueeze(1)
     ).abs().max() < 1e-4
-    # A few steps at most: nothing runs away.
+    # At most a few steps.
     assert ((rounded - weight).abs() <= 4 * scale.unsqueeze(1)).all()
 
 
@@ -228,7 +228,7 @@ def sqnr(got, want):
 
 
 class Deep(nn.Module):
-    """Depthwise and pointwise layers with weights of very different sizes, as in MobileNets."""
+    """Depthwise and pointwise layers with weights of very different magnitude, as in MobileNets."""
 
     def __init__(self):
         super().__init__()
@@ -247,7 +247,7 @@ class Deep(nn.Module):
         return self.layers(x).mean((2, 3))
 
 
-def test_what_calibrated_rounding_and_bias_correction_give():
+def test_calibrated_rounding_and_bias_correction_reduce_the_error():
     torch.manual_seed(0)
     model = Deep().eval()
     images = [F.avg_pool2d(torch.randn(4, 3, 40, 40), 5, 1, 2) * 3 for _ in range(12)]

@@ -1,4 +1,4 @@
-"""Quantization-aware training in PT2E: prepare_qat_pt2e, steps, and what they led to."""
+"""Quantization-aware training in PT2E: prepare_qat_pt2e, training steps, lowering."""
 
 import copy
 
@@ -22,7 +22,7 @@ X = torch.randn(4, 4, 9, 9, generator=torch.Generator().manual_seed(0))
 
 
 class Net(nn.Module):
-    """Each kind of layer into which the BatchNorm after it is folded, with and without relu."""
+    """Each kind of layer that absorbs the next BatchNorm, with and without relu."""
 
     def __init__(self):
         super().__init__()
@@ -62,14 +62,14 @@ def prepared():
     return trained(qnative.Quantizer(is_qat=True))
 
 
-def test_it_gives_what_it_gave_with_fake_quantization(prepared):
+def test_lowered_model_equals_fake_quantization(prepared):
     simulated = copy.deepcopy(prepared).apply(disable_observer)
     lowered = qnative.lower(convert_pt2e(copy.deepcopy(prepared)))
     assert not lowered.report.float_rows, str(lowered.report)
     assert kernels_of(lowered) == ["conv2d", "conv2d", "add", "conv_transpose2d", "mean", "linear"]
     with torch.no_grad():
         want, got = simulated(X), lowered(X)
-        # The model's output is not quantized; before it, a tie may round in another way.
+        # The output is not quantized; earlier, a tie may round differently.
         assert (got - want).abs().max() < 0.02 * want.abs().max()
         assert lowered(X[:1]).shape == (1, 3)
     traced = torch.jit.trace(lowered, X)
@@ -77,18 +77,18 @@ def test_it_gives_what_it_gave_with_fake_quantization(prepared):
 
 
 def test_training_sees_the_quantization(prepared):
-    """Also of weights, and nowhere between a layer, its BatchNorm and its activation."""
+    """Weights are quantized too; nothing between a layer, its BatchNorm and its activation is."""
     fakes = [m for m in prepared.modules() if isinstance(m, FakeQuantizeBase)]
     weights = {tuple(m.scale.shape) for m in fakes if m.qscheme == torch.per_channel_symmetric}
     assert weights == {(6,), (4,), (3,)}
     activations = [m for m in fakes if m.qscheme == torch.per_tensor_affine]
-    # Of the input, the first convolution, the second, the sum and the transposed one; the mean has
-    # that of its input.
+    # The input, the first and second convolution, the sum and the transposed convolution; the mean
+    # shares that of its input.
     assert len({id(m) for m in activations}) == 5
 
 
-def test_fake_quantization_of_ones_own():
-    """with_args of it and the arguments of a row are one call to torchao, with the channel axis."""
+def test_custom_fake_quantization():
+    """Its with_args and the row's arguments reach torchao in one call, with the channel axis."""
     own = FakeQuantize.with_args(
         observer=MovingAveragePerChannelMinMaxObserver, averaging_constant=0.5
     )

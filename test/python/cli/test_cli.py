@@ -39,7 +39,7 @@ def test_migrate(tmp_path, capsys):
         (lambda file: None, "No such file"),
     ],
 )
-def test_inputs_that_are_none(tmp_path, capsys, old, make, message):
+def test_invalid_input_files(tmp_path, capsys, old, make, message):
     file, new = tmp_path / "x.pt", tmp_path / "new.pt"
     make(file)
     assert main(["migrate", old, str(new), "--inputs", str(file)]) == 1

@@ -57,14 +57,14 @@ def test_intersect_keeps_what_both_have():
     assert [config.pattern for config in common.configs] == [nn.Linear]
     assert common.configs[0].dtype_configs == [HALF]
     assert common.configs[0].ops == ("half",)
-    # A row that both have, but with no dtypes in common.
+    # A row of both, without common dtypes.
     assert intersect(a, backend("b", linear(DTypeConfig()))).configs == []
-    # A row without dtypes is one that is matched, and not quantized: it contradicts nothing.
+    # A row without dtypes is matched but not quantized: it conflicts with nothing.
     assert len(intersect(a, backend("b", linear())).configs) == 1
 
 
 @pytest.mark.parametrize("field", ["root_module", "qat_module", "fused_module", "fuser_method"])
-def test_a_field_of_one_is_united_and_not_common(field):
+def test_a_field_set_in_one_is_in_the_union_only(field):
     a, b = backend("a", linear(INT8)), backend("b", linear(INT8))
     setattr(a.configs[0], field, nn.ELU)
     for first, second in [(a, b), (b, a)]:
@@ -136,7 +136,7 @@ def test_errors():
             merge(a, a, 1)
 
 
-def test_results_are_their_own():
+def test_results_share_nothing_with_the_operands():
     a, b = backend("a", linear(INT8)), backend("b", BackendPatternConfig("view"))
     united = unite(a, b)
     assert united.configs[0].dtype_configs[0] is a.configs[0].dtype_configs[0]
@@ -343,7 +343,7 @@ def test_the_table_of_a_config():
     assert str(BackendConfig()).startswith("unnamed: 0 patterns, 0 combinations of dtypes\n\npatt")
 
 
-def test_the_mode_of_weights_alone():
+def test_the_mode_of_weight_only_rows():
     line = next(x for x in ours("native").table().splitlines() if x.endswith(" embedding_8bit"))
     cells = [cell.strip() for cell in line.split("  ") if cell.strip()]
     assert cells[2:] == ["float32", "float32", "quint8", "-", "weight only", "embedding_8bit"]

@@ -84,7 +84,7 @@ def test_configs_hold_the_named_objects(module):
         for name, (owner, _, _) in BACKENDS.items()
         if owner is MODULES[module]
         for config in ours(name).configs
-        # Those of sigmoid, tanh and their like are copies with fixed parameters.
+        # sigmoid, tanh and similar ops have copies with fixed parameters.
         if isinstance(config.pattern, tuple)
         for dtype_config in config.dtype_configs
     }
@@ -110,7 +110,7 @@ def test_the_package_exports_what_upstream_exports():
 def test_dict_forms_equal_upstream(module, function):
     our = getattr(MODULES[module], function)
     assert plain(our()) == plain(getattr(upstream(module), function)())
-    # Unlike upstream's, whose fusers are new closures each time.
+    # Unlike upstream, whose fusers are new closures in each call.
     assert our() == our()
 
 
@@ -121,7 +121,7 @@ def test_to_torch_and_back(name):
     assert type(converted) is type(their)
     assert plain(converted.to_dict()) == plain(their.to_dict())
     assert BackendConfig.from_torch(converted) == BackendConfig.from_torch(their) == our
-    # Sharing survives both ways.
+    # Sharing survives both conversions.
     first, second = [
         [[other is config.dtype_configs for other in lists] for config in configs]
         for configs in (converted.configs, their.configs)
@@ -144,7 +144,7 @@ UTILS = [name for name in utils.__all__ if name.startswith("get_") and "fuser" n
 
 
 def listed(value):
-    """Containers as plain lists, and what has no equality across the two as text."""
+    """Containers as plain lists; objects without equality across the packages as text."""
     if isinstance(value, tuple):
         return sorted(value, key=str)
     return {
@@ -184,7 +184,7 @@ def example_of(pattern):
 
 
 def fused(fuser, example) -> str:
-    """What the fuser makes of the modules, or how it refuses them."""
+    """The fuser's result for the modules, or its error."""
     try:
         return str(fuser(False, *example))
     except Exception as error:

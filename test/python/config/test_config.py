@@ -133,7 +133,7 @@ def test_backend_config_prints():
         get_native_backend_config,
     ],
 )
-def test_copies_are_equal_and_their_own(make, duplicate):
+def test_copies_are_equal_and_independent(make, duplicate):
     original = make()
     copied = duplicate(original)
     assert copied == original
@@ -144,7 +144,7 @@ def test_copies_are_equal_and_their_own(make, duplicate):
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
-def test_copies_share_inside_what_the_original_shares(duplicate):
+def test_copies_keep_sharing_inside_the_original(duplicate):
     backend = duplicate(get_native_backend_config())
     by_key = backend._pattern_complex_format_to_config
     by_key[torch.cat].add_dtype_config(int8())

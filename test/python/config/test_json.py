@@ -77,7 +77,7 @@ def backend(*configs: BackendPatternConfig) -> BackendConfig:
 
 
 def row(**fields) -> dict:
-    """A row of JSON with a value more, or None for a value less."""
+    """A JSON row with one value added, or, for None, removed."""
     config = {
         "pattern": "torch.nn.Linear",
         "observation_type": "OUTPUT_USE_DIFFERENT_OBSERVER_AS_INPUT",
@@ -148,11 +148,11 @@ def test_one_more_dtype_config_is_one_more_line():
     before = backend(config).to_json().splitlines()
     after = backend(config.add_dtype_config(DTypeConfig(torch.half))).to_json().splitlines()
     assert len(after) == len(before) + 1
-    # Its predecessor ends in a comma.
+    # The previous line gets a comma.
     assert len(set(before) - set(after)) == 1
 
 
-# All of the torch that the library was built for.
+# All dtypes of the torch that the library was built for.
 @pytest.mark.parametrize("dtype", sorted(dtypes_by_number().values(), key=str))
 def test_every_dtype(dtype):
     config = backend(BackendPatternConfig("a").add_dtype_config(DTypeConfig(dtype)))
@@ -228,7 +228,7 @@ BAD_DTYPES = [
 BAD_ROWS += [
     (row(dtype_configs=[{}, value]), f"dtype_configs[1].{message}") for value, message in BAD_DTYPES
 ]
-# What a schema cannot say: counts that depend on each other, and what torch has.
+# Beyond the schema: counts that depend on each other, and names that torch has.
 BEYOND_SCHEMA = ("no object is named", "one op, or one for each")
 
 
@@ -338,7 +338,7 @@ def with_bound(value: float) -> BackendPatternConfig:
         ),
     ],
 )
-def test_what_cannot_be_read_is_not_written(config, message):
+def test_unreadable_configs_are_not_written(config, message):
     with pytest.raises(ValueError) as error:
         config.to_json()
     assert str(error.value).startswith(f"qnative: to_json: {message}")
@@ -375,7 +375,7 @@ TEXT = backend(full_config().set_ops("é")).to_json()
 
 @repeatable
 @given(st.integers(0, len(TEXT) - 1), st.sampled_from('{}[],:"\\0-e.xé \n'), st.booleans())
-def test_no_damage_crashes_and_none_that_python_refuses_is_read(place, character, insert):
+def test_damaged_text_never_crashes_and_is_read_only_if_python_reads_it(place, character, insert):
     text = TEXT[:place] + character + TEXT[place + (not insert) :]
     try:
         json.loads(text)
@@ -399,7 +399,7 @@ ODD += [
     {"dtype": "qint8"},
     {"1": "OUTPUT_SHARE_OBSERVER_WITH_INPUT"},
 ]
-# What a schema cannot say.
+# Beyond the schema.
 BEYOND_SCHEMA += (
     "another row has the pattern",
     "an integer of 64 bits",
@@ -408,7 +408,7 @@ BEYOND_SCHEMA += (
 
 
 def places(value, path=()):
-    """Every place in a document, and one behind the last of every array and object."""
+    """Every place in a document, and one after the last element of every array and object."""
     if isinstance(value, dict):
         yield (*path, "another")
         for key, item in value.items():
@@ -435,7 +435,7 @@ PLACES = list(places(DOCUMENT))
 
 @repeatable
 @given(st.sampled_from(PLACES), st.sampled_from(ODD), st.sampled_from(["set", "delete", "rename"]))
-def test_what_is_read_is_what_the_schema_allows(place, value, how):
+def test_the_reader_accepts_what_the_schema_allows(place, value, how):
     *path, last = place
     document = copy.deepcopy(DOCUMENT)
     owner = document
@@ -456,7 +456,7 @@ def test_what_is_read_is_what_the_schema_allows(place, value, how):
     except ValueError as error:
         message = str(error)
         assert not allowed or any(part in message for part in BEYOND_SCHEMA), message
-        # Where it is wrong is where it was changed, or what that lacks or repeats.
+        # The error names the changed place, or a missing or repeated name there.
         if path[:1] == ["configs"] and "line " not in message:
             assert re.match(r"qnative: from_json: configs(\[\d\]|:)", message), message
     else:

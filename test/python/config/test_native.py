@@ -1,4 +1,4 @@
-"""The native configs, against the golden file and, where it exists, against upstream itself."""
+"""The native configs against the golden file and, where torch has it, against upstream."""
 
 import json
 import runpy
@@ -78,7 +78,7 @@ def test_dtype_configs_equal_the_golden_file():
         assert name in native.__all__
 
 
-def test_the_golden_file_is_what_upstream_says():
+def test_the_golden_file_equals_upstream():
     upstream("native")
     assert make_golden.text() == make_golden.GOLDEN.read_text()
 
@@ -92,7 +92,7 @@ def test_dict_forms_equal_upstream(function):
         theirs = getattr(upstream("native"), name)()
         ours = getattr(native, name)()
         assert plain(ours) == plain(theirs)
-        # Unlike upstream's, whose fusers are new closures each time.
+        # Unlike upstream, whose fusers are new closures in each call.
         assert ours == getattr(native, name)()
 
 
@@ -173,13 +173,13 @@ def test_fuser_methods_take_reversed_patterns():
         utils.get_fuser_method_mapping(backend)
 
 
-def boolean_dispatch_of_mine():
+def custom_boolean_dispatch():
     """A function that looks like one of torch's dispatched pooling functions."""
 
 
 def test_printing_of_a_function_without_a_name():
     with pytest.raises(AssertionError, match="has no human readable name"):
-        utils.pattern_to_human_readable(boolean_dispatch_of_mine)
+        utils.pattern_to_human_readable(custom_boolean_dispatch)
 
 
 # ---- without upstream

@@ -77,7 +77,7 @@ def test_patterns_are_names_in_cpp(pattern, name):
     assert config.script_object.pattern == name
     assert config.pattern == pattern
     if not isinstance(pattern, str | tuple):
-        # Also read through a wrapper that has not seen the object.
+        # Also through a new wrapper that has not seen the object.
         fresh = BackendPatternConfig(name)
         assert fresh.pattern is pattern
 

@@ -1,4 +1,4 @@
-"""An error for each public function and method of the area, and a test that none is left out."""
+"""An error of each public function and method of backend_config; none may be left out."""
 
 import inspect
 import re
@@ -36,7 +36,7 @@ def clashing(root_module):
 
 
 def unnamed():
-    """A config with an object that no name leads to."""
+    """A config with an object that cannot be named."""
     return config(row().set_fuser_method(lambda is_qat, x: x))
 
 
@@ -276,13 +276,13 @@ CASES = {
     },
 }
 
-# What gives back whatever it cannot make more readable, as upstream's do.
+# Returns unknown values unchanged, as upstream does.
 TAKES_ANYTHING = {"pattern_to_human_readable", "remove_boolean_dispatch_from_name"}
-# Results, which users do not build; and flags of which the truth counts.
+# Results, which users do not build; flags take any truth value.
 RESULTS = {"BackendConfigDiff", "Difference", "Finding", "MissingKernel", "Case", "Conformance"}
 RESULTS |= {"ConformanceError", "DryRun"}
 FLAGS = {"BackendConfig.to_dict", "BackendPatternConfig.to_dict"}
-# What they reject is the config itself.
+# They reject only the config itself.
 WITHOUT_ARGUMENTS = {"BackendConfig.to_json", "BackendConfig.to_torch"}
 WITHOUT_ARGUMENTS |= {"BackendPatternConfig.to_torch"}
 # Set by methods with the same check.
@@ -298,7 +298,7 @@ def test_errors(name):
 
 
 def test_configs_of_torch_without_a_name_convert():
-    """to_torch takes what has no name; only names without an object are errors."""
+    """to_torch takes unnamed objects; only names without an object are errors."""
     assert callable(unnamed().to_torch().configs[0].fuser_method)
 
 
@@ -355,7 +355,7 @@ RIGHT = {
 
 
 def right(kind: str):
-    """A value of an argument of a TorchScript method."""
+    """A valid value for an argument of a TorchScript method."""
     kind = kind.removeprefix("Optional[").removesuffix("]") if kind.startswith("Opt") else kind
     if kind.startswith("__torch__"):
         return getattr(torch.classes.qnative, kind.rpartition(".")[2])()
@@ -372,13 +372,13 @@ def script_methods():
 
 
 @pytest.mark.parametrize(("name", "method"), script_methods())
-def test_script_methods_reject_what_is_of_another_type(name, method):
+def test_script_methods_reject_other_types(name, method):
     make = getattr(torch.classes.qnative, name)
     _, *arguments = make()._get_method(method).schema.arguments
     kinds = [str(argument.type) for argument in arguments]
     for i in range(len(kinds)):
         values = [right(kind) for kind in kinds]
-        values[i] = torch.zeros(2)  # one element would be a number to TorchScript
+        values[i] = torch.zeros(2)  # TorchScript would take a list of one element as a number
         call = make if method == "__init__" else getattr(make(), method)
         with pytest.raises((RuntimeError, ValueError)) as error:
             call(*values)

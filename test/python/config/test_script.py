@@ -184,7 +184,7 @@ def test_facade_as_attribute_is_ignored_by_export():
 
 
 def damaged(old: bytes, new: bytes) -> io.BytesIO:
-    """A saved module whose pickle has `old` replaced, in an intact archive."""
+    """A saved module with `old` replaced in its pickle; the archive is intact."""
     module = nn.Module()
     module.config = BackendConfig("a name").script_object
     file = io.BytesIO()
@@ -225,14 +225,14 @@ def test_an_intact_file_loads():
 
 
 def restore(state, name):
-    """What pickle and copy.deepcopy do with the state of a TorchScript object."""
+    """Sets the state of a TorchScript object, as pickle and copy.deepcopy do."""
     restored = torch.ScriptObject.__new__(torch.ScriptObject)
     restored.__setstate__((state, f"__torch__.torch.classes.qnative.{name}"))
     return restored
 
 
 def mutations(value):
-    """The state with one part of it replaced, for every part and several replacements."""
+    """Copies of the state with one part replaced, for every part and several replacements."""
     replacements = (None, True, -1, 2**62, 0.5, "x", "", (), (0,), ((0, 0), (1, 1)))
     yield from (replacement for replacement in replacements if replacement != value)
     if isinstance(value, tuple):
@@ -241,7 +241,7 @@ def mutations(value):
                 yield (*value[:i], mutated, *value[i + 1 :])
 
 
-def test_no_damage_crashes():
+def test_damaged_state_never_crashes():
     backend = BackendConfig("x").set_backend_pattern_config(full_config())
     state, _ = backend.script_object.__getstate__()
     assert restore(state, "BackendConfig") == backend.script_object
@@ -253,7 +253,7 @@ def test_no_damage_crashes():
             assert "qnative.BackendConfig: " in str(error)
             failed += 1
             continue
-        # Whatever loads is whole: it can be read, saved and compared.
+        # A loaded object can be read, saved and compared.
         assert repr(BackendConfig.from_script_object(config))
         assert restore(config.__getstate__()[0], "BackendConfig") == config
         loaded += 1

@@ -1,5 +1,5 @@
-"""Every front end in every deployment: the bits that it gives in eager mode, for other sizes than
-those it was made with. What cannot be is a cell too, with its reason."""
+"""Every front end in every deployment gives the bits of eager mode, for other sizes than those of
+the example. Impossible combinations are cells too, with a reason."""
 
 import copy
 import subprocess
@@ -15,14 +15,14 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 import qnative
 from examples import deploy
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # torch: eager, FX and TorchScript are going
+pytestmark = pytest.mark.filterwarnings("ignore")  # torch deprecates eager mode, FX and TorchScript
 
 AUTO = torch.export.Dim.AUTO
 OPEN = {0: AUTO, 1: AUTO}
 
 
 class Tokens(nn.Module):
-    """Of any batch and length; outputs of each token."""
+    """Any batch and length; one output per token."""
 
     def __init__(self):
         super().__init__()
@@ -164,7 +164,7 @@ def aoti(model, name, folder, request):
 
 
 DEPLOYMENTS = (eager, trace, script, exported, library_alone, compiled, aoti)
-# Why a cell cannot be.
+# Reasons of impossible cells.
 NO_SCRIPT = "TorchScript compiles no GraphModule of torch.export: trace it"
 SIZES = {library_alone: OTHERS[1:2]}
 
@@ -187,7 +187,7 @@ def test_cell(front_end, deployment, models, tmp_path, request):
 
 
 def test_all_front_ends_agree_on_the_same_model(models):
-    """They quantize in other ways, and differ by that alone."""
+    """They differ only by their quantization."""
     torch.manual_seed(0)
     want = Tokens().eval()(OTHERS[1])
     for name in ("static", "pt2e", "dynamic", "fx", "eager_static"):
@@ -215,7 +215,7 @@ def test_cpp_program_runs_scripts(models, run_in_cpp, tmp_path):
         assert torch.equal(y, model(x))
 
 
-def test_cpp_program_names_what_is_wrong(program, tmp_path):
+def test_cpp_program_names_the_error(program, tmp_path):
     done = subprocess.run([program], capture_output=True, text=True)
     assert done.returncode == 2 and "3 arguments wanted, 0 found" in done.stderr
     arguments = [program, tmp_path / "model.pt", tmp_path / "missing", tmp_path / "y.pt"]

@@ -1,4 +1,4 @@
-"""The examples in the documentation run as they stand, and print what stands below them."""
+"""The code blocks of the documentation run unchanged and print the output shown below them."""
 
 import contextlib
 import io
@@ -34,7 +34,7 @@ class Block(NamedTuple):
 
 
 def blocks(page: str, *languages: str) -> list[Block]:
-    """Those of some languages, or all, in their order."""
+    """The code blocks of a page in order, of the given languages or all."""
     text = (ROOT / page).read_text()
     found = re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     every = [Block(m[1], m[2], text[: m.start(2)].count("\n")) for m in found]
@@ -42,7 +42,7 @@ def blocks(page: str, *languages: str) -> list[Block]:
 
 
 def run(page: str, block: Block, names: dict) -> str:
-    """What a Python block prints. names: what those before it defined."""
+    """The output of a Python block. names: definitions of the blocks before it."""
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
         exec(compile("\n" * block.line + block.text, str(ROOT / page), "exec"), names)
@@ -50,7 +50,7 @@ def run(page: str, block: Block, names: dict) -> str:
 
 
 def run_python(arguments: list[str], folder: Path, **environment: str) -> str:
-    """What a new process prints that has nothing of the tests, but finds the package."""
+    """The output of a new process that finds the package but nothing of the tests."""
     path = os.path.dirname(os.path.dirname(qnative.__file__))
     done = python(*arguments, cwd=folder, **{"PYTHONPATH": path, **environment})
     assert done.returncode == 0, done.stderr
@@ -62,7 +62,7 @@ def in_a_process(code: str, folder: Path, **environment: str) -> str:
 
 
 def test_every_block_is_one_that_a_test_runs():
-    """By page and language; who adds one, or a page, adds it to a test and then here."""
+    """Counts by page and language; a new block or page needs a test and an entry here."""
     found = Counter((page, block.language) for page in PAGES for block in blocks(page))
     del found["docs/numerics.md", ""]  # formulas
     assert found == {
@@ -92,7 +92,7 @@ def test_reference():
             printed = ""
         else:
             assert printed == ""
-            # print adds a newline to texts that end in one already.
+            # print adds a newline to texts that already end in one.
             printed = run(page, block, names).removesuffix("\n")
     assert printed == ""
 
@@ -112,8 +112,8 @@ def test_docstring_of_backend_config():
 
 @pytest.fixture(scope="module")
 def readme(tmp_path_factory):
-    """A folder with the files that the Python blocks of README write. numpy is not among what its
-    pip lines install."""
+    """A folder with the files that the Python blocks of README write. numpy is blocked: the pip
+    lines of README do not install it."""
     folder = tmp_path_factory.mktemp("readme")
     code = "\n".join(block.text for block in blocks("README.md", "python"))
     printed = in_a_process(f"import sys; sys.modules['numpy'] = None\n{code}", folder)
@@ -179,7 +179,7 @@ def test_migrating_in_a_shell(old):
 
 
 def cpp_function(name: str, block: Block) -> tuple[list[str], str]:
-    """The includes of a block, and the rest, a program or statements, as a function."""
+    """The includes of a block, and its program or statements as a function."""
     lines = block.text.splitlines(keepends=True)
     includes = [line for line in lines if line.startswith("#include")]
     rest = "".join(line for line in lines if line not in includes)
@@ -189,7 +189,7 @@ def cpp_function(name: str, block: Block) -> tuple[list[str], str]:
 
 
 def test_cpp(readme, old):
-    """All blocks are one program, and the CMake ones, which say the same, its project."""
+    """All C++ blocks form one program; the CMake blocks are equal and form its project."""
     cmake, other = (blocks(page, "cmake")[0] for page in ("README.md", "docs/deploying.md"))
     assert re.sub(" +#.*", "", cmake.text) == other.text
     pages = {"readme": "README.md", "deploying": "docs/deploying.md"}

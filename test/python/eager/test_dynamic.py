@@ -1,4 +1,4 @@
-"""qnative.quantize_dynamic: which modules it replaces, and what they do."""
+"""qnative.quantize_dynamic: which modules it replaces, and their results."""
 
 import copy
 import io
@@ -15,7 +15,7 @@ from qnative.graph.nodes import Unsupported
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    # torch: no oneDNN for projections; what its own layers do under export
+    # torch: no oneDNN for projections; warnings of its own layers under export
     pytest.mark.filterwarnings("ignore:LSTM with projections", "ignore:The tensor attribute"),
 ]
 
@@ -25,7 +25,7 @@ CLOSE = {torch.qint8: 2e-2, torch.float16: 1e-3, torch.quint8: 5e-3, torch.quint
 
 
 class Layer(nn.Module):
-    """A recurrent layer or a cell that gives a flat tuple."""
+    """A recurrent layer or cell that returns a flat tuple."""
 
     def __init__(self, layer):
         super().__init__()
@@ -44,7 +44,7 @@ def tokens(*shape):
 
 
 def with_outliers():
-    """Two inputs have weights far beyond the others: they get more columns in int8."""
+    """Two inputs have far larger weights: they get repeated columns in int8."""
     linear = nn.Linear(64, 7)
     with torch.no_grad():
         linear.weight[1, 5] *= 40
@@ -149,7 +149,7 @@ def test_copies_and_files(layer):
 def test_torchscript(layer):
     _, quantized, x, _ = layer
     y = quantized(x)
-    # A scripted nn.LSTM or nn.GRU has no forward unless it is a submodule: it has overloads.
+    # A scripted nn.LSTM or nn.GRU has overloads, and a forward only as a submodule.
     for made in (torch.jit.script(Layer(quantized)), torch.jit.trace(quantized, x)):
         assert same(saved(made, torch.jit.save, torch.jit.load)(x), y)
 
@@ -173,18 +173,18 @@ FLOATS = {
 
 
 @torch.no_grad()
-def test_large_weights_have_columns_of_their_own():
+def test_large_weights_get_repeated_columns():
     torch.manual_seed(0)
     model, x = nn.Sequential(with_outliers()), rows(50, 64)
     made = qnative.quantize_dynamic(model)
     assert set(made[0].repeated.tolist()) == {5, 60}
     plain = qnative.nn.Linear.of(model[0].weight, model[0].bias, torch.int8, False)
     error = [(each(x) - model(x)).norm() for each in (made, plain)]
-    # What is left is the rounding of x, the same for both.
+    # The remaining error is the rounding of x, equal for both.
     assert error[0] < 0.75 * error[1]
 
 
-def test_state_dicts_bring_their_columns():
+def test_state_dicts_hold_the_repeated_columns():
     torch.manual_seed(0)
     x = rows(2, 3, 64)
     made = qnative.quantize_dynamic(nn.Sequential(with_outliers()))
@@ -322,7 +322,7 @@ def specs():
 
 
 def kinds(model):
-    """Which modules were replaced, and by which of float16 weights."""
+    """Names of the replaced modules, and of those with float16 weights."""
     result = {}
     for name, module in model.named_modules():
         place = type(module).__module__
@@ -335,14 +335,14 @@ def kinds(model):
 
 @pytest.mark.parametrize("case", specs())
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_the_modules_that_upstream_replaces(case):
+def test_it_replaces_the_modules_that_upstream_replaces(case):
     spec, dtype = specs()[case]
     ours = kinds(qnative.quantize_dynamic(Model(), spec, dtype))
     theirs = kinds(torch.ao.quantization.quantize_dynamic(Model(), spec, dtype))
     assert ours == theirs and bool(ours) == (case != "nothing")
 
 
-def test_a_qconfig_of_a_module_counts_and_goes():
+def test_a_qconfig_of_a_module_is_used_and_removed():
     model = Model()
     model.body[0].qconfig = None
     with warnings.catch_warnings():

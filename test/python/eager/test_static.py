@@ -11,15 +11,15 @@ import qnative
 from support.checks import through_trace
 from support.nets import kernels_of
 
-# torch: its eager quantization, its quantized dtypes and TorchScript are going; its x86 qconfig
-# uses 7 bits.
+# torch deprecates eager quantization, quantized dtypes and TorchScript; its x86 qconfig uses
+# 7 bits.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning"
 )
 
 
 class Net(nn.Module):
-    """Every way in which eager mode quantizes, with functions between the modules."""
+    """Every construct of eager mode quantization, with functions between the modules."""
 
     def __init__(self):
         super().__init__()
@@ -150,7 +150,7 @@ def test_modules(make, shape, kernel, backend):
     model = Wrapped(make()).eval()
     qconfig = ao.get_default_qconfig(backend)
     if isinstance(model.inner, nn.ConvTranspose1d | nn.ConvTranspose2d):
-        # Upstream's prepare rejects scales for each channel.
+        # Upstream's prepare rejects per-channel scales.
         qconfig = ao.QConfig(qconfig.activation, ao.default_weight_observer)
     data = [torch.randn(shape) for _ in range(8)]
     converted = qnative.convert(prepared(model, qconfig, data), (data[0],), strict=True)
@@ -223,7 +223,7 @@ def test_embedding_and_dynamic_layers():
 
 @torch.no_grad()
 def test_lstm_with_calibration():
-    """Upstream's prepare makes it of linear layers and FloatFunctionals, step by step."""
+    """Upstream's prepare replaces it by linear layers and FloatFunctionals, step by step."""
 
     class Recurrent(nn.Module):
         def __init__(self):
@@ -237,13 +237,13 @@ def test_lstm_with_calibration():
     torch.manual_seed(0)
     model, data = Recurrent().eval(), [torch.randn(3, 4, 8) for _ in range(8)]
     converted = qnative.convert(prepared(model, data=data), (data[0],))
-    # Three steps; the zeros that the first one begins with passed no stub.
+    # Three steps; the initial zeros passed no stub.
     assert kernels_of(converted).count("linear") == 5
     assert sum(row.op == "aten.linear" for row in converted.report.float_rows) == 1
     assert error(converted(data[0]), model(data[0])) < 0.05
 
 
-def test_what_passed_no_stub_stays_float():
+def test_tensors_without_a_stub_stay_float():
     model = nn.Sequential(nn.Linear(4, 4), ao.QuantStub(), nn.Linear(4, 4), ao.DeQuantStub())
     data = [torch.randn(8, 4)]
     observed = prepared(model.eval(), data=data)

@@ -1,5 +1,5 @@
-"""examples/custom_backend: another library's op and backend, from a build against the package to
-quantized models of both front ends."""
+"""examples/custom_backend: an op and a backend of another library, from a build against the package
+to quantized models of both front ends."""
 
 import re
 from pathlib import Path
@@ -202,7 +202,7 @@ def fx(model, inputs, config):
 
 
 class Twice(nn.Module):
-    """Its sum is read twice, its relu has nothing to do with one of them."""
+    """Its sum is read twice, once without the relu."""
 
     def forward(self, a, b):
         y = a + b
@@ -210,7 +210,7 @@ class Twice(nn.Module):
 
 
 class Scaled(nn.Module):
-    """A sum with an alpha, which a kernel that knows none must not run."""
+    """A sum with an alpha; a kernel without alpha must not run it."""
 
     def forward(self, a, b):
         return torch.relu(torch.add(a, b, alpha=2))

@@ -1,4 +1,4 @@
-"""examples/: the photos, the C++ program and the accuracy that the demo shows."""
+"""examples/efficientnet: the photos, the C++ program and the accuracy that the demo shows."""
 
 import subprocess
 
@@ -23,7 +23,7 @@ def crops():
 
 
 class Pixels(torch.nn.Module):
-    """Its logits are the pixels it is given."""
+    """Returns its input pixels as logits."""
 
     def forward(self, x):
         return x.flatten(1)

@@ -30,7 +30,7 @@ def script(quantized, inputs, tmp_path_factory):
     return demo.save(quantized, inputs, tmp_path_factory.mktemp("sentence") / "qnative.pt")
 
 
-def test_the_encoder_knows_what_is_alike(encoder):
+def test_similar_sentences_have_similar_vectors(encoder):
     sentences = ["A man is eating food.", "A man eats bread.", "The girl carries a baby."]
     with torch.inference_mode():
         v = encoder(*data.encode(data.load_tokenizer(), sentences))
@@ -51,7 +51,7 @@ def test_vectors_are_near_those_of_fp32(encoder, quantized):
 
 
 def test_vectors_of_the_shortest_sentences_are_near(encoder, quantized):
-    """The first token of each is an outlier, which the mean over few tokens does not hide."""
+    """The first token of each is an outlier; a mean over few tokens does not hide it."""
     sentences = ["Sorry.", "No!", "Why not?", "Well done!", "So what?", "You're welcome.", "Bye."]
     tokenizer = data.load_tokenizer()
     with torch.inference_mode():
@@ -77,7 +77,7 @@ def test_the_file_is_a_quarter_of_fp32(encoder, quantized, inputs, script, tmp_p
 
 @pytest.fixture(scope="module")
 def eager(encoder):
-    """The same in one call of upstream's, without a graph."""
+    """The encoder quantized with one call of quantize_dynamic, without a graph."""
     return qnative.quantize_dynamic(encoder, {nn.Linear: torch.qint8, nn.Embedding: torch.quint8})
 
 

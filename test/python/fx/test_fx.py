@@ -1,4 +1,4 @@
-"""FX entry: upstream's prepare and convert, ending in qnative ops."""
+"""qnative.fx: upstream's prepare_fx, and a convert_fx that ends in qnative ops."""
 
 import copy
 
@@ -41,8 +41,8 @@ def output_scale(quantized):
 
 
 def check(model, inputs=IMAGES, kernels=None, mapping=None, bound=0.02, **options):
-    """Everything is quantized, and close to the float model. 2 %: three roundings to a 255th of 6
-    standard deviations, or 0.7 %, for each of two layers."""
+    """Checks that everything is quantized and close to the float model. 2 %: three roundings to
+    1/255 of 6 standard deviations (0.7 %) in each of two layers."""
     model = model.eval()
     quantized = quantize(model, inputs, mapping, **options)
     assert not quantized.report.float_rows, str(quantized.report)
@@ -73,7 +73,7 @@ class Residual(nn.Module):
 def test_it_agrees_with_pt2e():
     model = Residual().eval()
     quantized = check(model)
-    # What qnative.quantize adds to rounding to nearest, FX has not.
+    # FX has neither calibrated rounding nor bias correction.
     plain = {"weight_rounding": "nearest", "bias_correction": False}
     other = qnative.quantize(model, IMAGES, [IMAGES], **plain)
     assert kernels_of(quantized) == kernels_of(other)
@@ -103,7 +103,7 @@ def test_models_are_not_changed():
 
 
 class Call(nn.Module):
-    """A function of an input, and of a weight of its own if ``shape`` is given."""
+    """A function of an input and, if ``shape`` is given, of a weight."""
 
     def __init__(self, function, shape=None):
         super().__init__()
@@ -115,7 +115,7 @@ class Call(nn.Module):
 
 
 class Named(nn.Module):
-    """torch.fx takes modules of torch.nn for ops only inside of others."""
+    """torch.fx treats modules of torch.nn as leaves only inside other modules."""
 
     def __init__(self, inner):
         super().__init__()
@@ -137,7 +137,7 @@ def norm_with_statistics():
     return norm
 
 
-# What upstream's convert_fx gets wrong, or rejects.
+# Models that upstream's convert_fx rejects or gets wrong.
 UPSTREAM_FAILS = {
     "prelu": (lambda: nn.PReLU(4), IMAGES, "prelu"),
     "add with alpha": (lambda: Call(lambda x: torch.add(x, F.hardswish(x), alpha=2)), ROWS, "add"),
@@ -175,7 +175,7 @@ UPSTREAM_FAILS = {
 
 
 @pytest.mark.parametrize("name", UPSTREAM_FAILS)
-def test_what_upstream_fails_at(name):
+def test_models_that_upstream_rejects(name):
     make, inputs, kernel = UPSTREAM_FAILS[name]
     quantized = check(Named(make()), inputs, bound=0.015)
     assert kernels_of(quantized)[-1] == kernel
@@ -207,7 +207,7 @@ def test_shared_modules(mode):
 
 @pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
 @pytest.mark.parametrize("d", [1, 2, 3])
-def test_padding_that_is_not_zeros(d, mode):
+def test_nonzero_padding_modes(d, mode):
     conv = getattr(nn, f"Conv{d}d")
     model = nn.Sequential(nn.Hardswish(), conv(4, 6, 3, padding=1, padding_mode=mode), nn.ReLU())
     inputs = (torch.randn(2, 4, *[6] * d),)
@@ -242,7 +242,7 @@ def test_weights_as_keyword_arguments():
 )
 def test_norms_without_weights(norm, kernel):
     model = nn.Sequential(nn.Hardswish(), norm())
-    if kernel == "group_norm":  # the native config has a row for the function alone
+    if kernel == "group_norm":  # the native config has a row for the function only
         model = nn.Sequential(nn.Hardswish(), Call(lambda x: F.group_norm(x, 2)))
     check(model, kernels=["lookup", kernel])
 
@@ -351,7 +351,7 @@ class Trained(nn.Module):
         return self.linear(x)
 
 
-def test_a_trained_model_gives_what_it_gave_with_fake_quantization():
+def test_a_trained_model_equals_fake_quantization():
     prepared = fx.prepare_qat_fx(Trained(), None, IMAGES)
     optimizer = torch.optim.SGD(prepared.parameters(), lr=0.2)
     for _ in range(20):
@@ -361,7 +361,7 @@ def test_a_trained_model_gives_what_it_gave_with_fake_quantization():
     quantized = fx.convert_fx(prepared)
     assert prepared.training, "convert_fx changed the prepared model"
     assert not quantized.report.float_rows, str(quantized.report)
-    # What dropout gives has a range of its own.
+    # The output of dropout has its own range.
     assert kernels_of(quantized) == ["conv2d", "mean", "lookup", "linear"]
     simulated = prepared.eval().apply(ao.disable_observer)
     for node in simulated.graph.nodes:  # traced in training mode
@@ -373,7 +373,7 @@ def test_a_trained_model_gives_what_it_gave_with_fake_quantization():
 
 
 def test_the_range_of_a_weight_is_that_of_the_last_step():
-    """No average of what it was: the folded weight of BatchNorm changes from step to step."""
+    """Not a moving average: the weight with BatchNorm folded in changes at each step."""
     mapping = fx.default_qat_qconfig_mapping()
     observer = mapping.global_qconfig.weight()
     observer(torch.full((2, 3), 8.0))

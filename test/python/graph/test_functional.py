@@ -1,5 +1,5 @@
-"""In-place ops, constants that the model makes, and other names of ops: what is quantized computes
-what the float model does, and nothing that only makes or renames values counts as float."""
+"""In-place ops, constants created by the model, and aliases of ops: the quantized model computes
+what the float model does, and ops that only create or rename values do not count as float."""
 
 import pytest
 import torch
@@ -11,12 +11,12 @@ import qnative
 from qnative.backend_config import get_native_backend_config
 from qnative.fx import convert_fx, prepare_fx
 
-# Of the largest output: rounding to 8 bits of a few ops after one another.
+# Relative to the largest output: a few roundings to 8 bits in sequence.
 TOLERANCE = 0.05
 
 
 class Net(nn.Module):
-    """A function of a few layers and x."""
+    """Calls a function of this module's layers and x."""
 
     def __init__(self, function):
         super().__init__()
@@ -84,7 +84,7 @@ def writes_what_others_read(net, x):
 
 
 def writes_the_whole(net, x):
-    """Functional without torch's help."""
+    """Already functional."""
     y = net.linear(x)
     y.relu_()
     z = (net.weight * 1)[:3].add_(y[0])
@@ -100,7 +100,7 @@ PARTS += [writes_what_others_read]
 def test_in_place_ops(function, dynamic_shapes):
     model = Net(function).eval()
     result = quantized(model, dynamic_shapes=dynamic_shapes)
-    for _ in range(2):  # nothing is kept from one call to the next
+    for _ in range(2):  # no state from one call to the next
         assert_close(result, model, batch())
     if "batch size: dynamic" in result.report.notes and dynamic_shapes:
         assert_close(result, model, batch(3))
@@ -119,7 +119,7 @@ def test_batch_norm_is_folded_all_the_same():
 
 
 @pytest.mark.parametrize("function", PARTS)
-def test_pt2e_refuses_what_it_would_compute_wrong(function):
+def test_pt2e_rejects_writes_that_it_would_lose(function):
     model, x = Net(function).eval(), batch()
     program = torch.export.export(model, (x,))
     with pytest.raises(ValueError, match=r"writes to \w+, whose memory is read by another name"):
@@ -142,7 +142,7 @@ class AddsInPlace(nn.Module):
         return y
 
 
-def test_fx_refuses_what_upstream_leaves_out():
+def test_fx_rejects_writes_that_upstream_drops():
     model, x = AddsInPlace().eval(), batch()
     with pytest.raises(ValueError, match="prepare_fx: FX leaves out add_, which writes in place"):
         prepare_fx(model, None, (x,))
@@ -161,7 +161,7 @@ class ReadsWhatWasWritten(nn.Module):
         return self.other(z) + y
 
 
-def test_fx_takes_what_is_used():
+def test_fx_takes_writes_whose_result_is_used():
     model, x = ReadsWhatWasWritten().eval(), batch()
     prepared = prepare_fx(model, None, (x,))
     prepared(x)
@@ -203,7 +203,7 @@ def test_a_large_constant_is_made_when_it_is_needed():
     assert sum(value.nbytes for value in result.state_dict().values()) < 10_000
 
 
-def test_a_state_of_zeros_is_none():
+def test_an_initial_state_of_zeros_is_dropped():
     result = qnative.quantize(nn.LSTM(6, 3), (batch(),), recipe="dynamic", dynamic_shapes=None)
     (lstm,) = result.graph.find_nodes(op="call_function", target=torch.ops.qnative.lstm.default)
     assert lstm.args[1:3] == (None, None)

@@ -1,4 +1,4 @@
-"""The parser of test/kernels/check_objects.py, on small disassemblies: it must be able to fail."""
+"""test/kernels/check_objects.py on small disassemblies: the check must be able to fail."""
 
 import importlib.util
 import shutil
@@ -11,7 +11,7 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "kernels" / "check_objects.py"
 spec = importlib.util.spec_from_file_location("check_objects", SCRIPT)
 check_objects = importlib.util.module_from_spec(spec)
-sys.modules["check_objects"] = check_objects  # dataclasses look their module up
+sys.modules["check_objects"] = check_objects  # dataclasses look up their module
 spec.loader.exec_module(check_objects)
 
 
@@ -68,7 +68,7 @@ def test_store_on_the_stack_is_a_spill(store):
         "vmovdqu64 %zmm2,0x40(%rbp)",  # no frame: %rbp is a pointer
     ],
 )
-def test_what_is_not_a_spill(harmless):
+def test_other_stores_are_not_spills(harmless):
     assert check_objects.spills(function(*replaced(1, harmless))) == []
 
 
@@ -88,13 +88,13 @@ def test_spill_between_nested_loops():
         "jmp    100 <f>",  # 130
     )
     assert check_objects.spills(function(*segments)) == [(0x100, store)]
-    # With an epilogue in the outer loop it is a loop over tiles, which may use the stack.
+    # An outer loop with an epilogue is a loop over tiles and may use the stack.
     tiles = (*segments[:3], "vcvtdq2ps %zmm2,%zmm2", "jmp    100 <f>")
     assert check_objects.spills(function(*tiles)) == []
 
 
 def test_block_moved_behind_the_function():
-    """It jumps back into the loop across the epilogue, which is no part of the loop."""
+    """It jumps back into the loop over the epilogue, which is not part of the loop."""
     parsed = function(
         "xor    %ecx,%ecx",  # 100
         "test   %rax,%rax",  # 110

@@ -1,4 +1,4 @@
-"""Convolutions of all dimensions, transposed ones too, lowered, and BatchNorm behind them."""
+"""Convolutions and transposed convolutions of all dimensions, lowered, with BatchNorm."""
 
 import copy
 
@@ -19,7 +19,7 @@ TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3
 
 
 def normed(layer, dims, *rest):
-    """layer, BatchNorm with statistics of its own, and what follows."""
+    """layer, a BatchNorm with random statistics, and the following modules."""
     channels = layer.out_channels if dims else layer.out_features
     norm = NORMS[dims or 1](channels)
     for tensor, low, high in (
@@ -114,7 +114,7 @@ def test_net_is_quantized(name):
         with torch.no_grad():
             y, want = quantized(x), model(x)
             assert y.shape == want.shape
-            # Two tensors of 8 bits: a step of 1/255 of the range, a few of its units of error.
+            # Two 8-bit tensors: an error of a few steps of 1/255 of the range.
             assert relative_error(y, want) < 0.03
             assert torch.equal(loaded(x), y)
     assert quantized(batches[0][:0]).shape == (0, *model(batches[0]).shape[1:])
@@ -171,13 +171,13 @@ def test_batch_norm_is_folded(name, affine):
     with torch.no_grad():
         fold_batch_norm(module)
         assert not any("batch_norm" in target for target in kinds_in(module))
-        # float32 in another order.
+        # float32 sums in another order.
         torch.testing.assert_close(module(x), model(x), rtol=1e-5, atol=1e-5)
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
 class TwoReaders(nn.Module):
-    """What the layer gives is used as it is, too."""
+    """The layer's output is also used without BatchNorm."""
 
     def __init__(self):
         super().__init__()
@@ -200,7 +200,7 @@ class TwoNorms(nn.Module):
         return self.b(self.conv(F.relu(self.a(self.conv(x)))))
 
 
-def test_what_others_read_is_not_changed():
+def test_a_layer_with_another_reader_is_not_folded():
     torch.manual_seed(0)
     model, x = TwoReaders().eval(), torch.randn(2, 6, 5, 5)
     module = exported(model, x)

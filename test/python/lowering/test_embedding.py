@@ -61,13 +61,13 @@ def test_tables_are_lowered(name, recipe):
     make, options, inputs = NETS[name]
     torch.manual_seed(0)
     net, bits = make(**options).eval(), RECIPES[recipe]
-    shapes = None if len(inputs) > 1 else "batch"  # offsets and indices have unlike batches
+    shapes = None if len(inputs) > 1 else "batch"  # offsets and indices differ in batch size
     quantized = qnative.quantize(net, inputs, recipe=recipe, dynamic_shapes=shapes)
     op = "embedding" if make is Embedding else "embedding_bag"
     assert f"qnative.{op}_{bits}bit.default" in ops_of(quantized)
     assert not any(f"aten.{op}" in target for target in ops_of(quantized))
     assert not any(row.verdict == FLOAT and "embedding" in row.op for row in quantized.report.rows)
-    # The model with the values of its table: float32 sums of at most six values differ.
+    # The model with the dequantized table; float32 sums of up to six values differ.
     table = getattr(torch.ops.qnative, f"embedding_{bits}bit_pack")(net.table.weight.detach())
     values = getattr(torch.ops.qnative, f"embedding_{bits}bit_unpack")(
         *((table,) if bits == 8 else (table, 13))

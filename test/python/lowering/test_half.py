@@ -34,7 +34,7 @@ def torch_ops(quantized):
 
 
 def check(quantized, function, inputs, kernels, bound=1e-3):
-    """The kernels, no others, close to float32, and the same bits from a TorchScript file."""
+    """Exactly these kernels, close to float32, and the same bits from a TorchScript file."""
     assert kernels_of(quantized) == kernels
     assert not torch_ops(quantized)
     y, want = quantized(*inputs), function(*inputs)
@@ -59,7 +59,7 @@ BINARY = {
 
 
 @pytest.mark.parametrize("name", BINARY)
-def test_of_two_tensors(name):
+def test_ops_of_two_tensors(name):
     torch.manual_seed(0)
     function, kernels = BINARY[name]
     inputs = (image()[..., :8], image()[..., :8])
@@ -106,10 +106,10 @@ UNARY = {
 
 
 @pytest.mark.parametrize("name", UNARY)
-def test_of_one_tensor(name):
+def test_ops_of_one_tensor(name):
     torch.manual_seed(0)
     function, kernels = UNARY[name]
-    x = image().half().float()  # so that floors are those of the same numbers
+    x = image().half().float()  # so that both take the floor of the same numbers
     more = {"1.5 - x": ["rsub"]}.get(name, [])
     check(quantize(function, (x,), *more), function, (x,), kernels)
 

@@ -1,4 +1,4 @@
-"""Linear layers that read the same rows: one op, and the bits of several."""
+"""Linear layers that read the same rows become one op with the bits of several."""
 
 import io
 
@@ -18,8 +18,8 @@ AUTO = torch.export.Dim.AUTO
 
 
 class Attention(nn.Module):
-    """Sizes that are no whole panels; one layer has no bias, and two have weights far beyond the
-    others of their channel: of one input both, one of them two such columns."""
+    """Sizes that are no multiples of a panel; one layer has no bias; two have outlier weights, both
+    in one input, one of them in two."""
 
     def __init__(self):
         super().__init__()
@@ -49,7 +49,7 @@ def seed():
 
 def tokens(batch=2, length=9):
     x = torch.randn(batch, length, 160)
-    x[0, 0, [3, 7, 50]] = 100.0  # outliers, where columns are repeated
+    x[0, 0, [3, 7, 50]] = 100.0  # outlier weights, whose columns are repeated
     return x
 
 
@@ -58,7 +58,7 @@ def quantize(model, x, **options):
 
 
 def alone(layer, x):
-    """What a layer gives that shares its input with no other."""
+    """The result of a layer that shares its input with no other."""
     return quantize(layer, x)(x)
 
 
@@ -149,7 +149,7 @@ class Two(nn.Module):
         (lambda a, b: a.view_as(b.view(6, 8)) * b.view(6, 8), 1),
     ],
 )
-def test_what_becomes_one_op(function, count):
+def test_which_layers_become_one_op(function, count):
     model, x = Two(function), torch.randn(3, 16)
     quantized = quantize(model, x)
     assert kernels_of(quantized) == ["linear_dynamic"] * count
@@ -171,7 +171,7 @@ def test_rows_that_another_op_copies_stay_dense():
 
 
 def test_columns_of_each_other_are_few():
-    """Each layer repeats two of 32 inputs, which is as many as may be; both would be four."""
+    """Each layer repeats two of 32 inputs, the maximum; joined they would repeat four."""
     model, x = Two(torch.mul, 32), torch.randn(3, 32)
     with torch.no_grad():
         for layer, inputs in ((model.a, (2, 3)), (model.b, (9, 10))):

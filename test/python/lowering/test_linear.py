@@ -16,7 +16,7 @@ OPS = {
     "dynamic_fp16": "linear_dynamic_fp16",
     "fp16": "linear_fp16",
 }
-# Relative errors: int8 activations and weights; weights of 11 bits; activations too.
+# Relative errors: int8 activations and weights; 11-bit weights; 11-bit activations too.
 ERRORS = {"dynamic": 0.03, "dynamic_fp16": 1e-3, "fp16": 2e-3}
 
 
@@ -34,7 +34,7 @@ class FeedForward(nn.Module):
 
 
 def quantize(model, inputs, recipe, **options):
-    """The native config has no rows for float16 activations."""
+    """Quantizes; float16 activations need the legacy config."""
     config = get_test_only_legacy_native_backend_config() if recipe == "fp16" else None
     return qnative.quantize(model, inputs, recipe=recipe, backend_config=config, **options)
 
@@ -154,7 +154,7 @@ def test_spread_weights_are_the_weights(make, magnitude):
     [(nn.Identity(), ("none", [])), (nn.ReLU6(), ("relu6", [])), (nn.GELU(), ("gelu", []))],
     ids=lambda value: type(value).__name__,
 )
-def test_one_large_weight_leaves_the_others_their_precision(activation, args):
+def test_one_large_weight_costs_the_others_no_precision(activation, args):
     torch.manual_seed(0)
     linear, x = nn.Linear(384, 40), torch.randn(200, 384)
     with torch.no_grad():

@@ -15,8 +15,8 @@ IMAGE_NETS = [name for name, (_, shape, _) in NETS.items() if len(shape) == 4]
 
 
 class Reference(torch.fx.Interpreter):
-    """The converted graph. scale: of its output, None if it is float. exact: the output before it
-    was rounded to codes, in codes."""
+    """Runs the converted graph. scale: of its output, None for float. exact: the output in codes,
+    before rounding."""
 
     scale, exact = None, None
 
@@ -35,15 +35,15 @@ class Reference(torch.fx.Interpreter):
 def assert_close(got, want, scale=None, exact=None):
     assert got.shape == want.shape and got.dtype == want.dtype == torch.float32
     if scale is None:
-        # Where an activation inside rounds to its neighbour (below), a float output moves a little.
+        # A tie of an inner activation (see below) changes a float output slightly.
         error = (got - want).square().mean().sqrt() / want.square().mean().sqrt()
         assert error < 2e-3, f"relative error {error}"
         return
     differ = ((got - want) / scale).round().abs()
     assert differ.max() <= 1
-    # Ties: the float graph rounds sums of dequantized products, qnative an exact int32 sum that is
-    # scaled once, so that a value half-way between two codes may go the other way. Averages are
-    # often half-way; elsewhere it is an activation inside that did.
+    # Ties: the float graph rounds sums of dequantized products, qnative scales an exact int32 sum
+    # once, so that a value half-way between two codes may round differently. Averages are often
+    # half-way; elsewhere an inner activation was.
     half_way = (exact - exact.floor() - 0.5).abs() < 1e-3
     assert ((differ != 0) & ~half_way).float().mean() <= 0.005
 
@@ -66,7 +66,7 @@ def check(model, inputs, want_kernels=None):
     assert not lowered.report.float_rows, str(lowered.report)
     if want_kernels is not None:
         assert kernels_of(lowered) == want_kernels
-    # The module that was lowered is as before.
+    # Lowering does not change its argument.
     assert all(torch.equal(value, before[key]) for key, value in converted.state_dict().items())
     return lowered
 
@@ -75,7 +75,7 @@ def check(model, inputs, want_kernels=None):
 def test_net_equals_its_reference(name):
     model, inputs = build(name)
     lowered = check(model, inputs, NETS[name][2])
-    # Packed weights and biases only: nothing in float32 but scales, biases and lookup-free vectors.
+    # Packed weights are int8; only scales and biases are float32.
     for key, value in lowered.state_dict().items():
         assert value.dtype in (torch.int8, torch.uint8) or value.dim() == 1, key
         assert not value.requires_grad
@@ -84,7 +84,7 @@ def test_net_equals_its_reference(name):
 
 @pytest.mark.parametrize("name", IMAGE_NETS)
 def test_quantized_output_equals_its_reference(name):
-    """The same with 8-bit outputs: the pool makes the op before it end in uint8."""
+    """With 8-bit outputs: the pool makes the op before it end in uint8."""
     model, inputs = build(name)
     if name in ("max_pool", "avg_pool", "adaptive_avg_pool", "functional"):
         pytest.skip("ends in a matrix")
@@ -231,7 +231,7 @@ def test_in_place_writes_are_seen_by_later_readers():
 
 
 def test_different_scales_at_one_edge_become_a_lookup():
-    """A quantizer that does not share observers, such as a foreign one."""
+    """For example from a custom quantizer that does not share observers."""
     model = nn.Sequential(nn.Hardtanh(-2, 2))
     converted = convert(model, lambda: torch.randn(4, 6))
     graph = converted.graph
@@ -250,7 +250,7 @@ def test_different_scales_at_one_edge_become_a_lookup():
 
 
 def test_reference_with_unfolded_weights():
-    """FX's decomposed reference and fold_quantize=False keep float weight -> quantize."""
+    """FX's decomposed reference and fold_quantize=False keep float weights with a quantize node."""
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
     torch.manual_seed(0)
@@ -289,7 +289,7 @@ def test_float_nodes_stay_and_their_weights_too():
 
 
 def test_view_of_channels_last_data():
-    """qnative's images are channels_last, of which a view need not exist."""
+    """qnative's images are channels_last, for which some views do not exist."""
 
     class View(nn.Module):
         def __init__(self):
@@ -332,7 +332,7 @@ def test_an_op_that_qnative_lacks_is_an_error():
 
 
 class Views(nn.Module):
-    """Computes with the sizes of its input, in ways that leave one or several of them open."""
+    """Computes with the sizes of its input in ways that leave some of them open."""
 
     def __init__(self):
         super().__init__()

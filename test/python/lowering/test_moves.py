@@ -1,4 +1,4 @@
-"""Pads and shuffles run on 8-bit data, and give what they give on real numbers."""
+"""Pads and shuffles run on 8-bit data and equal those on real numbers."""
 
 import math
 
@@ -29,7 +29,7 @@ MOVES = {
 
 
 class Between(nn.Module):
-    """A move between two ops, where it is on 8-bit data."""
+    """A move between two ops, on 8-bit data."""
 
     def __init__(self, move):
         super().__init__()
@@ -71,7 +71,7 @@ def test_moves_are_exact(name):
 
 
 class Calls(torch.fx.Interpreter):
-    """Keeps what the ops of torch and the lookups give, and the scale and zero point at the end."""
+    """Records outputs of torch ops and lookups, and the last scale and zero point."""
 
     def __init__(self, module):
         super().__init__(module)
@@ -127,13 +127,13 @@ def test_a_pad_that_conv_cannot_do(model, kernels):
     assert not quantized.report.float_rows, str(quantized.report)
     assert kernels_of(quantized) == kernels
     want = model(x)
-    # Three layers, each with three roundings to a 255th of 6 standard deviations, 0.7 %.
+    # Three layers, each with three roundings to 1/255 of 6 standard deviations, 0.7 %.
     assert (quantized(x) - want).square().mean().sqrt() < 0.03 * want.square().mean().sqrt()
 
 
 @pytest.mark.parametrize("value", [0.5, -0.3, 3.0, -20.0])
 def test_pads_with_a_number(value):
-    """Inside and outside of the range of what is padded, which stays as fine as it was."""
+    """Pad values inside and outside the range of x; the resolution of x is unchanged."""
 
     def model(x):
         x = F.hardswish(x)
@@ -146,8 +146,8 @@ def test_pads_with_a_number(value):
     assert row.kernel == "aten.pad" and row.verdict == "free"
     padded, moved = quantized(x)
     want, alone = model(x)
-    # Half a step of each range: that of x, where the slope of hardswish is up to 1.5, that of
-    # what comes out of it, that behind the pad, which holds the number, and what outliers lose.
+    # Half a step of each range: of x (times 1.5, the slope of hardswish), of hardswish, and after
+    # the pad, which includes the pad value; 0.01 for clipped outliers.
     steps = (4 * 1.2, 2.1, max(2.1, value) - min(-0.375, value))
     assert (padded - want).abs().max() <= 0.5 * sum(steps) / 255 + 0.01
     assert (moved - alone).abs().max() <= 0.5 * sum(steps[:2]) / 255 + 0.01
@@ -155,7 +155,7 @@ def test_pads_with_a_number(value):
 
 
 def test_a_pad_with_a_number_between_convolutions():
-    """As quantizing what the float pad gives: the step is the same code for all."""
+    """Equals quantizing the result of the float pad."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(4, 4, 3), nn.ConstantPad2d(1, 0.7), nn.Conv2d(4, 4, 3))
     x = torch.randn(8, 4, 9, 8)
@@ -170,7 +170,7 @@ def test_reasons():
         (row,) = quantize(Between(function), torch.rand(IMAGE)).report.float_rows
         return row.reason
 
-    # Calibration takes finite values only.
+    # Calibration accepts finite values only.
     model = Between(lambda x: F.pad(x, (1, 1), value=-math.inf))
     rows = qnative.dry_run(model, (torch.rand(IMAGE),)).rows
     assert [row.reason for row in rows if row.op == "aten.pad"] == [

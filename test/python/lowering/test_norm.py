@@ -1,5 +1,4 @@
-"""Normalizations, softmax and prelu of a model, lowered: to which op, how exactly, saved and
-loaded."""
+"""Normalizations, softmax and prelu: the lowered op, its error, save and load."""
 
 import pytest
 import torch
@@ -12,7 +11,7 @@ from support.nets import kernels_of
 
 
 class Call(nn.Module):
-    """A function with parameters of its own."""
+    """A function with parameters."""
 
     def __init__(self, function, *shapes):
         super().__init__()
@@ -24,7 +23,7 @@ class Call(nn.Module):
 
 
 class InPlace(nn.Module):
-    """BatchNorm, and a relu that is written as people write it."""
+    """BatchNorm and an in-place relu."""
 
     def __init__(self):
         super().__init__()
@@ -93,7 +92,7 @@ CASES = [
 
 
 def build(make):
-    """A model in eval mode with weights and statistics that tell channels apart."""
+    """A model in eval mode with different weights and statistics per channel."""
     torch.manual_seed(0)
     model = make().eval()
     for name, value in [*model.named_parameters(), *model.named_buffers()]:
@@ -120,14 +119,14 @@ def test_model(op, make, shape):
         with torch.no_grad():
             y, expected = quantized(x), model(x)
         assert torch.equal(loaded(x), y) and y.shape == expected.shape
-        # The input is rounded to 1/256 of its range, which the op stretches, and so is the output.
+        # Input and output are rounded to 1/256 of their ranges; the op amplifies the first error.
         error = (y - expected).square().mean().sqrt() / expected.square().mean().sqrt()
         assert error < 0.03
 
 
 @pytest.mark.parametrize("op, make, shape", CASES)
 def test_without_the_op_it_stays_float(op, make, shape):
-    """The test above can fail."""
+    """Shows that test_model can fail."""
     config = qnative.backend_config.BackendConfig("empty")
     _, quantized = quantize(build(make), shape, backend_config=config)
     assert not kernels_of(quantized) and quantized.report.float_rows
@@ -139,7 +138,7 @@ def test_without_the_op_it_stays_float(op, make, shape):
     ids=["layer_norm", "softmax"],
 )
 def test_float_output(make, op):
-    """What nothing reads in 8 bits is not rounded; a linear op reads them."""
+    """An output without 8-bit readers is not rounded."""
     _, ends = quantize(build(make), ROWS)
     (node,) = [n for n in ends.graph.nodes if f"qnative.{op}" in str(n.target)]
     assert node.args[-1] is torch.float32
@@ -150,7 +149,7 @@ def test_float_output(make, op):
 
 
 def test_between_convolutions():
-    """No quantize node in between; BatchNorm in front of a convolution is an op of its own."""
+    """No quantize node in between; BatchNorm before a convolution is its own op."""
     model = build(
         lambda: nn.Sequential(
             *(nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 8, 3), nn.GroupNorm(2, 8)),
@@ -193,7 +192,7 @@ def test_reasons(make, shape, reason):
 
 
 def test_a_batch_norm_does_not_make_quantization_slow(monkeypatch):
-    """convert_pt2e exports 96 patterns of training for a graph in which it sees a batch norm."""
+    """convert_pt2e exports 96 training patterns if the graph has a batch norm."""
     from torchao.quantization.pt2e import qat_utils
 
     monkeypatch.setattr(qat_utils, "_get_aten_graph_module_for_pattern", None)

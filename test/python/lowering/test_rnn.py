@@ -1,4 +1,4 @@
-"""Recurrent layers and cells: the ops through qnative.quantize, beside the float models."""
+"""Recurrent layers and cells: qnative.quantize against the float models."""
 
 import pytest
 import torch
@@ -40,7 +40,7 @@ class Cells(torch.nn.Module):
 
 
 def check(model, x, recipe, other):
-    """`other`: an input of other dynamic sizes."""
+    """``other``: an input with other dynamic sizes."""
     model = model.eval()
     auto = torch.export.Dim.AUTO
     shapes = (dict.fromkeys(range(x.dim() - 1), auto),)
@@ -62,7 +62,7 @@ def other_batch(options):
 
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("options", LAYERS, ids=str)
-@pytest.mark.filterwarnings("ignore")  # torch: oneDNN has no projections; jit is going
+@pytest.mark.filterwarnings("ignore")  # torch: oneDNN has no projections; jit is deprecated
 def test_lstm(options, recipe):
     torch.manual_seed(0)
     check(Layer(torch.nn.LSTM, **options), torch.randn(7, 5, 24), recipe, other_batch(options))
@@ -110,7 +110,7 @@ def test_packed_sequence_is_each_sequence_by_itself(kind, bidirectional):
 
 
 def constants_of(lowered):
-    """weights, weight_scales and biases of its recurrent op."""
+    """weights, weight_scales and biases of the recurrent op."""
     node = next(n for n in lowered.graph.nodes if str(n.target).startswith("qnative."))
     lists = [arg for arg in node.args if isinstance(arg, (list, tuple))]
     return [[getattr_path(lowered, n.target) for n in part] for part in lists]
@@ -146,9 +146,9 @@ def ones():
     [(64, 1, False), (100, 1, True), (256, 1, False), (256, 2, True), (512, 1, False)],
 )
 @pytest.mark.parametrize("kind", [torch.nn.LSTM, torch.nn.GRU])
-@pytest.mark.filterwarnings("ignore")  # torch: its quantized modules are going
+@pytest.mark.filterwarnings("ignore")  # torch deprecates its quantized modules
 def test_200_steps_stay_close(kind, size, layers, bidirectional, seed):
-    """torch's dynamic int8 layer has 7 bits, and more than twice the error."""
+    """torch's dynamic int8 layer has 7 bits and more than twice the error."""
     torch.manual_seed(seed)
     model = kind(size, size, num_layers=layers, bidirectional=bidirectional).eval()
     x = torch.randn(200, 2, size)
@@ -190,8 +190,8 @@ def test_first_states_are_given(kind, is_batched):
         assert (y - lowered(inputs[0], *zeros)).abs().max() > 0.1
 
 
-def test_packing_inside_of_a_model_is_an_error():
-    """torch.export cannot trace it; lstm.data and gru.data are for callers who pack themselves."""
+def test_packing_inside_a_model_is_an_error():
+    """torch.export cannot trace it; lstm.data and gru.data serve callers who pack themselves."""
 
     class Packing(torch.nn.Module):
         def __init__(self):
@@ -241,7 +241,7 @@ def test_a_bias_without_the_other_stays_float():
 @pytest.mark.parametrize("options", [{}, {"bidirectional": True}, {"proj_size": 100}], ids=str)
 @pytest.mark.filterwarnings("ignore")
 def test_threads_change_no_bit(kind, recipe, options):
-    """Parts of units that begin within a panel of 16, and parts of rows."""
+    """Splits of units that start inside a panel of 16, and splits of rows."""
     if kind is torch.nn.GRU and "proj_size" in options:
         pytest.skip("GRU has no projections")
     torch.manual_seed(0)

@@ -30,7 +30,7 @@ CELLS = {f"qnative::{n}" for n in ("lstm_cell", "gru_cell", "rnn_tanh_cell", "rn
 
 
 def same_weights(model, result, example):
-    """Upstream quantizes activations by tensor, qnative by row: the two are as near to the float
+    """Upstream quantizes activations per tensor, qnative per row: both are as close to the float
     model, and to each other, as 8 bits of activations in [-1, 1] allow after a few layers."""
     assert result.complete and old_kinds(result.module) == set()
     for before, after in zip(quiet(model, example), result.module(example), strict=True):
@@ -47,7 +47,7 @@ def test_int8_layers(tmp_path, recurrent, indices, form):
     same_weights(model, result, indices)
     loaded = torch.jit.load(tmp_path / "new.pt")
     assert torch.equal(loaded(indices)[0], result.module(indices)[0])
-    # The rows of tables are the same numbers: only fma rounds in another way.
+    # Table rows are equal numbers; only the fma rounds differently.
     assert torch.allclose(quiet(model, indices)[5], loaded(indices)[5], atol=1e-5)
 
 
@@ -59,19 +59,19 @@ def test_fp16_layers(indices):
     script = quiet(torch.jit.script, quantized)
     result = qnative.migrate(script, example_inputs=(indices,))
     assert ops_of(result) == {"qnative::linear_dynamic_fp16", "qnative::lstm"}
-    # The same float16 weights; sums in another order.
+    # Equal float16 weights; sums in another order.
     assert result.max_difference < 1e-5
 
 
 def test_4bit_tables(recurrent, indices):
-    """Files with them cannot be loaded by torch 2.13, modules in memory can be moved."""
+    """torch 2.13 cannot load files with them; modules in memory migrate."""
     tables = tq.float_qparams_weight_only_qconfig_4bit
     model = quiet(dynamic_model, recurrent, tables)
     script = quiet(torch.jit.script, model)
     result = qnative.migrate(script)
     assert ops_of(result) >= {"qnative::embedding_8bit", "qnative::embedding_bag_4bit"}
     same_weights(model, result, indices)
-    # Rows are packed anew: their scales are float32 where upstream's are float16.
+    # Rows are repacked: scales are float32, upstream's are float16.
     assert torch.allclose(quiet(model, indices)[5], result.module(indices)[5], atol=5e-3)
 
 
@@ -98,7 +98,7 @@ def test_float_model(recurrent, indices):
 
 
 class Company(nn.Module):
-    """A layer beside a cell, which tracing spells out with ops in place on parts of lists."""
+    """A layer beside a cell; tracing expands the cell into in-place ops on parts of lists."""
 
     def __init__(self, layer, features):
         super().__init__()
@@ -145,7 +145,7 @@ def test_dtype_of_the_weights(dynamic):
         def __init__(self):
             super().__init__()
             self.linear, self.lstm, self.cell = nn.Linear(64, 8), nn.LSTM(8, 6), nn.GRUCell(6, 4)
-            with torch.no_grad():  # they get columns of their own
+            with torch.no_grad():  # they get repeated columns
                 self.linear.weight[1, 5] *= 40
                 self.linear.weight[4, 60] = -3.0
 
@@ -173,7 +173,7 @@ def test_unknown_dtype_of_the_weights():
 
 
 class Written(nn.Module):
-    """Weights that change at every call: in place, by assignment and through a view."""
+    """Weights that change in every call: in place, by assignment and through a view."""
 
     def __init__(self):
         super().__init__()
@@ -256,10 +256,10 @@ def test_packed_sequence_and_projection():
 def test_silero_vad(tmp_path):
     pytest.importorskip("silero_vad")
     file = speech.file("silero_vad.jit")
-    float_model = speech.of_script(torch.jit.load(file).eval())
+    float_model = speech.streamed(torch.jit.load(file).eval())
     result = qnative.migrate(file, tmp_path / "int8.pt", dynamic=True)
     assert ops_of(result) & {"qnative::lstm_cell", "qnative::lstm"}
-    quantized = speech.of_script(torch.jit.load(tmp_path / "int8.pt"))
+    quantized = speech.streamed(torch.jit.load(tmp_path / "int8.pt"))
     for seed in range(3):
         audio = speech.windows_of_speech(375, seed)
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What qnative.migrate cannot move, and files that are none."""
+"""Models that qnative.migrate cannot move, and invalid files."""
 
 import os
 import random
@@ -48,12 +48,12 @@ def test_partial(tmp_path, stuck):
     assert {row.verdict for row in result.rows} == {"moved", "kept"}
     loaded = torch.jit.load(new)
     assert old_kinds(loaded) == {"aten::quantize_per_tensor", "aten::dequantize"}
-    # One step where torch's quantize rounds a tie in another way.
+    # One step: torch's quantize rounds ties differently.
     assert result.max_difference <= 0.1001
     assert torch.equal(loaded(x, 0.2), result.module(x, 0.2))
 
 
-def test_unknown_node_gets_a_quantized_tensor_in_part():
+def test_partial_migration_keeps_unknown_nodes_quantized():
     class Rare(nn.Module):
         def forward(self, x):
             y = torch.quantize_per_tensor(x, 0.1, 128, torch.quint8)
@@ -90,7 +90,7 @@ def test_branches_and_loops():
     for flag in (True, False):
         for n in (0, 1, 3):
             wanted, got = quiet(script, x, flag, n), result.module(x, flag, n)
-            # A tie may round in another way before the sum is doubled n times.
+            # A tie may round differently before the sum is doubled n times.
             assert (wanted - got).abs().max() <= 0.2001 * 2**n
 
 
@@ -130,7 +130,7 @@ def test_asymmetric_weight():
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04" + bytes(100)])
-def test_no_torchscript_file(tmp_path, content):
+def test_file_of_another_kind(tmp_path, content):
     file = tmp_path / "old.pt"
     file.write_bytes(content)
     with pytest.raises(RuntimeError, match=r"old\.pt cannot be read as a TorchScript file"):
@@ -143,7 +143,7 @@ def test_missing_file(tmp_path):
         qnative.migrate(tmp_path / "old.pt")
 
 
-def test_state_dict_is_no_torchscript_file(tmp_path):
+def test_state_dict_is_not_torchscript(tmp_path):
     file = tmp_path / "state.pt"
     torch.save({"weight": torch.randn(3)}, file)
     with pytest.raises(RuntimeError, match=r"state\.pt cannot be read as a TorchScript file"):
@@ -162,7 +162,7 @@ def test_damaged_files(tmp_path):
 
 
 def test_changed_bytes(tmp_path):
-    """Of any part: the archive, its pickles, code or weights. Only weights can change unseen."""
+    """In the archive, pickles, code or weights. Only changed weights go unnoticed."""
     model = quiet(dynamic_model, Recurrent(bag=False).eval())
     content = saved(quiet(torch.jit.script, model))
     file, new = tmp_path / "old.pt", tmp_path / "new.pt"
@@ -186,7 +186,7 @@ def test_changed_bytes(tmp_path):
 def test_unknown_class(tmp_path, stuck):
     content = saved(quiet(torch.jit.script, quiet(dynamic_model, Recurrent(bag=False).eval())))
     file = tmp_path / "old.pt"
-    # Code and pickles are stored without compression; sizes stay, checksums do not matter.
+    # Code and pickles are stored uncompressed; sizes stay equal, checksums are not verified.
     file.write_bytes(content.replace(b"LinearPackedParamsBase", b"LinearPackedParamsBose"))
     with pytest.raises(RuntimeError, match=r"old\.pt cannot be read"):
         qnative.migrate(file)
@@ -203,7 +203,7 @@ def test_unwritable_output(tmp_path):
 
 
 def test_other_files_keep_what_is_in_them(tmp_path):
-    """Whatever the names: what is written first has a name of its own."""
+    """Whatever their names: the file written first has a unique name."""
     script = quiet(torch.jit.script, Branches(0.2).eval())
     file, new = saved(script, tmp_path / "new.pt.0.part"), tmp_path / "new.pt"
     before = Path(file).read_bytes()
@@ -220,7 +220,7 @@ def test_output_may_be_the_input(tmp_path):
 
 @pytest.mark.parametrize("layer", [nn.LSTM, nn.GRU])
 def test_a_layer_that_nothing_calls(layer):
-    """torch scripts the overloads of forward, and no forward."""
+    """torch scripts the overloads of forward, not forward itself."""
     script = quiet(torch.jit.script, layer(4, 3).eval())
     assert [row.verdict for row in qnative.migrate(script, dynamic=True).rows] == ["moved"] * 2
     with pytest.raises(

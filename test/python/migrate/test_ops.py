@@ -15,7 +15,7 @@ W4 = torch.linspace(-1, 1, 4)
 
 
 class Packed(nn.Module):
-    """A call of an op with packed parameters, which a trace wants in a module."""
+    """A call of an op with packed parameters; a trace needs them in a module."""
 
     def __init__(self, op, packed, *args):
         super().__init__()
@@ -70,8 +70,8 @@ def quantized_constant(values, scale=0.01, zero_point=3):
     return quiet(torch.quantize_per_tensor, values, scale, zero_point, torch.quint8)
 
 
-# name: (shape of x, function of a quantized tensor, steps of the output that it may differ by)
-# Upstream rounds the requantized value in another way: one step at a tie.
+# name: (shape of x, function of a quantized tensor, tolerance in steps of the output)
+# Upstream rounds the requantized value differently: one step at a tie.
 CASES = {
     "conv1d": (IMAGE[:3], conv(1), 1),
     "conv1d_relu": (IMAGE[:3], conv(1, relu=True), 1),
@@ -184,7 +184,7 @@ def check(model, x, scale, steps):
 
 def spread(shape):
     torch.manual_seed(0)
-    # Multiples of the scale: a value between two would be quantized in two ways.
+    # Multiples of the scale: both quantize them to the same codes.
     return (torch.randn(shape) * 40).round().clamp(-100, 100) * SCALE
 
 

@@ -35,7 +35,7 @@ def resnet(images):
 
 
 def quantum(module):
-    """The scale of the last quantized value: what one step of the output is."""
+    """The scale of the last quantized value: one step of the output."""
     scales = [
         float(node.inputsAt(1).toIValue())
         for node in module.graph.findAllNodes("qnative::dequantize_per_tensor", True)
@@ -44,7 +44,7 @@ def quantum(module):
 
 
 def check(script, x, path, steps=1.0):
-    """Migrates a file and compares the outputs. steps: by how many quanta they may differ."""
+    """Migrates a file and compares the outputs. steps: tolerance in quanta."""
     before = quiet(script, x)
     file = saved(script, path / "old.pt")
     result = qnative.migrate(file, path / "new.pt", example_inputs=(x,))
@@ -55,7 +55,7 @@ def check(script, x, path, steps=1.0):
     after = loaded(x)
     assert torch.equal(after, result.module(x))
     assert (after - before).abs().max() == pytest.approx(result.max_difference)
-    # Upstream rounds the requantized sum in other ways: a step where that is at a tie.
+    # Upstream rounds the requantized sum differently: one step at a tie.
     assert result.max_difference <= steps * quantum(loaded) * 1.0001
     return result, loaded
 
@@ -83,13 +83,13 @@ def test_eager_resnet(tmp_path, images, engine, form):
 
 @pytest.mark.parametrize("form", ["script", "trace"])
 def test_zoo(tmp_path, form):
-    """Not with fbgemm, whose outputs of this model differ from run to run."""
+    """Not with fbgemm, whose outputs for this model vary between runs."""
     torch.manual_seed(0)
     engine = "x86"
     batches = [torch.randn(2, 2, 1, 8, 8) for _ in range(3)]
     model = with_engine(engine, fx_model, Zoo(), batches, engine)
     script = with_engine(engine, to_script, model, batches[0], form)
-    # A step of one op is several of the ops behind it, whose outputs are smaller.
+    # One step of an op is several steps of later ops, whose scales are smaller.
     result, _ = check(script, batches[0], tmp_path, 4)
     ops = {row.op for row in result.rows}
     for name in ("conv1d", "conv3d", "conv_transpose2d", "hardswish", "elu"):

@@ -131,7 +131,7 @@ def test_paths(x_shape, w_shape, groups, stride, padding, dilation, x_dtype, lay
 @pytest.mark.parametrize("padding", ["same", "valid"])
 @pytest.mark.parametrize("kernel", [(3, 3), (2, 4), (1, 5)])
 @pytest.mark.parametrize("groups", [1, 6])
-def test_padding_by_name_is_that_of_torch(padding, kernel, groups):
+def test_padding_by_name_equals_torch(padding, kernel, groups):
     g = generator(4)
     x = integers((2, 6, 9, 10), torch.uint8, g)
     w = integers((6, 6 // groups, *kernel), torch.int8, g)

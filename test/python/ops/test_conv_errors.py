@@ -1,4 +1,4 @@
-"""What convolutions say about bad input, on CPU and, but for values of tensors, on Meta alike."""
+"""Errors of convolutions, on CPU and Meta (errors in values: CPU only)."""
 
 import torch
 
@@ -26,7 +26,7 @@ def shape(channels, inner, d):
 
 
 def text(sizes):
-    """For a regular expression."""
+    """The sizes as a regular expression."""
     return rf"\[{', '.join(map(str, sizes))}\]"
 
 
@@ -41,7 +41,7 @@ def valid(op, d, weight_shape):
 
 
 def number_errors(name, d, least, counts=None):
-    """Of an argument of one number or one for each dimension."""
+    """Errors of an argument that is one number or one per dimension."""
     counts = counts or ("1 value" if d == 1 else f"1 or {d} values")
     bounds = rf"{name} must be in \[{least}, 2\^31\), got "
     many = [1] * 7

@@ -1,4 +1,4 @@
-"""Convolutions of one and three dimensions and transposed ones against the formula, bit by bit."""
+"""conv1d, conv3d and transposed convolutions against the formula, bit by bit."""
 
 import pytest
 import torch
@@ -50,20 +50,20 @@ def check(*args, **more):
 
 
 def layout(x, draw):
-    """x with some strides, channels last among them."""
+    """x with drawn strides, channels_last included."""
     if draw(st.booleans()):
         return x.movedim(1, -1).contiguous().movedim(-1, 1)
     return strided(x, draw(st.sampled_from([0, 2, 3, 4, 5])))
 
 
 def numbers(draw, dims, least, most):
-    """One value or one for each dimension."""
+    """One value or one per dimension."""
     count = draw(st.sampled_from([1, dims]))
     return draw(st.lists(st.integers(least, most), min_size=count, max_size=count))
 
 
 def draw_shapes(draw, dims):
-    """groups, input and output channels of a group: depthwise and odd ones among them."""
+    """groups, input and output channels per group, kernel, size."""
     groups = draw(st.sampled_from([1, 1, 2, 3, 18]))
     channels = 1 if groups == 18 else draw(st.sampled_from([1, 2, 3, 4, 8, 17]))
     outputs = draw(st.sampled_from([1, 2] if groups == 18 else [1, 2, 5, 16, 20]))
@@ -156,7 +156,7 @@ def test_paths(op, x_shape, w_shape, groups, window, x_dtype):
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 @pytest.mark.parametrize("dims", [1, 3])
 @pytest.mark.parametrize("padding", ["same", "valid"])
-def test_padding_by_name_is_that_of_torch(dims, padding):
+def test_padding_by_name_equals_torch(dims, padding):
     g, op = generator(4), f"conv{dims}d"
     x = integers((2, 6, 9, 8, 7)[: dims + 2], torch.uint8, g)
     w = integers((6, 3, 4, 3, 2)[: dims + 2], torch.int8, g)
@@ -187,7 +187,7 @@ def test_padding_by_name_is_padding_by_numbers(dims, data):
     x_dtype, rest = draw_rest(draw)
     x = layout(integers((draw(st.integers(0, 2)), groups * channels, *size), x_dtype, g), draw)
     w = integers((groups * outputs, channels, *kernel), torch.int8, g)
-    # An even window of "same" has its larger half of the padding at the end, as torch's.
+    # padding="same" of an even window pads more at the end, as in torch.
     sides = [side for e in extents for side in ((e - 1) // 2, e // 2)]
     sides = sides if name == "same" else [0] * 2 * dims
     packed, scale = getattr(OPS, f"conv{dims}d_pack")(w, groups), torch.rand(len(w), generator=g)

@@ -24,7 +24,7 @@ def table_args(packed, bits, dim):
 
 
 def make_table(rows, dim, bits, g):
-    """Random rows with scales and biases of their own, and what they stand for as float32."""
+    """Random rows, each with its scale and bias, and their float32 values."""
     numbers = torch.randint(0, 256, (rows, (dim * bits + 7) // 8), dtype=torch.uint8, generator=g)
     params = torch.randn(rows, 2, generator=g).abs()
     packed = torch.cat([numbers, params.view(torch.uint8)], 1)
@@ -32,12 +32,12 @@ def make_table(rows, dim, bits, g):
     if bits == 4:
         q = torch.stack([numbers & 15, numbers >> 4], 2).flatten(1)[:, :dim]
     scale, bias = params.double().split(1, 1)
-    # Exact in float64: one rounding, as that of the fma.
+    # Exact in float64: one rounding, as in the fma.
     return packed, (q.double() * scale + bias).float()
 
 
 def sequential(values, bags, mode):
-    """The bags in float32, entry by entry; weights are those of the entries, or None."""
+    """The bags in float32, entry by entry; weights: one per entry, or None."""
     rows = []
     for indices, weights in bags:
         y = np.full(values.shape[1], -np.inf if mode == "max" else 0, np.float32)
@@ -207,7 +207,7 @@ def test_rows_of_one_value_are_exact(bits, value):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_rows_of_torch_are_read():
+def test_rows_packed_by_torch_are_read():
     """embedding_bag_byte_prepack writes rows of the same layout."""
     x = torch.randn(20, 24, generator=generator(5))
     packed = torch.ops.quantized.embedding_bag_byte_prepack(x)
@@ -217,7 +217,7 @@ def test_rows_of_torch_are_read():
 
 
 @pytest.mark.parametrize("bits", [8, 4])
-def test_nothing(bits):
+def test_empty(bits):
     empty = pack(torch.empty(3, 0), bits)
     assert empty.shape == (3, 8)
     args = table_args(empty, bits, 0)

@@ -1,4 +1,4 @@
-"""What the embedding ops say about bad input, on CPU and, but for values, on Meta alike."""
+"""Errors of the embedding ops, on CPU and Meta (errors in values: CPU only)."""
 
 import pytest
 import torch

@@ -61,7 +61,7 @@ VALID = {
 }
 
 
-# (op, changed arguments, message) that CPU and Meta give.
+# op -> (changed arguments, message of CPU and Meta)
 ERRORS = {
     "quantize_per_tensor": [
         ({"x": u8(3)}, f"{REAL}Byte"),

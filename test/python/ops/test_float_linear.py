@@ -1,5 +1,5 @@
-"""linear_dynamic, linear_dynamic_fp16 and linear_fp16 against their formulas, bit by bit where the
-formula is one of exact steps."""
+"""linear_dynamic, linear_dynamic_fp16 and linear_fp16 against their formulas, bit by bit where each
+step of the formula is exact."""
 
 import math
 
@@ -56,7 +56,7 @@ def test_dynamic_equals_formula(leading, n, k, magnitude, data):
 
 
 @pytest.mark.parametrize("count", range(5))
-def test_up_to_four_outliers_leave_the_others_their_precision(count):
+def test_up_to_four_outliers_cost_the_other_values_no_precision(count):
     g = generator(1)
     x, w = torch.randn(50, 384, generator=g), integers((40, 384), torch.int8, g)
     x[:, torch.randperm(384, generator=g)[:count]] *= 100
@@ -70,7 +70,7 @@ def test_up_to_four_outliers_leave_the_others_their_precision(count):
 
 
 def test_sums_near_the_limit_of_int32():
-    """Where outliers do not fit in any more there are none."""
+    """Where int32 has no room for outliers, no column is an outlier."""
     for k in (65280, 65284, 65793):
         x = torch.ones(1, k)
         x[0, 7] = 1e6
@@ -89,7 +89,7 @@ def test_dynamic_is_close_to_float():
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_rows_that_are_not_finite_give_nan_and_leave_others_alone(value):
+def test_non_finite_rows_give_nan_and_change_no_other_row(value):
     g = generator(0)
     x, w = torch.randn(9, 33, generator=g), integers((40, 33), torch.int8, g)
     w_scale = torch.rand(40, generator=g) + 0.01
@@ -171,7 +171,7 @@ def test_fp16_unpack_is_the_inverse_of_pack(n, k, layout, seed):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions_as_activations(name):
-    """The bias carries the values; torch's own functions differ in the last places."""
+    """The bias carries the values; torch's functions differ in the last bits."""
     bias = torch.cat([torch.linspace(-12, 12, 4001), torch.tensor([math.nan])])
     n = len(bias)
     want = FUNCTIONS[name](bias)

@@ -1,4 +1,4 @@
-"""What the linear ops with float input and matmul say about bad input, on CPU and Meta alike."""
+"""Errors of the linear ops with float input and of matmul, on CPU and Meta."""
 
 import torch
 

@@ -28,7 +28,7 @@ SPECIAL = [0.0, -0.0, 2.0**-24, -(2.0**-24), 6e-5, 65504.0, -65504.0, math.inf, 
 
 
 def halves(shape, g: torch.Generator) -> torch.Tensor:
-    """Normal numbers; all bits in an eighth of the tensors, and ends of the range in another."""
+    """Normal numbers; all bit patterns in 1/8 of the tensors, ends of the range in another 1/8."""
     kind = int(torch.randint(8, (1,), generator=g))
     if kind == 0:
         return torch.randint(-(2**15), 2**15, shape, generator=g, dtype=torch.int16).view(
@@ -42,13 +42,13 @@ def halves(shape, g: torch.Generator) -> torch.Tensor:
 
 
 def places(x: torch.Tensor) -> torch.Tensor:
-    """Halves by their order."""
+    """The rank of each half, so that neighbours differ by 1."""
     bits = x.contiguous().view(torch.int16).int()
     return torch.where(bits < 0, -(bits & 0x7FFF), bits)
 
 
 def check(y: torch.Tensor, want: torch.Tensor, steps: int = 0) -> None:
-    """``want`` in float32 or float64, as float16, or as many halves away from it. NaN is NaN."""
+    """y is at most ``steps`` halves from ``want`` (float32 or float64); NaN equals NaN."""
     want = want.half()
     assert y.dtype == torch.float16 and y.shape == want.shape
     assert torch.equal(y.isnan(), want.isnan())
@@ -67,11 +67,11 @@ def activated(real: torch.Tensor, activation) -> torch.Tensor:
 
 @sweep("add_fp16", "mul_fp16")
 @given(broadcastable(), st.sampled_from([1.0, -1.0, 0.0, 2.5, 1e-3]), activations, st.data())
-def test_binary_is_that_of_float32(shapes, alpha, activation, data):
+def test_binary_equals_float32(shapes, alpha, activation, data):
     a, b = (drawn(data.draw, shape) for shape in shapes)
     total = OPS.add_fp16(a, b, *activation, alpha=alpha)
-    # A product of 11 and 24 bits is exact in float64; the sum is rounded twice, which torch's is
-    # not where it has an fma.
+    # A product of 11 and 24 bits is exact in float64; the sum is rounded twice, unlike
+    # torch's where it uses an fma.
     real = torch.add(a.float(), b.float(), alpha=alpha)
     check(total, activated(real, activation), 0 if alpha in (1.0, -1.0, 0.0, 2.5) else 1)
     product = OPS.mul_fp16(a, b, *activation)
@@ -91,7 +91,7 @@ def test_long_rows(n, layout):
 
 
 def check_function(y: torch.Tensor, function, x: torch.Tensor) -> None:
-    """``function`` in float64, but for one rounding and the error that the kernels document."""
+    """``function`` in float64, within one rounding and the documented error of the kernels."""
     want = function(x.double())
     bound = want.abs() * (2.0**-11 + 3e-7) + 1.5e-7 * x.double().abs() + 2.0**-25
     assert y.dtype == torch.float16 and y.shape == want.shape
@@ -105,7 +105,7 @@ shapes_of_any_rank = st.lists(st.integers(0, 9), max_size=4)
 
 @sweep("pointwise_fp16")
 @given(shapes_of_any_rank, numbers, numbers, activations, st.data())
-def test_pointwise_is_that_of_float32(shape, a, b, activation, data):
+def test_pointwise_equals_float32(shape, a, b, activation, data):
     x = drawn(data.draw, shape)
     name = data.draw(st.sampled_from(["affine", "floor_divide", "activation", *FUNCTIONS]))
     if name == "affine":
@@ -136,7 +136,7 @@ def test_affine_of_minus_zero_changes_no_number():
 
 
 def exact_matmul(a, b):
-    """Products and sums in float64, and how large the sums of the magnitudes are."""
+    """Products and sums in float64, and the sums of the magnitudes."""
     a, b = a.double(), b.double()
     return torch.matmul(a, b), torch.matmul(a.abs(), b.abs())
 
@@ -153,7 +153,7 @@ def matrices(draw):
 
 @sweep("matmul_fp16")
 @given(matrices(), activations, st.data())
-def test_matmul_is_that_of_float32(shapes, activation, data):
+def test_matmul_equals_float32(shapes, activation, data):
     g = generator(data.draw(seeds))
     a, b = (strided(torch.randn(shape, generator=g).half(), data.draw(layouts)) for shape in shapes)
     y = OPS.matmul_fp16(a, b, *activation)
@@ -193,7 +193,7 @@ def test_large_matmul(shapes):
 
 @sweep("softmax_fp16")
 @given(st.lists(st.integers(0, 20), max_size=3), st.data())
-def test_softmax_is_that_of_float32(shape, data):
+def test_softmax_equals_float32(shape, data):
     x = drawn(data.draw, shape)
     rank = max(len(shape), 1)
     dim = data.draw(st.integers(-rank, rank - 1))
@@ -211,7 +211,7 @@ def test_softmax_of_long_rows(n):
 @pytest.mark.parametrize("dims", [1, 2, 3])
 @sweep("max_pool{dims}d", "avg_pool{dims}d_fp16", "adaptive_avg_pool{dims}d_fp16")
 @given(st.booleans(), st.booleans(), st.data())
-def test_pools_are_those_of_torch(dims, ceil_mode, counts, data):
+def test_pools_equal_torch(dims, ceil_mode, counts, data):
     draw, rank = data.draw, dims
     shape, window, dilation, output_size = draw(pools(rank))
     x = drawn(draw, shape)
@@ -224,7 +224,7 @@ def test_pools_are_those_of_torch(dims, ceil_mode, counts, data):
         assert not (most.numel() or mean.numel() or adaptive.numel())
         return
     check(most, getattr(F, f"max_pool{rank}d")(x.float(), *window, dilation, ceil_mode))
-    # float64 sums are exact; the quotient is rounded to float32 and then to float16, as ours is.
+    # float64 sums are exact; the quotient is rounded to float32, then to float16, as in the op.
     real = x.double()
     want = getattr(F, f"avg_pool{rank}d")(real, *window, ceil_mode, counts, *divisor)
     check(mean, want.float())
@@ -236,17 +236,17 @@ def test_pools_are_those_of_torch(dims, ceil_mode, counts, data):
 
 @sweep("mean_fp16")
 @given(st.lists(st.integers(0, 20), max_size=4), st.booleans(), st.data())
-def test_mean_is_that_of_float64(shape, keepdim, data):
+def test_mean_equals_float64(shape, keepdim, data):
     x = drawn(data.draw, shape)
     rank = max(len(shape), 1)
     dims = data.draw(st.one_of(st.none(), st.sets(st.integers(0, rank - 1)).map(list)))
     y = OPS.mean_fp16(x, dims, keepdim)
-    # One step: torch may add the exact float64 numbers in another order, and divides elsewhere.
+    # One step: torch may add in another order, and divides at another point.
     check(y, torch.mean(x.double(), dims, keepdim).float(), 1)
     assert y.is_contiguous()
 
 
-def test_mean_of_more_elements_than_int32_can_sum_bytes_of():
+def test_mean_of_more_elements_than_int32_sums_of_bytes_hold():
     x = torch.full(((1 << 23) + 5,), 0.25).half()
     x = x.expand(2, -1)
     check(OPS.mean_fp16(x, [1], False), torch.full((2,), 0.25))
@@ -263,7 +263,7 @@ def test_mean_does_not_depend_on_the_layout():
 
 @sweep("interpolate_fp16")
 @given(st.integers(1, 3), st.booleans(), st.data())
-def test_interpolate_is_that_of_torch(rank, sized, data):
+def test_interpolate_equals_torch(rank, sized, data):
     mode = data.draw(st.sampled_from(MODES[rank]))
     dims = st.lists(st.integers(1, 9), min_size=rank, max_size=rank)
     shape = [2, data.draw(st.integers(1, 40)), *data.draw(dims)]
@@ -275,7 +275,7 @@ def test_interpolate_is_that_of_torch(rank, sized, data):
     y = OPS.interpolate_fp16(x, size, factors, mode, align)
     want = F.interpolate(x.float(), size, factors, mode, align)
     assert y.shape == want.shape and y.dtype == torch.float16
-    # float32 sums of at most 16 products, whose weights are no more than 1.3 each.
+    # float32 sums of at most 16 products with weights up to 1.3.
     bound = want.abs() * 2.0**-11 + (0.0 if "nearest" in mode else 64 * 2.0**-24) * x.abs().max()
     assert ((y.float() - want).abs() <= bound + 2.0**-25).all()
 

@@ -1,4 +1,4 @@
-"""interpolate and the pools of one and three dimensions against torch on real numbers."""
+"""interpolate and the 1d and 3d pools against torch on real numbers."""
 
 import pytest
 import torch
@@ -22,10 +22,10 @@ from support.strategies import (
 
 
 def check(y, real, scale, zero_point, x):
-    """y is ``real``, quantized; where that is half-way between two codes, either of them."""
+    """y is ``real`` quantized; at a tie, either code."""
     info, exact = torch.iinfo(y.dtype), real / scale
     want = (exact.round() + zero_point).clamp(info.min, info.max)
-    # Float32 sums of dequantized products are off by some parts in 10^7 of their largest term.
+    # Float32 sums of dequantized products are off by a few 1e-7 of the largest term.
     size = x.abs().max() / scale + 1
     half_way = (exact - exact.floor() - 0.5).abs() < 1e-5 * size
     assert y.shape == real.shape
@@ -34,7 +34,7 @@ def check(y, real, scale, zero_point, x):
 
 @sweep("interpolate")
 @given(st.integers(1, 3), dtypes_8bit, st.booleans(), layouts, seeds, st.data())
-def test_interpolate_is_that_of_torch(rank, dtype, sized, layout, seed, data):
+def test_interpolate_equals_torch(rank, dtype, sized, layout, seed, data):
     mode = data.draw(st.sampled_from(MODES[rank]))
     (scale, zero_point), y_dtype = data.draw(qparams(dtype)), data.draw(dtypes_8bit)
     y_scale, y_zero_point = data.draw(qparams(y_dtype))
@@ -60,7 +60,7 @@ def test_interpolate_is_that_of_torch(rank, dtype, sized, layout, seed, data):
 @pytest.mark.parametrize("dims", [1, 3])
 @sweep("max_pool{dims}d", "avg_pool{dims}d", "adaptive_avg_pool{dims}d")
 @given(dtypes_8bit, st.booleans(), st.booleans(), seeds, st.data())
-def test_pools_are_those_of_torch(dims, dtype, ceil_mode, counts, seed, data):
+def test_pools_equal_torch(dims, dtype, ceil_mode, counts, seed, data):
     draw, rank = data.draw, dims
     scale, zero_point = draw(qparams(dtype))
     shape, window, dilation, output_size = draw(pools(rank))

@@ -43,7 +43,7 @@ def images(draw, least=2):
 
 @st.composite
 def outputs(draw, allow_float=False):
-    """y_scale, y_zero_point, y_dtype with scales of normalized values."""
+    """y_scale, y_zero_point, y_dtype; scales fit normalized values."""
     dtypes = [torch.uint8, torch.int8] + ([torch.float32] if allow_float else [])
     dtype = draw(st.sampled_from(dtypes))
     if dtype == torch.float32:
@@ -136,11 +136,11 @@ def test_softmax(image, data):
     y_scale, y_zero_point = draw(st.sampled_from([1 / 256, 0.003, 0.1])), draw(qparams(dtype))[1]
     y = OPS.softmax(x, scale, zero_point, dim, y_scale, y_zero_point, dtype)
     codes = exact_softmax(x, scale, dim) / y_scale + y_zero_point
-    # Rounded to the nearest code; 1e-3 of one is more than float32 loses.
+    # Rounded to the nearest code; float32 loses less than 1e-3 of a code.
     low, high = reference.RANGES[dtype]
     assert ((y - codes.clamp(low, high)).abs() <= 0.501).all()
     assert significant_strides(y) == significant_strides(torch.neg(x))
-    # float32 output: e and the sum are rounded once each, and their product.
+    # float32 output: e, the sum and the product are rounded once each.
     real = OPS.softmax(x, scale, zero_point, dim, 1.0, 0, torch.float32)
     torch.testing.assert_close(
         real.double(), exact_softmax(x, scale, dim), rtol=1e-6, atol=1e-37, check_dtype=False
@@ -152,7 +152,7 @@ def test_softmax(image, data):
 @pytest.mark.parametrize("shape", [(2, 5, 41, 43), (1, 300, 5, 7), (3, 16, 70, 70)])
 @pytest.mark.parametrize("format", [torch.contiguous_format, torch.channels_last])
 def test_long_runs(op, shape, format):
-    """Runs that are looked up in a table, and blocks of pixels."""
+    """Runs long enough for a lookup table, and blocks of pixels."""
     g = generator(1)
     x = integers(shape, torch.uint8, g).to(memory_format=format)
     c = shape[1]
@@ -176,7 +176,7 @@ def test_long_runs(op, shape, format):
 
 @pytest.mark.parametrize("fill", [0, 7, 255])
 def test_statistics_of_constants(fill):
-    """A variance of 0 is found to be 0, not a rounding error."""
+    """A variance of 0 is exactly 0, not a rounding error."""
     x = torch.full((2, 6, 1001), fill, dtype=torch.uint8)
     bias = torch.arange(6.0)
     expected = bias.view(1, 6, 1).expand(x.shape) * 10
@@ -188,7 +188,7 @@ def test_statistics_of_constants(fill):
 
 
 def test_against_torch():
-    """The real functions, not only our formulas."""
+    """Torch's functions, not only our formulas."""
     g = generator(2)
     x = integers((4, 6, 11, 13), torch.uint8, g)
     weight, bias, mean, var = vector(6, g), vector(6, g), vector(6, g), vector(6, g).abs() + 0.1

@@ -1,5 +1,4 @@
-"""What normalizations, softmax and prelu say about bad input, on CPU and, but for values, on Meta
-alike."""
+"""Errors of normalizations, softmax and prelu, on CPU and Meta (errors in values: CPU only)."""
 
 import torch
 

@@ -44,7 +44,7 @@ def fits(f):
 
 @sweep("max_pool2d")
 @given(sizes, windows(dilated=True), dtypes_8bit, layouts, st.booleans(), seeds)
-def test_max_pool2d_is_that_of_torch(size, window, dtype, layout, batched, seed):
+def test_max_pool2d_equals_torch(size, window, dtype, layout, batched, seed):
     kernel, stride, padding, dilation, ceil_mode = window
     x = strided(integers(size, dtype, generator(seed)), layout)
     x = x if batched or not len(x) else x[0]
@@ -79,7 +79,7 @@ def test_avg_pool2d_equals_formula(size, window, count_include_pad, divisor, lay
     sums = fits(lambda: pool(centred, True, 1))
     assume(sums is not None)
     if divisor is None:
-        # What torch divides by, read off a tensor of ones: 1 / (share of the window inside).
+        # torch's divisor, found with a tensor of ones: 1 / (share of the window inside).
         inside = pool(torch.ones_like(centred), True, 1)
         share = pool(torch.ones_like(centred), count_include_pad, None)
         divisors = (inside / share).round().numpy()
@@ -162,7 +162,7 @@ def test_pool_large_and_empty(op, more, layout):
     output = () if op == "max_pool2d" else (0.1, 3, torch.uint8)
     args = (() if op == "max_pool2d" else (0.1, 3)) + more + output
     y = function(x, *args)
-    # One image at a time, and copied to a plain layout: other ways through the threads.
+    # One image at a time, and contiguous copies: other partitions over the threads.
     each = [function(image.contiguous(), *args) for image in x]
     assert torch.equal(y, torch.stack(each))
     assert function(x[:0], *args).shape == (0, *y.shape[1:])

@@ -1,5 +1,4 @@
-"""Errors of pools, mean and interpolate, 8-bit and float16: on CPU and, but for values of tensors,
-on Meta alike."""
+"""Errors of pools, mean and interpolate, 8-bit and float16, on CPU and Meta."""
 
 import pytest
 import torch
@@ -82,7 +81,7 @@ HALVES = {
 }
 VALID = {**BYTES, **HALVES}
 
-# (op, changed arguments, message) that CPU and Meta give.
+# op -> (changed arguments, message of CPU and Meta)
 BYTES_ERRORS = {
     "max_pool2d": [
         ({"x": floats(2, 3, 6, 6)}, "x must be Byte, Char or Half, got Float"),
@@ -136,8 +135,8 @@ BYTES_ERRORS = {
 }
 
 
-def of_halves(name):
-    """The errors of the 8-bit op that are about arguments which both have, with float16 tensors."""
+def shared_errors(name):
+    """Errors of the 8-bit op in arguments that the float16 op has too, with float16 tensors."""
     shared = []
     for changes, message in BYTES_ERRORS[name]:
         about_bytes = "Byte" in message or "Char" in message or "scale must be" in message
@@ -152,7 +151,7 @@ def of_halves(name):
 
 ERRORS = {
     **BYTES_ERRORS,
-    **{name: [*half_errors("x"), *of_halves(name.removesuffix("_fp16"))] for name in HALVES},
+    **{name: [*half_errors("x"), *shared_errors(name.removesuffix("_fp16"))] for name in HALVES},
 }
 # Errors in values, which Meta tensors do not have.
 VALUE_ERRORS = {
@@ -162,7 +161,7 @@ VALUE_ERRORS = {
 
 
 @pytest.mark.parametrize("name", [name for name in HALVES if "pool" in name])
-def test_errors_of_bytes_are_those_of_halves(name):
+def test_float16_pools_share_errors(name):
     assert len(ERRORS[name]) >= 6
 
 

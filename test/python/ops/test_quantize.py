@@ -51,7 +51,7 @@ def test_quantize_to_a_narrower_range(dtype, low, high):
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int8])
-def test_quantize_of_what_is_not_a_number(dtype):
+def test_quantize_nan_and_infinities(dtype):
     low, high = reference.RANGES[dtype]
     x = torch.tensor([float("nan"), float("inf"), -float("inf"), 3e38, -3e38, 1e-45] * 11)
     y = OPS.quantize_per_tensor(x, 1e-3, 7, dtype)
@@ -105,7 +105,7 @@ def test_per_channel(shape, dtype, layout, data):
     st.booleans(),
     st.data(),
 )
-def test_choose_qparams_is_that_of_torch(shape, dtype, real, symmetric, data):
+def test_choose_qparams_equals_torch(shape, dtype, real, symmetric, data):
     g = generator(data.draw(seeds))
     factor, shift = data.draw(st.sampled_from([(1, 0), (1e-9, 0), (30, 100), (30, -100), (0, 0)]))
     x = (torch.randn(shape, generator=g) * factor + shift).to(real)
@@ -142,7 +142,7 @@ def test_empty_and_scalar(shape):
         assert OPS.dequantize_per_channel(y, scale, zero_point, -1).shape == shape
 
 
-def test_large_tensors_are_quantized_in_parts():
+def test_large_tensors_are_split_over_threads():
     x = torch.randn(7, 33, 1021, generator=generator(2)) * 50
     for layout in (x, x.transpose(0, 2)):
         y = OPS.quantize_per_tensor(layout, 0.3, 9, torch.int8)

@@ -119,9 +119,9 @@ def test_cell_equals_formula(cell, seed, batch, data):
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @pytest.mark.parametrize("half", [False, True])
 def test_large_batches_equal_formula(cell, half):
-    """Several chunks of steps, rows shared out to tasks, and more columns than a tile."""
+    """Several chunks of steps, rows split over tasks, more columns than a tile."""
     g = generator(0)
-    sizes = (10, 40) if half else (70, 150)  # numpy is slow at one fma after the other
+    sizes = (10, 40) if half else (70, 150)  # sequential fma is slow in numpy
     net = Net(cell, *sizes, directions=2).fill(g, half, bias=True)
     batch_sizes = [150, 150, 149, 33, 17, 1]
     rows = torch.randn(sum(batch_sizes), net.input_size, generator=g)
@@ -143,7 +143,7 @@ def test_formulas_of_the_functions_are_accurate():
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_what_is_not_finite_stays_in_its_sequence(cell, value):
+def test_non_finite_values_stay_in_their_sequence(cell, value):
     g = generator(0)
     net = Net(cell, 5, 7).fill(g, half=False, bias=True)
     x = torch.randn(4, 3, 5, generator=g)

@@ -1,4 +1,4 @@
-"""What the recurrent ops say about bad input, on CPU and, but for values, on Meta alike."""
+"""Errors of the recurrent ops, on CPU and Meta (errors in values: CPU only)."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ STATES = {"lstm": ("h0", "c0"), "gru": ("h0",)}
 
 
 def make(net: Net, half: bool = False) -> dict:
-    """The arguments that all recurrent ops have."""
+    """The arguments common to all recurrent ops."""
     net.fill(generator(0), half, bias=True)
     weights, weight_scales, biases = net.packed()
     return {
@@ -62,7 +62,7 @@ def changed(values: list, i: int, value) -> list:
 
 
 def parameter_errors(name: str) -> list:
-    """Of weights, scales, biases and sizes; weights[1] is w_hh of the first direction."""
+    """Errors of weights, scales, biases and sizes; weights[1] is w_hh of the first direction."""
     args = VALID[name]
     weights, weight_scales, biases = (args[k] for k in ("weights", "weight_scales", "biases"))
     n = len(biases[0])
@@ -242,7 +242,7 @@ def test_float16_weights_have_no_scales(name):
 
 
 def test_more_inputs_than_int32_sums_hold():
-    """The second layer has both directions of the first as its input."""
+    """The input of the second layer is both directions of the first."""
     net = Net("gru", 4, 40000, layers=2, directions=2)
     shapes = [shape for layer in (0, 0, 1, 1) for shape in net.shapes(layer)]
     with torch.device("meta"):

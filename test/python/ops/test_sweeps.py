@@ -1,4 +1,4 @@
-"""Every op of the registry is swept: see isas.sweep."""
+"""Every op of the registry has a sweep: see support.isas.sweep."""
 
 import runpy
 from pathlib import Path
@@ -24,7 +24,7 @@ def test_every_op_is_swept():
         torch.empty(2, 0),
     ],
 )
-def test_tensors_travel_as_they_are(x):
+def test_tensors_keep_their_layout_between_processes(x):
     y = isas.pickle.loads(isas.dumps([x]))[0]
     assert isas.same(x, y) and y.storage_offset() == x.storage_offset()
 

@@ -1,5 +1,5 @@
-"""Each tensor argument of each op, on another device, sparse, or of a dtype that no op takes: an
-error that names the op, never a crash."""
+"""Each tensor argument of each op on another device, sparse, or of an unsupported dtype: an error
+that names the op, never a crash."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ def tensors(value):
 
 
 def samples() -> Iterator:
-    """(op, number of the argument, arguments in which it is a tensor or a list that has some)."""
+    """(op, index of a tensor argument, a call in which it has a tensor)."""
     for name, cases in CASES.items():
         for i, argument in enumerate(overload(name)._schema.arguments):
             if "Tensor" in str(argument.type):
@@ -28,7 +28,7 @@ def samples() -> Iterator:
 
 
 def call_with(change, name, i, args):
-    """The op, after the last tensor of argument i is changed."""
+    """Calls the op with the last tensor of argument i changed."""
     args = list(args)
     value = args[i]
     args[i] = [*value[:-1], change(value[-1])] if isinstance(value, list) else change(value)
@@ -58,7 +58,7 @@ def test_sparse(name, i, args):
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 @pytest.mark.parametrize("name, i, args", list(samples()))
-def test_dtype_of_no_op(name, i, args, device):
+def test_unsupported_dtype(name, i, args, device):
     def moved(value):
         if isinstance(value, list):
             return [moved(v) for v in value]

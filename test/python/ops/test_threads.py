@@ -1,7 +1,7 @@
 """The ops use torch's threads, and the number of threads does not change a bit.
 
-Which thread did what cannot be seen from Python, but a pool of OpenMP threads comes into being with
-the first parallel region of a process: a forked child that runs one op shows whether it had one.
+Python cannot see which thread ran what, but the first parallel region of a process creates the
+OpenMP pool: a forked child that runs one op shows whether the op had a parallel region.
 """
 
 import functools
@@ -24,7 +24,7 @@ OUT = (0.3, 3, U8)
 
 @functools.cache
 def data() -> SimpleNamespace:
-    """Made when it is needed, and after the number of threads is set."""
+    """Made on demand, after the number of threads is set."""
     g = generator(0)
     scale = torch.rand(64, generator=g) / 100 + 1e-3
     image = integers((2, 64, 56, 56), U8, g)
@@ -63,7 +63,7 @@ def conv2d(d: SimpleNamespace, weight: torch.Tensor, groups: int) -> torch.Tenso
 
 
 def conv_nd(d: SimpleNamespace, op: str, groups: int = 1) -> torch.Tensor:
-    """On the image as a line, a plane or a block."""
+    """The image as a line, a plane or a block."""
     dims = int(op[-2])
     x = d.plain.view(2, 64, *{1: [3136], 2: [56, 56], 3: [14, 14, 16]}[dims])
     shape = [64, 64 // groups, *[3] * dims]
@@ -119,7 +119,7 @@ CASES = {
     "mul": lambda d: OPS.mul(d.image, *Q, d.image, *Q, *OUT),
     "cat": lambda d: OPS.cat([d.image, d.image], [0.1, 0.2], [7, 7], 1, *OUT),
     "lookup": lambda d: OPS.lookup(d.image, d.table),
-    # One row is shared out by columns, several by rows, which then need no barrier at each step.
+    # One row is split by columns; several are split by rows, without a barrier at each step.
     "lstm": lambda d: OPS.lstm(d.sequence, None, None, *d.lstm)[0],
     "lstm of one row": lambda d: OPS.lstm(d.sequence[:, :1], None, None, *d.lstm)[0],
     "lstm of float16": lambda d: OPS.lstm(d.sequence, None, None, *d.lstm_half)[0],

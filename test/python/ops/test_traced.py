@@ -15,7 +15,7 @@ U8 = torch.uint8
 
 
 class Network(torch.nn.Module):
-    """Every op once, with shapes that depend on the batch and on the size of the image."""
+    """Every op once; shapes depend on the batch and on the image size."""
 
     def __init__(self):
         super().__init__()
@@ -95,7 +95,7 @@ def test_torchscript(network, compiler):
         assert torch.equal(scripted(x), network(x))
 
 
-def test_float_outputs_take_no_part_in_autograd(network):
+def test_float_outputs_require_no_grad(network):
     x = image(2).requires_grad_()
     assert not network(x).requires_grad
     scale = torch.ones(3, requires_grad=True)

@@ -1,4 +1,4 @@
-"""What import says about a torch or a second library that it cannot work with."""
+"""Errors of import for an unsupported torch, a broken library or a second copy."""
 
 import shutil
 from pathlib import Path
@@ -73,7 +73,7 @@ def test_a_library_for_a_newer_torch(tmp_path):
 
 
 def test_a_torch_that_lacks_a_symbol(tmp_path):
-    """Every symbol is looked up at import, not in the first call that needs it."""
+    """Symbols are resolved at import, not in the first call that needs them."""
     package = shutil.copytree(Path(qnative.__file__).parent, tmp_path / "qnative")
     library = package / "lib" / "libqnative.so"
     name = b"_ZN5torch3jit13freeze_module"
@@ -107,7 +107,7 @@ def test_a_copy_loaded_before_the_package(copy_of_library):
 
 
 def test_a_copy_loaded_after_the_package(copy_of_library):
-    """torch ends the process there; both files are named before it does."""
+    """torch aborts the process; both files are named before."""
     done = run("import sys, torch, qnative; torch.ops.load_library(sys.argv[1])", copy_of_library)
     assert done.returncode != 0
     assert f"has loaded {qnative.library_path()} and now loads a second copy, " in done.stderr

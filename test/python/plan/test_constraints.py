@@ -1,4 +1,4 @@
-"""Constraints of a DTypeConfig are kept by both front ends; what breaks them stays float, with the
+"""Both front ends keep the constraints of a DTypeConfig; ops that break them stay float, with the
 reason in the report."""
 
 import math
@@ -60,7 +60,7 @@ def pt2e_lowered(config, strict=False, **observers):
     exported = torch.export.export(linear(), tuple(INPUTS)).module()
     prepared = prepare_pt2e(exported, qnative.Quantizer(config, **observers))
     prepared(*INPUTS)
-    # A second quantized op reads the output, so that it is in 8 bits.
+    # A second quantized op makes the output 8-bit.
     return qnative.lower(convert_pt2e(prepared), strict=strict)
 
 
@@ -91,7 +91,7 @@ def pt2e_lowered(config, strict=False, **observers):
             "has zero point 0, zero_point_exact_match is 3",
         ),
         ({"scale_exact_match": 0.1, "zero_point_exact_match": 0}, {"scale": 0.1}, ""),
-        ({"scale_exact_match": 0.1}, {}, ""),  # no effect without the other, as upstream
+        ({"scale_exact_match": 0.1}, {}, ""),  # one bound alone has no effect, as upstream
         (
             {"scale_min_lower_bound": 0.1},
             {"scale": torch.nan},
@@ -105,7 +105,7 @@ def test_what_parameters_break(bounds, values, why):
 
 
 class Careless(pt2e.MinMaxObserver):
-    """Its least scale is its own affair."""
+    """An observer that ignores the minimal scale."""
 
     def __init__(self, eps=None, **kwargs):
         super().__init__(**kwargs)
@@ -206,7 +206,7 @@ def test_constraints_that_nothing_keeps(bounds, why):
     result = qnative.quantize(linear(), inputs, [inputs], backend_config=config)
     assert row_of(result).verdict == "float" and why in row_of(result).reason
     assert torch.equal(result(*inputs), linear()(*inputs))
-    # A range without 0 is one that a kernel may have: it is observers that cannot find it.
+    # A kernel may have a range without 0; observers cannot produce one.
     assert bool(config.lint()) == (list(bounds) != ["quant_min_lower_bound"])
 
 
@@ -215,7 +215,7 @@ SMALL, LARGE = {"scale_max_upper_bound": 1e-9}, {"scale_min_lower_bound": 10}
 RANGE = {"quant_min_lower_bound": 3, "quant_max_upper_bound": 90}
 FIXED = {"scale_exact_match": 0.5, "zero_point_exact_match": 0}
 AT_RUN_TIME = "its input is quantized at run time "
-# Of the input and of the weight of dynamic dtypes.
+# Constraints of the input and of the weight of dynamic dtypes.
 DYNAMIC = [
     (limits(**SMALL), QINT8, f"{AT_RUN_TIME}with the scale of its values: nothing keeps scale_max"),
     (limits(**LARGE), QINT8, f"{AT_RUN_TIME}with the scale of its values: nothing keeps scale_min"),
@@ -289,14 +289,14 @@ def test_weight_only_dtypes_keep_their_constraints(bits, dtype, bounds, why):
         ({"quant_min_lower_bound": -1e300, "quant_max_upper_bound": 1e300}, (0, 255)),
     ],
 )
-def test_bounds_that_are_no_ints(bounds, values):
+def test_bounds_of_other_types(bounds, values):
     result = pt2e_lowered(linear_config(limits(**bounds)))
     assert row_of(result).verdict == "quantized"
     assert Constraints.of(limits(**bounds)).quant_range(torch.uint8) == values
 
 
-def test_the_constraints_that_count_are_those_of_the_row_that_is_used():
-    """linear with relu has a row of its own, which nothing can keep."""
+def test_constraints_of_the_used_row_count():
+    """linear with relu has a separate row with constraints that nothing can keep."""
     pair = BackendPatternConfig((nn.Linear, nn.ReLU)).set_ops("linear")
     nothing = limits(quant_min_lower_bound=20, quant_max_upper_bound=10)
     pair.add_dtype_config(DTypeConfig(nothing, UINT8, QINT8))
@@ -317,14 +317,14 @@ class TwoLinears(nn.Module):
         return self.second(self.act(self.first(x)))
 
 
-def test_pt2e_requantizes_where_an_input_takes_less_than_what_comes():
+def test_pt2e_requantizes_for_an_input_with_a_narrower_range():
     config = linear_config(limits(quant_max_upper_bound=63))
     act = BackendPatternConfig(nn.Hardswish).add_dtype_config(DTypeConfig(UINT8, UINT8))
     config.set_backend_pattern_config(act.set_ops("lookup"))
     result = qnative.quantize(TwoLinears(), tuple(INPUTS), [*INPUTS], backend_config=config)
     assert not result.report.float_rows
     lookups = [n for n in result.graph.nodes if "lookup" in str(n.target)]
-    assert len(lookups) == 2  # the activation, and from 255 values down to 63
+    assert len(lookups) == 2  # the activation, and from 255 values to 63
     table = getattr(result, lookups[1].args[1].target, None)
     table = result.get_buffer(lookups[1].args[1].target) if table is None else table
     assert table.max() <= 63
@@ -353,7 +353,7 @@ DEFAULT = MinMaxObserver.with_args(dtype=UINT8)
 @pytest.mark.parametrize(
     ("config", "qconfig_mapping", "why"),
     [
-        # Upstream leaves these float without a word in the model.
+        # Upstream leaves these float without a message.
         (
             linear_config(limits(quant_min_lower_bound=0, quant_max_upper_bound=127)),
             mapping(DEFAULT),
@@ -374,7 +374,7 @@ DEFAULT = MinMaxObserver.with_args(dtype=UINT8)
             mapping(FixedQParamsObserver.with_args(scale=0.2, zero_point=3, dtype=UINT8)),
             "has scale 0.2, scale_exact_match is 0.1",
         ),
-        # And these it quantizes all the same.
+        # Upstream quantizes these regardless.
         (
             linear_config(limits(quant_max_upper_bound=127)),
             mapping(DEFAULT),

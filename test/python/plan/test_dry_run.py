@@ -109,7 +109,7 @@ def test_rows_and_near_misses():
     assert rows["add"].config_rows == []
 
 
-def test_near_miss_for_want_of_a_last_op():
+def test_near_miss_of_a_missing_last_op():
     config = config_of(
         row(nn.Conv2d, *UINT8, torch.qint8, op="conv2d"),
         row((nn.Conv2d, nn.BatchNorm2d, nn.ReLU), *UINT8, torch.qint8, op="conv2d"),
@@ -192,7 +192,7 @@ class Statistics(nn.Module):
 
 
 class Computed(nn.Module):
-    """A convolution with a weight of another layer's making."""
+    """A convolution whose weight another layer computes."""
 
     def __init__(self):
         super().__init__()
@@ -203,7 +203,7 @@ class Computed(nn.Module):
 
 
 class Residual(nn.Module):
-    """A sum with relu, which makes the convolution end before it."""
+    """A sum with relu, which keeps the convolution a separate op."""
 
     def __init__(self):
         super().__init__()
@@ -214,7 +214,7 @@ class Residual(nn.Module):
 
 
 class ReadTwice(nn.Module):
-    """A batch norm that stays an op of its own, since the convolution is an output too."""
+    """A batch norm that is not folded, since the convolution is also an output."""
 
     def __init__(self):
         super().__init__()
@@ -279,7 +279,7 @@ OF_THE_BATCH = "it normalizes with the statistics of the batch"
         ),
     ],
 )
-def test_rows_are_those_of_what_runs_as_one(model, config, patterns, node, misses):
+def test_rows_of_ops_that_run_as_one(model, config, patterns, node, misses):
     rows = rows_of(qnative.dry_run(model, (torch.randn(2, 3, 8, 8),), config))
     for name, pattern in patterns.items():
         assert rows[name].pattern == pattern

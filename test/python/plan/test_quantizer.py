@@ -1,4 +1,4 @@
-"""qnative.Quantizer: what it annotates follows from the BackendConfig."""
+"""qnative.Quantizer: its annotations follow from the BackendConfig."""
 
 import pytest
 import torch
@@ -138,7 +138,7 @@ def test_observation_types():
     assert a == b
     own = qnative.Quantizer(config_of((nn.ReLU6, UINT8)))
     (a, b) = qparams_of(convert(model, inputs, own))
-    assert a != b and b[1] == 0  # no code is spent on negative values
+    assert a != b and b[1] == 0  # no codes for negative values
 
 
 def test_cat_shares_one_observer_unless_an_input_is_fixed():
@@ -150,7 +150,7 @@ def test_cat_shares_one_observer_unless_an_input_is_fixed():
         def forward(self, x):
             return torch.cat([F.hardswish(x), self.function(x)], 1)
 
-    # Small values: hardswish has a smaller range than its concatenation with a sigmoid.
+    # Small values: the range of hardswish is smaller than that of the concatenation.
     inputs = lambda: 0.1 * torch.randn(4, 6)  # noqa: E731
     _, *params = qparams_of(convert(Cat(lambda x: F.leaky_relu(x, 0.1)), inputs))
     assert len(set(params)) == 1
@@ -192,7 +192,7 @@ def test_limits_of_values_and_scales():
     assert lowered(x).unique().numel() <= 128
 
 
-def test_reasons_that_are_not_the_configs():
+def test_reasons_outside_the_config():
     class Various(nn.Module):
         def forward(self, x, ids):
             y = F.linear(x, torch.cat([x, x]))
@@ -260,7 +260,7 @@ def test_computed_weights_are_folded():
     assert error < 1e-4
     (row,) = (row for row in quantized.report.rows if row.op == "aten.mul.Tensor")
     assert row.reason == "computed once: it depends on parameters alone"
-    # By hand, without folding: what is computed from constants is not quantized for nothing.
+    # Without folding: values computed from constants are not quantized.
     lowered = qnative.lower(convert(model, lambda: torch.randn(4, 6)))
     assert reasons(lowered)["aten.mul.Tensor"] == "it computes a constant"
     assert reasons(lowered)["aten.linear"] == "its weight is computed, not a constant"

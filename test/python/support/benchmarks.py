@@ -1,4 +1,4 @@
-"""Results of benchmarks, made up."""
+"""Made-up results of benchmarks."""
 
 REPORT = {
     "benchmarks": [

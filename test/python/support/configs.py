@@ -45,7 +45,7 @@ def int8():
 
 
 def full_config(pattern=(nn.Linear, nn.ReLU)):
-    """Every field is set but the complex pattern format."""
+    """A row with every field set except the complex pattern format."""
     return (
         BackendPatternConfig(pattern)
         .set_observation_type(SHARED)
@@ -63,17 +63,17 @@ def full_config(pattern=(nn.Linear, nn.ReLU)):
 
 
 def upstream(module: str):
-    """A module of upstream; the test is skipped where torch has none any more."""
+    """A module of upstream; skips the test if torch no longer has it."""
     name = "torch.ao.quantization.backend_config"
     try:
         importlib.import_module(name + ".utils")
         return importlib.import_module(f"{name}.{module}")
     except ImportError:
-        pytest.skip("torch.ao.quantization.backend_config is no more")
+        pytest.skip("torch has no torch.ao.quantization.backend_config")
 
 
 def plain(value):
-    """A value of a dict form in which what cannot be equal between the two is made so."""
+    """A dict form in which values that cannot compare equal across the two packages do."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -83,7 +83,7 @@ def plain(value):
     if type(value).__name__ == "ObservationType":
         return value.name
     if getattr(value, "__qualname__", "").startswith("_sequential_wrapper2.<locals>"):
-        # Each call of upstream makes a closure of its own.
+        # Upstream makes a new closure in each call.
         return ("_sequential_wrapper2", value.__closure__[0].cell_contents)
     return value
 

@@ -1,4 +1,4 @@
-"""What the error tests of the ops share: arguments, the errors of them, and the checks."""
+"""Shared by the error tests of the ops: valid arguments, tables of errors, checks."""
 
 import pytest
 import torch
@@ -226,7 +226,7 @@ def check_valid(name, args):
 
 
 def check_value_error(name, args, message):
-    """An error that Meta tensors do not have."""
+    """Checks an error in values, which Meta tensors do not have."""
     op = name.partition(".")[0]
     with pytest.raises(RuntimeError, match=f"qnative::{op}: .*{message}"):
         call(name, args)
@@ -240,9 +240,9 @@ def check_error(name, args, message):
 
 
 def error_tests(valid: dict, errors: dict, value_errors: dict | None = None) -> list:
-    """The tests of a file: that the arguments of each op are valid, and that with some of them
-    changed the op gives the message; on CPU and Meta. ``value_errors``, which Meta tensors do not
-    have, need a third test."""
+    """The tests of an error file, on CPU and Meta: the arguments of each op are valid; with some
+    of them changed, the op raises the message. ``value_errors``, which Meta tensors do not have,
+    are tested on CPU only."""
 
     @pytest.mark.parametrize("name", valid)
     def test_valid(name):

@@ -31,7 +31,7 @@ def rebuilt(data: bytes, dtype: torch.dtype, *view) -> torch.Tensor:
 
 
 class Pickler(pickle.Pickler):
-    """Tensors with the strides that they have, faster than torch's way to files."""
+    """Pickles tensors with their strides, faster than torch.save."""
 
     def reducer_override(self, value):
         if type(value) is not torch.Tensor:
@@ -53,7 +53,7 @@ def overload(name: str):
 
 
 def best_isa() -> str | None:
-    """What this process multiplies with: the best that the machine has and QNATIVE_ISA allows."""
+    """The ISA of this process: the best that the machine has and QNATIVE_ISA allows."""
     library = ctypes.CDLL(qnative.library_path())
     library.qnative_kernels.restype = ctypes.c_char_p
     return max(library.qnative_kernels().decode().split()[1::2], key=ISAS.index, default=None)
@@ -71,13 +71,13 @@ def serve(isa: str, connection) -> None:
         name, args, kwargs = pickle.loads(request)
         try:
             answer = overload(name)(*args, **kwargs)
-        except Exception as error:  # an error of the op is an answer
+        except Exception as error:  # errors are answers too
             answer = str(error)
         connection.send_bytes(dumps(answer))
 
 
 def child(isa: str) -> multiprocessing.connection.Connection:
-    """To a process that answers calls with its results on `isa`."""
+    """A connection to a process that answers calls with its results on `isa`."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     context.Process(target=serve, args=(isa, theirs), daemon=True).start()
@@ -87,7 +87,7 @@ def child(isa: str) -> multiprocessing.connection.Connection:
 
 @functools.cache
 def children() -> dict:
-    """ISA -> connection, of those that the machine has and that are not this process's own."""
+    """ISA -> connection, for every other ISA that the machine has."""
     own = best_isa()
     started = {isa: child(isa) for isa in ISAS if isa != own}
     return {isa: connection for isa, connection in started.items() if connection.recv() == isa}
@@ -120,7 +120,7 @@ def call(name: str, *args, **kwargs):
 
 
 class Namespace:
-    """OPS.conv2d(...) and OPS.conv2d.padding(...) of a name, as torch has them."""
+    """OPS.conv2d(...) and OPS.conv2d.padding(...), as in torch.ops."""
 
     def __init__(self, name: str = ""):
         self.name = name
@@ -136,8 +136,8 @@ OPS = Namespace()
 
 
 def sweep(*names: str):
-    """A property test that calls each op at least EXAMPLES times; {parameters} of the test may
-    stand in the names."""
+    """Decorates a property test; fails if it calls an op less than EXAMPLES times. Names may hold
+    {parameters} of the test."""
 
     def decorate(test):
         test = repeatable(test)
@@ -157,7 +157,7 @@ def sweep(*names: str):
 
 
 def swept_ops(module: dict) -> set[str]:
-    """The ops that the sweeps among the globals of a module name, for all of their parameters."""
+    """The ops named by the sweeps among a module's globals, for all parameters."""
     ops = set()
     for test in filter(inspect.isfunction, module.values()):
         names = getattr(test, "swept", ())

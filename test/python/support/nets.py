@@ -43,7 +43,7 @@ class Head(nn.Module):
 
 
 class Functional(nn.Module):
-    """Functional and method forms, in-place ones too."""
+    """Functional, method and in-place forms."""
 
     def __init__(self):
         super().__init__()
@@ -61,7 +61,7 @@ class Functional(nn.Module):
 
 
 class Branches(nn.Module):
-    """cat of three branches, one of them of fixed quantization parameters."""
+    """cat of three branches, one with fixed quantization parameters."""
 
     def __init__(self):
         super().__init__()
@@ -115,7 +115,7 @@ IMAGE = (4, 3, 14, 15)
 WIDE = (4, 8, 9, 10)
 ROWS = (5, 12)
 
-# name: (constructor, input shape, qnative ops that run it, in order and without (de)quantize)
+# name: (constructor, input shape, qnative ops in order, without (de)quantize)
 NETS = {
     "conv_bn_relu": (ConvBnRelu, IMAGE, ["conv2d"]),
     "conv": (conv(3, 7, (3, 2), bias=False), IMAGE, ["conv2d"]),
@@ -172,7 +172,7 @@ for _module in (
 
 
 def build(name):
-    """The network of that name with seeded weights, and a function that makes its inputs."""
+    """The network ``name`` with seeded weights, and a function that makes its inputs."""
     torch.manual_seed(0)
     make, shape, _ = NETS[name]
     model = make().eval()

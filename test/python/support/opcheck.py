@@ -1,4 +1,4 @@
-"""Calls of every op: one for each kind of input that its Meta kernel tells apart."""
+"""Calls of every op: one per kind of input that its Meta kernel distinguishes."""
 
 import torch
 

@@ -14,7 +14,7 @@ ENGINES = ["x86", "fbgemm", "onednn", "qnnpack"]
 
 
 class Block(nn.Module):
-    """A residual block of two convolutions; eager: with the arithmetic of eager quantization."""
+    """A residual block of two convolutions; eager: the sum is a FloatFunctional."""
 
     def __init__(self, channels_in, channels, stride=1, eager=False):
         super().__init__()
@@ -74,7 +74,7 @@ class ResNet(nn.Module):
 
 
 class Zoo(nn.Module):
-    """Every kind of static 8-bit node that has room in one small model."""
+    """As many kinds of static 8-bit nodes as fit into one small model."""
 
     def __init__(self):
         super().__init__()
@@ -102,7 +102,7 @@ class Zoo(nn.Module):
 
 
 def quiet(function, *args, **kwargs):
-    """Upstream warns that it will be removed, and of its own doings."""
+    """Calls a function of upstream without its warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return function(*args, **kwargs)
@@ -217,7 +217,7 @@ OLD_ATEN = {
 
 
 def old_kinds(module):
-    """What is left of torch's old quantization."""
+    """The kinds that belong to torch's old quantization."""
     return {
         kind
         for kind in kinds(module)
@@ -226,7 +226,7 @@ def old_kinds(module):
 
 
 class Stuck(nn.Module):
-    """One of its scales is an argument."""
+    """One scale is an argument of the model."""
 
     def forward(self, x, scale: float):
         y = torch.quantize_per_tensor(x, 0.1, 128, torch.quint8)

@@ -1,4 +1,4 @@
-"""The arithmetic of the ops, once more, in numpy and from their formulas, exact in every step."""
+"""The formulas of the ops in numpy, a second implementation, exact in every step."""
 
 import math
 
@@ -41,7 +41,7 @@ def fma(a, b, c) -> np.ndarray:
 def requantize(r, zero_point, dtype, clamp=NO_CLAMP, y_scale=1.0) -> torch.Tensor:
     """clamp(rne(clamped r) + zero_point): the activation clamps before rounding.
 
-    r is in units of y_scale, the clamp is in real numbers.
+    r is in units of y_scale, clamp in real numbers.
     """
     low, high = RANGES[dtype]
     bounded = np.clip(r, f32(clamp[0] / y_scale), f32(clamp[1] / y_scale)).astype(np.float64)
@@ -77,7 +77,7 @@ def linear(x, x_scale, x_zero_point, w, w_scale, bias, *output):
 
 
 def magnitudes(row):
-    """The sum of |row|, in 32 lanes that are then added in halves."""
+    """The sum of |row| in 32 lanes, then a tree sum of the lanes."""
     lanes = np.zeros(32, np.float32)
     for i in range(0, len(row), 32):
         part = np.abs(row[i : i + 32])
@@ -88,7 +88,7 @@ def magnitudes(row):
 
 
 def outlier_limit(row, repeated):
-    """What the outliers of a row are beyond."""
+    """The magnitude above which values of a row are outliers."""
     largest = np.abs(row).max()
     if 255 * (len(row) + repeated) + 32640 * (4 + repeated) >= 2**24:
         return largest
@@ -103,8 +103,9 @@ def outlier_limit(row, repeated):
 
 @np.errstate(over="ignore", invalid="ignore")
 def quantize_rows(rows, repeated=0):
-    """rows: float32 numpy [M, K], each by itself: its integers less the zero point, and scale.
-    repeated: how many values of a row are read again."""
+    """(codes - zero point, scale) of each row of float32 numpy [M, K].
+
+    repeated: number of columns that are read twice."""
     limits = [[outlier_limit(row, repeated)] for row in rows]
     limits = np.array(limits, np.float32).reshape(-1, 1)
     low = np.maximum(np.minimum(rows.min(1, keepdims=True), np.float32(0)), -limits)
@@ -118,7 +119,7 @@ def quantize_rows(rows, repeated=0):
 
 
 def linear_dynamic(rows, w, w_scale, bias, repeated=()):
-    """rows: float32 numpy [M, K], each quantized by itself; so is the result, [M, N]."""
+    """rows: float32 numpy [M, K], each quantized with its own scale. Returns float32 [M, N]."""
     q, scale = quantize_rows(rows, len(repeated))
     q = np.concatenate([q, q[:, list(repeated)]], axis=1)
     # float64 holds the integers exactly, and its product is fast.
@@ -128,7 +129,7 @@ def linear_dynamic(rows, w, w_scale, bias, repeated=()):
 
 
 def linear_fp16(rows, w, bias):
-    """rows: float32 numpy [M, K]. One fma after the other, in the order of k."""
+    """rows: float32 numpy [M, K]. Sequential fma in the order of k."""
     weight = w.float().numpy()
     acc = np.zeros((len(rows), len(weight)), np.float32)
     for k in range(rows.shape[1]):
@@ -142,7 +143,7 @@ def _last(y: torch.Tensor) -> torch.Tensor:
 
 
 def conv(x, x_scale, x_zero_point, w, w_scale, bias, window, groups, *output):
-    """Of any number of dimensions, as for two: x [N, C, H, W]; window: stride (h, w), padding (top,
+    """Any number of dimensions; for two: x [N, C, H, W]; window: stride (h, w), padding (top,
     bottom, left, right), dilation (h, w); output as in linear."""
     stride, padding, dilation = window
     sides = list(zip(padding[::2], padding[1::2], strict=True))
@@ -164,7 +165,7 @@ def conv(x, x_scale, x_zero_point, w, w_scale, bias, window, groups, *output):
 
 
 def conv_transpose(x, x_scale, x_zero_point, w, w_scale, bias, window, groups, *output):
-    """window: stride, padding, output_padding, dilation, each with a value for each dimension; w
+    """window: stride, padding, output_padding, dilation, each with one value per dimension; w
     [C, O / groups, ...]."""
     stride, padding, output_padding, dilation = window
     values = centred(x, x_zero_point).astype(np.float64)
@@ -244,7 +245,7 @@ def statistics(values, x_scale, eps):
 
 
 def to_output(r, y_scale, y_zero_point, y_dtype, clamp=NO_CLAMP):
-    """r in units of y_scale, which is 1 for float32."""
+    """r is in units of y_scale, which is 1 for float32."""
     if y_dtype == torch.float32:
         return torch.from_numpy(np.asarray(r))
     return requantize(r, y_zero_point, y_dtype, clamp, y_scale)

@@ -1,5 +1,4 @@
-"""Recurrent ops for tests: random nets, and the arithmetic of the ops once more, in numpy and from
-the formulas of docs/numerics.md, exact in every step."""
+"""Recurrent ops: random nets, and the formulas of docs/numerics.md in numpy, each step exact."""
 
 from dataclasses import dataclass, field
 
@@ -16,7 +15,7 @@ GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
 
 @dataclass
 class Net:
-    """Weights as they are before they are packed."""
+    """Weights before packing."""
 
     cell: str
     input_size: int
@@ -33,7 +32,7 @@ class Net:
         return self.proj or self.hidden
 
     def shapes(self, layer: int) -> list[tuple[int, int]]:
-        """Of the weights of one direction."""
+        """Shapes of the weights of one direction."""
         gates = GATES[self.cell] * self.hidden
         inputs = self.directions * self.output if layer else self.input_size
         projection = [(self.proj, self.hidden)] if self.proj else []
@@ -62,7 +61,7 @@ class Net:
         return [self.input_size, self.hidden, *proj, self.layers, self.directions == 2]
 
     def input_gates(self, x: np.ndarray, index: int) -> np.ndarray:
-        """Those of int8 weights get the rest of x, in the candidate gate."""
+        """x @ w_ih; for int8 weights, the candidate gate adds the product of x's rounding error."""
         gates = self.project(x, index, 0)
         if self.scales and self.cell in ("lstm", "gru"):
             q, scale = reference.quantize_rows(x)
@@ -84,7 +83,7 @@ class Net:
 def exp(x: np.ndarray) -> np.ndarray:
     f32, fma = np.float32, reference.fma
     x = np.clip(x, f32(-87), f32(89))
-    # Rounded to an integer once, by a sum without fraction bits.
+    # Rounds to an integer: the sum has no fraction bits.
     n = fma(x, f32(1.44269504), f32(12582912)) - f32(12582912)
     r = fma(n, f32(-0.693359375), x)
     r = fma(n, f32(2.12194440e-4), r)

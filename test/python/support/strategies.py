@@ -1,5 +1,5 @@
-"""What the property tests of the ops draw from. Tensors come from a drawn seed, which shrinks well
-and fills them faster than hypothesis could."""
+"""Hypothesis strategies of the property tests. Tensors come from a drawn seed, which shrinks well
+and is faster than drawing elements."""
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ from torch._prims_common import suggest_memory_format
 from support.reference import RANGES
 
 EXAMPLES = 200
-# The same examples at every run: a failure in CI is a failure on the desk.
+# The same examples in every run: a failure in CI is reproducible.
 repeatable = settings(derandomize=True, deadline=None, max_examples=EXAMPLES, print_blob=False)
 
 seeds = st.integers(0, 2**32 - 1)
@@ -19,7 +19,7 @@ scales = st.one_of(st.floats(1e-3, 1e2), st.sampled_from([1e-9, 2.0**-7, 1.0, 1e
 activations = st.sampled_from(
     [("none", []), ("relu", []), ("relu6", []), ("clamp", [-1.5, 2.25]), ("clamp", [0.5, 0.5])]
 )
-layouts = st.integers(0, 5)  # of strided()
+layouts = st.integers(0, 5)  # kinds of strided()
 
 
 @st.composite
@@ -30,8 +30,8 @@ def qparams(draw, dtype):
 
 @st.composite
 def pools(draw, rank):
-    """A shape, [N, C, ...] with `rank` dimensions behind, that a window fits into; kernel_size,
-    stride and padding of that; its dilation; and the size of an adaptive pool's output."""
+    """A shape [N, C, ...] with `rank` spatial dimensions; (kernel_size, stride, padding) of a
+    window that fits; dilation; output_size of an adaptive pool."""
     kernel, stride, output_size, size = (
         draw(st.lists(st.integers(1, most), min_size=rank, max_size=rank)) for most in (4, 3, 9, 7)
     )
@@ -47,7 +47,7 @@ def generator(seed: int) -> torch.Generator:
 
 
 def integers(shape, dtype, g: torch.Generator) -> torch.Tensor:
-    """Full range; a quarter of the tensors hold extremes only."""
+    """Full range; a quarter of the tensors hold only the extremes."""
     low, high = RANGES[dtype]
     x = torch.randint(low, high + 1, shape, dtype=dtype, generator=g)
     if torch.randint(4, (1,), generator=g) == 0:
@@ -63,7 +63,7 @@ def strided(x: torch.Tensor, kind: int) -> torch.Tensor:
         return x.repeat_interleave(2, dim=-1)[..., ::2]
     if kind == 3 and x.dim() >= 2:
         return x.transpose(-1, -2).contiguous().transpose(-1, -2)
-    if kind == 4 and x.dim():  # inside of a larger tensor, at an odd address
+    if kind == 4 and x.dim():  # inside a larger tensor, at an odd address
         return torch.nn.functional.pad(x, (1, 1))[..., 1:-1]
     if kind == 5 and x.dim():
         return x.movedim(0, -1).contiguous().movedim(-1, 0)
@@ -71,7 +71,7 @@ def strided(x: torch.Tensor, kind: int) -> torch.Tensor:
 
 
 def has_format_of(y: torch.Tensor, x: torch.Tensor, rank: int) -> bool:
-    """Whether y is in the memory format of x; also in one dimension, and without batch."""
+    """Whether y has the memory format of x, for any rank, with or without batch."""
 
     def image(t: torch.Tensor) -> torch.Tensor:
         batch = t if t.dim() == rank + 2 else t[None]

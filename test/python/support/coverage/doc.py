@@ -56,7 +56,7 @@ of `qnative.quantize` gives (`strict=True` makes it an error).
 
 
 def all_entries() -> list[Entry]:
-    """Of the legacy config, which has those of the native one and more."""
+    """Entries of the legacy config, a superset of the native one."""
     return entries(native.get_test_only_legacy_native_backend_config())
 
 
@@ -79,7 +79,7 @@ def _tokens() -> torch.Tensor:
     return torch.randint(0, 12, (3, 5))
 
 
-# What to write, a model, and what makes its inputs.
+# call as written in the document: (model, functions that make its inputs)
 def assigned(x: torch.Tensor) -> torch.Tensor:
     y = x * 2
     y[:, 0] = 1

@@ -19,7 +19,7 @@ class Entry:
 
     row: BackendPatternConfig
     index: int
-    missing: str  # why BackendConfig.validate says that it cannot run, or ""
+    missing: str  # why it cannot run, from BackendConfig.validate, or ""
 
     @property
     def pattern(self) -> Any:
@@ -52,8 +52,8 @@ class Entry:
 
     @property
     def needs_producer(self) -> bool:
-        """What moves data runs on data that an op before it quantized, what is in place on a
-        temporary. torch.stack, of two tensors, is free in float16, which needs no op before."""
+        """Whether an op must precede it: data movement needs quantized data, in-place ops need a
+        temporary. torch.stack of two tensors is free in float16 and needs none."""
         in_place = isinstance(self.pattern, str) and self.pattern.endswith("_")
         moves = self.op == "free" and self.pattern is not torch.stack
         return moves or in_place or self.pattern in (F.hardtanh_, nn.Identity)
@@ -75,7 +75,7 @@ def _text(pattern: Any) -> str:
 
 def entries(config: BackendConfig) -> list[Entry]:
     missing = {(m.config, m.dtype_config): m.reason for m in config.validate()}
-    # Configs are kept alive, and so the same Python objects, by ``config``.
+    # ``config`` keeps its rows alive, so that they stay the same Python objects.
     missing = {(id(row), i): reason for (row, i), reason in missing.items()}
     return [
         Entry(row, i, missing.get((id(row), i), ""))
@@ -107,7 +107,7 @@ def build(entry: Entry) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
 
 
 def _fitting(part: Element, position: int) -> Element:
-    """BatchNorm behind a convolution or linear has its 6 channels."""
+    """BatchNorm after a convolution or linear has 6 channels."""
     module = part.make()
     if position > 0 and isinstance(module, nn.modules.batchnorm._BatchNorm):
         return Element(lambda: type(module)(6))
@@ -115,7 +115,7 @@ def _fitting(part: Element, position: int) -> Element:
 
 
 def config_of(entry: Entry) -> BackendConfig:
-    """The entry alone, and what the producer and the consumer need."""
+    """A config of this entry and the rows of its producer and consumer."""
     alone = copy.copy(entry.row)
     alone.set_dtype_configs([entry.dtypes]).set_ops(entry.op)
     config = BackendConfig("one entry")

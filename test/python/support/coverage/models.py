@@ -19,7 +19,7 @@ FLAT = (4, 8)
 
 
 class Call(nn.Module):
-    """A function as a module, with parameters of its own where it takes some."""
+    """A function as a module, with parameters if it takes any."""
 
     def __init__(self, function: Callable, **parameters: torch.Tensor):
         super().__init__()
@@ -32,7 +32,7 @@ class Call(nn.Module):
 
 
 class Chain(nn.Module):
-    """Steps one after the other."""
+    """Steps in sequence."""
 
     def __init__(self, *steps: nn.Module):
         super().__init__()
@@ -45,7 +45,7 @@ class Chain(nn.Module):
 
 
 class Chain2(Chain):
-    """The same, with a first step of two inputs."""
+    """Chain whose first step has two inputs."""
 
     def forward(self, x, y):
         x = self.steps[0](x, y)
@@ -56,8 +56,8 @@ class Chain2(Chain):
 
 @dataclass
 class Element:
-    """One element of a pattern: its module, and the shapes of what it is fed with. number: makes
-    these, if not of the normal distribution."""
+    """One element of a pattern: its module and input shapes. number: makes the inputs, by default
+    from the normal distribution."""
 
     make: Callable[[], nn.Module]
     shapes: tuple[tuple[int, ...], ...] = (FLAT,)
@@ -81,8 +81,8 @@ def weight(*shape: int) -> torch.Tensor:
 
 
 def elements_of(d: str) -> dict[Any, Element]:
-    """What has a class or function for each number of spatial dimensions. Means are those of
-    positive values: they have the scale of the input, and must not be close to 0."""
+    """Elements with one class or function per number of spatial dimensions. Means take positive
+    values: they share the scale of the input and must not be close to 0."""
     shapes = (SHAPES[d],)
 
     def of(module: Callable[[], nn.Module]) -> Element:

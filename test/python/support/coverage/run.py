@@ -36,8 +36,8 @@ class Result:
 
 @dataclass
 class Made:
-    """quantized: what the front end returned. simulated: the same numbers in float, before they
-    were lowered: quantize, float op, dequantize. trained: a model with fake quantization, or None.
+    """quantized: the result of the front end. simulated: the graph before lowering (quantize, float
+    op, dequantize). trained: the model with fake quantization, or None.
     """
 
     model: nn.Module
@@ -47,7 +47,7 @@ class Made:
 
 
 def run(entry: Entry) -> Result:
-    """Builds, quantizes and checks the model of one entry; AssertionError if it is not right."""
+    """Builds, quantizes and checks the model of one entry; raises AssertionError."""
     if entry.missing:
         reason = entry.missing.removeprefix(f"it {NEVER}: ")
         return Result(MISSING if reason == entry.missing else NEVER, "", reason)
@@ -75,7 +75,7 @@ RECIPES = {
 
 
 def _simulated(patched: Any) -> nn.Module:
-    """What the front end gave to ``lower``."""
+    """The graph that the front end passed to ``lower``."""
     ((module,), _) = patched.call_args
     return module
 
@@ -94,7 +94,7 @@ def quantize(entry: Entry, model: nn.Module, inputs: tuple) -> Made:
 
 
 class _QatPlaceholder(torch.ao.quantization.PlaceholderObserver):
-    """Upstream's does not accept what its QAT modules give it."""
+    """Upstream's class rejects the arguments of its own QAT modules."""
 
     def __init__(self, *args, factory_kwargs=None, **kwargs):
         super().__init__(*args, **kwargs)
@@ -120,8 +120,8 @@ def qat_mapping(entry: Entry) -> torch.ao.quantization.QConfigMapping:
 
 
 def train(prepared: nn.Module, inputs: tuple) -> None:
-    """Steps that change weights and statistics of BatchNorm, and steps without, until the moving
-    averages have come to rest."""
+    """Steps that change weights and BatchNorm statistics, then steps without changes until the
+    moving averages have settled."""
     optimizer = torch.optim.SGD([p for p in prepared.parameters() if p.requires_grad], lr=0.05)
     before = copy.deepcopy(prepared.state_dict())
     for _ in range(3):
@@ -129,7 +129,7 @@ def train(prepared: nn.Module, inputs: tuple) -> None:
         prepared(*inputs).square().mean().backward()
         optimizer.step()
     for name, parameter in prepared.named_parameters():
-        if not name.endswith("bias"):  # which BatchNorm undoes
+        if not name.endswith("bias"):  # BatchNorm undoes it
             assert not torch.equal(parameter, before[name]), f"training left {name} as it was"
     for _ in range(50):
         prepared(*inputs)
@@ -152,7 +152,7 @@ def quantize_qat(entry: Entry, model: nn.Module, inputs: tuple) -> Made:
 
 
 class _Calls(torch.fx.Interpreter):
-    """Runs a graph and keeps every call, with the dtypes that it gives."""
+    """Runs a graph and records every call with its output dtypes."""
 
     def __init__(self, module: nn.Module):
         super().__init__(module)
@@ -166,12 +166,12 @@ class _Calls(torch.fx.Interpreter):
 
 
 _CONVERSIONS = ("quantize_per_tensor", "dequantize_per_tensor")
-# What runs the producer and the consumer of an entry that needs them.
+# Ops of the producer and the consumer of an entry.
 _ACTIVATION_OPS = {direct.STATIC: "lookup", direct.FP16: "pointwise_fp16"}
 
 
 def check_graph(entry: Entry, quantized: nn.Module, inputs: tuple) -> None:
-    """The op of the entry once, and no torch op that computes in float32 or float16."""
+    """The op of the entry occurs once, and no torch op computes in float32 or float16."""
     assert not quantized.report.float_rows, str(quantized.report)
     interpreter = _Calls(quantized)
     with torch.no_grad():
@@ -219,7 +219,7 @@ def outputs(module: nn.Module, inputs: tuple) -> list[torch.Tensor]:
 
 
 def check_error(entry: Entry, made: Made, inputs: tuple) -> None:
-    """Against the float model, and the trained one, which has errors of its own."""
+    """Compares with the float model and with the trained one, which has its own error."""
     got = outputs(made.quantized, inputs)
     for other, bound in ((made.model, 1), (made.trained, 2)):
         if other is None:
@@ -232,13 +232,13 @@ def check_error(entry: Entry, made: Made, inputs: tuple) -> None:
             assert error <= bound * BOUNDS[entry.mode], f"relative error {error}"
 
 
-# Of sums of a few products in float32.
+# Rounding of float32 sums of a few products.
 _ROUNDING = 1e-6
 
 
 def check_quanta(made: Made, inputs: tuple) -> None:
-    """The kernels against the same 8-bit numbers in float arithmetic: one quantum apart at most,
-    where that rounds differently."""
+    """Compares with the same 8-bit numbers in float arithmetic: at most one quantum apart, where
+    that rounds differently."""
     got = outputs(made.quantized, inputs)
     for other in (made.simulated, made.trained):
         if other is None:
@@ -250,7 +250,7 @@ def check_quanta(made: Made, inputs: tuple) -> None:
 
 
 def quantum(quantized: nn.Module) -> float:
-    """The scale of the output, 0 where an op gives float32."""
+    """The scale of the output, 0 for float32 output."""
     (value,) = next(iter(reversed(quantized.graph.nodes))).all_input_nodes
     return float(value.args[1]) if "dequantize_per_tensor" in str(value.target) else 0.0
 
