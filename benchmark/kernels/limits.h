@@ -9,8 +9,8 @@
 
 #include "isa.h"
 
-// Measured limits of this machine. Every kernel benchmark reports percent of a limit, since absolute
-// times on shared machines mean little.
+// Measured limits of this machine. Every kernel benchmark reports percent of a limit, since
+// absolute times on shared machines mean little.
 namespace qnative::limits {
 
 // Operations (a multiplication or an addition of an 8-bit product) per second of one core: tdpbusd
