@@ -47,7 +47,7 @@ test-cpp: build  ## GoogleTest programs
 	ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
 
 test-isa: build  ## the kernel tests under each QNATIVE_ISA
-	@for isa in scalar avx2 avx_vnni avx512_vnni amx_int8; do echo "QNATIVE_ISA=$$isa"; QNATIVE_ISA=$$isa ctest --test-dir $(BUILD) -L kernels --output-on-failure -j $(JOBS) || exit 1; done
+	@for isa in $$(cat $(BUILD)/isas.txt); do echo "QNATIVE_ISA=$$isa"; QNATIVE_ISA=$$isa ctest --test-dir $(BUILD) -L kernels --output-on-failure -j $(JOBS) || exit 1; done
 
 test-objects: build  ## no weak symbols in ISA files, no accumulator spills
 	$(PY) test/kernels/check_objects.py $(BUILD)

@@ -1,7 +1,14 @@
-# qnative_add_kernels(<target> [EMULATE_AVX512])
-# The torch-free kernel library: csrc/kernels/*.cpp and csrc/kernels/<family>/*.cpp. The file name is the ISA, and only
-# files of that name get its flags. EMULATE_AVX512 builds the files of AVX-VNNI, AVX-512 and AMX for an AVX2 machine, with SIMDe
-# standing in for the intrinsics, so that every machine can test them.
+# QNATIVE_ISAS: the instruction sets of csrc/kernels/isa.h, in ascending order; isas.txt: the same for make.
+set(isa_header ${PROJECT_SOURCE_DIR}/csrc/kernels/isa.h)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${isa_header})
+file(READ ${isa_header} isa_text)
+string(REGEX MATCHALL "isa\\(k[A-Za-z0-9]+, [a-z0-9_]+\\)" QNATIVE_ISAS "${isa_text}")
+list(TRANSFORM QNATIVE_ISAS REPLACE "isa\\(.+, (.+)\\)" "\\1")
+list(JOIN QNATIVE_ISAS " " isa_names)
+file(WRITE ${PROJECT_BINARY_DIR}/isas.txt "${isa_names}\n")
+
+# Compiler flags of the files of each.
+set(QNATIVE_ISA_FLAGS_scalar "")
 set(QNATIVE_ISA_FLAGS_avx2 -mavx2 -mfma -mf16c)
 set(QNATIVE_ISA_FLAGS_avx_vnni ${QNATIVE_ISA_FLAGS_avx2} -mavxvnni)
 set(QNATIVE_ISA_FLAGS_avx512_vnni
@@ -9,6 +16,16 @@ set(QNATIVE_ISA_FLAGS_avx512_vnni
   -mprefer-vector-width=512)
 set(QNATIVE_ISA_FLAGS_amx_int8 ${QNATIVE_ISA_FLAGS_avx512_vnni} -mamx-tile -mamx-int8)
 
+foreach(isa ${QNATIVE_ISAS})
+  if(NOT DEFINED QNATIVE_ISA_FLAGS_${isa})
+    message(FATAL_ERROR "cmake/QnativeKernels.cmake has no compiler flags for ${isa}")
+  endif()
+endforeach()
+
+# qnative_add_kernels(<target> [EMULATE_AVX512])
+# The torch-free kernel library: csrc/kernels/*.cpp and csrc/kernels/<family>/*.cpp. The file name is the ISA, and only
+# files of that name get its flags. EMULATE_AVX512 builds the files of AVX-VNNI, AVX-512 and AMX for an AVX2 machine, with SIMDe
+# standing in for the intrinsics, so that every machine can test them.
 function(qnative_add_kernels target)
   cmake_parse_arguments(PARSE_ARGV 1 arg "EMULATE_AVX512" "" "")
   file(GLOB sources CONFIGURE_DEPENDS
@@ -16,7 +33,9 @@ function(qnative_add_kernels target)
   # -ffp-contract=off: gcc would fuse mul and add on its own, and ISAs would then differ in the last bit.
   set(common_flags -ffp-contract=off -fno-math-errno -fno-exceptions -fno-rtti)
   set(isa_objects)
-  foreach(isa avx2 avx_vnni avx512_vnni amx_int8)
+  set(vector_isas ${QNATIVE_ISAS})
+  list(REMOVE_ITEM vector_isas scalar)
+  foreach(isa ${vector_isas})
     set(isa_sources ${sources})
     list(FILTER isa_sources INCLUDE REGEX "/${isa}\\.cpp$")
     list(FILTER sources EXCLUDE REGEX "/${isa}\\.cpp$")

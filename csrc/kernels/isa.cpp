@@ -28,7 +28,7 @@ bool has_avx512() {
          __builtin_cpu_supports("avx512vbmi");
 }
 
-// The registers of tiles take 8 KB of a thread's saved state: Linux wants to be asked, once for a
+// Tile registers add 8 KB to a thread's saved state, so Linux grants them on request, once per
 // process.
 bool may_use_tiles() {
 #if defined(__linux__)
@@ -58,16 +58,11 @@ constexpr bool has_amx() { return true; }
 
 const char* name(Isa isa) {
   switch (isa) {
-    case Isa::kScalar:
-      return "scalar";
-    case Isa::kAvx2:
-      return "avx2";
-    case Isa::kAvxVnni:
-      return "avx_vnni";
-    case Isa::kAvx512Vnni:
-      return "avx512_vnni";
-    case Isa::kAmxInt8:
-      return "amx_int8";
+#define QNATIVE_ISA_NAME(value, name) \
+  case Isa::value:                    \
+    return #name;
+    QNATIVE_ISAS(QNATIVE_ISA_NAME)
+#undef QNATIVE_ISA_NAME
   }
   return "unknown";
 }
@@ -100,7 +95,7 @@ bool is_supported(Isa isa) {
 
 std::optional<Isa> isa_cap() {
   const char* text = std::getenv("QNATIVE_ISA");
-  if (text == nullptr || *text == '\0') return Isa::kAmxInt8;
+  if (text == nullptr || *text == '\0') return kMaxIsa;
   return isa_from_name(text);
 }
 

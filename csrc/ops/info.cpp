@@ -99,6 +99,12 @@ const char kBuild[] = "qnative built for torch " TORCH_VERSION;
 
 const char* qnative_torch_version() { return qnative::kBuild + qnative::kBuiltFor.size(); }
 
+const char* qnative_isas() {
+#define QNATIVE_ISA_LINE(value, name) #name "\n"
+  return QNATIVE_ISAS(QNATIVE_ISA_LINE);
+#undef QNATIVE_ISA_LINE
+}
+
 const char* qnative_kernels() {
   static const std::string lines = [] {
     const auto cap = qnative::isa_cap();

@@ -9,6 +9,10 @@ extern "C" {
 // The torch that the library was compiled for, such as "2.13.0".
 QNATIVE_API const char* qnative_torch_version();
 
+// Every instruction set that QNATIVE_ISA may name, a line each, in ascending order:
+// "scalar\navx2\n...".
+QNATIVE_API const char* qnative_isas();
+
 // One line for each table of kernels with the instruction set that ops choose on this machine:
 // "gemm avx512_vnni\nnorm.sum avx2\n...". Empty when QNATIVE_ISA names no instruction set.
 QNATIVE_API const char* qnative_kernels();

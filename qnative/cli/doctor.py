@@ -2,7 +2,6 @@
 are right, and what is known to go wrong here."""
 
 import argparse
-import ctypes
 import importlib.metadata
 import json
 import os
@@ -18,9 +17,8 @@ import torch
 
 import qnative
 
-from .._library import TRIED_VERSIONS, minor
+from .._library import TRIED_VERSIONS, built_for_torch, isas, kernel_isas, minor
 
-_ISAS = ("scalar", "avx2", "avx_vnni", "avx512_vnni", "amx_int8")
 _DESCRIPTION = """\
 Shows versions and the instruction set of each kernel family, runs every family beside the scalar
 kernels, which must give the same bits, and names known traps of this machine.
@@ -56,9 +54,9 @@ def add_parser(subparsers: Any) -> None:
 
 def run(options: Any) -> int:
     isa = os.environ.get("QNATIVE_ISA", "")
-    if isa and isa not in _ISAS:
+    if isa and isa not in isas():
         print(
-            f"qnative doctor: QNATIVE_ISA must be one of {', '.join(_ISAS)}, got {isa!r}",
+            f"qnative doctor: QNATIVE_ISA must be one of {', '.join(isas())}, got {isa!r}",
             file=sys.stderr,
         )
         return 2
@@ -68,11 +66,8 @@ def run(options: Any) -> int:
 
 
 def diagnose() -> Diagnosis:
-    library = ctypes.CDLL(qnative.library_path())
-    library.qnative_kernels.restype = library.qnative_torch_version.restype = ctypes.c_char_p
-    lines = library.qnative_kernels().decode().splitlines()
-    kernels = dict(line.split(" ") for line in lines)
-    built_for = library.qnative_torch_version().decode()
+    kernels = kernel_isas()
+    built_for = built_for_torch()
     versions = {
         "qnative": qnative.__version__,
         "library": qnative.library_path(),
@@ -178,9 +173,9 @@ def _text(diagnosis: Diagnosis) -> str:
     width = max(map(len, [*diagnosis.versions, *diagnosis.tests])) + 2
     lines = [f"{name:{width}}{value}" for name, value in diagnosis.versions.items()]
     lines += ["", "kernels (same bits as the scalar ones: see self-test)"]
-    for family, isas in _families(diagnosis.kernels).items():
+    for family, chosen in _families(diagnosis.kernels).items():
         result = diagnosis.tests.get(family, "not tested")
-        lines.append(f"{family:{width}}{', '.join(isas):24}self-test: {result}")
+        lines.append(f"{family:{width}}{', '.join(chosen):24}self-test: {result}")
     lines += [
         f"{name:{width}}{result}"
         for name, result in diagnosis.tests.items()
@@ -195,7 +190,7 @@ def _families(kernels: dict[str, str]) -> dict[str, list[str]]:
     """The instruction sets of the tables of each family, each once."""
     families: dict[str, list[str]] = {}
     for table, isa in kernels.items():
-        isas = families.setdefault(table.partition(".")[0], [])
-        if isa not in isas:
-            isas.append(isa)
+        chosen = families.setdefault(table.partition(".")[0], [])
+        if isa not in chosen:
+            chosen.append(isa)
     return families

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ISAS = ("avx2", "avx_vnni", "avx512_vnni", "amx_int8")
 DOT_PRODUCT_FAMILIES = ("gemm", "dwconv")
 
 DOT_PRODUCT = re.compile(r"^(\{vex\} )?(vpdpbusd|vpmaddwd|tdpbusd)\b")
@@ -119,9 +118,10 @@ def run(*command: str) -> str:
 def isa_objects(build: Path) -> list[tuple[str, Path]]:
     """(family, object file) of every ISA kernel of the shipped library."""
     found = []
-    for isa in ISAS:
-        folder = build / "CMakeFiles" / f"qnative_kernels_{isa}.dir" / "csrc" / "kernels"
-        found += [(path.parent.name, path) for path in sorted(folder.glob(f"*/{isa}.cpp.o"))]
+    for folder in sorted(build.glob("CMakeFiles/qnative_kernels_*.dir")):
+        isa = folder.stem.removeprefix("qnative_kernels_")
+        objects = (folder / "csrc" / "kernels").glob(f"*/{isa}.cpp.o")
+        found += [(path.parent.name, path) for path in sorted(objects)]
     return found
 
 

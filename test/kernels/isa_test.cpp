@@ -57,7 +57,7 @@ TEST(Isa, CapIsTheEnvironmentVariable) {
 TEST(Isa, WithoutVariableThereIsNoCap) {
   for (const char* value : {static_cast<const char*>(nullptr), ""}) {
     const ScopedIsa scoped(value);
-    EXPECT_EQ(isa_cap(), Isa::kAmxInt8);
+    EXPECT_EQ(isa_cap(), kMaxIsa);
   }
 }
 

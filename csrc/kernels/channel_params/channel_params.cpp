@@ -4,6 +4,6 @@
 
 namespace qnative::channel_params {
 
-QNATIVE_KERNELS(Fn, scale)
+QNATIVE_KERNELS(Fn, scale_, QNATIVE_VECTOR_ISAS)
 
 }  // namespace qnative::channel_params

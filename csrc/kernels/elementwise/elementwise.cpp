@@ -4,7 +4,7 @@
 
 namespace qnative::elementwise {
 
-QNATIVE_KERNELS(Fn, add)
-QNATIVE_KERNELS(Fn, mul)
+QNATIVE_KERNELS(Fn, add_, QNATIVE_VECTOR_ISAS)
+QNATIVE_KERNELS(Fn, mul_, QNATIVE_VECTOR_ISAS)
 
 }  // namespace qnative::elementwise

@@ -4,33 +4,18 @@
 
 namespace qnative::norm {
 
-SumExponentialsFn sum_exponentials_scalar, sum_exponentials_avx512_vnni;
-ExponentialsFn exponentials_scalar;
+QNATIVE_KERNELS(SumFn, sum_, QNATIVE_VECTOR_ISAS)
+QNATIVE_KERNELS(SumColumnsFn, sum_columns_, QNATIVE_VECTOR_ISAS)
+QNATIVE_KERNELS(ScaleFn, scale_, QNATIVE_VECTOR_ISAS)
+QNATIVE_KERNELS(ScaleEachFn, scale_each_, QNATIVE_VECTOR_ISAS)
+QNATIVE_KERNELS(AffineFn, affine_, QNATIVE_VECTOR_ISAS)
+QNATIVE_KERNELS(AffineFloatFn, affine_float_, QNATIVE_VECTOR_ISAS)
+QNATIVE_KERNELS(PreluFn, prelu_, QNATIVE_VECTOR_ISAS)
+QNATIVE_KERNELS(LargestFn, largest_, QNATIVE_VECTOR_ISAS)
 
-QNATIVE_KERNELS(SumFn, sum)
-QNATIVE_KERNELS(SumColumnsFn, sum_columns)
-QNATIVE_KERNELS(ScaleFn, scale)
-QNATIVE_KERNELS(ScaleEachFn, scale_each)
-QNATIVE_KERNELS(AffineFn, affine)
-QNATIVE_KERNELS(AffineFloatFn, affine_float)
-QNATIVE_KERNELS(PreluFn, prelu)
-QNATIVE_KERNELS(LargestFn, largest)
-
-// Without a row for AVX2, whose lookups of four bytes in 256 take as long as a load.
-std::span<const Kernel<SumExponentialsFn>> sum_exponentials_kernels() {
-  static constexpr Kernel<SumExponentialsFn> kTable[] = {
-#if defined(__x86_64__)
-      {Isa::kAvx512Vnni, sum_exponentials_avx512_vnni},
-#endif
-      {Isa::kScalar, sum_exponentials_scalar},
-  };
-  return kTable;
-}
-
+// Not on AVX2, where looking up four bytes in 256 entries takes as long as loading them.
+QNATIVE_KERNELS(SumExponentialsFn, sum_exponentials_, QNATIVE_AVX512_VNNI)
 // Bound by a load and a store of each float, on every ISA.
-std::span<const Kernel<ExponentialsFn>> exponentials_kernels() {
-  static constexpr Kernel<ExponentialsFn> kTable[] = {{Isa::kScalar, exponentials_scalar}};
-  return kTable;
-}
+QNATIVE_KERNELS(ExponentialsFn, exponentials_, QNATIVE_SCALAR_ONLY)
 
 }  // namespace qnative::norm

@@ -4,7 +4,7 @@
 
 namespace qnative::pool {
 
-QNATIVE_KERNELS(MaxFn, max)
-QNATIVE_KERNELS(MeanFn, mean)
+QNATIVE_KERNELS(MaxFn, max_, QNATIVE_VECTOR_ISAS)
+QNATIVE_KERNELS(MeanFn, mean_, QNATIVE_VECTOR_ISAS)
 
 }  // namespace qnative::pool

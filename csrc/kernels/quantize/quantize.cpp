@@ -4,11 +4,11 @@
 
 namespace qnative::quantize {
 
-QNATIVE_KERNELS(QuantizeFn, quantize)
-QNATIVE_KERNELS(DequantizeFn, dequantize)
-QNATIVE_KERNELS(QuantizeEachFn, quantize_each)
-QNATIVE_KERNELS(DequantizeEachFn, dequantize_each)
-QNATIVE_KERNELS(SummarizeFn, summarize)
-QNATIVE_KERNELS(FindAboveFn, find_above)
+QNATIVE_KERNELS(QuantizeFn, quantize_, QNATIVE_VECTOR_ISAS)
+QNATIVE_KERNELS(DequantizeFn, dequantize_, QNATIVE_VECTOR_ISAS)
+QNATIVE_KERNELS(QuantizeEachFn, quantize_each_, QNATIVE_VECTOR_ISAS)
+QNATIVE_KERNELS(DequantizeEachFn, dequantize_each_, QNATIVE_VECTOR_ISAS)
+QNATIVE_KERNELS(SummarizeFn, summarize_, QNATIVE_VECTOR_ISAS)
+QNATIVE_KERNELS(FindAboveFn, find_above_, QNATIVE_VECTOR_ISAS)
 
 }  // namespace qnative::quantize

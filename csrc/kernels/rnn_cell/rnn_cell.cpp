@@ -4,9 +4,9 @@
 
 namespace qnative::rnn_cell {
 
-QNATIVE_KERNELS(Fn, lstm)
-QNATIVE_KERNELS(Fn, gru)
-QNATIVE_KERNELS(Fn, rnn_tanh)
-QNATIVE_KERNELS(Fn, rnn_relu)
+QNATIVE_KERNELS(Fn, lstm_, QNATIVE_VECTOR_ISAS)
+QNATIVE_KERNELS(Fn, gru_, QNATIVE_VECTOR_ISAS)
+QNATIVE_KERNELS(Fn, rnn_tanh_, QNATIVE_VECTOR_ISAS)
+QNATIVE_KERNELS(Fn, rnn_relu_, QNATIVE_VECTOR_ISAS)
 
 }  // namespace qnative::rnn_cell

@@ -6,7 +6,6 @@ fails: the formula of a test is computed once, and holds on every ISA. `sweep` c
 """
 
 import collections
-import ctypes
 import functools
 import inspect
 import io
@@ -18,10 +17,9 @@ import pickle
 
 import torch
 
-import qnative
+from qnative._library import isas, kernel_isas
 from support.strategies import EXAMPLES, repeatable
 
-ISAS = ("scalar", "avx2", "avx_vnni", "avx512_vnni", "amx_int8")
 CALLS = collections.Counter()
 
 
@@ -54,9 +52,7 @@ def overload(name: str):
 
 def best_isa() -> str | None:
     """The ISA of this process: the best that the machine has and QNATIVE_ISA allows."""
-    library = ctypes.CDLL(qnative.library_path())
-    library.qnative_kernels.restype = ctypes.c_char_p
-    return max(library.qnative_kernels().decode().split()[1::2], key=ISAS.index, default=None)
+    return max(kernel_isas().values(), key=isas().index, default=None)
 
 
 def serve(isa: str, connection) -> None:
@@ -89,7 +85,7 @@ def child(isa: str) -> multiprocessing.connection.Connection:
 def children() -> dict:
     """ISA -> connection, for every other ISA that the machine has."""
     own = best_isa()
-    started = {isa: child(isa) for isa in ISAS if isa != own}
+    started = {isa: child(isa) for isa in isas() if isa != own}
     return {isa: connection for isa, connection in started.items() if connection.recv() == isa}
 
 
