@@ -295,8 +295,8 @@ void bind_backend_config(torch::Library& m) {
   // (config, position of the DTypeConfig, reason)
   cls.def("validate", [](const Config& self) {
     std::vector<std::tuple<PatternConfig, int64_t, std::string>> rows;
-    for (auto& [config, dtype_config, reason] : self->validate()) {
-      rows.emplace_back(config, static_cast<int64_t>(dtype_config), reason);
+    for (const auto& missing : self->validate()) {
+      rows.emplace_back(missing.config, static_cast<int64_t>(missing.dtype_config), missing.reason);
     }
     return rows;
   });

@@ -155,7 +155,7 @@ std::string diff_table(const BackendConfig& a, const BackendConfig& b) {
     lines.push_back(
         {pattern.empty() ? "*" : pattern, field, in_a.value_or("-"), in_b.value_or("-")});
   }
-  return differences.empty() ? "no differences\n" : text::table(lines);
+  return differences.empty() ? "no differences\n" : text::table(std::move(lines));
 }
 
 }  // namespace qnative

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <array>
 #include <cctype>
 #include <cmath>
 #include <limits>
@@ -7,6 +6,7 @@
 #include <sstream>
 
 #include "qnative/config.h"
+#include "text.h"
 
 namespace qnative {
 namespace {
@@ -370,13 +370,15 @@ void add_missing_kernel(RowLint& lint, const MissingKernel& missing) {
   if (i > 0 && !by_index) {
     return;
   }
-  if (missing.reason.rfind("it cannot occur", 0) == 0) {
-    lint.add("pattern", missing.reason, "remove the row");
-    return;
+  const std::string ops = by_index ? "ops[" + std::to_string(i) + "]" : "ops";
+  switch (missing.cause) {
+    case MissingKernelCause::IMPOSSIBLE_PATTERN:
+      return lint.add("pattern", missing.reason, "remove the row");
+    case MissingKernelCause::NO_OP:
+      return lint.add(ops, missing.reason, "set_ops");
+    case MissingKernelCause::NO_KERNEL:
+      return lint.add(ops, missing.reason, "load the library that registers it, or set_ops");
   }
-  const std::string field = by_index ? "ops[" + std::to_string(i) + "]" : "ops";
-  lint.add(field, missing.reason,
-           config.op(i).empty() ? "set_ops" : "load the library that registers it, or set_ops");
 }
 
 }  // namespace
@@ -399,25 +401,11 @@ std::string to_table(const std::vector<Finding>& findings) {
   if (findings.empty()) {
     return "";
   }
-  using Line = std::array<std::string, 5>;
-  std::vector<Line> lines = {{"row", "pattern", "field", "problem", "remedy"}};
+  std::vector<std::vector<std::string>> lines = {{"row", "pattern", "field", "problem", "remedy"}};
   for (const auto& f : findings) {
     lines.push_back({std::to_string(f.row), f.pattern, f.field, f.problem, f.remedy});
   }
-  std::array<size_t, 5> widths{};
-  for (const auto& line : lines) {
-    for (size_t i = 0; i < line.size(); ++i) {
-      widths[i] = std::max(widths[i], line[i].size());
-    }
-  }
-  std::string table;
-  for (const auto& line : lines) {
-    for (size_t i = 0; i < line.size(); ++i) {
-      const bool last = i + 1 == line.size();
-      table += line[i] + (last ? "\n" : std::string(widths[i] - line[i].size() + 2, ' '));
-    }
-  }
-  return table;
+  return text::columns(lines);
 }
 
 }  // namespace qnative

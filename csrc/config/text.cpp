@@ -65,7 +65,7 @@ std::string pattern(const BackendPatternConfig& config, const Pattern& key) {
                                          : key.str() + " (no pattern)";
 }
 
-std::string table(const std::vector<std::vector<std::string>>& lines) {
+std::string columns(const std::vector<std::vector<std::string>>& lines) {
   std::vector<size_t> widths;
   for (const auto& line : lines) {
     widths.resize(std::max(widths.size(), line.size()));
@@ -74,25 +74,25 @@ std::string table(const std::vector<std::vector<std::string>>& lines) {
     }
   }
   std::string result;
-  const auto add = [&](const std::vector<std::string>& line) {
+  for (const auto& line : lines) {
     std::string row;
     for (size_t i = 0; i < line.size(); ++i) {
       row += line[i] + std::string(widths[i] - line[i].size() + 2, ' ');
     }
     result += row.substr(0, row.find_last_not_of(' ') + 1) + "\n";
-  };
-  for (const auto& line : lines) {
-    add(line);
-    if (&line == &lines.front()) {
-      std::vector<std::string> rule;
-      rule.reserve(widths.size());
-      for (const size_t width : widths) {
-        rule.emplace_back(width, '-');
-      }
-      add(rule);
-    }
   }
   return result;
+}
+
+std::string table(std::vector<std::vector<std::string>> lines) {
+  std::vector<std::string> rule(lines.front().size());
+  for (const auto& line : lines) {
+    for (size_t i = 0; i < line.size(); ++i) {
+      rule[i].resize(std::max(rule[i].size(), line[i].size()), '-');
+    }
+  }
+  lines.insert(lines.begin() + 1, std::move(rule));
+  return columns(lines);
 }
 
 }  // namespace text
@@ -146,7 +146,8 @@ std::string BackendConfig::table() const {
     }
   }
   return (name_.empty() ? "unnamed" : name_) + ": " + std::to_string(entries_.size()) +
-         " patterns, " + std::to_string(pairs) + " combinations of dtypes\n\n" + text::table(lines);
+         " patterns, " + std::to_string(pairs) + " combinations of dtypes\n\n" +
+         text::table(std::move(lines));
 }
 
 }  // namespace qnative

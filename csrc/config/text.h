@@ -41,7 +41,10 @@ std::string dict(const c10::Dict<Key, int64_t>& dict) {
   return sorted.empty() ? "{}" : result.str() + "}";
 }
 
-// Lines of cells in columns that are as wide as they need to be; the first line is the header.
-std::string table(const std::vector<std::vector<std::string>>& lines);
+// Lines of cells in columns as wide as their longest cell.
+std::string columns(const std::vector<std::vector<std::string>>& lines);
+
+// The same with a rule below the first line, the header.
+std::string table(std::vector<std::vector<std::string>> lines);
 
 }  // namespace qnative::text

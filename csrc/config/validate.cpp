@@ -27,21 +27,27 @@ bool has_kernel(const std::string& op) {
   return found && found->hasComputedKernelForDispatchKey(c10::DispatchKey::CPU);
 }
 
-// "" for what can run.
-std::string why_not(const BackendPatternConfig& config, size_t dtype_config) {
-  const auto& pattern = config.pattern();
+// Null for what can run.
+std::optional<MissingKernel> missing_kernel(const c10::intrusive_ptr<BackendPatternConfig>& config,
+                                            size_t dtype_config) {
+  using Cause = MissingKernelCause;
+  const auto& pattern = config->pattern();
   if (pattern && !pattern->is_tuple()) {
     const auto reason = never().find(pattern->name());
     if (reason != never().end()) {
-      return "it cannot occur: " + reason->second;
+      return {
+          {config, dtype_config, Cause::IMPOSSIBLE_PATTERN, "it cannot occur: " + reason->second}};
     }
   }
-  const std::string op = config.op(dtype_config);
+  const std::string op = config->op(dtype_config);
   if (op.empty()) {
-    return "it names no op";
+    return {{config, dtype_config, Cause::NO_OP, "it names no op"}};
   }
-  return op == "free" || has_kernel(op) ? ""
-                                        : "there is no op " + qualified(op) + " with a CPU kernel";
+  if (op == "free" || has_kernel(op)) {
+    return std::nullopt;
+  }
+  return {{config, dtype_config, Cause::NO_KERNEL,
+           "there is no op " + qualified(op) + " with a CPU kernel"}};
 }
 
 }  // namespace
@@ -50,8 +56,8 @@ std::vector<MissingKernel> BackendConfig::validate() const {
   std::vector<MissingKernel> missing;
   for (const auto& [key, config] : entries_) {
     for (size_t i = 0; i < config->dtype_configs().size(); ++i) {
-      if (std::string reason = why_not(*config, i); !reason.empty()) {
-        missing.push_back({config, i, std::move(reason)});
+      if (auto found = missing_kernel(config, i)) {
+        missing.push_back(std::move(*found));
       }
     }
   }

@@ -26,7 +26,7 @@ std::tuple<IValue, std::vector<Row>, std::vector<double>> run_any(
   std::vector<Row> rows;
   rows.reserve(result.rows.size());
   for (const MigrationRow& row : result.rows) {
-    rows.emplace_back(row.method, row.node, row.op, row.verdict, row.kernel, row.reason,
+    rows.emplace_back(row.method, row.node, row.op, toString(row.verdict), row.kernel, row.reason,
                       row.source);
   }
   std::vector<double> difference;

@@ -14,7 +14,7 @@ bool is_tensors(const Value* value) {
   return list && list->getElementType()->kind() == c10::TypeKind::TensorType;
 }
 
-Quantized only_input(const Site& site) {
+Quantized only_input(const CallSite& site) {
   std::optional<Quantized> found;
   for (Value* input : site.node()->inputs()) {
     if (const auto now = site.find(input)) {
@@ -29,7 +29,7 @@ Quantized only_input(const Site& site) {
 }
 
 // Tensors that come out have scale and zero point of those that go in.
-void move(Site& site) {
+void move(CallSite& site) {
   Quantized x = only_input(site);
   Node* copy = site.clone_on_data();
   for (size_t i = 0; i < copy->outputs().size(); ++i) {
@@ -39,14 +39,14 @@ void move(Site& site) {
 }
 
 // What comes out is no quantized tensor.
-void measure(Site& site) {
+void measure(CallSite& site) {
   only_input(site);
   Node* copy = site.clone_on_data();
   for (size_t i = 0; i < copy->outputs().size(); ++i) site.becomes(i, copy->output(i));
 }
 
 // y[0] is a quantized tensor, y[1] are indices.
-void select_with_indices(Site& site) {
+void select_with_indices(CallSite& site) {
   Quantized x = only_input(site);
   Node* copy = site.clone_on_data();
   x.data = copy->output(0);
@@ -55,7 +55,7 @@ void select_with_indices(Site& site) {
 }
 
 // `to` that changes the dtype would dequantize or fail.
-void to(Site& site) {
+void to(CallSite& site) {
   if (site.has("dtype") && !site.constant("dtype").isNone()) {
     throw Unsupported("it changes the dtype of a quantized tensor");
   }
@@ -64,29 +64,31 @@ void to(Site& site) {
 }
 
 // Zero, or the value that is padded with, as a code.
-int64_t padding_code(const Site& site, const Quantized& x) {
+int64_t padding_code(const CallSite& site, const Quantized& x) {
   if (site.constant("value").isNone()) return x.zero_point;
   const IntRange range = range_of(x.dtype);
   const double code =
       std::nearbyint(site.real("value") / x.scale) + static_cast<double>(x.zero_point);
   return static_cast<int64_t>(
-      std::clamp(code, static_cast<double>(range.least), static_cast<double>(range.most)));
+      std::clamp(code, static_cast<double>(range.min), static_cast<double>(range.max)));
 }
 
-void pad(Site& site) {
+void pad(CallSite& site) {
   if (site.has("mode") && site.constant("mode").toStringRef() != "constant") return move(site);
   const Quantized x = site.quantized("self");
   Value* y = site.call("aten::constant_pad_nd", {x.data, site.arg("pad"), padding_code(site, x)});
   site.becomes(y, x.scale, x.zero_point, x.dtype);
 }
 
-void int_repr(Site& site) { site.becomes(site.call("aten::clone", {site.quantized("self").data})); }
+void int_repr(CallSite& site) {
+  site.becomes(site.call("aten::clone", {site.quantized("self").data}));
+}
 
-void q_scale(Site& site) { site.becomes(site.insert(site.quantized("self").scale)); }
+void q_scale(CallSite& site) { site.becomes(site.insert(site.quantized("self").scale)); }
 
-void q_zero_point(Site& site) { site.becomes(site.insert(site.quantized("self").zero_point)); }
+void q_zero_point(CallSite& site) { site.becomes(site.insert(site.quantized("self").zero_point)); }
 
-void is_quantized(Site& site) { site.becomes(site.insert(true)); }
+void is_quantized(CallSite& site) { site.becomes(site.insert(true)); }
 
 }  // namespace
 

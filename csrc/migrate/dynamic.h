@@ -30,8 +30,8 @@ struct Recurrent {
 };
 
 // Replace a node by qnative::lstm, gru or a cell.
-void emit_layer(Site& site, const std::string& op, const Recurrent& layer);
-void emit_cell(Site& site, const std::string& op, const Recurrent& layer);
+void emit_layer(CallSite& site, const std::string& op, const Recurrent& layer);
+void emit_cell(CallSite& site, const std::string& op, const Recurrent& layer);
 
 // Rows of numbers of 8 or 4 bits with scale and bias of each, as the ops read them.
 at::Tensor make_table(const at::Tensor& bytes, const at::Tensor& scale, const at::Tensor& bias);
@@ -42,7 +42,7 @@ struct Table {
   std::optional<int64_t> embedding_dim;
 };
 
-void emit_embedding(Site& site, const Table& table);
-void emit_embedding_bag(Site& site, const Table& table);
+void emit_embedding(CallSite& site, const Table& table);
+void emit_embedding_bag(CallSite& site, const Table& table);
 
 }  // namespace qnative::migration

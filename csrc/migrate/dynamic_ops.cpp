@@ -7,7 +7,7 @@ namespace {
 
 using Args = std::vector<NamedValue>;
 
-void linear(Site& site) {
+void linear(CallSite& site) {
   const IValue packed = site.constant("W_prepack");
   auto& made = site.packed(identity(packed))["linear"];
   if (made.empty()) made = linear_constants(unpacked_linear(packed));
@@ -18,7 +18,7 @@ void linear(Site& site) {
   site.becomes(site.call(half ? "qnative::linear_dynamic_fp16" : "qnative::linear_dynamic", args));
 }
 
-void linear_plain_fp16(Site& site) {
+void linear_plain_fp16(CallSite& site) {
   const at::Tensor weight = site.constant("weight").toTensor().detach();
   Args args{site.arg("X"), site.insert(ops::linear_fp16_pack(weight)), site.arg("bias"),
             site.insert(weight.sizes().vec())};

@@ -22,14 +22,14 @@ Table table_of(const IValue& packed) {
 }
 
 // Rows whose scale and bias are the two float16 numbers behind them; those of 8 bits are qnative's.
-Table rowwise_table(const Site& site, const at::Tensor& rows) {
+Table rowwise_table(const CallSite& site, const at::Tensor& rows) {
   if (site.kind().find("_4bit") == std::string::npos) return {rows, std::nullopt};
   const int64_t bytes = rows.size(1) - 4;
   const at::Tensor both = rows.slice(1, bytes).contiguous().view(at::kHalf);
   return {make_table(rows.slice(1, 0, bytes), both.select(1, 0), both.select(1, 1)), 2 * bytes};
 }
 
-void check_plain(const Site& site) {
+void check_plain(const CallSite& site) {
   if (site.flag("pruned_weights")) throw Unsupported("its weights are pruned");
   if (site.has("compressed_indices_mapping") &&
       !site.constant("compressed_indices_mapping").isNone()) {
@@ -40,17 +40,17 @@ void check_plain(const Site& site) {
   }
 }
 
-void embedding(Site& site) {
+void embedding(CallSite& site) {
   check_plain(site);
   emit_embedding(site, table_of(site.constant("weight")));
 }
 
-void embedding_bag(Site& site) {
+void embedding_bag(CallSite& site) {
   check_plain(site);
   emit_embedding_bag(site, table_of(site.constant("weight")));
 }
 
-void embedding_bag_rowwise(Site& site) {
+void embedding_bag_rowwise(CallSite& site) {
   check_plain(site);
   emit_embedding_bag(site, rowwise_table(site, site.constant("weight").toTensor()));
 }
@@ -59,7 +59,7 @@ std::string op_name(const char* prefix, const Table& table) {
   return std::string(prefix) + (table.embedding_dim ? "_4bit" : "_8bit");
 }
 
-Args with_table(Site& site, const Table& table) {
+Args with_table(CallSite& site, const Table& table) {
   Args args{site.insert(table.rows)};
   if (table.embedding_dim) args.emplace_back(*table.embedding_dim);
   args.emplace_back(site.arg("indices"));
@@ -73,11 +73,11 @@ at::Tensor make_table(const at::Tensor& bytes, const at::Tensor& scale, const at
   return at::cat({bytes, both.view(at::kByte)}, 1).contiguous();
 }
 
-void emit_embedding(Site& site, const Table& table) {
+void emit_embedding(CallSite& site, const Table& table) {
   site.becomes(site.call(op_name("qnative::embedding", table), with_table(site, table)));
 }
 
-void emit_embedding_bag(Site& site, const Table& table) {
+void emit_embedding_bag(CallSite& site, const Table& table) {
   Args args = with_table(site, table);
   for (const char* name : {"offsets", "mode", "per_sample_weights", "include_last_offset"}) {
     args.emplace_back(site.arg(name));

@@ -16,11 +16,11 @@ at::Tensor as_float(const IValue& value, const char* name) {
   return tensor;
 }
 
-at::Tensor float_constant(const Site& site, const char* name) {
+at::Tensor float_constant(const CallSite& site, const char* name) {
   return as_float(site.constant(name), name);
 }
 
-std::optional<at::Tensor> optional_float(const Site& site, const char* name) {
+std::optional<at::Tensor> optional_float(const CallSite& site, const char* name) {
   if (site.constant(name).isNone()) return std::nullopt;
   return float_constant(site, name);
 }
@@ -40,7 +40,7 @@ LinearWeight quantized(const at::Tensor& weight, at::ScalarType dtype) {
   return {made.values, made.scale, std::nullopt};
 }
 
-void emit_linear(Site& site, Value* x, const at::Tensor& weight,
+void emit_linear(CallSite& site, Value* x, const at::Tensor& weight,
                  const std::optional<at::Tensor>& bias) {
   check_matrix(weight);
   if (bias && (bias->dim() != 1 || bias->size(0) != weight.size(0))) {
@@ -65,25 +65,25 @@ void emit_linear(Site& site, Value* x, const at::Tensor& weight,
   site.becomes(site.call(half ? "qnative::linear_dynamic_fp16" : "qnative::linear_dynamic", args));
 }
 
-void linear(Site& site) {
+void linear(CallSite& site) {
   emit_linear(site, site.arg("input"), float_constant(site, "weight"),
               optional_float(site, "bias"));
 }
 
-void matmul(Site& site) {
+void matmul(CallSite& site) {
   const char* weight = site.has("mat2") ? "mat2" : "other";
   const at::Tensor value = float_constant(site, weight);
   if (value.dim() != 2) throw Unsupported("its weight is no matrix");
   emit_linear(site, site.arg("self"), value.t().contiguous(), std::nullopt);
 }
 
-void addmm(Site& site) {
+void addmm(CallSite& site) {
   if (site.real("alpha") != 1 || site.real("beta") != 1) throw Unsupported("it has factors");
   emit_linear(site, site.arg("mat1"), float_constant(site, "mat2").t().contiguous(),
               float_constant(site, "self"));
 }
 
-void layer(Site& site, const std::string& op) {
+void layer(CallSite& site, const std::string& op) {
   const bool has_biases = site.flag("has_biases");
   const std::vector<IValue> params = site.constants("params");
   const int64_t directions = site.flag("bidirectional") ? 2 : 1;
@@ -99,10 +99,10 @@ void layer(Site& site, const std::string& op) {
   emit_layer(site, op, made);
 }
 
-void lstm(Site& site) { layer(site, "qnative::lstm"); }
-void gru(Site& site) { layer(site, "qnative::gru"); }
+void lstm(CallSite& site) { layer(site, "qnative::lstm"); }
+void gru(CallSite& site) { layer(site, "qnative::gru"); }
 
-void cell(Site& site) {
+void cell(CallSite& site) {
   Recurrent made;
   for (const char* name : {"w_ih", "w_hh"}) {
     made.weights.push_back(quantized(float_constant(site, name), site.weight_dtype(at::kHalf)));
@@ -115,12 +115,12 @@ void cell(Site& site) {
   emit_cell(site, "qnative::" + kind.substr(kind.rfind(':') + 1), made);
 }
 
-void embedding(Site& site) {
+void embedding(CallSite& site) {
   const at::Tensor weight = float_constant(site, "weight");
   emit_embedding(site, {ops::embedding_8bit_pack(weight), std::nullopt});
 }
 
-void embedding_bag(Site& site) {
+void embedding_bag(CallSite& site) {
   const auto outputs = site.node()->outputs();
   for (size_t i = 1; i < outputs.size(); ++i) {
     if (outputs[i]->hasUses()) throw Unsupported("more than its first output is used");

@@ -9,11 +9,11 @@ namespace qnative::migration {
 
 at::Tensor values_of(const Quantized& x) {
   const IntRange range = range_of(x.dtype);
-  const at::Tensor codes = at::arange(range.least, range.most + 1, at::kLong).to(x.dtype);
+  const at::Tensor codes = at::arange(range.min, range.max + 1, at::kLong).to(x.dtype);
   return ops::dequantize_per_tensor(codes, x.scale, x.zero_point);
 }
 
-Value* lookup(Site& site, const Quantized& x, const at::Tensor& real, double scale,
+Value* lookup(CallSite& site, const Quantized& x, const at::Tensor& real, double scale,
               int64_t zero_point) {
   const at::Tensor table = ops::quantize_per_tensor(real, scale, zero_point, x.dtype);
   return site.call("qnative::lookup", {x.data, site.insert(table)});
@@ -24,20 +24,20 @@ namespace {
 using Function = std::function<at::Tensor(const at::Tensor&)>;
 
 // aten's name of what is done in place ends in an underscore.
-bool writes(const Site& site) {
+bool writes(const CallSite& site) {
   const std::string kind = site.kind();
   if (kind.ends_with("_")) return true;
   return site.has("inplace") && site.flag("inplace");
 }
 
-Quantized input(const Site& site) {
+Quantized input(const CallSite& site) {
   for (const char* name : {"self", "qx", "input"}) {
     if (site.has(name)) return site.quantized(name);
   }
   throw Unsupported("its schema is not known");
 }
 
-void apply(Site& site, const Quantized& x, const Function& function, double scale,
+void apply(CallSite& site, const Quantized& x, const Function& function, double scale,
            int64_t zero_point) {
   Value* y = lookup(site, x, function(values_of(x)), scale, zero_point);
   if (writes(site)) {
@@ -50,23 +50,23 @@ void apply(Site& site, const Quantized& x, const Function& function, double scal
 }
 
 // Scale and zero point of the output are arguments.
-void with_output(Site& site, const Function& function) {
+void with_output(CallSite& site, const Function& function) {
   apply(site, input(site), function, site.real("output_scale"), site.integer("output_zero_point"));
 }
 
 // They are those of the input.
-void in_kind(Site& site, const Function& function) {
+void in_kind(CallSite& site, const Function& function) {
   const Quantized x = input(site);
   apply(site, x, function, x.scale, x.zero_point);
 }
 
 // They are fixed: the function's range is covered. zero_point: for uint8.
-void with_range(Site& site, const Function& function, double scale, int64_t zero_point) {
+void with_range(CallSite& site, const Function& function, double scale, int64_t zero_point) {
   const Quantized x = input(site);
   apply(site, x, function, scale, x.dtype == at::kByte ? zero_point : zero_point - 128);
 }
 
-double number(const Site& site, const char* name, double otherwise) {
+double number(const CallSite& site, const char* name, double otherwise) {
   if (!site.has(name) || site.constant(name).isNone()) return otherwise;
   return site.real(name);
 }
@@ -74,23 +74,23 @@ double number(const Site& site, const char* name, double otherwise) {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // Bounds of codes: the data is clamped, in place where the model does so.
-void clamp(Site& site, double least, double most) {
+void clamp(CallSite& site, double least, double most) {
   const Quantized x = input(site);
   const IntRange range = range_of(x.dtype);
   const auto code = [&](double bound) {
     const double q = std::nearbyint(bound / x.scale) + static_cast<double>(x.zero_point);
     return static_cast<int64_t>(
-        std::clamp(q, static_cast<double>(range.least), static_cast<double>(range.most)));
+        std::clamp(q, static_cast<double>(range.min), static_cast<double>(range.max)));
   };
   Value* y =
       site.call(writes(site) ? "aten::clamp_" : "aten::clamp", {x.data, code(least), code(most)});
   site.becomes(y, x.scale, x.zero_point, x.dtype);
 }
 
-void relu(Site& site) { clamp(site, 0, kInfinity); }
-void relu6(Site& site) { clamp(site, 0, 6); }
+void relu(CallSite& site) { clamp(site, 0, kInfinity); }
+void relu6(CallSite& site) { clamp(site, 0, 6); }
 
-void bounded(Site& site) {
+void bounded(CallSite& site) {
   const bool hardtanh = site.has("min_val");
   clamp(site, number(site, hardtanh ? "min_val" : "min", -kInfinity),
         number(site, hardtanh ? "max_val" : "max", kInfinity));
@@ -98,53 +98,53 @@ void bounded(Site& site) {
 
 at::Tensor sigmoid_of(const at::Tensor& x) { return at::sigmoid(x); }
 
-void sigmoid(Site& site) {
+void sigmoid(CallSite& site) {
   if (site.has("output_scale")) return with_output(site, sigmoid_of);
   with_range(site, sigmoid_of, 1.0 / 256, 0);
 }
 
-void tanh(Site& site) {
+void tanh(CallSite& site) {
   with_range(site, [](const at::Tensor& x) { return at::tanh(x); }, 2.0 / 256, 128);
 }
 
-void hardsigmoid(Site& site) {
+void hardsigmoid(CallSite& site) {
   with_range(site, [](const at::Tensor& x) { return at::hardsigmoid(x); }, 1.0 / 256, 0);
 }
 
-void hardswish(Site& site) {
+void hardswish(CallSite& site) {
   with_output(site, [](const at::Tensor& x) { return at::hardswish(x); });
 }
 
-void elu(Site& site) {
+void elu(CallSite& site) {
   const double alpha = number(site, "alpha", 1);
   const double scale = number(site, "scale", 1);
   const double input_scale = number(site, "input_scale", 1);
   with_output(site, [&](const at::Tensor& x) { return at::elu(x, alpha, scale, input_scale); });
 }
 
-void celu(Site& site) {
+void celu(CallSite& site) {
   const double alpha = number(site, "alpha", 1);
   with_output(site, [&](const at::Tensor& x) { return at::celu(x, alpha); });
 }
 
-void leaky_relu(Site& site) {
+void leaky_relu(CallSite& site) {
   const double slope = number(site, "negative_slope", 0.01);
   const auto function = [&](const at::Tensor& x) { return at::leaky_relu(x, slope); };
   site.has("output_scale") ? with_output(site, function) : in_kind(site, function);
 }
 
-void threshold(Site& site) {
+void threshold(CallSite& site) {
   const double bound = site.real("threshold");
   const double value = site.real("value");
   in_kind(site, [&](const at::Tensor& x) { return at::threshold(x, bound, value); });
 }
 
-void gelu(Site& site) {
+void gelu(CallSite& site) {
   const std::string form = site.constant("approximate").toStringRef();
   in_kind(site, [&](const at::Tensor& x) { return at::gelu(x, form); });
 }
 
-void dropout(Site& site) {
+void dropout(CallSite& site) {
   if (site.flag("training")) throw Unsupported("it is in training mode");
   const Quantized x = input(site);
   site.becomes(x.data, x.scale, x.zero_point, x.dtype);

@@ -11,7 +11,7 @@ namespace qnative::migration {
 at::Tensor values_of(const Quantized& x);
 
 // The 8-bit tensor of `real`, one number for each of values_of(x).
-Value* lookup(Site& site, const Quantized& x, const at::Tensor& real, double scale,
+Value* lookup(CallSite& site, const Quantized& x, const at::Tensor& real, double scale,
               int64_t zero_point);
 
 }  // namespace qnative::migration

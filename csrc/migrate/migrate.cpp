@@ -42,7 +42,7 @@ bool is_old_constant(const Node* node) {
 
 bool any_kept(const std::vector<MigrationRow>& rows) {
   return std::any_of(rows.begin(), rows.end(),
-                     [](const MigrationRow& row) { return row.verdict == "kept"; });
+                     [](const MigrationRow& row) { return row.verdict == Verdict::KEPT; });
 }
 
 // In graphs whose nodes all have their rows already, old constants and quantized tensors are there
@@ -52,7 +52,8 @@ void find_old_nodes(const Block* block, const std::string& method, bool rewritte
   for (const Node* node : block->nodes()) {
     for (const Block* inner : node->blocks()) find_old_nodes(inner, method, rewritten, rows);
     if ((is_old(node) || is_old_constant(node)) && !(rewritten && any_kept(rows))) {
-      rows.push_back(make_row(method, node, "kept", "", "it is in a method that is not inlined"));
+      rows.push_back(
+          make_row(method, node, Verdict::KEPT, "", "it is in a method that is not inlined"));
     }
   }
 }
@@ -67,7 +68,7 @@ void find_what_is_left(const Module& module, const std::string& path,
     const bool quantized = attribute.value.isTensor() && attribute.value.toTensor().defined() &&
                            attribute.value.toTensor().is_quantized();
     if (quantized || is_packed_class(attribute.value.type())) {
-      rows.push_back({path, attribute.name, attribute.value.type()->str(), "kept", "",
+      rows.push_back({path, attribute.name, attribute.value.type()->str(), Verdict::KEPT, "",
                       "it is an attribute that a method writes", ""});
     }
   }
@@ -92,7 +93,7 @@ Module frozen(const Module& module) {
 std::string listed(const std::vector<MigrationRow>& rows) {
   std::ostringstream text;
   for (const MigrationRow& row : rows) {
-    if (row.verdict != "kept") continue;
+    if (row.verdict != Verdict::KEPT) continue;
     text << "\n  " << row.method << " %" << row.node << " " << row.op;
     if (!row.source.empty()) text << " (" << row.source << ")";
     text << ": " << row.reason;
@@ -180,6 +181,18 @@ void save(const Module& module, const std::string& path) {
 }
 
 }  // namespace migration
+
+const char* toString(MigrationVerdict verdict) {
+  switch (verdict) {
+    case MigrationVerdict::MOVED:
+      return "moved";
+    case MigrationVerdict::FLOAT:
+      return "float";
+    case MigrationVerdict::KEPT:
+      return "kept";
+  }
+  return "unknown";
+}
 
 bool Migration::complete() const { return !migration::any_kept(rows); }
 

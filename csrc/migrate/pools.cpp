@@ -7,7 +7,7 @@ namespace {
 using Args = std::vector<NamedValue>;
 
 // y in scale, zero point and dtype of x.
-void in_kind(Site& site, const std::string& op, const Args& args, const Quantized& x) {
+void in_kind(CallSite& site, const std::string& op, const Args& args, const Quantized& x) {
   site.becomes(site.call(op, args), x.scale, x.zero_point, x.dtype);
 }
 
@@ -17,12 +17,12 @@ void add_qparams(Args& args, const Quantized& y) {
   args.insert(args.end(), {y.scale, y.zero_point, static_cast<int64_t>(y.dtype)});
 }
 
-std::string plain_name(const Site& site) {
+std::string plain_name(const CallSite& site) {
   const std::string kind = site.kind();
   return kind.substr(kind.rfind(':') + 1);
 }
 
-void max_pool(Site& site) {
+void max_pool(CallSite& site) {
   const Quantized x = site.quantized(site.has("self") ? "self" : "qx");
   Args args{x.data};
   for (const char* name : {"kernel_size", "stride", "padding", "dilation", "ceil_mode"}) {
@@ -31,7 +31,7 @@ void max_pool(Site& site) {
   in_kind(site, "qnative::" + plain_name(site), args, x);
 }
 
-void avg_pool(Site& site) {
+void avg_pool(CallSite& site) {
   const Quantized x = site.quantized("self");
   Args args = with_qparams(x);
   for (const char* name :
@@ -42,7 +42,7 @@ void avg_pool(Site& site) {
   in_kind(site, "qnative::" + plain_name(site), args, x);
 }
 
-void adaptive_avg_pool(Site& site) {
+void adaptive_avg_pool(CallSite& site) {
   const Quantized x = site.quantized("self");
   Args args = with_qparams(x);
   args.emplace_back(site.arg("output_size"));
@@ -50,7 +50,7 @@ void adaptive_avg_pool(Site& site) {
   in_kind(site, "qnative::" + plain_name(site), args, x);
 }
 
-void mean(Site& site) {
+void mean(CallSite& site) {
   const Quantized x = site.quantized("self");
   if (!site.constant("dtype").isNone()) throw Unsupported("it changes the dtype");
   Args args = with_qparams(x);
@@ -74,7 +74,7 @@ const char* interpolation_mode(const std::string& op) {
   throw Unsupported("its mode is not known");
 }
 
-void interpolate(Site& site) {
+void interpolate(CallSite& site) {
   const Quantized x = site.quantized(site.has("input") ? "input" : "self");
   for (const char* name : {"scales", "scales_d", "scales_h", "scales_w"}) {
     if (site.has(name) && !site.constant(name).isNone()) {
@@ -92,32 +92,32 @@ void interpolate(Site& site) {
 
 // ---- with scale and zero point of their own ------------------------------------------------
 
-void finish(Site& site, const std::string& op, Args args, at::ScalarType dtype) {
+void finish(CallSite& site, const std::string& op, Args args, at::ScalarType dtype) {
   const Quantized y{nullptr, site.real("output_scale"), site.integer("output_zero_point"), dtype};
   add_qparams(args, y);
   if (site.kind().ends_with("_relu")) args.emplace_back("relu");
   in_kind(site, op, args, y);
 }
 
-void add_arguments(const Site& site, Args& args, std::initializer_list<const char*> names) {
+void add_arguments(const CallSite& site, Args& args, std::initializer_list<const char*> names) {
   for (const char* name : names) args.emplace_back(site.arg(name));
 }
 
-void layer_norm(Site& site) {
+void layer_norm(CallSite& site) {
   const Quantized x = site.quantized("input");
   Args args = with_qparams(x);
   add_arguments(site, args, {"normalized_shape", "weight", "bias", "eps"});
   finish(site, "qnative::layer_norm", args, x.dtype);
 }
 
-void group_norm(Site& site) {
+void group_norm(CallSite& site) {
   const Quantized x = site.quantized("input");
   Args args = with_qparams(x);
   add_arguments(site, args, {"num_groups", "weight", "bias", "eps"});
   finish(site, "qnative::group_norm", args, x.dtype);
 }
 
-void instance_norm(Site& site) {
+void instance_norm(CallSite& site) {
   const Quantized x = site.quantized("input");
   Args args = with_qparams(x);
   add_arguments(site, args, {"weight", "bias"});
@@ -127,14 +127,14 @@ void instance_norm(Site& site) {
   finish(site, "qnative::instance_norm", args, x.dtype);
 }
 
-void batch_norm(Site& site) {
+void batch_norm(CallSite& site) {
   const Quantized x = site.quantized("qx");
   Args args = with_qparams(x);
   add_arguments(site, args, {"weight", "bias", "mean", "var", "eps"});
   finish(site, "qnative::batch_norm", args, x.dtype);
 }
 
-void softmax(Site& site) {
+void softmax(CallSite& site) {
   const Quantized x = site.quantized("qx");
   Args args = with_qparams(x);
   add_arguments(site, args, {"dim"});
@@ -142,7 +142,7 @@ void softmax(Site& site) {
 }
 
 // Its slopes are quantized too, and constants.
-void prelu(Site& site) {
+void prelu(CallSite& site) {
   const Quantized x = site.quantized("qx");
   at::Tensor slope = site.constant("weight").toTensor();
   if (slope.is_quantized()) slope = slope.dequantize();

@@ -61,7 +61,7 @@ bool is_changed(const Value* list) {
   });
 }
 
-MigrationRow make_row(const std::string& method, const Node* node, const char* verdict,
+MigrationRow make_row(const std::string& method, const Node* node, Verdict verdict,
                       const std::string& kernel, const std::string& reason) {
   const std::string name = node->outputs().empty() ? "" : node->output(0)->debugName();
   return {method, name, node->kind().toQualString(), verdict, kernel, reason, source_of(node)};
@@ -98,7 +98,7 @@ void Rewriter::bind(Value* old, const Quantized& now) {
   if (!std::isnormal(scale) || scale < 0) {
     throw Unsupported("its scale " + std::to_string(now.scale) + " is not a positive number");
   }
-  if (now.zero_point < range.least || now.zero_point > range.most) {
+  if (now.zero_point < range.min || now.zero_point > range.max) {
     throw Unsupported("its zero point " + std::to_string(now.zero_point) + " is outside " +
                       c10::toString(now.dtype));
   }
@@ -107,7 +107,7 @@ void Rewriter::bind(Value* old, const Quantized& now) {
   values_.insert_or_assign(old, now);
 }
 
-void Rewriter::row(const Node* node, const char* verdict, const std::string& kernel,
+void Rewriter::row(const Node* node, Verdict verdict, const std::string& kernel,
                    const std::string& reason) {
   rows_.push_back(make_row(method_, node, verdict, kernel, reason));
 }
@@ -152,23 +152,23 @@ void Rewriter::node(Node* node) {
   const bool only_quantized = name.starts_with("quantized::");
   if (Handler handler = find_handler(node);
       handler && (quantized || only_quantized || name.starts_with("aten::quantize"))) {
-    handle(node, handler, "kept");
+    handle(node, handler, Verdict::KEPT);
     return;
   }
   if (quantized || only_quantized) return keep(node, "qnative has no counterpart of it");
   if (!options_.dynamic) return;
   const auto found = float_handlers().find(name);
-  if (found != float_handlers().end()) handle(node, found->second, "float");
+  if (found != float_handlers().end()) handle(node, found->second, Verdict::FLOAT);
 }
 
-bool Rewriter::handle(Node* node, Handler handler, const char* otherwise) {
+bool Rewriter::handle(Node* node, Handler handler, Verdict otherwise) {
   const WithInsertPoint before(node);
   kernel_.clear();
-  Site site(*this, node);
+  CallSite site(*this, node);
   std::string reason;
   try {
     handler(site);
-    row(node, "moved", kernel_, "");
+    row(node, Verdict::MOVED, kernel_, "");
     replaced_.push_back(node);
     return true;
   } catch (const Unsupported& error) {
@@ -176,10 +176,10 @@ bool Rewriter::handle(Node* node, Handler handler, const char* otherwise) {
   } catch (const std::exception& error) {
     reason = first_line(error);
   }
-  if (std::string(otherwise) == "float") {
-    row(node, "float", "", reason);
-  } else {
+  if (otherwise == Verdict::KEPT) {
     keep(node, reason);
+  } else {
+    row(node, otherwise, "", reason);
   }
   return false;
 }
@@ -236,7 +236,8 @@ void Rewriter::branches(Node* node) {
     }
     if (!any) continue;
     if (!all) {
-      row(node, "kept", "", "its branches end in values of different scale, zero point or dtype");
+      row(node, Verdict::KEPT, "",
+          "its branches end in values of different scale, zero point or dtype");
       for (Block* each : node->blocks()) {
         each->replaceOutput(i, as_quantized_tensor(each->outputs()[i], each->return_node()));
       }
@@ -306,7 +307,7 @@ Value* Rewriter::as_quantized_tensor(Value* value, Node* before) {
 }
 
 void Rewriter::keep(Node* node, const std::string& reason) {
-  row(node, "kept", "", reason);
+  row(node, Verdict::KEPT, "", reason);
   for (size_t i = 0; i < node->inputs().size(); ++i) {
     node->replaceInput(i, as_quantized_tensor(node->inputs()[i], node));
   }

@@ -22,6 +22,7 @@ using torch::jit::Graph;
 using torch::jit::NamedValue;
 using torch::jit::Node;
 using torch::jit::Value;
+using Verdict = MigrationVerdict;
 
 // Why a node cannot be moved.
 class Unsupported : public std::runtime_error {
@@ -41,8 +42,8 @@ struct Quantized {
 };
 
 struct IntRange {
-  int64_t least;
-  int64_t most;
+  int64_t min;
+  int64_t max;
 };
 IntRange range_of(at::ScalarType dtype);
 
@@ -50,9 +51,9 @@ class Rewriter;
 
 // A node about to be replaced: its arguments by the names in its schema, and what replaces it.
 // Everything throws Unsupported before the graph changes in a way that matters.
-class Site {
+class CallSite {
  public:
-  Site(Rewriter& rewriter, Node* node) : rewriter_(rewriter), node_(node) {}
+  CallSite(Rewriter& rewriter, Node* node) : rewriter_(rewriter), node_(node) {}
 
   Node* node() const { return node_; }
   std::string kind() const { return node_->kind().toQualString(); }
@@ -98,7 +99,7 @@ class Site {
   Node* node_;
 };
 
-using Handler = void (*)(Site&);
+using Handler = void (*)(CallSite&);
 using Handlers = std::unordered_map<std::string, Handler>;
 
 // Handlers of every family, by kind. Those of nodes that are not only quantized ("aten::relu") run
@@ -131,7 +132,8 @@ class Rewriter {
  private:
   void block(Block* block);
   void node(Node* node);
-  bool handle(Node* node, Handler handler, const char* verdict);
+  // `otherwise`: the verdict on a node that the handler does not move.
+  bool handle(Node* node, Handler handler, Verdict otherwise);
   void quantized_constant(Node* node);
   void list(Node* node);
   void branches(Node* node);
@@ -141,8 +143,7 @@ class Rewriter {
   Value* as_quantized_tensor(Value* value, Node* before);
   bool holds_quantized(const Value* value) const;
   bool uses_quantized(const Node* node) const;
-  void row(const Node* node, const char* verdict, const std::string& kernel,
-           const std::string& reason);
+  void row(const Node* node, Verdict verdict, const std::string& kernel, const std::string& reason);
 
   std::string method_;
   std::shared_ptr<Graph> graph_;
@@ -160,7 +161,7 @@ bool is_old(const Node* node);
 // Elements are added to the list, or others changed, after it was made.
 bool is_changed(const Value* list);
 
-MigrationRow make_row(const std::string& method, const Node* node, const char* verdict,
+MigrationRow make_row(const std::string& method, const Node* node, Verdict verdict,
                       const std::string& kernel, const std::string& reason);
 
 }  // namespace qnative::migration

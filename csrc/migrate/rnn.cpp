@@ -7,7 +7,7 @@ namespace {
 
 using Args = std::vector<NamedValue>;
 
-Value* tensor_list(Site& site, const std::vector<at::Tensor>& tensors) {
+Value* tensor_list(CallSite& site, const std::vector<at::Tensor>& tensors) {
   std::vector<Value*> values;
   values.reserve(tensors.size());
   for (const at::Tensor& each : tensors) values.push_back(site.insert(each));
@@ -16,7 +16,7 @@ Value* tensor_list(Site& site, const std::vector<at::Tensor>& tensors) {
 }
 
 // weights, weight_scales, biases, input_size, hidden_size
-Args constants(Site& site, const Recurrent& layer, int64_t gates) {
+Args constants(CallSite& site, const Recurrent& layer, int64_t gates) {
   std::vector<at::Tensor> weights;
   std::vector<at::Tensor> scales;
   for (const LinearWeight& each : layer.weights) {
@@ -34,19 +34,19 @@ int64_t gates_of(const std::string& op) {
 }
 
 // An element of a list that is built in the graph, or comes from elsewhere.
-Value* element(Site& site, Value* list, int64_t i) {
+Value* element(CallSite& site, Value* list, int64_t i) {
   if (list->node()->kind() == c10::prim::ListConstruct && !is_changed(list))
     return list->node()->input(i);
   return site.call("aten::__getitem__", {list, i});
 }
 
-void add_states(Site& site, Args& args) {
+void add_states(CallSite& site, Args& args) {
   Value* hx = site.arg("hx");
   if (hx->type()->kind() != c10::TypeKind::ListType) return args.emplace_back(hx), void();
   for (int64_t i = 0; i < 2; ++i) args.emplace_back(element(site, hx, i));
 }
 
-void finish(Site& site, const std::string& op, const Args& args) {
+void finish(CallSite& site, const std::string& op, const Args& args) {
   Value* y = site.call(op, args);
   if (site.node()->outputs().size() == 1) return site.becomes(y);
   const Node* tuple = y->node();  // several results of an op arrive in a tuple
@@ -79,16 +79,16 @@ void add_cell_params(Recurrent& layer, const IValue& params) {
   for (const IValue& each : packed) add_packed(layer, each);
 }
 
-void quantized_layer(Site& site, const std::string& op) {
+void quantized_layer(CallSite& site, const std::string& op) {
   Recurrent layer;
   for (const IValue& each : site.constants("params")) add_cell_params(layer, each);
   emit_layer(site, op, layer);
 }
 
-void quantized_lstm(Site& site) { quantized_layer(site, "qnative::lstm"); }
-void quantized_gru(Site& site) { quantized_layer(site, "qnative::gru"); }
+void quantized_lstm(CallSite& site) { quantized_layer(site, "qnative::lstm"); }
+void quantized_gru(CallSite& site) { quantized_layer(site, "qnative::gru"); }
 
-void quantized_cell(Site& site) {
+void quantized_cell(CallSite& site) {
   const std::string prefix = "quantized::quantized_";
   const std::string suffix = "_dynamic";
   const std::string kind = site.kind();
@@ -100,7 +100,7 @@ void quantized_cell(Site& site) {
 
 }  // namespace
 
-void emit_layer(Site& site, const std::string& op, const Recurrent& layer) {
+void emit_layer(CallSite& site, const std::string& op, const Recurrent& layer) {
   if (layer.weights.empty()) throw Unsupported("it has no weights");
   if (site.flag("train") && site.real("dropout") > 0) {
     throw Unsupported("it drops out: it was traced in training mode");
@@ -123,7 +123,7 @@ void emit_layer(Site& site, const std::string& op, const Recurrent& layer) {
   finish(site, op, args);
 }
 
-void emit_cell(Site& site, const std::string& op, const Recurrent& layer) {
+void emit_cell(CallSite& site, const std::string& op, const Recurrent& layer) {
   const Args sizes = constants(site, layer, gates_of(op));
   Args args{site.arg("input")};
   add_states(site, args);

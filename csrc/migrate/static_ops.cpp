@@ -27,20 +27,20 @@ void add_output(Args& args, const Output& y) {
 
 bool ends_in_relu(const std::string& kind) { return kind.ends_with("_relu"); }
 
-Output output(const Site& site, at::ScalarType dtype, const char* scale = "output_scale",
+Output output(const CallSite& site, at::ScalarType dtype, const char* scale = "output_scale",
               const char* zero_point = "output_zero_point") {
   return {site.real(scale), site.integer(zero_point), dtype};
 }
 
 // Calls `op` with y and the activation at the end of its arguments, and ends the node.
-void finish(Site& site, const std::string& op, Args args, const Output& y) {
+void finish(CallSite& site, const std::string& op, Args args, const Output& y) {
   add_output(args, y);
   if (ends_in_relu(site.kind())) args.emplace_back("relu");
   site.becomes(site.call(op, args), y.scale, y.zero_point, y.dtype);
 }
 
 // y in float32, then what it is followed by, then quantized.
-void finish_in_float(Site& site, const std::string& op, Args args, const Output& y,
+void finish_in_float(CallSite& site, const std::string& op, Args args, const Output& y,
                      const std::function<Value*(Value*)>& then) {
   add_output(args, {1.0, 0, at::kFloat});
   Value* real = then(site.call(op, args));
@@ -51,7 +51,7 @@ void finish_in_float(Site& site, const std::string& op, Args args, const Output&
 
 // ---- linear --------------------------------------------------------------------------------
 
-void linear_weight(Site& site, Args& args) {
+void linear_weight(CallSite& site, Args& args) {
   const IValue packed = site.constant("W_prepack");
   auto& made = site.packed(identity(packed))["linear"];
   if (made.empty()) {
@@ -62,7 +62,7 @@ void linear_weight(Site& site, Args& args) {
   for (const IValue& each : made) args.emplace_back(site.insert(each));
 }
 
-void linear(Site& site) {
+void linear(CallSite& site) {
   const Quantized x = site.quantized("X");
   Args args;
   add_input(args, x);
@@ -130,7 +130,7 @@ std::vector<IValue> conv_constants(const ConvKind& kind, const IValue& packed) {
   return made;
 }
 
-void conv(Site& site) {
+void conv(CallSite& site) {
   const ConvKind kind = conv_kind(site.kind());
   const Quantized x = site.quantized("qx");
   const bool adds = site.has("qaccum");
@@ -154,7 +154,7 @@ void conv(Site& site) {
 
 // ---- arithmetic ----------------------------------------------------------------------------
 
-void binary(Site& site, const char* op) {
+void binary(CallSite& site, const char* op) {
   const Quantized a = site.quantized("qa");
   Args args;
   add_input(args, a);
@@ -164,18 +164,18 @@ void binary(Site& site, const char* op) {
 
 // A number that is added moves the zero point, as upstream does it; where that leaves the range of
 // the dtype, scale and zero point are those of the range that the sums have.
-void add_number(Site& site, const Quantized& x, double number) {
+void add_number(CallSite& site, const Quantized& x, double number) {
   const IntRange range = range_of(x.dtype);
   const auto steps = static_cast<int64_t>(std::nearbyint(number / x.scale));
   const int64_t moved = x.zero_point - steps;
-  const auto width = static_cast<double>(range.most - range.least);
+  const auto width = static_cast<double>(range.max - range.min);
   Output y{x.scale, moved, x.dtype};
-  if (moved < range.least) {
-    y.scale = static_cast<double>(range.most - moved) / width * x.scale;
-    y.zero_point = range.least;
-  } else if (moved > range.most) {
-    y.scale = static_cast<double>(moved - range.least) / width * x.scale;
-    y.zero_point = range.most;
+  if (moved < range.min) {
+    y.scale = static_cast<double>(range.max - moved) / width * x.scale;
+    y.zero_point = range.min;
+  } else if (moved > range.max) {
+    y.scale = static_cast<double>(moved - range.min) / width * x.scale;
+    y.zero_point = range.max;
   }
   const bool relu = ends_in_relu(site.kind());
   at::Tensor real = values_of(x) + static_cast<double>(steps) * x.scale;
@@ -185,11 +185,11 @@ void add_number(Site& site, const Quantized& x, double number) {
   site.becomes(data, y.scale, y.zero_point, y.dtype);
 }
 
-void multiply_number(Site& site, const Quantized& x, double number) {
+void multiply_number(CallSite& site, const Quantized& x, double number) {
   const IntRange range = range_of(x.dtype);
   Output y{x.scale * std::abs(number), x.zero_point, x.dtype};
   if (number == 0) y = {1.0, 0, x.dtype};
-  if (number < 0) y.zero_point = range.least + range.most - x.zero_point;
+  if (number < 0) y.zero_point = range.min + range.max - x.zero_point;
   const bool relu = ends_in_relu(site.kind());
   at::Tensor real = values_of(x) * number;
   if (relu) real = real.clamp_min(0);
@@ -198,21 +198,21 @@ void multiply_number(Site& site, const Quantized& x, double number) {
   site.becomes(data, y.scale, y.zero_point, y.dtype);
 }
 
-void with_number(Site& site, void (*apply)(Site&, const Quantized&, double)) {
+void with_number(CallSite& site, void (*apply)(CallSite&, const Quantized&, double)) {
   apply(site, site.quantized("qa"), site.real("b"));
 }
 
-void add(Site& site) {
+void add(CallSite& site) {
   site.has("b") ? with_number(site, add_number) : binary(site, "qnative::add");
 }
 
-void mul(Site& site) {
+void mul(CallSite& site) {
   site.has("b") ? with_number(site, multiply_number) : binary(site, "qnative::mul");
 }
 
-void matmul(Site& site) { binary(site, "qnative::matmul"); }
+void matmul(CallSite& site) { binary(site, "qnative::matmul"); }
 
-void cat(Site& site) {
+void cat(CallSite& site) {
   const char* name = site.has("qx") ? "qx" : "tensors";
   const std::vector<Quantized> all = site.elements(name);
   const Quantized& first = all[0];
@@ -242,7 +242,7 @@ void cat(Site& site) {
 
 // ---- quantize, dequantize ------------------------------------------------------------------
 
-void quantize(Site& site) {
+void quantize(CallSite& site) {
   const auto dtype = static_cast<at::ScalarType>(site.integer("dtype"));
   if (dtype != at::kQUInt8 && dtype != at::kQInt8) {
     throw Unsupported(std::string("its dtype is ") + c10::toString(dtype));
@@ -254,7 +254,7 @@ void quantize(Site& site) {
   site.becomes(site.call("qnative::quantize_per_tensor", args), y.scale, y.zero_point, y.dtype);
 }
 
-void dequantize(Site& site) {
+void dequantize(CallSite& site) {
   if (!site.has("self")) throw Unsupported("it dequantizes a list");
   Args args;
   add_input(args, site.quantized("self"));

@@ -275,11 +275,23 @@ class QNATIVE_API BackendPatternConfig : public torch::CustomClassHolder {
   Ops ops_;
 };
 
-// A DTypeConfig of a pattern that no kernel runs, and why.
+// Why no kernel runs a DTypeConfig of a pattern.
+enum class MissingKernelCause : int64_t {
+  // No PyTorch program has the pattern.
+  IMPOSSIBLE_PATTERN = 0,
+  // The row names no op.
+  NO_OP = 1,
+  // The op that it names is not registered with a CPU kernel.
+  NO_KERNEL = 2,
+};
+
+// A DTypeConfig of a pattern that no kernel runs.
 struct QNATIVE_API MissingKernel {
   c10::intrusive_ptr<BackendPatternConfig> config;
   // Position in config->dtype_configs().
   size_t dtype_config;
+  MissingKernelCause cause;
+  // The cause in words, with the name of the pattern or the op.
   std::string reason;
 };
 

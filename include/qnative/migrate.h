@@ -35,14 +35,24 @@ struct MigrateOptions {
   std::optional<std::vector<c10::IValue>> inputs = std::nullopt;
 };
 
+// What became of a node.
+enum class MigrationVerdict : int64_t {
+  MOVED = 0,  // a qnative op runs it
+  FLOAT = 1,  // MigrateOptions::dynamic could not quantize it
+  KEPT = 2,   // it cannot be moved, and stays as it was
+};
+
+// "moved", "float", "kept".
+QNATIVE_API const char* toString(MigrationVerdict verdict);
+
 struct MigrationRow {
-  std::string method;   // "forward"
-  std::string node;     // name of the first output
-  std::string op;       // "quantized::conv2d_relu"
-  std::string verdict;  // "moved", "float" (dynamic: it could not be quantized) or "kept"
-  std::string kernel;   // what runs it now: "qnative::conv2d"
-  std::string reason;   // why it was not moved
-  std::string source;   // "file.py:12", where the file tells it
+  std::string method;  // "forward"
+  std::string node;    // name of the first output
+  std::string op;      // "quantized::conv2d_relu"
+  MigrationVerdict verdict;
+  std::string kernel;  // what runs it now: "qnative::conv2d"
+  std::string reason;  // why it was not moved
+  std::string source;  // "file.py:12", where the file tells it
 };
 
 // Of all elements of all tensors that forward returns.
@@ -57,7 +67,7 @@ struct Migration {
   std::vector<MigrationRow> rows;  // in the order of the nodes; untouched float nodes have none
   std::optional<OutputDifference> difference;
 
-  // No row is "kept".
+  // No row is KEPT.
   QNATIVE_API bool complete() const;
 };
 

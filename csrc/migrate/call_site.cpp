@@ -4,14 +4,14 @@
 
 namespace qnative::migration {
 
-bool Site::has(const std::string& name) const {
+bool CallSite::has(const std::string& name) const {
   const auto* schema = node_->maybeSchema();
   return schema && schema->argumentIndexWithName(name).has_value();
 }
 
-Value* Site::arg(const std::string& name) const { return node_->namedInput(name); }
+Value* CallSite::arg(const std::string& name) const { return node_->namedInput(name); }
 
-IValue Site::constant(Value* value, const std::string& name) const {
+IValue CallSite::constant(Value* value, const std::string& name) const {
   if (const auto known = torch::jit::toIValue(value)) return *known;
   Node* node = value->node();
   if (node->kind() != c10::prim::ListConstruct || is_changed(value)) {
@@ -22,34 +22,34 @@ IValue Site::constant(Value* value, const std::string& name) const {
   return list;
 }
 
-IValue Site::constant(const std::string& name) const { return constant(arg(name), name); }
+IValue CallSite::constant(const std::string& name) const { return constant(arg(name), name); }
 
-std::vector<IValue> Site::constants(const std::string& name) const {
+std::vector<IValue> CallSite::constants(const std::string& name) const {
   if (const auto known = torch::jit::toIValue(arg(name))) return known->toList().vec();
   std::vector<IValue> result;
   for (Value* element : list(name)) result.push_back(constant(element, name));
   return result;
 }
 
-double Site::real(const std::string& name) const {
+double CallSite::real(const std::string& name) const {
   const IValue value = constant(name);
   if (value.isTensor() && value.toTensor().numel() == 1) return value.toTensor().item<double>();
   if (!value.isScalar()) throw Unsupported("its argument " + name + " is not one number");
   return value.toScalar().toDouble();
 }
 
-int64_t Site::integer(const std::string& name) const {
+int64_t CallSite::integer(const std::string& name) const {
   const IValue value = constant(name);
   if (value.isTensor() && value.toTensor().numel() == 1) return value.toTensor().item<int64_t>();
   if (!value.isScalar()) throw Unsupported("its argument " + name + " is not one number");
   return value.toScalar().toLong();
 }
 
-bool Site::flag(const std::string& name) const { return constant(name).toBool(); }
+bool CallSite::flag(const std::string& name) const { return constant(name).toBool(); }
 
-std::optional<Quantized> Site::find(Value* value) const { return rewriter_.find(value); }
+std::optional<Quantized> CallSite::find(Value* value) const { return rewriter_.find(value); }
 
-Quantized Site::quantized(Value* value, const std::string& name) const {
+Quantized CallSite::quantized(Value* value, const std::string& name) const {
   const auto found = rewriter_.find(value);
   if (found) return *found;
   const Node* from = value->node();
@@ -60,9 +60,9 @@ Quantized Site::quantized(Value* value, const std::string& name) const {
                     ", which was not moved");
 }
 
-Quantized Site::quantized(const std::string& name) const { return quantized(arg(name), name); }
+Quantized CallSite::quantized(const std::string& name) const { return quantized(arg(name), name); }
 
-at::ArrayRef<Value*> Site::list(const std::string& name) const {
+at::ArrayRef<Value*> CallSite::list(const std::string& name) const {
   Node* node = arg(name)->node();
   if (node->kind() != c10::prim::ListConstruct || is_changed(node->output())) {
     throw Unsupported("its argument " + name + " is a list of unknown length");
@@ -70,18 +70,18 @@ at::ArrayRef<Value*> Site::list(const std::string& name) const {
   return node->inputs();
 }
 
-std::vector<Quantized> Site::elements(const std::string& name) const {
+std::vector<Quantized> CallSite::elements(const std::string& name) const {
   std::vector<Quantized> result;
   for (Value* element : list(name)) result.push_back(quantized(element, name));
   if (result.empty()) throw Unsupported("its argument " + name + " is an empty list");
   return result;
 }
 
-Value* Site::insert(const IValue& value) {
+Value* CallSite::insert(const IValue& value) {
   return rewriter_.graph().insertConstant(value, node_->sourceRange(), node_->scope());
 }
 
-Value* Site::call(const std::string& op, at::ArrayRef<NamedValue> args) {
+Value* CallSite::call(const std::string& op, at::ArrayRef<NamedValue> args) {
   rewriter_.called(op);
   Value* y =
       rewriter_.graph().insert(c10::Symbol::fromQualString(op), args, {}, node_->sourceRange());
@@ -89,7 +89,7 @@ Value* Site::call(const std::string& op, at::ArrayRef<NamedValue> args) {
   return y;
 }
 
-Node* Site::clone_on_data() {
+Node* CallSite::clone_on_data() {
   rewriter_.called(kind());
   Node* copy = rewriter_.graph().createClone(node_, [&](Value* value) {
     const auto now = rewriter_.find(value);
@@ -98,21 +98,23 @@ Node* Site::clone_on_data() {
   return rewriter_.graph().insertNode(copy);
 }
 
-void Site::becomes(Value* y, double scale, int64_t zero_point, at::ScalarType dtype) {
+void CallSite::becomes(Value* y, double scale, int64_t zero_point, at::ScalarType dtype) {
   rewriter_.bind(node_->output(0), {y, scale, zero_point, dtype});
 }
 
-void Site::becomes(Value* y) { becomes(0, y); }
+void CallSite::becomes(Value* y) { becomes(0, y); }
 
-void Site::becomes(size_t output, Value* y) { node_->output(output)->replaceAllUsesWith(y); }
+void CallSite::becomes(size_t output, Value* y) { node_->output(output)->replaceAllUsesWith(y); }
 
-void Site::becomes(size_t output, const Quantized& y) { rewriter_.bind(node_->output(output), y); }
+void CallSite::becomes(size_t output, const Quantized& y) {
+  rewriter_.bind(node_->output(output), y);
+}
 
-at::ScalarType Site::weight_dtype(at::ScalarType otherwise) const {
+at::ScalarType CallSite::weight_dtype(at::ScalarType otherwise) const {
   return rewriter_.options().dynamic_dtype.value_or(otherwise);
 }
 
-std::map<std::string, std::vector<IValue>>& Site::packed(const void* key) const {
+std::map<std::string, std::vector<IValue>>& CallSite::packed(const void* key) const {
   return rewriter_.packed()[key];
 }
 
