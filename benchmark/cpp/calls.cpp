@@ -12,6 +12,7 @@ namespace {
 
 constexpr double kScale = 0.1;
 constexpr int64_t kZeroPoint = 5, kSize = 16;
+constexpr QParams kQParams{kScale, kZeroPoint};
 
 template <class F>
 void run(benchmark::State& state, const F& call) {
@@ -30,12 +31,13 @@ void add(benchmark::State& state) {
 }
 
 void linear(benchmark::State& state) {
-  const at::Tensor x = bytes({1, kSize}), scale = at::full({kSize}, kScale), bias = at::ones(kSize);
-  const at::Tensor packed = ops::linear_pack(weights({kSize, kSize}));
-  run(state, [&] {
-    return ops::linear(x, kScale, kZeroPoint, packed, scale, bias, {kSize, kSize}, kScale,
-                       kZeroPoint, at::kByte, "relu");
-  });
+  const QTensor x{bytes({1, kSize}), kQParams};
+  const PackedWeight w{ops::linear_pack(weights({kSize, kSize})),
+                       at::full({kSize}, kScale),
+                       at::ones(kSize),
+                       {kSize, kSize}};
+  run(state,
+      [&] { return ops::linear(x, w, {.qparams = kQParams, .activation = Activation::relu()}); });
 }
 
 void conv2d(benchmark::State& state) {

@@ -6,18 +6,18 @@ namespace {
 struct Layer {
   Layer(int64_t n, int64_t k)
       : weight(random_bytes({n, k}, at::kChar)),
-        packed(linear_pack(weight)),
-        scale(at::exp2(at::randint(-6, -3, {n})).to(at::kFloat)),
-        bias(at::randint(-64, 64, {n}).to(at::kFloat)),
-        shape{n, k} {}
+        packed{.data = linear_pack(weight),
+               .scale = at::exp2(at::randint(-6, -3, {n})).to(at::kFloat),
+               .bias = at::randint(-64, 64, {n}).to(at::kFloat),
+               .shape = {n, k}} {}
 
-  at::Tensor expected(const at::Tensor& x, const QParams& q) const {
-    return at::linear(real(x, q), weight.to(at::kDouble) * scale.unsqueeze(1),
-                      bias.to(at::kDouble));
+  at::Tensor expected(const QTensor& x) const {
+    return at::linear(real(x), weight.to(at::kDouble) * packed.scale.unsqueeze(1),
+                      packed.bias->to(at::kDouble));
   }
 
-  at::Tensor weight, packed, scale, bias;
-  std::vector<int64_t> shape;
+  at::Tensor weight;
+  PackedWeight packed;
 };
 
 TEST(Linear, EqualsFloat64) {
@@ -27,14 +27,13 @@ TEST(Linear, EqualsFloat64) {
       const Layer layer(n, k);
       for (int64_t m : {1, 2, 5, 67}) {
         for (at::ScalarType dtype : {at::kByte, at::kChar}) {
-          const at::Tensor x = random_bytes({m, k}, dtype);
-          const at::Tensor expected = layer.expected(x, x_q);
-          expect_equal(linear(x, x_q.scale, x_q.zero_point, layer.packed, layer.scale, layer.bias,
-                              layer.shape, y_q.scale, y_q.zero_point, at::kChar),
-                       quantized(expected, y_q, at::kChar));
-          expect_equal(linear(x, x_q.scale, x_q.zero_point, layer.packed, layer.scale, layer.bias,
-                              layer.shape, 1, 0, at::kFloat, "relu"),
-                       expected.relu().to(at::kFloat));
+          const QTensor x{random_bytes({m, k}, dtype), x_q};
+          const at::Tensor expected = layer.expected(x);
+          expect_equal(linear(x, layer.packed, {.qparams = y_q, .dtype = at::kChar}),
+                       quantize(expected, y_q, at::kChar));
+          const OutputSpec y{.dtype = at::kFloat, .activation = Activation::relu()};
+          expect_equal(linear(x, layer.packed, y),
+                       {expected.relu().to(at::kFloat), {.scale = 1, .zero_point = 0}});
         }
       }
     }
@@ -44,8 +43,7 @@ TEST(Linear, EqualsFloat64) {
 TEST(Linear, TakesAnyStrides) {
   const Layer layer(9, 12);
   const auto run = [&](const at::Tensor& x) {
-    return linear(x, 0.125, 3, layer.packed, layer.scale, layer.bias, layer.shape, 8, 100,
-                  at::kByte);
+    return linear({x, {0.125, 3}}, layer.packed, {.qparams = {8, 100}}).data;
   };
   const at::Tensor x = random_bytes({2, 3, 12}, at::kByte);
   const at::Tensor y = run(x);
@@ -60,11 +58,10 @@ TEST(Linear, ReadsNothingBehindTheLastRow) {
   // 3 x 5 bytes and not one more: the sanitizer looks at them.
   const Layer layer(17, 5);
   std::vector<uint8_t> bytes(15, 200);
-  const at::Tensor x = at::from_blob(bytes.data(), {3, 5}, at::kByte);
-  const QParams x_q{0.125, 3}, y_q{4, 100};
-  expect_equal(linear(x, x_q.scale, x_q.zero_point, layer.packed, layer.scale, layer.bias,
-                      layer.shape, y_q.scale, y_q.zero_point, at::kByte),
-               quantized(layer.expected(x, x_q), y_q, at::kByte));
+  const QTensor x{at::from_blob(bytes.data(), {3, 5}, at::kByte), {0.125, 3}};
+  const QParams y_q{4, 100};
+  expect_equal(linear(x, layer.packed, {.qparams = y_q}),
+               quantize(layer.expected(x), y_q, at::kByte));
 }
 
 TEST(Linear, PackAndUnpack) {
@@ -80,7 +77,9 @@ TEST(Linear, Errors) {
   const Layer layer(5, 7);
   const at::Tensor x = random_bytes({2, 7}, at::kByte);
   const auto run = [&](const at::Tensor& x, at::IntArrayRef shape) {
-    return linear(x, 0.1, 3, layer.packed, layer.scale, layer.bias, shape, 1, 0, at::kByte);
+    PackedWeight w = layer.packed;
+    w.shape = shape;
+    return linear({x, {0.1, 3}}, w, {});
   };
   expect_error([&] { run(x.slice(1, 0, 6), {5, 7}); },
                "qnative::linear: x must be [..., 7] to fit weight_shape, got [2, 6]");
@@ -90,6 +89,19 @@ TEST(Linear, Errors) {
   expect_error([&] { run(x, {5, 8}); }, "qnative::linear: x must be [..., 8]");
   expect_error([&] { run(x, {6, 7}); }, "qnative::linear: weight_scale must have shape [6]");
   expect_error([&] { run(x, {50, 7}); }, "qnative::linear: weight must be a packed weight of");
+  const auto with = [&](const QParams& x_q, const OutputSpec& y) {
+    return [&layer, &x, x_q, y] { linear({x, x_q}, layer.packed, y); };
+  };
+  expect_error(with({0, 3}, {}), "qnative::linear: x_scale must be a positive normal float32");
+  expect_error(with({0.1, 256}, {}), "qnative::linear: x_zero_point must be in [0, 255]");
+  expect_error(with({0.1, 3}, {.qparams = {-1, 0}}),
+               "qnative::linear: y_scale must be a positive normal float32, got -1");
+  expect_error(with({0.1, 3}, {.dtype = at::kInt}),
+               "qnative::linear: y_dtype must be Byte, Char or Float, got Int");
+  expect_error(with({0.1, 3}, {.activation = Activation::gelu()}),
+               "activation must be one of none, relu, relu6, clamp, got 'gelu'");
+  expect_error(with({0.1, 3}, {.activation = Activation::clamp(1, 0)}),
+               "must be [min, max] with min <= max, got [1, 0]");
 }
 
 }  // namespace

@@ -8,18 +8,18 @@ namespace {
 constexpr int64_t kMaxExtent = std::numeric_limits<int32_t>::max();
 constexpr const char* kChannel = "an output channel";
 
-constexpr const char* kFunctionNames =
-    ", gelu, gelu_tanh, silu, sigmoid, tanh, hardswish, hardsigmoid";
-
-FloatActivation function_of(std::string_view name) {
-  if (name == "gelu") return FloatActivation::kGelu;
-  if (name == "gelu_tanh") return FloatActivation::kGeluTanh;
-  if (name == "silu") return FloatActivation::kSilu;
-  if (name == "sigmoid") return FloatActivation::kSigmoid;
-  if (name == "tanh") return FloatActivation::kTanh;
-  if (name == "hardswish") return FloatActivation::kHardswish;
-  if (name == "hardsigmoid") return FloatActivation::kHardsigmoid;
-  return FloatActivation::kNone;
+// <owner><separator>scale and <owner><separator>zero_point.
+void check_named(const char* op, const char* owner, const char* separator, const QParams& qparams,
+                 at::ScalarType dtype) {
+  constexpr double kMin = std::numeric_limits<float>::min();
+  constexpr double kMax = std::numeric_limits<float>::max();
+  // Denormals are refused as well, because their inverses overflow. NaN fails both comparisons.
+  TORCH_CHECK(qparams.scale >= kMin && qparams.scale <= kMax, "qnative::", op, ": ", owner,
+              separator, "scale must be a positive normal float32, got ", qparams.scale);
+  const Range range = range_of(dtype);
+  TORCH_CHECK(qparams.zero_point >= range.min && qparams.zero_point <= range.max, "qnative::", op,
+              ": ", owner, separator, "zero_point must be in [", range.min, ", ", range.max,
+              "] for ", dtype, ", got ", qparams.zero_point);
 }
 
 }  // namespace
@@ -55,39 +55,19 @@ float finite_float(const char* op, const char* name, double value) {
   return static_cast<float>(value);
 }
 
-void check_scale(const char* op, const char* prefix, double scale) {
-  // Denormals are refused as well, because their inverses overflow. NaN fails both comparisons.
-  TORCH_CHECK(
-      scale >= std::numeric_limits<float>::min() && scale <= std::numeric_limits<float>::max(),
-      "qnative::", op, ": ", prefix, "scale must be a positive normal float32, got ", scale);
-}
-
-void check_zero_point(const char* op, const char* prefix, int64_t zero_point,
-                      at::ScalarType dtype) {
-  const Range range = range_of(dtype);
-  TORCH_CHECK(zero_point >= range.min && zero_point <= range.max, "qnative::", op, ": ", prefix,
-              "zero_point must be in [", range.min, ", ", range.max, "] for ", dtype, ", got ",
-              zero_point);
-}
-
-void check_qparams(const char* op, const char* prefix, double scale, int64_t zero_point,
+void check_qparams(const char* op, const char* prefix, const QParams& qparams,
                    at::ScalarType dtype) {
-  check_scale(op, prefix, scale);
-  check_zero_point(op, prefix, zero_point, dtype);
+  check_named(op, prefix, "", qparams, dtype);
+}
+
+void check_qtensor(const char* op, const char* name, const QTensor& x, at::DeviceType device) {
+  check_8bit(op, name, x.data, device);
+  check_named(op, name, "_", x.qparams, x.data.scalar_type());
 }
 
 void check_eps(const char* op, double eps) {
   TORCH_CHECK(eps >= 0 && eps <= std::numeric_limits<double>::max(), "qnative::", op,
               ": eps must be finite and not negative, got ", eps);
-}
-
-void check_output(const char* op, double y_scale, int64_t y_zero_point, at::ScalarType y_dtype,
-                  FloatOutput float_output) {
-  if (float_output == FloatOutput::kAllowed && y_dtype == at::kFloat) return;
-  TORCH_CHECK(is_8bit(y_dtype), "qnative::", op, ": y_dtype must be Byte",
-              float_output == FloatOutput::kAllowed ? ", Char or Float" : " or Char", ", got ",
-              y_dtype);
-  check_qparams(op, "y_", y_scale, y_zero_point, y_dtype);
 }
 
 template <class Int>
@@ -111,30 +91,6 @@ template <class Int>
 void check_bias(const char* op, const std::optional<at::Tensor>& bias, const Int& n,
                 at::DeviceType device) {
   if (bias) check_vector(op, "bias", *bias, n, kChannel, device);
-}
-
-Activation parse_activation(const char* op, std::string_view activation,
-                            at::ArrayRef<double> activation_args, Functions functions,
-                            const char* name) {
-  const FloatActivation function =
-      functions == Functions::kAllowed ? function_of(activation) : FloatActivation::kNone;
-  const bool is_function = function != FloatActivation::kNone;
-  const bool is_clamp = activation == "clamp";
-  const bool is_relu6 = activation == "relu6";
-  const bool is_relu = activation == "relu";
-  TORCH_CHECK(is_clamp || is_relu6 || is_relu || is_function || activation == "none",
-              "qnative::", op, ": ", name, " must be one of none, relu, relu6, clamp",
-              functions == Functions::kAllowed ? kFunctionNames : "", ", got '", activation, "'");
-  const size_t wanted = is_clamp ? 2 : 0;
-  TORCH_CHECK(activation_args.size() == wanted, "qnative::", op, ": ", name, " '", activation,
-              "' takes ", wanted, " ", name, "_args, got ", activation_args.size());
-  if (is_relu) return {.min = 0};
-  if (is_relu6) return {.min = 0, .max = 6};
-  if (is_function) return {.function = function};
-  if (!is_clamp) return {};
-  TORCH_CHECK(activation_args[0] <= activation_args[1], "qnative::", op, ": ", name,
-              "_args of clamp must be [min, max] with min <= max, got ", activation_args);
-  return {.min = activation_args[0], .max = activation_args[1]};
 }
 
 template <class Int>

@@ -5,9 +5,8 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
-#include <string_view>
 
-#include "float_activation.h"
+#include "qnative/types.h"
 
 // Checks at the entry of the ops, shared by their CPU and Meta functions. `op` is the name after
 // qnative::, for messages. Int is int64_t in CPU functions and c10::SymInt in Meta functions.
@@ -28,6 +27,10 @@ inline uint8_t flip_of(at::ScalarType dtype) { return dtype == at::kChar ? 0x80 
 inline int32_t unsigned_zero_point(int64_t zero_point, at::ScalarType dtype) {
   return static_cast<int32_t>(zero_point) + flip_of(dtype);
 }
+// The qparams of the uint8 form of x.
+inline QParams unsigned_qparams(const QTensor& x) {
+  return {x.qparams.scale, unsigned_zero_point(x.qparams.zero_point, x.data.scalar_type())};
+}
 
 // Defined, strided and on the device.
 void check_tensor(const char* op, const char* name, const at::Tensor& tensor,
@@ -39,19 +42,19 @@ void check_half(const char* op, const char* name, const at::Tensor& tensor, at::
 // A number as float32; an error if that is not finite.
 float finite_float(const char* op, const char* name, double value);
 
-// `prefix` is what stands before "scale" and "zero_point" in the names of the arguments.
-void check_scale(const char* op, const char* prefix, double scale);
-void check_zero_point(const char* op, const char* prefix, int64_t zero_point, at::ScalarType dtype);
-void check_qparams(const char* op, const char* prefix, double scale, int64_t zero_point,
+// prefix: what stands before "scale" and "zero_point" in the names of the arguments.
+void check_qparams(const char* op, const char* prefix, const QParams& qparams,
                    at::ScalarType dtype);
+inline void check_qparams(const char* op, const char* prefix, double scale, int64_t zero_point,
+                          at::ScalarType dtype) {
+  check_qparams(op, prefix, {scale, zero_point}, dtype);
+}
+
+// `name` is uint8 or int8, and its qparams are <name>_scale and <name>_zero_point.
+void check_qtensor(const char* op, const char* name, const QTensor& x, at::DeviceType device);
 
 // What is added to a variance: finite and not negative.
 void check_eps(const char* op, double eps);
-
-// y_dtype, y_scale and y_zero_point, of which float32 output ignores the last two.
-enum class FloatOutput : bool { kRefused, kAllowed };
-void check_output(const char* op, double y_scale, int64_t y_zero_point, at::ScalarType y_dtype,
-                  FloatOutput float_output = FloatOutput::kRefused);
 
 // float32 [n], one value `of` what: "a channel".
 template <class Int>
@@ -64,20 +67,6 @@ void check_channels(const char* op, const at::Tensor& weight_scale,
 template <class Int>
 void check_bias(const char* op, const std::optional<at::Tensor>& bias, const Int& n,
                 at::DeviceType device);
-
-// Bounds that an activation sets on real numbers, infinite where it sets none; or, for float
-// outputs, a function.
-struct Activation {
-  double min = -std::numeric_limits<double>::infinity();
-  double max = std::numeric_limits<double>::infinity();
-  FloatActivation function = FloatActivation::kNone;
-};
-enum class Functions : bool { kRefused, kAllowed };
-// name: of the argument `activation`, which is followed by <name>_args.
-Activation parse_activation(const char* op, std::string_view activation,
-                            at::ArrayRef<double> activation_args,
-                            Functions functions = Functions::kRefused,
-                            const char* name = "activation");
 
 // An argument of "one value, or one for each of `rank` dimensions": `rank` values, each in
 // [least, 2^31).

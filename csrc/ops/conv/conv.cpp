@@ -1,8 +1,9 @@
+#include "qnative/ops/conv.h"
+
 #include <torch/library.h>
 
 #include "conv/depthwise.h"
 #include "conv/image.h"
-#include "qnative/ops.h"
 
 // conv1d, conv2d and conv3d.
 namespace qnative::ops {
@@ -36,7 +37,7 @@ Window make_window(const ConvArgs& args, const std::array<int64_t, 5>& y) {
           .out_w = y[4]};
 }
 
-Tensor run_conv(const ConvOperands& in, const ConvArgs& args, const Output& output) {
+Tensor run_conv(const ConvOperands& in, const ConvArgs& args, const OutputSpec& output) {
   const at::AutoDispatchBelowADInplaceOrView guard;
   const std::array<int64_t, 5> sizes = check_conv<int64_t>(in, args, at::kCPU);
   const Window window = make_window(args, sizes);

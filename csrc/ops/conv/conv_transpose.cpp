@@ -7,7 +7,7 @@
 #include "common/parallel.h"
 #include "conv/depthwise.h"
 #include "conv/image.h"
-#include "qnative/ops.h"
+#include "qnative/ops/conv.h"
 
 // conv_transpose1d, 2d and 3d. The outputs whose coordinates have the same remainders by the
 // strides are a phase: the result of a convolution of stride 1 with some of the taps. No zeros are
@@ -236,7 +236,7 @@ class ConvTranspose {
   Tensor unpacked_;      // weight of a depthwise convolution, [O][taps]
 };
 
-Tensor run_conv_transpose(const ConvOperands& in, const ConvArgs& args, const Output& output) {
+Tensor run_conv_transpose(const ConvOperands& in, const ConvArgs& args, const OutputSpec& output) {
   const at::AutoDispatchBelowADInplaceOrView guard;
   const std::array<int64_t, 5> sizes = check_conv<int64_t>(in, args, at::kCPU);
   const WeightLayout channels = args.weight.channels();

@@ -4,7 +4,7 @@
 
 #include "common/image.h"
 #include "conv/shape.h"
-#include "product/epilogue.h"
+#include "product/channel_params.h"
 #include "product/windows.h"
 
 // x and y of convolutions as the kernels see them. Inside, a signal of one dimension is an image of

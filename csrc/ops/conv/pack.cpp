@@ -6,7 +6,7 @@
 #include "common/empty.h"
 #include "conv/shape.h"
 #include "gemm/gemm.h"
-#include "qnative/ops.h"
+#include "qnative/ops/conv.h"
 
 // <op>_pack and <op>_unpack of the convolutions. A block of the layout holds [n][segments]
 // [segment_size] in the order in which windows of channels_last x lie: [O][KD * KH][KW * C /

@@ -10,7 +10,7 @@
 #include "common/parallel.h"
 #include "embedding/pack.h"
 #include "embedding/table.h"
-#include "qnative/ops.h"
+#include "qnative/ops/embedding.h"
 #include "quantize/checks.h"
 
 namespace qnative::ops {

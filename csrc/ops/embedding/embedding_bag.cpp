@@ -8,7 +8,7 @@
 #include "common/parallel.h"
 #include "embedding/embedding.h"
 #include "embedding/table.h"
-#include "qnative/ops.h"
+#include "qnative/ops/embedding.h"
 
 namespace qnative::ops {
 namespace {

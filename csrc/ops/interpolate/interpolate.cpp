@@ -9,8 +9,9 @@
 #include "common/scratch.h"
 #include "interpolate/resample.h"
 #include "lookup/lookup.h"
-#include "product/epilogue.h"
-#include "qnative/ops.h"
+#include "product/channel_params.h"
+#include "qnative/ops/fp16.h"
+#include "qnative/ops/pool.h"
 
 namespace qnative::ops {
 namespace {
@@ -211,8 +212,8 @@ at::Tensor interpolate(const at::Tensor& x, double x_scale, int64_t x_zero_point
   const at::AutoDispatchBelowADInplaceOrView guard;
   const auto resample = check_interpolate<int64_t>(x, x_scale, x_zero_point, size, scale_factors,
                                                    mode, align_corners, at::kCPU);
-  const Output output = make_output(kOp, y_scale, y_zero_point, y_dtype);
-  const auto table = rescale_table(kOp, x_scale, x_zero_point, x.scalar_type(), output);
+  const OutputSpec output = make_output(kOp, y_scale, y_zero_point, y_dtype);
+  const auto table = rescale_table(kOp, {x_scale, x_zero_point}, x.scalar_type(), output);
   const at::Tensor y = empty_image(x, resample.rank, resample.out, y_dtype);
   if (y.numel() == 0) return y;
   const Images images(x, resample, y);

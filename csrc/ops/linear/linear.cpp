@@ -1,39 +1,59 @@
+#include "qnative/ops/linear.h"
+
 #include <torch/library.h>
 
+#include "common/borrow.h"
 #include "common/checks.h"
 #include "common/empty.h"
 #include "common/scratch.h"
 #include "gemm/gemm.h"
-#include "product/epilogue.h"
+#include "product/channel_params.h"
 #include "product/weight.h"
 #include "product/windows.h"
-#include "qnative/ops.h"
 
 namespace qnative::ops {
 namespace {
 
-// Checks what linear and its Meta function share; returns the shape of y.
+// What follows from constants and shapes, checked.
 template <class Int>
-c10::SmallVector<Int, at::kDimVectorStaticSize> check_linear(
-    const at::Tensor& x, double x_scale, int64_t x_zero_point, const at::Tensor& weight,
-    const at::Tensor& weight_scale, const std::optional<at::Tensor>& bias,
-    const WeightLayout& layout, at::DeviceType device) {
-  check_8bit("linear", "x", x, device);
-  check_qparams("linear", "x_", x_scale, x_zero_point, x.scalar_type());
-  return check_linear_operands<Int>("linear", x, weight, weight_scale, bias, layout, device);
+struct LinearPlan {
+  WeightLayout layout;
+  OutputSpec output;
+  c10::SmallVector<Int, at::kDimVectorStaticSize> y_sizes;
+};
+
+template <class Int>
+LinearPlan<Int> plan_linear(const QTensor& x, const PackedWeight& w, const OutputSpec& y,
+                            at::DeviceType device) {
+  const WeightLayout layout = linear_layout("linear", w.shape);
+  check_qtensor("linear", "x", x, device);
+  auto y_sizes = check_linear_operands<Int>("linear", x.data, w, layout, device);
+  check_output("linear", y, FloatOutput::kAllowed);
+  return {layout, y, std::move(y_sizes)};
 }
 
-at::Tensor linear_meta(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                       const at::Tensor& weight, const at::Tensor& weight_scale,
-                       const std::optional<at::Tensor>& bias, c10::SymIntArrayRef weight_shape,
-                       double y_scale, int64_t y_zero_point, at::ScalarType y_dtype,
-                       std::string_view activation, at::ArrayRef<double> activation_args) {
-  const WeightLayout layout = linear_layout("linear", concrete(weight_shape));
-  const auto y_sizes = check_linear<c10::SymInt>(x, x_scale, x_zero_point, weight, weight_scale,
-                                                 bias, layout, at::kMeta);
-  make_output("linear", y_scale, y_zero_point, y_dtype, activation, activation_args,
-              FloatOutput::kAllowed);
-  return at::empty_symint(y_sizes, x.options().dtype(y_dtype));
+at::Tensor run_linear(const LinearPlan<int64_t>& plan, const QTensor& x, const PackedWeight& w) {
+  const WeightLayout& layout = plan.layout;
+  Scratch scratch(ChannelParams::bytes(layout));
+  const ChannelParams params =
+      make_channel_params("linear", unsigned_qparams(x), w, layout, plan.output, scratch);
+  at::Tensor y = empty(plan.y_sizes, plan.output.dtype);
+  if (y.numel() == 0) return y;
+  const auto rows = x.data.expect_contiguous();
+  const int64_t k = layout.segment_size, m = rows->numel() / k;
+  run_rows({.data = static_cast<const uint8_t*>(rows->const_data_ptr()),
+            .m = m,
+            .k = k,
+            .row_stride = k,
+            .k_stride = 1,
+            .flip = flip_of(x.data.scalar_type())},
+           make_product(w, layout, params, plan.output, y));
+  return y;
+}
+
+QTensor linear_meta(const QTensor& x, const PackedWeight& w, const OutputSpec& y) {
+  const auto plan = plan_linear<c10::SymInt>(x, w, y, at::kMeta);
+  return {at::empty_symint(plan.y_sizes, x.data.options().dtype(y.dtype)), output_qparams(y)};
 }
 
 at::Tensor pack_meta(const at::Tensor& weight) {
@@ -50,33 +70,10 @@ at::Tensor unpack_meta(const at::Tensor& weight, c10::SymIntArrayRef weight_shap
 
 }  // namespace
 
-at::Tensor linear(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                  const at::Tensor& weight, const at::Tensor& weight_scale,
-                  const std::optional<at::Tensor>& bias, at::IntArrayRef weight_shape,
-                  double y_scale, int64_t y_zero_point, at::ScalarType y_dtype,
-                  std::string_view activation, at::ArrayRef<double> activation_args) {
+QTensor linear(const QTensor& x, const PackedWeight& w, const OutputSpec& y) {
   const at::AutoDispatchBelowADInplaceOrView guard;
-  const WeightLayout layout = linear_layout("linear", weight_shape);
-  const auto y_sizes =
-      check_linear<int64_t>(x, x_scale, x_zero_point, weight, weight_scale, bias, layout, at::kCPU);
-  const Output output = make_output("linear", y_scale, y_zero_point, y_dtype, activation,
-                                    activation_args, FloatOutput::kAllowed);
-  Scratch scratch(ChannelParams::bytes(layout));
-  const int32_t zero_point = unsigned_zero_point(x_zero_point, x.scalar_type());
-  const ChannelParams params = make_channel_params("linear", x_scale, zero_point, weight, layout,
-                                                   weight_scale, bias, output, scratch);
-  at::Tensor y = empty(y_sizes, y_dtype);
-  if (y.numel() == 0) return y;
-  const auto rows = x.expect_contiguous();
-  const int64_t k = layout.segment_size, m = rows->numel() / k;
-  run_rows({.data = static_cast<const uint8_t*>(rows->const_data_ptr()),
-            .m = m,
-            .k = k,
-            .row_stride = k,
-            .k_stride = 1,
-            .flip = flip_of(x.scalar_type())},
-           make_product(weight, layout, params, output, y));
-  return y;
+  const auto plan = plan_linear<int64_t>(x, w, y, at::kCPU);
+  return {run_linear(plan, x, w), output_qparams(y)};
 }
 
 at::Tensor linear_pack(const at::Tensor& weight) {
@@ -98,14 +95,33 @@ at::Tensor linear_unpack(const at::Tensor& weight, at::IntArrayRef weight_shape)
   return unpacked;
 }
 
+namespace {
+
+// The op of the schema. kRun: linear or linear_meta.
+template <auto kRun, class Ints>
+at::Tensor linear_op(const at::Tensor& x, double x_scale, int64_t x_zero_point,
+                     const at::Tensor& weight, const at::Tensor& weight_scale,
+                     const std::optional<at::Tensor>& bias, Ints weight_shape, double y_scale,
+                     int64_t y_zero_point, at::ScalarType y_dtype, std::string_view activation,
+                     at::ArrayRef<double> activation_args) {
+  return kRun(BorrowedQTensor(x, {x_scale, x_zero_point}),
+              BorrowedWeight(weight, weight_scale, bias, concrete(weight_shape)),
+              {.qparams = {y_scale, y_zero_point},
+               .dtype = y_dtype,
+               .activation = parse_activation("linear", activation, activation_args)})
+      .data;
+}
+
+}  // namespace
+
 TORCH_LIBRARY_IMPL(qnative, CPU, m) {
-  m.impl("linear", TORCH_FN(linear));
+  m.impl("linear", TORCH_FN((linear_op<linear, at::IntArrayRef>)));
   m.impl("linear_pack", TORCH_FN(linear_pack));
   m.impl("linear_unpack", TORCH_FN(linear_unpack));
 }
 
 TORCH_LIBRARY_IMPL(qnative, Meta, m) {
-  m.impl("linear", TORCH_FN(linear_meta));
+  m.impl("linear", TORCH_FN((linear_op<linear_meta, c10::SymIntArrayRef>)));
   m.impl("linear_pack", TORCH_FN(pack_meta));
   m.impl("linear_unpack", TORCH_FN(unpack_meta));
 }

@@ -2,15 +2,16 @@
 
 #include <algorithm>
 
+#include "common/activation.h"
 #include "common/checks.h"
 #include "common/empty.h"
 #include "common/parallel.h"
 #include "common/scratch.h"
-#include "product/epilogue.h"
+#include "product/channel_params.h"
 #include "product/quantized_rows.h"
 #include "product/weight.h"
 #include "product/windows.h"
-#include "qnative/ops.h"
+#include "qnative/ops/linear.h"
 
 namespace qnative::ops {
 namespace {
@@ -38,11 +39,9 @@ auto check(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& weig
   return y_sizes;
 }
 
-Output make_float_output(std::string_view activation, at::ArrayRef<double> activation_args) {
-  return {.scale = 1,
-          .zero_point = 0,
-          .dtype = at::kFloat,
-          .activation = parse_activation(kOp, activation, activation_args, Functions::kAllowed)};
+OutputSpec make_float_output(std::string_view activation, at::ArrayRef<double> activation_args) {
+  const Activation act = parse_activation(kOp, activation, activation_args, Functions::kAllowed);
+  return {.dtype = at::kFloat, .activation = check_activation(kOp, act, Functions::kAllowed)};
 }
 
 at::Tensor linear_dynamic_meta(const at::Tensor& x, const at::Tensor& weight,
@@ -94,7 +93,7 @@ at::Tensor linear_dynamic(const at::Tensor& x, const at::Tensor& weight,
   const at::AutoDispatchBelowADInplaceOrView guard;
   const WeightLayout layout = linear_layout(kOp, weight_shape);
   const auto y_sizes = check<int64_t>(x, weight, weight_scale, bias, layout, repeated, at::kCPU);
-  const Output output = make_float_output(activation, activation_args);
+  const OutputSpec output = make_float_output(activation, activation_args);
   const auto repeats = static_cast<int64_t>(repeated.size());
   const int64_t k = layout.segment_size - repeats, n = layout.padded_n(), m = x.numel() / k;
   const int64_t block = std::min(m, std::max<int64_t>(kBlock / layout.segment_size, 1));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/activation.h"
 #include "common/checks.h"
 #include "common/dispatch.h"
 #include "common/empty.h"
@@ -10,7 +11,7 @@
 #include "gemm_fp16/gemm_fp16.h"
 #include "product/half_product.h"
 #include "product/weight.h"
-#include "qnative/ops.h"
+#include "qnative/ops/linear.h"
 
 namespace qnative::ops {
 namespace {
@@ -71,7 +72,8 @@ at::Tensor run_meta(const char* op, at::ScalarType dtype, const at::Tensor& x,
                     at::ArrayRef<double> activation_args) {
   const Shape shape = check_shape(op, concrete(weight_shape));
   const auto y_sizes = check<c10::SymInt>(op, x, dtype, weight, bias, shape, at::kMeta);
-  parse_activation(op, activation, activation_args, Functions::kAllowed);
+  check_activation(op, parse_activation(op, activation, activation_args, Functions::kAllowed),
+                   Functions::kAllowed);
   return at::empty_symint(y_sizes, x.options());
 }
 
@@ -82,7 +84,9 @@ at::Tensor run(const char* op, at::ScalarType dtype, const at::Tensor& x, const 
   const at::AutoDispatchBelowADInplaceOrView guard;
   const Shape shape = check_shape(op, weight_shape);
   const auto y_sizes = check<int64_t>(op, x, dtype, weight, bias, shape, at::kCPU);
-  const Activation act = parse_activation(op, activation, activation_args, Functions::kAllowed);
+  const Activation act =
+      check_activation(op, parse_activation(op, activation, activation_args, Functions::kAllowed),
+                       Functions::kAllowed);
   at::Tensor y = empty(y_sizes, dtype);
   if (y.numel() == 0) return y;
   const bool is_half = dtype == at::kHalf;

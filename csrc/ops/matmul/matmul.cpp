@@ -1,3 +1,5 @@
+#include "qnative/ops/matmul.h"
+
 #include <torch/library.h>
 
 #include <algorithm>
@@ -10,9 +12,8 @@
 #include "common/scratch.h"
 #include "gemm/gemm.h"
 #include "matmul/shape.h"
-#include "product/epilogue.h"
+#include "product/channel_params.h"
 #include "product/windows.h"
-#include "qnative/ops.h"
 
 namespace qnative::ops {
 namespace {
@@ -48,7 +49,7 @@ MatmulShape<Int> check(const Operand& a, const Operand& b, at::DeviceType device
 class Matmul {
  public:
   Matmul(const Operand& a, const Operand& b, const MatmulShape<int64_t>& shape,
-         const Output& output, const at::Tensor& y)
+         const OutputSpec& output, const at::Tensor& y)
       : a_(a.tensor, shape.batch, true),
         b_(b.tensor, shape.batch, false),
         a_data_(static_cast<const uint8_t*>(a.tensor.const_data_ptr())),
@@ -60,7 +61,7 @@ class Matmul {
         m_(shape.m),
         n_(shape.n),
         k_(shape.k),
-        multiplier_(finite_multiplier("matmul", a.scale * b.scale / output.scale)),
+        multiplier_(finite_multiplier("matmul", a.scale * b.scale / output.qparams.scale)),
         output_(output),
         y_(static_cast<std::byte*>(y.mutable_data_ptr())),
         y_bytes_(static_cast<int64_t>(y.element_size())) {
@@ -99,7 +100,7 @@ class Matmul {
   }
 
  private:
-  gemm::Args make_product(const Output& output, Scratch& scratch, int64_t padded_n) const {
+  gemm::Args make_product(const OutputSpec& output, Scratch& scratch, int64_t padded_n) const {
     auto* const multiplier = scratch.take<float>(padded_n);
     auto* const bias = scratch.take<float>(padded_n);
     auto* const ones = scratch.take<int32_t>(padded_n);
@@ -188,7 +189,7 @@ class Matmul {
   int32_t a_zero_point_, b_zero_point_;
   int64_t m_, n_, k_;
   float multiplier_;
-  const Output& output_;
+  const OutputSpec& output_;
   std::byte* y_;
   int64_t y_bytes_;
   int64_t panels_ = 0, panel_bytes_ = 0;  // of one matrix
@@ -199,7 +200,7 @@ class Matmul {
 };
 
 // Without products every value is a quantized 0.
-void fill_zero(const Output& output, at::Tensor& y) {
+void fill_zero(const OutputSpec& output, at::Tensor& y) {
   if (output.is_float()) {
     const float zero =
         static_cast<float>(std::min(std::max(0.0, output.activation.min), output.activation.max));
@@ -230,8 +231,8 @@ at::Tensor matmul(const at::Tensor& a, double a_scale, int64_t a_zero_point, con
   const at::AutoDispatchBelowADInplaceOrView guard;
   const Operand left{a, a_scale, a_zero_point}, right{b, b_scale, b_zero_point};
   const auto shape = check<int64_t>(left, right, at::kCPU);
-  const Output output = make_output("matmul", y_scale, y_zero_point, y_dtype, activation,
-                                    activation_args, FloatOutput::kAllowed);
+  const OutputSpec output = make_output("matmul", y_scale, y_zero_point, y_dtype, activation,
+                                        activation_args, FloatOutput::kAllowed);
   at::Tensor y = empty(shape.y, y_dtype);
   if (y.numel() == 0) return y;
   if (shape.k == 0) {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "blocks.h"
+#include "common/activation.h"
 #include "common/checks.h"
 #include "common/dispatch.h"
 #include "common/empty.h"
@@ -11,7 +12,7 @@
 #include "common/scratch.h"
 #include "matmul/shape.h"
 #include "product/half_product.h"
-#include "qnative/ops.h"
+#include "qnative/ops/fp16.h"
 
 namespace qnative::ops {
 namespace {
@@ -144,7 +145,8 @@ MatmulShape<Int> check(const at::Tensor& a, const at::Tensor& b, at::DeviceType 
 at::Tensor matmul_fp16_meta(const at::Tensor& a, const at::Tensor& b, std::string_view activation,
                             at::ArrayRef<double> activation_args) {
   const auto shape = check<c10::SymInt>(a, b, at::kMeta);
-  parse_activation(kOp, activation, activation_args, Functions::kAllowed);
+  check_activation(kOp, parse_activation(kOp, activation, activation_args, Functions::kAllowed),
+                   Functions::kAllowed);
   return at::empty_symint(shape.y, a.options());
 }
 
@@ -154,7 +156,9 @@ at::Tensor matmul_fp16(const at::Tensor& a, const at::Tensor& b, std::string_vie
                        at::ArrayRef<double> activation_args) {
   const at::AutoDispatchBelowADInplaceOrView guard;
   const auto shape = check<int64_t>(a, b, at::kCPU);
-  const Activation act = parse_activation(kOp, activation, activation_args, Functions::kAllowed);
+  const Activation act =
+      check_activation(kOp, parse_activation(kOp, activation, activation_args, Functions::kAllowed),
+                       Functions::kAllowed);
   at::Tensor y = empty(shape.y, at::kHalf);
   if (y.numel() == 0) return y;
   if (shape.k == 0) {

@@ -6,8 +6,8 @@
 #include "common/dispatch.h"
 #include "norm/moments.h"
 #include "norm/norm.h"
-#include "product/epilogue.h"
-#include "qnative/ops.h"
+#include "product/channel_params.h"
+#include "qnative/ops/norm.h"
 
 namespace qnative::ops {
 namespace {
@@ -59,7 +59,7 @@ void check_running(const char* op, const Input& input, const Optional& mean, con
 struct Scale {
   norm::Args args;
 
-  Scale(const Input& input, const Output& output)
+  Scale(const Input& input, const OutputSpec& output)
       : args{.x_zero_point = unsigned_zero_point(input.zero_point, input.x.scalar_type()),
              .x_flip = flip_of(input.x.scalar_type()),
              .requantize = make_requantize(output)} {}
@@ -150,7 +150,7 @@ std::vector<Moments> sum_inner(const ChannelTensors& t, int64_t groups, uint8_t 
   return moments;
 }
 
-at::Tensor normalize_groups(const Input& input, int64_t groups, const Output& output) {
+at::Tensor normalize_groups(const Input& input, int64_t groups, const OutputSpec& output) {
   const ChannelTensors t(input.x, output.dtype);
   if (t.y.numel() == 0) return t.y;
   const Scale op(input, output);
@@ -166,8 +166,8 @@ at::Tensor normalize_groups(const Input& input, int64_t groups, const Output& ou
                                          op.args.x_zero_point, input.eps);
     for (int64_t i = 0; i < group_channels; ++i) {
       const int64_t at = static_cast<int64_t>(g) * group_channels + i, c = at % t.channels;
-      scale[at] = static_cast<float>(unit.scale * weight[c] / output.scale);
-      shift[at] = static_cast<float>((unit.shift * weight[c] + bias[c]) / output.scale);
+      scale[at] = static_cast<float>(unit.scale * weight[c] / output.qparams.scale);
+      shift[at] = static_cast<float>((unit.shift * weight[c] + bias[c]) / output.qparams.scale);
     }
   }
   apply_channels(op, t, {scale, shift, t.images});
@@ -175,7 +175,7 @@ at::Tensor normalize_groups(const Input& input, int64_t groups, const Output& ou
 }
 
 at::Tensor normalize_running(const char* op_name, const Input& input, const at::Tensor& mean,
-                             const at::Tensor& var, const Output& output) {
+                             const at::Tensor& var, const OutputSpec& output) {
   const ChannelTensors t(input.x, output.dtype);
   const Channels weight(input.weight, 1), bias(input.bias, 0), means(mean, 0), vars(var, 0);
   Scratch scratch(2 * Scratch::bytes<float>(t.channels));
@@ -183,8 +183,8 @@ at::Tensor normalize_running(const char* op_name, const Input& input, const at::
   auto* const shift = scratch.take<float>(t.channels);
   for (int64_t c = 0; c < t.channels; ++c) {
     const double factor = weight[c] / std::sqrt(vars[c] + input.eps);
-    scale[c] = static_cast<float>(input.scale * factor / output.scale);
-    shift[c] = static_cast<float>((bias[c] - means[c] * factor) / output.scale);
+    scale[c] = static_cast<float>(input.scale * factor / output.qparams.scale);
+    shift[c] = static_cast<float>((bias[c] - means[c] * factor) / output.qparams.scale);
     TORCH_CHECK(std::isfinite(scale[c]) && std::isfinite(shift[c]), "qnative::", op_name,
                 ": the constants of channel ", c, " are not finite: weight ", weight[c], ", bias ",
                 bias[c], ", running_mean ", means[c], ", running_var ", vars[c], ", eps ",
@@ -258,7 +258,7 @@ at::Tensor instance_norm(const at::Tensor& x, double x_scale, int64_t x_zero_poi
   if (!use_input_stats) {
     check_running<int64_t>("instance_norm", input, running_mean, running_var, at::kCPU);
   }
-  const Output output = make_output("instance_norm", y_scale, y_zero_point, y_dtype);
+  const OutputSpec output = make_output("instance_norm", y_scale, y_zero_point, y_dtype);
   return use_input_stats
              ? normalize_groups(input, x.size(1), output)
              : normalize_running("instance_norm", input, *running_mean, *running_var, output);

@@ -5,8 +5,8 @@
 #include "common/parallel.h"
 #include "norm/moments.h"
 #include "norm/norm.h"
-#include "product/epilogue.h"
-#include "qnative/ops.h"
+#include "product/channel_params.h"
+#include "qnative/ops/norm.h"
 
 namespace qnative::ops {
 namespace {
@@ -74,7 +74,7 @@ at::Tensor layer_norm(const at::Tensor& x, double x_scale, int64_t x_zero_point,
   static auto& run_floats = select(norm::affine_float_kernels());
   const at::AutoDispatchBelowADInplaceOrView guard;
   check_layer_norm(x, x_scale, x_zero_point, normalized_shape, weight, bias, eps, at::kCPU);
-  const Output output =
+  const OutputSpec output =
       make_output("layer_norm", y_scale, y_zero_point, y_dtype, "none", {}, FloatOutput::kAllowed);
   const at::Tensor y = empty(x.sizes(), y_dtype);
   if (y.numel() == 0) return y;
@@ -82,7 +82,7 @@ at::Tensor layer_norm(const at::Tensor& x, double x_scale, int64_t x_zero_point,
   Scratch scratch(2 * Scratch::bytes<float>(n));
   auto* const weights = scratch.take<float>(n);
   auto* const biases = scratch.take<float>(n);
-  const auto factor = static_cast<float>(1.0 / output.scale);
+  const auto factor = static_cast<float>(1.0 / output.qparams.scale);
   scaled(weight, factor, factor, n, weights);
   scaled(bias, factor, 0, n, biases);
   const auto dense = x.expect_contiguous();

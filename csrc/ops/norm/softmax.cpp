@@ -9,8 +9,9 @@
 #include "fp16/fp16.h"
 #include "lookup/lookup.h"
 #include "norm/norm.h"
-#include "product/epilogue.h"
-#include "qnative/ops.h"
+#include "product/channel_params.h"
+#include "qnative/ops/fp16.h"
+#include "qnative/ops/norm.h"
 #include "quantize/quantize.h"
 
 namespace qnative::ops {
@@ -37,9 +38,9 @@ int64_t check_softmax(const at::Tensor& x, double x_scale, int64_t x_zero_point,
 // Softmax of a row. Its values depend on the byte alone, once the sum of the row is known.
 class RowSoftmax {
  public:
-  RowSoftmax(double x_scale, uint8_t flip, const Output& output)
+  RowSoftmax(double x_scale, uint8_t flip, const OutputSpec& output)
       : flip_(flip),
-        y_scale_(output.scale),
+        y_scale_(output.qparams.scale),
         requantize_(output.is_float() ? Requantize{} : make_requantize(output)) {
     norm::make_exponentials(x_scale, e_);
   }
@@ -117,7 +118,7 @@ at::Tensor softmax(const at::Tensor& x, double x_scale, int64_t x_zero_point, in
                    double y_scale, int64_t y_zero_point, at::ScalarType y_dtype) {
   const at::AutoDispatchBelowADInplaceOrView guard;
   dim = check_softmax(x, x_scale, x_zero_point, dim, at::kCPU);
-  const Output output =
+  const OutputSpec output =
       make_output("softmax", y_scale, y_zero_point, y_dtype, "none", {}, FloatOutput::kAllowed);
   const at::Tensor y = empty_elementwise("softmax", {x}, y_dtype);
   if (y.numel() == 0) return y;

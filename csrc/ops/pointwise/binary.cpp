@@ -10,8 +10,9 @@
 #include "common/parallel.h"
 #include "elementwise/elementwise.h"
 #include "fp16/fp16.h"
-#include "product/epilogue.h"
-#include "qnative/ops.h"
+#include "product/channel_params.h"
+#include "qnative/ops/fp16.h"
+#include "qnative/ops/pointwise.h"
 
 namespace qnative::ops {
 namespace {
@@ -96,7 +97,7 @@ void run_pairs(const at::Tensor& a, const at::Tensor& b, const at::Tensor& y, co
 }
 
 at::Tensor run_binary(const char* op, elementwise::Fn& run, const Operand& a, const Operand& b,
-                      float a_multiplier, float b_multiplier, const Output& output) {
+                      float a_multiplier, float b_multiplier, const OutputSpec& output) {
   const elementwise::Args args{
       .a_zero_point = unsigned_zero_point(a.zero_point, a.tensor.scalar_type()),
       .b_zero_point = unsigned_zero_point(b.zero_point, b.tensor.scalar_type()),
@@ -118,7 +119,7 @@ fp16::BinaryArgs check_fp16(const char* op, const at::Tensor& a, const at::Tenso
                             double alpha, at::DeviceType device) {
   check_half(op, "a", a, device);
   check_half(op, "b", b, device);
-  const Activation bounds = parse_activation(op, activation, activation_args);
+  const Activation bounds = check_activation(op, parse_activation(op, activation, activation_args));
   return {.alpha = finite_float(op, "alpha", alpha),
           .lo = static_cast<float>(bounds.min),
           .hi = static_cast<float>(bounds.max)};
@@ -174,7 +175,7 @@ at::Tensor add(const at::Tensor& a, double a_scale, int64_t a_zero_point, const 
   const at::AutoDispatchBelowADInplaceOrView guard;
   const Operand left{a, a_scale, a_zero_point}, right{b, b_scale, b_zero_point};
   check_binary("add", left, right, at::kCPU);
-  const Output output =
+  const OutputSpec output =
       make_output("add", y_scale, y_zero_point, y_dtype, activation, activation_args);
   TORCH_CHECK(std::isfinite(alpha), "qnative::add: alpha must be finite, got ", alpha);
   return run_binary("add", run, left, right, finite_multiplier("add", a_scale / y_scale),
@@ -189,7 +190,7 @@ at::Tensor mul(const at::Tensor& a, double a_scale, int64_t a_zero_point, const 
   const at::AutoDispatchBelowADInplaceOrView guard;
   const Operand left{a, a_scale, a_zero_point}, right{b, b_scale, b_zero_point};
   check_binary("mul", left, right, at::kCPU);
-  const Output output =
+  const OutputSpec output =
       make_output("mul", y_scale, y_zero_point, y_dtype, activation, activation_args);
   return run_binary("mul", run, left, right, finite_multiplier("mul", a_scale * b_scale / y_scale),
                     0, output);

@@ -7,8 +7,8 @@
 #include "common/layout.h"
 #include "common/parallel.h"
 #include "lookup/lookup.h"
-#include "product/epilogue.h"
-#include "qnative/ops.h"
+#include "product/channel_params.h"
+#include "qnative/ops/pointwise.h"
 
 namespace qnative::ops {
 namespace {
@@ -99,7 +99,7 @@ at::Tensor cat(at::TensorList tensors, at::ArrayRef<double> scales, at::IntArray
   static auto& run_lookup = select(lookup::kernels());
   const at::AutoDispatchBelowADInplaceOrView guard;
   const auto shape = check_cat<int64_t>(tensors, scales, zero_points, dim, at::kCPU);
-  const Output output = make_output("cat", y_scale, y_zero_point, y_dtype);
+  const OutputSpec output = make_output("cat", y_scale, y_zero_point, y_dtype);
   const at::MemoryFormat format = cat_format(tensors);
   const at::Tensor y = empty(shape.sizes, y_dtype, format);
   if (y.numel() == 0) return y;
@@ -110,7 +110,7 @@ at::Tensor cat(at::TensorList tensors, at::ArrayRef<double> scales, at::IntArray
     const at::Tensor x = tensors[i].contiguous(format);
     const auto* from = static_cast<const uint8_t*>(x.const_data_ptr());
     const int64_t chunk = x.numel() / outer;
-    const auto table = rescale_table("cat", scales[i], zero_points[i], x.scalar_type(), output);
+    const auto table = rescale_table("cat", {scales[i], zero_points[i]}, x.scalar_type(), output);
     const auto copy = [&](const uint8_t* source, uint8_t* target, int64_t n) {
       if (table) {
         run_lookup(source, target, n, table->data());

@@ -8,7 +8,7 @@
 #include "common/dispatch.h"
 #include "common/layout.h"
 #include "common/parallel.h"
-#include "qnative/ops.h"
+#include "qnative/ops/pointwise.h"
 
 namespace qnative::ops {
 namespace {

@@ -1,11 +1,12 @@
 #include <torch/library.h>
 
+#include "common/activation.h"
 #include "common/checks.h"
 #include "common/dispatch.h"
 #include "common/layout.h"
 #include "common/parallel.h"
 #include "fp16/fp16.h"
-#include "qnative/ops.h"
+#include "qnative/ops/fp16.h"
 
 namespace qnative::ops {
 namespace {
@@ -27,7 +28,9 @@ fp16::UnaryArgs check(const at::Tensor& x, std::string_view function,
       numbers[i] = finite_float(kOp, "function_args", function_args[i]);
     }
   } else {
-    activation = parse_activation(kOp, function, function_args, Functions::kAllowed, "function");
+    activation = check_activation(
+        kOp, parse_activation(kOp, function, function_args, Functions::kAllowed, "function"),
+        Functions::kAllowed, "function");
   }
   return {.function = is_affine     ? fp16::Function::kAffine
                       : is_division ? fp16::Function::kFloorDivide

@@ -3,8 +3,8 @@
 #include "common/channels.h"
 #include "common/dispatch.h"
 #include "norm/norm.h"
-#include "product/epilogue.h"
-#include "qnative/ops.h"
+#include "product/channel_params.h"
+#include "qnative/ops/norm.h"
 
 namespace qnative::ops {
 namespace {
@@ -57,7 +57,7 @@ at::Tensor prelu(const at::Tensor& x, double x_scale, int64_t x_zero_point,
                  at::ScalarType y_dtype) {
   const at::AutoDispatchBelowADInplaceOrView guard;
   check_prelu<int64_t>(x, x_scale, x_zero_point, weight, at::kCPU);
-  const Output output = make_output("prelu", y_scale, y_zero_point, y_dtype);
+  const OutputSpec output = make_output("prelu", y_scale, y_zero_point, y_dtype);
   const int64_t n = weight.numel();
   const auto weights = weight.expect_contiguous();
   Scratch scratch(Scratch::bytes<float>(n));
@@ -65,12 +65,12 @@ at::Tensor prelu(const at::Tensor& x, double x_scale, int64_t x_zero_point,
   for (int64_t i = 0; i < n; ++i) {
     const float w = weights->const_data_ptr<float>()[i];
     TORCH_CHECK(std::isfinite(w), "qnative::prelu: weight must be finite, got ", w, " at ", i);
-    negative[i] = finite_multiplier("prelu", x_scale * w / output.scale);
+    negative[i] = finite_multiplier("prelu", x_scale * w / output.qparams.scale);
   }
   const Prelu op{{.x_zero_point = unsigned_zero_point(x_zero_point, x.scalar_type()),
                   .x_flip = flip_of(x.scalar_type()),
                   .requantize = make_requantize(output)},
-                 finite_multiplier("prelu", x_scale / output.scale)};
+                 finite_multiplier("prelu", x_scale / output.qparams.scale)};
   ChannelTensors t(x, y_dtype);
   if (t.y.numel() == 0) return t.y;
   if (n == 1) t.flatten();

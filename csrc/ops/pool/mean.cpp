@@ -9,8 +9,9 @@
 #include "common/parallel.h"
 #include "fp16/fp16.h"
 #include "pool/pool.h"
-#include "product/epilogue.h"
-#include "qnative/ops.h"
+#include "product/channel_params.h"
+#include "qnative/ops/fp16.h"
+#include "qnative/ops/pool.h"
 
 namespace qnative::ops {
 namespace {
@@ -171,7 +172,7 @@ at::Tensor mean(const at::Tensor& x, double x_scale, int64_t x_zero_point,
   static auto& run = select(pool::mean_kernels());
   const at::AutoDispatchBelowADInplaceOrView guard;
   check_mean(x, x_scale, x_zero_point, at::kCPU);
-  const Output output = make_output("mean", y_scale, y_zero_point, y_dtype);
+  const OutputSpec output = make_output("mean", y_scale, y_zero_point, y_dtype);
   const DimSet reduced = reduced_dims("mean", x, dim);
   const at::Tensor y = empty(mean_sizes<int64_t>(x, reduced, keepdim), y_dtype);
   if (y.numel() == 0) return y;
@@ -183,7 +184,7 @@ at::Tensor mean(const at::Tensor& x, double x_scale, int64_t x_zero_point,
     TORCH_CHECK(taps < kMaxTaps, "qnative::mean: less than ", kMaxTaps,
                 " elements can be averaged into one, got ", taps);
     const float multiplier =
-        finite_multiplier("mean", x_scale / (static_cast<double>(taps) * output.scale));
+        finite_multiplier("mean", x_scale / (static_cast<double>(taps) * output.qparams.scale));
     return [=, &q](const pool::Window& window, uint8_t* to) {
       run(window, flip, zero_point, multiplier, q, to);
     };

@@ -8,8 +8,9 @@
 #include "common/dispatch.h"
 #include "fp16/fp16.h"
 #include "pool/window.h"
-#include "product/epilogue.h"
-#include "qnative/ops.h"
+#include "product/channel_params.h"
+#include "qnative/ops/fp16.h"
+#include "qnative/ops/pool.h"
 
 // One implementation for 1, 2 and 3 dimensions: `rank`.
 namespace qnative::ops {
@@ -38,7 +39,7 @@ struct Average {
   double x_scale;
   int64_t x_zero_point;
   Divisor divisor;
-  Output output;
+  OutputSpec output;
 };
 
 pool::Window kernel_window(const Run& run) {
@@ -63,7 +64,7 @@ void run_average(const char* op, const at::Tensor& x, int64_t rank, const Triple
   for_runs(op, x, rank, axes, y, [&](const Run& run) {
     const double divisor = static_cast<double>(average.divisor.of(run));
     const float multiplier =
-        finite_multiplier(op, average.x_scale / (divisor * average.output.scale));
+        finite_multiplier(op, average.x_scale / (divisor * average.output.qparams.scale));
     run_mean(kernel_window(run), flip, zero_point, multiplier, q, run.y);
   });
 }

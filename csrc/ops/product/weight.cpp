@@ -62,12 +62,14 @@ c10::SmallVector<Int, at::kDimVectorStaticSize> linear_sizes(const char* op, con
 }
 
 template <class Int>
-c10::SmallVector<Int, at::kDimVectorStaticSize> check_linear_operands(
-    const char* op, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& weight_scale,
-    const std::optional<at::Tensor>& bias, const WeightLayout& layout, at::DeviceType device) {
+c10::SmallVector<Int, at::kDimVectorStaticSize> check_linear_operands(const char* op,
+                                                                      const at::Tensor& x,
+                                                                      const PackedWeight& w,
+                                                                      const WeightLayout& layout,
+                                                                      at::DeviceType device) {
   auto y_sizes = linear_sizes<Int>(op, x, layout.n, layout.segment_size);
-  check_packed(op, weight, layout, device);
-  check_channels(op, weight_scale, bias, Int(layout.n), device);
+  check_packed(op, w.data, layout, device);
+  check_channels(op, w.scale, w.bias, Int(layout.n), device);
   return y_sizes;
 }
 
@@ -75,8 +77,7 @@ c10::SmallVector<Int, at::kDimVectorStaticSize> check_linear_operands(
   template c10::SmallVector<Int, at::kDimVectorStaticSize> linear_sizes<Int>(          \
       const char*, const at::Tensor&, int64_t, int64_t);                               \
   template c10::SmallVector<Int, at::kDimVectorStaticSize> check_linear_operands<Int>( \
-      const char*, const at::Tensor&, const at::Tensor&, const at::Tensor&,            \
-      const std::optional<at::Tensor>&, const WeightLayout&, at::DeviceType);
+      const char*, const at::Tensor&, const PackedWeight&, const WeightLayout&, at::DeviceType);
 QNATIVE_INSTANTIATE(int64_t)
 QNATIVE_INSTANTIATE(c10::SymInt)
 #undef QNATIVE_INSTANTIATE

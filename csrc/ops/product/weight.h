@@ -3,7 +3,8 @@
 #include <ATen/ATen.h>
 
 #include <cstdint>
-#include <optional>
+
+#include "qnative/types.h"
 
 // Packed weights: what weight_shape says about the bytes of a packed tensor.
 namespace qnative::ops {
@@ -35,9 +36,11 @@ void check_packed(const char* op, const at::Tensor& weight, const WeightLayout& 
 // What the linear ops share: x [..., K] and the parameters of the output channels fit the layout.
 // Returns the shape of y.
 template <class Int>
-c10::SmallVector<Int, at::kDimVectorStaticSize> check_linear_operands(
-    const char* op, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& weight_scale,
-    const std::optional<at::Tensor>& bias, const WeightLayout& layout, at::DeviceType device);
+c10::SmallVector<Int, at::kDimVectorStaticSize> check_linear_operands(const char* op,
+                                                                      const at::Tensor& x,
+                                                                      const PackedWeight& w,
+                                                                      const WeightLayout& layout,
+                                                                      at::DeviceType device);
 
 // [..., N] for x [..., K].
 template <class Int>
@@ -50,5 +53,6 @@ void check_unpacked(const char* op, const at::Tensor& weight, const char* form, 
 
 // SymInt arguments that describe weights are numbers: a traced program has its weights.
 at::DimVector concrete(c10::SymIntArrayRef values);
+inline at::IntArrayRef concrete(at::IntArrayRef values) { return values; }
 
 }  // namespace qnative::ops

@@ -5,7 +5,7 @@
 #include "common/dispatch.h"
 #include "common/empty.h"
 #include "common/parallel.h"
-#include "qnative/ops.h"
+#include "qnative/ops/quantize.h"
 #include "quantize/checks.h"
 #include "quantize/quantize.h"
 

@@ -5,7 +5,7 @@
 #include "common/dispatch.h"
 #include "common/layout.h"
 #include "common/parallel.h"
-#include "qnative/ops.h"
+#include "qnative/ops/quantize.h"
 #include "quantize/checks.h"
 
 namespace qnative::ops {

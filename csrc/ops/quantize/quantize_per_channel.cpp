@@ -3,7 +3,7 @@
 #include "common/dispatch.h"
 #include "common/layout.h"
 #include "common/parallel.h"
-#include "qnative/ops.h"
+#include "qnative/ops/quantize.h"
 #include "quantize/checks.h"
 #include "quantize/quantize.h"
 

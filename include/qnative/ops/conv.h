@@ -2,12 +2,56 @@
 
 #include <ATen/ATen.h>
 
+#include <initializer_list>
 #include <optional>
 #include <string_view>
 
 #include "qnative/export.h"
+#include "qnative/types.h"
 
-// Convolutions. The words used here are explained in qnative/ops.h.
+// Convolutions; qnative/ops.h has the words and rules.
+//
+//   const PackedWeight w{ops::conv2d_pack(weight, groups), scale, bias, weight.sizes()};   // once
+//   const ConvGeometry geometry{.stride = {2}, .padding = {1}, .groups = groups};
+//   const QTensor y = ops::conv2d(x, w, geometry, {.qparams = {0.5, 128}});                // for
+//   each x
+//
+// Safe to call from any number of threads at the same time, also with one weight.
+namespace qnative {
+
+// Real zeros around x: one value or one for each dimension, or two: (front, back, (top, bottom,))
+// left, right. same(): y has the size of x; stride 1; of an odd total the larger part is at the
+// end, as in torch.
+class ConvPadding {
+ public:
+  ConvPadding(std::initializer_list<int64_t> values) : values_(values) {}
+  ConvPadding(at::IntArrayRef values) : values_(values) {}
+  static ConvPadding valid() { return {0}; }
+  static ConvPadding same() {
+    ConvPadding padding{0};
+    padding.is_same_ = true;
+    return padding;
+  }
+
+  at::IntArrayRef values() const { return values_; }
+  bool is_same() const { return is_same_; }
+
+ private:
+  at::DimVector values_;
+  bool is_same_ = false;
+};
+
+// One value, or one for each dimension.
+struct ConvGeometry {
+  at::DimVector stride = {1};
+  ConvPadding padding = {0};
+  at::DimVector dilation = {1};
+  int64_t groups = 1;
+  at::DimVector output_padding = {0};  // of transposed convolutions
+};
+
+}  // namespace qnative
+
 namespace qnative::ops {
 
 // torch.nn.functional.conv1d, conv2d, conv3d of real numbers, then the activation. Arithmetic as in

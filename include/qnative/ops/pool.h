@@ -6,8 +6,28 @@
 #include <string_view>
 
 #include "qnative/export.h"
+#include "qnative/types.h"
+
+namespace qnative {
+
+// One value, or one for each dimension. Int: int64_t, or c10::SymInt where shapes are symbols.
+template <class Int>
+struct BasicPoolWindow {
+  c10::SmallVector<Int, 3> kernel_size;
+  c10::SmallVector<Int, 3> stride = {};  // empty: kernel_size
+  c10::SmallVector<Int, 3> padding = {Int(0)};
+  c10::SmallVector<Int, 3> dilation = {Int(1)};  // of max_pool
+  bool ceil_mode = false;
+  bool count_include_pad = true;                 // of avg_pool
+  std::optional<int64_t> divisor_override = {};  // of avg_pool2d and avg_pool3d, not 0
+};
+using PoolWindow = BasicPoolWindow<int64_t>;
+
+}  // namespace qnative
 
 // Pooling, mean and resampling. Words and rules as in qnative/ops.h.
+//
+// Safe to call from any number of threads at the same time.
 //
 // x: 8-bit [N, C, ...] or [C, ...] with one to three more dimensions (1d, 2d, 3d); channels_last x
 // gives channels_last y, and in one dimension x of the strides of conv1d's y gives such y.

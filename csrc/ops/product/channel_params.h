@@ -2,42 +2,13 @@
 
 #include <ATen/ATen.h>
 
-#include <array>
-
-#include "common/checks.h"
+#include "common/output.h"
 #include "common/scratch.h"
 #include "gemm/gemm.h"
 #include "product/weight.h"
-#include "requantize.h"
 
 // From integer sums to the output: what the kernels need to know about y.
 namespace qnative::ops {
-
-struct Output {
-  double scale;  // 1 for float32, which makes division by it free of rounding
-  int64_t zero_point;
-  at::ScalarType dtype;  // uint8, int8 or float32
-  Activation activation;
-
-  bool is_float() const { return dtype == at::kFloat; }
-};
-
-// All that the schemas say about the output, checked.
-Output make_output(const char* op, double y_scale, int64_t y_zero_point, at::ScalarType y_dtype,
-                   std::string_view activation = "none", at::ArrayRef<double> activation_args = {},
-                   FloatOutput float_output = FloatOutput::kRefused);
-
-// A ratio of scales as float32; an error when it overflows.
-float finite_multiplier(const char* op, double value);
-
-// The range of an 8-bit output, narrowed by its activation.
-Requantize make_requantize(const Output& y);
-
-// The bytes of y for the bytes of x, y = requantize(float(x - zero_point) * float(scale /
-// y.scale)); nothing where they are the same.
-std::optional<std::array<uint8_t, 256>> rescale_table(const char* op, double scale,
-                                                      int64_t zero_point, at::ScalarType dtype,
-                                                      const Output& y);
 
 // What gemm::Args and dwconv::Args say of each output channel. The channels of a group are padded
 // with zeros to layout.padded_n().
@@ -50,7 +21,7 @@ struct ChannelParams {
   static int64_t bytes(const WeightLayout& layout);  // of Scratch
 };
 
-// All but start, of which the memory is as it was: the caller fills it.
+// The same with start uninitialized: the caller fills it.
 struct MutableChannelParams {
   int32_t* start;
   const float* multiplier;
@@ -61,7 +32,7 @@ struct MutableChannelParams {
 };
 MutableChannelParams make_channel_scales(const char* op, double x_scale, const WeightLayout& layout,
                                          const at::Tensor& weight_scale,
-                                         const std::optional<at::Tensor>& bias, const Output& y,
+                                         const std::optional<at::Tensor>& bias, const OutputSpec& y,
                                          Scratch& scratch);
 
 // x_zero_point: of the uint8 form of x. An error names the first weight_scale that is not positive
@@ -69,11 +40,24 @@ MutableChannelParams make_channel_scales(const char* op, double x_scale, const W
 ChannelParams make_channel_params(const char* op, double x_scale, int32_t x_zero_point,
                                   const at::Tensor& weight, const WeightLayout& layout,
                                   const at::Tensor& weight_scale,
-                                  const std::optional<at::Tensor>& bias, const Output& y,
+                                  const std::optional<at::Tensor>& bias, const OutputSpec& y,
                                   Scratch& scratch);
+
+inline ChannelParams make_channel_params(const char* op, const QParams& x, const PackedWeight& w,
+                                         const WeightLayout& layout, const OutputSpec& y,
+                                         Scratch& scratch) {
+  return make_channel_params(op, x.scale, static_cast<int32_t>(x.zero_point), w.data, layout,
+                             w.scale, w.bias, y, scratch);
+}
 
 // The fields of the product that run_convolution() expects. y: the output tensor.
 gemm::Args make_product(const at::Tensor& weight, const WeightLayout& layout,
-                        const ChannelParams& params, const Output& output, const at::Tensor& y);
+                        const ChannelParams& params, const OutputSpec& output, const at::Tensor& y);
+
+inline gemm::Args make_product(const PackedWeight& w, const WeightLayout& layout,
+                               const ChannelParams& params, const OutputSpec& output,
+                               const at::Tensor& y) {
+  return make_product(w.data, layout, params, output, y);
+}
 
 }  // namespace qnative::ops

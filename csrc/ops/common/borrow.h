@@ -1,0 +1,51 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include "qnative/types.h"
+
+// Arguments of the dispatcher as values, for the time of a call. Their tensors are borrowed:
+// counting references, with atomics, would show in the time of a small op.
+namespace qnative::ops {
+
+class BorrowedQTensor {
+ public:
+  BorrowedQTensor(const at::Tensor& data, const QParams& qparams)
+      : value_{Borrow::createBorrow(data), qparams} {}
+  ~BorrowedQTensor() { Borrow::destroyBorrow(value_.data); }
+  BorrowedQTensor(const BorrowedQTensor&) = delete;
+  BorrowedQTensor& operator=(const BorrowedQTensor&) = delete;
+
+  operator const QTensor&() const { return value_; }
+
+ private:
+  using Borrow = c10::MaybeOwnedTraits<at::Tensor>;
+  QTensor value_;
+};
+
+// shape: checked by the op, as everything else.
+class BorrowedWeight {
+ public:
+  BorrowedWeight(const at::Tensor& data, const at::Tensor& scale,
+                 const std::optional<at::Tensor>& bias, at::IntArrayRef shape)
+      : value_{.data = {}, .scale = {}, .bias = std::nullopt, .shape = at::DimVector(shape)} {
+    value_.data = Borrow::createBorrow(data);
+    value_.scale = Borrow::createBorrow(scale);
+    if (bias) value_.bias = Borrow::createBorrow(*bias);
+  }
+  ~BorrowedWeight() {
+    Borrow::destroyBorrow(value_.data);
+    Borrow::destroyBorrow(value_.scale);
+    if (value_.bias) Borrow::destroyBorrow(*value_.bias);
+  }
+  BorrowedWeight(const BorrowedWeight&) = delete;
+  BorrowedWeight& operator=(const BorrowedWeight&) = delete;
+
+  operator const PackedWeight&() const { return value_; }
+
+ private:
+  using Borrow = c10::MaybeOwnedTraits<at::Tensor>;
+  PackedWeight value_;
+};
+
+}  // namespace qnative::ops

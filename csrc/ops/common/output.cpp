@@ -1,0 +1,74 @@
+#include "common/output.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace qnative::ops {
+namespace {
+
+// The same steps as for a sum: divide in double, round to float32, requantize.
+int32_t quantized_bound(double bound, const OutputSpec& y) {
+  const Range range = range_of(y.dtype);
+  const auto zero_point = unsigned_zero_point(y.qparams.zero_point, y.dtype);
+  if (std::isinf(bound)) {
+    return static_cast<int32_t>((bound < 0 ? range.min : range.max) - y.qparams.zero_point) +
+           zero_point;
+  }
+  const float r = static_cast<float>(bound / y.qparams.scale);
+  const float lowest = static_cast<float>(range.min - y.qparams.zero_point);
+  const float highest = static_cast<float>(range.max - y.qparams.zero_point);
+  return static_cast<int32_t>(std::nearbyint(std::clamp(r, lowest, highest))) + zero_point;
+}
+
+}  // namespace
+
+void check_output(const char* op, const OutputSpec& y, FloatOutput float_output) {
+  check_activation(op, y.activation);
+  if (float_output == FloatOutput::kAllowed && y.is_float()) return;
+  TORCH_CHECK(is_8bit(y.dtype), "qnative::", op, ": y_dtype must be Byte",
+              float_output == FloatOutput::kAllowed ? ", Char or Float" : " or Char", ", got ",
+              y.dtype);
+  check_qparams(op, "y_", y.qparams, y.dtype);
+}
+
+OutputSpec make_output(const char* op, double y_scale, int64_t y_zero_point, at::ScalarType y_dtype,
+                       std::string_view activation, at::ArrayRef<double> activation_args,
+                       FloatOutput float_output) {
+  OutputSpec y{.qparams = {y_scale, y_zero_point},
+               .dtype = y_dtype,
+               .activation = parse_activation(op, activation, activation_args)};
+  check_output(op, y, float_output);
+  if (y.is_float()) y.qparams = {};
+  return y;
+}
+
+float finite_multiplier(const char* op, double value) {
+  const auto multiplier = static_cast<float>(value);
+  TORCH_CHECK(std::isfinite(multiplier), "qnative::", op,
+              ": the ratio of the scales overflows float32, got ", value);
+  return multiplier;
+}
+
+Requantize make_requantize(const OutputSpec& y) {
+  return {.zero_point = unsigned_zero_point(y.qparams.zero_point, y.dtype),
+          .lo = quantized_bound(y.activation.min, y),
+          .hi = quantized_bound(y.activation.max, y),
+          .flip = flip_of(y.dtype)};
+}
+
+std::optional<std::array<uint8_t, 256>> rescale_table(const char* op, const QParams& x,
+                                                      at::ScalarType dtype, const OutputSpec& y) {
+  if (x.scale == y.qparams.scale && x.zero_point == y.qparams.zero_point && dtype == y.dtype) {
+    return std::nullopt;
+  }
+  const Requantize q = make_requantize(y);
+  const float multiplier = finite_multiplier(op, x.scale / y.qparams.scale);
+  std::array<uint8_t, 256> table;
+  for (int32_t byte = 0; byte < 256; ++byte) {
+    const int32_t value = (byte ^ flip_of(dtype)) - unsigned_zero_point(x.zero_point, dtype);
+    table[byte] = requantize(static_cast<float>(value) * multiplier, q);
+  }
+  return table;
+}
+
+}  // namespace qnative::ops
