@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmark.growth import KINDS, costs
 from benchmark.limits import read as limit_rows
-from qnative._library import isas
+from qnative._info import ISAS
 
 REFERENCE, EAGER = "qnative TorchScript", "qnative eager"
 LIMITS = {"%peak": "of the product peak", "%read": "of reading", "%copy": "of copying"}
@@ -59,10 +59,10 @@ def model_ratios(results: dict, threads: str = "1") -> dict[str, dict[str, float
 def rows_of(report: dict, isa: str = "") -> Iterator[tuple[dict, str, str]]:
     """(row, kernel and shape) of one ISA, or of the best ISA of each kernel."""
     rows = [(row, *row["name"].split("/", 2)) for row in report["benchmarks"]]
-    rows = [row for row in rows if len(row) == 4 and row[2] in isas()]
+    rows = [row for row in rows if len(row) == 4 and row[2] in ISAS]
     best = {}
     for _, kernel, candidate, _ in rows:
-        best[kernel] = max(candidate, best.get(kernel, candidate), key=isas().index)
+        best[kernel] = max(candidate, best.get(kernel, candidate), key=ISAS.index)
     for row, kernel, candidate, shape in rows:
         if candidate == (isa or best[kernel]):
             yield row, kernel, shape

@@ -1,7 +1,5 @@
 """Loads libqnative.so, after what would otherwise end in a crash has been looked for."""
 
-import ctypes
-import functools
 import mmap
 import re
 from pathlib import Path
@@ -16,29 +14,6 @@ TRIED_VERSIONS = ("2.13", "2.14")
 def library_path() -> str:
     """The shared library, for ``torch.ops.load_library`` and for linkers."""
     return str(Path(__file__).resolve().parent / "lib" / "libqnative.so")
-
-
-@functools.cache
-def isas() -> tuple[str, ...]:
-    """Every instruction set that QNATIVE_ISA may name, in ascending order."""
-    return tuple(_info("qnative_isas").split())
-
-
-def kernel_isas() -> dict[str, str]:
-    """Kernel table -> the instruction set that ops choose on this machine."""
-    return dict(line.split(" ") for line in _info("qnative_kernels").splitlines())
-
-
-def built_for_torch() -> str:
-    """The version of torch that the library was compiled for."""
-    return _info("qnative_torch_version")
-
-
-def _info(function: str) -> str:
-    """The answer of a function of qnative/info.h."""
-    call = getattr(ctypes.CDLL(library_path()), function)
-    call.restype = ctypes.c_char_p
-    return call().decode()
 
 
 def check_torch(version: str) -> None:

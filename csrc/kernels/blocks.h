@@ -2,8 +2,12 @@
 
 #include <cstdint>
 
+// Sizes in blocks.
 namespace qnative {
 namespace {
+
+// Columns of a panel of packed weights, in every family that packs them.
+constexpr int64_t kPanelColumns = 16;
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }

@@ -1,4 +1,5 @@
 #include "dynamic.h"
+#include "qnative/limits.h"
 #include "qnative/ops.h"
 
 // Layers with quantized weights and float inputs and outputs.
@@ -49,9 +50,9 @@ std::vector<IValue> linear_constants(const LinearWeight& weight) {
 }
 
 void check_products(int64_t k) {
-  if (k > kMostProducts) {
+  if (k > kMaxProductsU8S8) {
     throw Unsupported("it sums " + std::to_string(k) + " products, more than " +
-                      std::to_string(kMostProducts));
+                      std::to_string(kMaxProductsU8S8));
   }
 }
 

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "qnative/limits.h"
+
 namespace qnative::migration {
 
 std::vector<IValue> call_unpacker(const std::string& op, const IValue& packed) {
@@ -92,7 +94,7 @@ std::pair<Int8Weight, std::vector<int64_t>> spread_rows(const at::Tensor& weight
   const at::Tensor share = weight / most.clamp_min(kTiny).unsqueeze(1);
   const at::Tensor typical = most * share.square().mean(1).sqrt();
   const int64_t inputs = weight.size(1);
-  const int64_t room = std::min(inputs / kMostRepeated, kMostProducts - inputs);
+  const int64_t room = std::min(inputs / kMostRepeated, kMaxProductsU8S8 - inputs);
   at::Tensor scale;
   at::Tensor codes;
   at::Tensor more;

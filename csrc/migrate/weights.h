@@ -36,9 +36,6 @@ const void* identity(const IValue& packed);
 // From float32 [N, K], symmetric with a scale for each row; the numbers of qnative.quantize.
 Int8Weight quantize_rows(const at::Tensor& weight);
 
-// More products of a uint8 with an int8 could overflow int32.
-constexpr int64_t kMostProducts = 65793;
-
 // The same with columns of their own for weights far beyond those of their row: values [N, K + R],
 // and the R inputs that they belong to. See qnative::ops::linear_dynamic.
 std::pair<Int8Weight, std::vector<int64_t>> spread_rows(const at::Tensor& weight);

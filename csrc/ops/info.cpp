@@ -18,6 +18,7 @@
 #include "lookup/lookup.h"
 #include "norm/norm.h"
 #include "pool/pool.h"
+#include "qnative/limits.h"
 #include "quantize/quantize.h"
 #include "rnn_cell/rnn_cell.h"
 
@@ -98,6 +99,9 @@ const char kBuild[] = "qnative built for torch " TORCH_VERSION;
 }  // namespace qnative
 
 const char* qnative_torch_version() { return qnative::kBuild + qnative::kBuiltFor.size(); }
+
+int64_t qnative_max_products_u8s8() { return qnative::kMaxProductsU8S8; }
+int64_t qnative_max_products_u8u8() { return qnative::kMaxProductsU8U8; }
 
 const char* qnative_isas() {
 #define QNATIVE_ISA_LINE(value, name) #name "\n"

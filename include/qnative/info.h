@@ -1,5 +1,7 @@
 #pragma once
 
+#include <stdint.h>
+
 #include "qnative/export.h"
 
 // What this build is, and what it does on this machine: plain C, for any language that can call a
@@ -8,6 +10,10 @@ extern "C" {
 
 // The torch that the library was compiled for, such as "2.13.0".
 QNATIVE_API const char* qnative_torch_version();
+
+// kMaxProductsU8S8 and kMaxProductsU8U8 of qnative/limits.h.
+QNATIVE_API int64_t qnative_max_products_u8s8();
+QNATIVE_API int64_t qnative_max_products_u8u8();
 
 // Every instruction set that QNATIVE_ISA may name, a line each, in ascending order:
 // "scalar\navx2\n...".

@@ -17,7 +17,8 @@ import torch
 
 import qnative
 
-from .._library import TRIED_VERSIONS, built_for_torch, isas, kernel_isas, minor
+from .._info import BUILT_FOR_TORCH, ISAS, kernel_isas
+from .._library import TRIED_VERSIONS, minor
 
 _DESCRIPTION = """\
 Shows versions and the instruction set of each kernel family, runs every family beside the scalar
@@ -54,9 +55,9 @@ def add_parser(subparsers: Any) -> None:
 
 def run(options: Any) -> int:
     isa = os.environ.get("QNATIVE_ISA", "")
-    if isa and isa not in isas():
+    if isa and isa not in ISAS:
         print(
-            f"qnative doctor: QNATIVE_ISA must be one of {', '.join(isas())}, got {isa!r}",
+            f"qnative doctor: QNATIVE_ISA must be one of {', '.join(ISAS)}, got {isa!r}",
             file=sys.stderr,
         )
         return 2
@@ -67,18 +68,17 @@ def run(options: Any) -> int:
 
 def diagnose() -> Diagnosis:
     kernels = kernel_isas()
-    built_for = built_for_torch()
     versions = {
         "qnative": qnative.__version__,
         "library": qnative.library_path(),
         "torch": torch.__version__,
-        "torch of the build": built_for,
+        "torch of the build": BUILT_FOR_TORCH,
         "torchao": _version("torchao"),
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
     }
     tests = _self_test()
-    return Diagnosis(versions, kernels, tests, _traps(built_for, kernels))
+    return Diagnosis(versions, kernels, tests, _traps(BUILT_FOR_TORCH, kernels))
 
 
 def _version(package: str) -> str:

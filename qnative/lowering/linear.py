@@ -6,12 +6,13 @@ from typing import Any
 import torch
 from torch.fx import Node
 
+from .._info import MAX_PRODUCTS_U8S8
 from ..graph import nodes as ir
 from ..graph.nodes import Unsupported, is_constant, tensor_of
 from ..plan import constraints
 from .emit import CallSite
 from .half import as_float, as_half
-from .packing import INT8_RANGE, MAX_PRODUCTS, pack_half, pack_spread
+from .packing import INT8_RANGE, pack_half, pack_spread
 
 
 def _check(node: Node, args: dict[str, Any], dtypes: tuple[torch.dtype, ...]) -> None:
@@ -31,8 +32,8 @@ def _check(node: Node, args: dict[str, Any], dtypes: tuple[torch.dtype, ...]) ->
 def check_dynamic(node: Node, args: dict[str, Any]) -> None:
     _check(node, args, (torch.float32,))
     weight = tensor_of(args["weight"])
-    if weight is not None and weight.shape[1] > MAX_PRODUCTS:
-        raise Unsupported(f"it sums {weight.shape[1]} products, more than {MAX_PRODUCTS}")
+    if weight is not None and weight.shape[1] > MAX_PRODUCTS_U8S8:
+        raise Unsupported(f"it sums {weight.shape[1]} products, more than {MAX_PRODUCTS_U8S8}")
 
 
 def check_dynamic_fp16(node: Node, args: dict[str, Any]) -> None:

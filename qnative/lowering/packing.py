@@ -2,10 +2,9 @@
 
 import torch
 
+from .._info import MAX_PRODUCTS_U8S8
 from ..graph.nodes import Unsupported
 
-# More products of a uint8 with an int8 could overflow int32.
-MAX_PRODUCTS = 65793
 # Of the weights that are quantized here.
 INT8_RANGE = (-127, 127)
 # Weights up to so many times the root mean square of their channel set its scale: of normally
@@ -15,7 +14,7 @@ _LEAST_PEAK = 5.0
 
 def most_repeated(k: int) -> int:
     """How many of k inputs may have another column: they take time and memory."""
-    return min(k // 16, MAX_PRODUCTS - k)
+    return min(k // 16, MAX_PRODUCTS_U8S8 - k)
 
 
 def can_have_outliers(k: int, repeated: int) -> bool:

@@ -5,11 +5,12 @@ from typing import Any
 import torch
 from torch.fx import Node
 
+from .._info import MAX_PRODUCTS_U8S8
 from ..graph import nodes as ir
 from ..graph.nodes import Unsupported
 from ..plan import constraints
 from .emit import CallSite
-from .packing import INT8_RANGE, MAX_PRODUCTS, pack_half, pack_int8
+from .packing import INT8_RANGE, pack_half, pack_int8
 
 _GATES = {"lstm": 4, "gru": 3, "lstm_cell": 4, "gru_cell": 3}
 
@@ -28,8 +29,8 @@ def check(node: Node, args: dict[str, Any]) -> None:
         if not isinstance(parameter, Node) or parameter.op != "get_attr":
             raise Unsupported("its weights are not parameters of the module")
         value = ir.tensor_of(parameter)
-        if value is not None and value.shape[-1] > MAX_PRODUCTS and parameter in weights:
-            raise Unsupported(f"it sums {value.shape[-1]} products, more than {MAX_PRODUCTS}")
+        if value is not None and value.shape[-1] > MAX_PRODUCTS_U8S8 and parameter in weights:
+            raise Unsupported(f"it sums {value.shape[-1]} products, more than {MAX_PRODUCTS_U8S8}")
 
 
 def _parameters(args: dict[str, Any]) -> tuple[list[Any], list[Any]]:

@@ -5,8 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._info import MAX_PRODUCTS_U8S8
 from ..graph.nodes import Unsupported
-from ..lowering.packing import MAX_PRODUCTS, pack_half, pack_int8, pack_spread
+from ..lowering.packing import pack_half, pack_int8, pack_spread
 from ._weights import WEIGHT_DTYPES, asked, float_weight
 
 
@@ -44,8 +45,8 @@ class Linear(torch.nn.Module):
     ) -> None:
         if dtype not in (torch.int8, torch.float16):
             raise ValueError(f"qnative.nn: dtype must be torch.int8 or torch.float16, got {dtype}")
-        if dtype is torch.int8 and self.in_features > MAX_PRODUCTS:
-            raise Unsupported(f"it sums {self.in_features} products, more than {MAX_PRODUCTS}")
+        if dtype is torch.int8 and self.in_features > MAX_PRODUCTS_U8S8:
+            raise Unsupported(f"it sums {self.in_features} products, more than {MAX_PRODUCTS_U8S8}")
         repeated: list[int] = []
         if dtype is torch.float16:
             packed = pack_half(weight)

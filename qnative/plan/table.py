@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.fx import Node
 
+from .._info import MAX_PRODUCTS_U8U8
 from ..graph.activation import FUSABLE, activation_bounds
 from ..graph.constants import FACTORIES
 from ..graph.layers import CONVS
@@ -42,8 +43,6 @@ class Op:
     kernel: custom.Kernel | None = None
 
 
-# Of two 8-bit numbers, so that their sum is an int32.
-_MAX_PRODUCTS = 33025
 # With a number they are functions of each value by itself.
 WITH_NUMBER = ("add", "mul", "sub", "rsub", "div")
 
@@ -86,7 +85,9 @@ def _check_matmul(node: Node, args: dict[str, Any]) -> None:
     value = tensor_of(args["self"])
     if value is not None and isinstance(value.shape[-1], int):
         products = value.shape[-1]
-        _require(products <= _MAX_PRODUCTS, f"it sums {products} products, more than int32 holds")
+        _require(
+            products <= MAX_PRODUCTS_U8U8, f"it sums {products} products, more than int32 holds"
+        )
 
 
 def _check_pool(dims: int) -> Callable[[Node, dict[str, Any]], None]:

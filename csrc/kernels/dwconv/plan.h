@@ -1,5 +1,6 @@
 #pragma once
 
+#include "blocks.h"
 #include "dwconv.h"
 
 // How the vector kernels cut a call into pieces that stay in the L2 cache, and what their scratch
@@ -18,7 +19,6 @@ constexpr int64_t kMaxFixedSlots = 4;
 
 inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Rows of the kernel, those of all its slices.
 inline int64_t kernel_rows(const Args& a) { return a.kernel_d * a.kernel_h; }

@@ -7,7 +7,6 @@
 namespace qnative::gemm {
 namespace {
 
-constexpr int64_t kPanelColumns = 16;
 constexpr int64_t kGroup = 4;  // consecutive k of one column, a 32-bit lane
 constexpr int64_t kStepBytes = kPanelColumns * kGroup;
 

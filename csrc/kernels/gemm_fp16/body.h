@@ -11,8 +11,6 @@
 namespace qnative::gemm_fp16 {
 namespace {
 
-constexpr int64_t kPanelColumns = 16;
-
 // A tile: R::kLanes * kVectors columns of kRows rows, of which `columns` columns are stored.
 using TileFn = void(const Args& args, int64_t m, int64_t n, int64_t columns);
 

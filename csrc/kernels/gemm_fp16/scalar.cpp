@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "blocks.h"
 #include "gemm_fp16.h"
 #include "half.h"
 #include "simd/activation.h"
@@ -12,9 +13,11 @@ void scalar(const Args& args, int64_t m_begin, int64_t m_end, int64_t n_begin, i
   for (int64_t i = m_begin; i < m_end; ++i) {
     const float* x = args.x + i * args.x_stride;
     for (int64_t n = n_begin; n < std::min(n_end, args.n); ++n) {
-      const uint16_t* w = args.weight + n / 16 * 16 * args.k + n % 16;
+      const uint16_t* w =
+          args.weight + n / kPanelColumns * kPanelColumns * args.k + n % kPanelColumns;
       float acc = 0;
-      for (int64_t k = 0; k < args.k; ++k) acc = std::fma(x[k], half_to_float(w[k * 16]), acc);
+      for (int64_t k = 0; k < args.k; ++k)
+        acc = std::fma(x[k], half_to_float(w[k * kPanelColumns]), acc);
       float r = activate<RealScalar>(args.activation, acc + args.bias[n]);
       r = r < args.lo ? args.lo : r;
       r = r > args.hi ? args.hi : r;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "blocks.h"
 #include "common/activation.h"
 #include "common/checks.h"
 #include "common/dispatch.h"
@@ -21,7 +22,7 @@ constexpr int64_t kBlock = 1024 * 1024;     // floats of widened rows at a time
 
 struct Shape {
   int64_t n, k;
-  int64_t padded_n() const { return (n + 15) / 16 * 16; }
+  int64_t padded_n() const { return round_up(n, kPanelColumns); }
 };
 
 Shape check_shape(const char* op, at::IntArrayRef weight_shape) {

@@ -14,11 +14,11 @@
 #include "matmul/shape.h"
 #include "product/channel_params.h"
 #include "product/windows.h"
+#include "qnative/limits.h"
 
 namespace qnative::ops {
 namespace {
 
-constexpr int64_t kMaxK = 33025;                   // 33025 * 255 * 255 < 2^31
 constexpr int64_t kByteGrain = 64 * 1024;          // bytes a task packs or sums
 constexpr int64_t kPackedBytes = 8 * 1024 * 1024;  // of matrices that are packed at a time
 
@@ -37,7 +37,7 @@ MatmulShape<Int> check(const Operand& a, const Operand& b, at::DeviceType device
   check_qparams(kOp, "b_", b.scale, b.zero_point, b.tensor.scalar_type());
   const auto shape = matmul_shape<Int>(kOp, a.tensor, b.tensor);
   if (const std::optional<int64_t> known = c10::SymInt(shape.k).maybe_as_int()) {
-    TORCH_CHECK(*known <= kMaxK, "qnative::matmul: at most ", kMaxK,
+    TORCH_CHECK(*known <= kMaxProductsU8U8, "qnative::matmul: at most ", kMaxProductsU8U8,
                 " products can be summed in int32, got ", at::symint::sizes<Int>(a.tensor), " and ",
                 at::symint::sizes<Int>(b.tensor));
   }

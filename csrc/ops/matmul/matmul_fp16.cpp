@@ -70,7 +70,7 @@ class Matmul {
       const bool repeats = slot > 0 && b_.offsets[i] == b_.offsets[i - 1];
       slots_[slot] = repeats ? slots_[slot - 1] : slot;
     }
-    const int64_t panels = ceil_div(n_, 16);
+    const int64_t panels = ceil_div(n_, kPanelColumns);
     run_parts(count * panels, 16 * k_, kElementGrain, [&](int64_t first, int64_t last) {
       for (int64_t at = first; at < last; ++at) {
         const int64_t slot = at / panels, column = at % panels * 16;

@@ -4,6 +4,7 @@
 
 #include "common/checks.h"
 #include "gemm/gemm.h"
+#include "qnative/limits.h"
 
 namespace qnative::ops {
 
@@ -18,7 +19,7 @@ void check_weight_shape(const char* op, at::IntArrayRef weight_shape, int64_t ra
 }
 
 void check_products(const char* op, at::IntArrayRef weight_shape, double products) {
-  TORCH_CHECK(products <= kMaxProducts, "qnative::", op, ": at most ", kMaxProducts,
+  TORCH_CHECK(products <= kMaxProductsU8S8, "qnative::", op, ": at most ", kMaxProductsU8S8,
               " products can be summed in int32, got weight_shape ", weight_shape);
 }
 

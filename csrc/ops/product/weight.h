@@ -6,11 +6,10 @@
 
 #include "qnative/types.h"
 
+#include "blocks.h"
+
 // Packed weights: what weight_shape says about the bytes of a packed tensor.
 namespace qnative::ops {
-
-// More products of a uint8 with an int8 could overflow int32: 65793 * 255 * 128 < 2^31.
-constexpr int64_t kMaxProducts = 65793;
 
 // `groups` parts packed by gemm::pack(n, segments, segment_size), one after the other.
 struct WeightLayout {
@@ -18,7 +17,7 @@ struct WeightLayout {
 
   int64_t group_bytes() const;
   int64_t panel_bytes() const;  // of one group; its column sums follow
-  int64_t padded_n() const { return (n + 15) / 16 * 16; }
+  int64_t padded_n() const { return round_up(n, kPanelColumns); }
 };
 
 // weight_shape of linear, {N, K}.

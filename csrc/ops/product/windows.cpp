@@ -3,6 +3,7 @@
 #include <cstring>
 #include <limits>
 
+#include "blocks.h"
 #include "common/dispatch.h"
 #include "common/parallel.h"
 #include "common/scratch.h"
@@ -16,9 +17,6 @@ constexpr int64_t kStripRows = 48;           // at least, so that weights are no
 constexpr int64_t kTableRows = 16 * 1024;    // at most, where rows of x need a table of offsets
 constexpr int64_t kBufferBytes = 64 * 1024;  // of y, where its rows cannot be written in place
 constexpr int64_t kSlack = 64;               // kernels read a few bytes past the end
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 // A 1 x 1 window over a whole image treats pixels alike: one image, one column.
 void merge_pixels(Convolution& c) {

@@ -6,6 +6,7 @@
 #include "common/layout.h"
 #include "gemm_fp16/gemm_fp16.h"
 #include "product/weight.h"
+#include "qnative/limits.h"
 
 namespace qnative::ops {
 namespace {
@@ -27,12 +28,12 @@ void check_count(const Recurrence& net, const char* list, size_t count, int64_t 
 
 void check_sizes(const Recurrence& net) {
   const auto in_range = [](int64_t size, int64_t least) {
-    return size >= least && size <= kMaxProducts;
+    return size >= least && size <= kMaxProductsU8S8;
   };
   TORCH_CHECK(in_range(net.input_size, 1), "qnative::", net.op, ": input_size must be in [1, ",
-              kMaxProducts, "], got ", net.input_size);
+              kMaxProductsU8S8, "], got ", net.input_size);
   TORCH_CHECK(in_range(net.hidden_size, 1), "qnative::", net.op, ": hidden_size must be in [1, ",
-              kMaxProducts, "], got ", net.hidden_size);
+              kMaxProductsU8S8, "], got ", net.hidden_size);
   TORCH_CHECK(net.proj_size >= 0 && net.proj_size < net.hidden_size, "qnative::", net.op,
               ": proj_size must be in [0, hidden_size), got ", net.proj_size);
   TORCH_CHECK(net.num_layers >= 1 && net.num_layers < (1 << 20), "qnative::", net.op,
@@ -80,7 +81,7 @@ void check_net(const Recurrence& net, at::DeviceType device) {
   for (int64_t i = 0; i < directions; ++i) {
     const int64_t input_size =
         i < net.directions() ? net.input_size : net.directions() * net.output_size();
-    TORCH_CHECK(input_size <= kMaxProducts, "qnative::", net.op, ": at most ", kMaxProducts,
+    TORCH_CHECK(input_size <= kMaxProductsU8S8, "qnative::", net.op, ": at most ", kMaxProductsU8S8,
                 " products can be summed in int32, got ", input_size, " from both directions");
     check_weight(net, i * per_direction, gates, input_size, device);
     check_weight(net, i * per_direction + 1, gates, net.output_size(), device);

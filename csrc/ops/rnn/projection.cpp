@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 
+#include "blocks.h"
 #include "common/dispatch.h"
 #include "gemm_fp16/gemm_fp16.h"
 
@@ -13,7 +14,7 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-int64_t padded(int64_t n) { return (n + 15) / 16 * 16; }
+int64_t padded(int64_t n) { return round_up(n, kPanelColumns); }
 
 float* copy_padded(const at::Tensor& values, int64_t n, Scratch& scratch) {
   float* copy = scratch.take<float>(padded(n));

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <optional>
 
+#include "blocks.h"
 #include "common/dispatch.h"
 #include "common/empty.h"
 #include "common/parallel.h"
@@ -26,8 +27,8 @@ constexpr int64_t kRoundGrain = 1 << 16;
 // Half precision takes that many times as long.
 constexpr int64_t kHalfCost = 8;
 
-int64_t panels(int64_t n) { return (n + 15) / 16; }
-int64_t padded(int64_t n) { return 16 * panels(n); }
+int64_t panels(int64_t n) { return ceil_div(n, kPanelColumns); }
+int64_t padded(int64_t n) { return round_up(n, kPanelColumns); }
 
 rnn_cell::Fn& cell_kernel(Cell cell) {
   switch (cell) {

@@ -17,7 +17,7 @@ import pickle
 
 import torch
 
-from qnative._library import isas, kernel_isas
+from qnative._info import ISAS, kernel_isas
 from support.strategies import EXAMPLES, repeatable
 
 CALLS = collections.Counter()
@@ -52,7 +52,7 @@ def overload(name: str):
 
 def best_isa() -> str | None:
     """The ISA of this process: the best that the machine has and QNATIVE_ISA allows."""
-    return max(kernel_isas().values(), key=isas().index, default=None)
+    return max(kernel_isas().values(), key=ISAS.index, default=None)
 
 
 def serve(isa: str, connection) -> None:
@@ -85,7 +85,7 @@ def child(isa: str) -> multiprocessing.connection.Connection:
 def children() -> dict:
     """ISA -> connection, for every other ISA that the machine has."""
     own = best_isa()
-    started = {isa: child(isa) for isa in isas() if isa != own}
+    started = {isa: child(isa) for isa in ISAS if isa != own}
     return {isa: connection for isa, connection in started.items() if connection.recv() == isa}
 
 
