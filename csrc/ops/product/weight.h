@@ -4,9 +4,8 @@
 
 #include <cstdint>
 
-#include "qnative/types.h"
-
 #include "blocks.h"
+#include "qnative/types.h"
 
 // Packed weights: what weight_shape says about the bytes of a packed tensor.
 namespace qnative::ops {
