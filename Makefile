@@ -43,6 +43,9 @@ build: setup  ## libqnative.so, tests and benchmarks; the library is put into qn
 
 test: test-cpp test-isa test-objects test-python  ## everything that CI tests, but for the sanitizers and lint
 
+# Waiting threads sleep: tests run side by side, and spinning slows them all down.
+test-cpp test-isa test-sanitized: export OMP_WAIT_POLICY = passive
+
 test-cpp: build  ## GoogleTest programs
 	ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
 

@@ -1,6 +1,11 @@
 """Fixtures of several test files."""
 
+import os
 import subprocess
+
+# Waiting threads must sleep: on a machine with more processes than cores, spinning slows small ops
+# down a thousandfold. libgomp reads this when torch loads it; child processes inherit it.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import pytest
 import torch
