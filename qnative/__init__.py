@@ -13,6 +13,7 @@ from .eager.static import convert  # noqa: E402
 from .lowering import lower  # noqa: E402
 from .migration import Migration, MigrationError, migrate  # noqa: E402
 from .plan.dry_run import DryRun, dry_run  # noqa: E402
+from .program import Program  # noqa: E402
 from .quantize import quantize  # noqa: E402
 from .report import NotQuantizedError, Report  # noqa: E402
 
@@ -21,6 +22,7 @@ __all__ = [
     "Migration",
     "MigrationError",
     "NotQuantizedError",
+    "Program",
     "Quantizer",
     "Report",
     "convert",

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <ATen/core/dispatch/Dispatcher.h>
+
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "graph.h"
+
+// The kinds of calls that nodes make.
+namespace qnative::program {
+
+// A return of an operator: one value, a list of values, or nothing that the graph reads.
+struct Return {
+  std::vector<Slot> slots;  // kNoSlot: the value is dropped
+  bool is_list = false;
+};
+
+// An operator of any library, through the dispatcher.
+std::unique_ptr<Call> make_boxed_call(c10::OperatorHandle op, std::vector<Argument> arguments,
+                                      std::vector<Return> returns);
+
+// Python's arithmetic of symbols: "_operator.add", "torch.sym_max", "math.trunc" ... Null for
+// targets that are none.
+std::unique_ptr<Call> make_symbol_call(std::string_view target, std::vector<Argument> arguments,
+                                       Slot output);
+
+// cond(predicate, then, otherwise, operands): `arguments` are the predicate and the operands.
+std::unique_ptr<Call> make_cond(std::vector<Argument> arguments, Graph then, Graph otherwise,
+                                std::vector<Slot> outputs);
+
+// while_loop: `arguments` are the carried values, then those that do not change.
+std::unique_ptr<Call> make_while_loop(std::vector<Argument> arguments, size_t carried,
+                                      Graph condition, Graph body, std::vector<Slot> outputs);
+
+// A graph that is called once, with nothing around it.
+std::unique_ptr<Call> make_graph_call(std::vector<Argument> arguments, Graph graph,
+                                      std::vector<Slot> outputs);
+
+}  // namespace qnative::program

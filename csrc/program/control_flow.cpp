@@ -1,0 +1,151 @@
+#include "calls.h"
+#include "error.h"
+
+namespace qnative::program {
+namespace {
+
+using c10::IValue;
+using Values = std::vector<IValue>;
+
+bool truth(const IValue& value) {
+  return value.isTensor() ? value.toTensor().item().toBool() : value.toBool();
+}
+
+// Runs a graph in a frame that is used again and again.
+class Nested {
+ public:
+  explicit Nested(const Graph& graph) : graph_(graph) {
+    frame_.slots.resize(static_cast<size_t>(graph.slots));
+  }
+
+  void run(const Values& inputs, Values& outputs) {
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      frame_.slots[static_cast<size_t>(graph_.inputs[i])] = inputs[i];
+    }
+    graph_.run(frame_);
+    outputs.clear();
+    for (const Argument& output : graph_.outputs) outputs.push_back(output.value(frame_));
+    for (IValue& slot : frame_.slots) slot = IValue();
+  }
+
+ private:
+  const Graph& graph_;
+  Frame frame_;
+};
+
+class GraphCall : public Call {
+ public:
+  GraphCall(std::vector<Argument> arguments, std::vector<Slot> outputs)
+      : Call(std::move(arguments)), outputs_(std::move(outputs)) {}
+
+ protected:
+  // The values of the arguments from the first-th on.
+  Values values(const Frame& frame, size_t first) const {
+    Values result;
+    for (size_t i = first; i < arguments_.size(); ++i) result.push_back(arguments_[i].value(frame));
+    return result;
+  }
+
+  void store(Values& results, Frame& frame) const {
+    for (size_t i = 0; i < outputs_.size(); ++i) {
+      const Slot slot = outputs_[i];
+      if (slot != kNoSlot) frame.slots[static_cast<size_t>(slot)] = std::move(results[i]);
+    }
+  }
+
+  void check(const Graph& graph, size_t inputs, size_t outputs) const {
+    if (graph.inputs.size() != inputs || graph.outputs.size() != outputs) {
+      fail("a nested graph has ", graph.inputs.size(), " inputs and ", graph.outputs.size(),
+           " outputs, wanted ", inputs, " and ", outputs);
+    }
+  }
+
+  std::vector<Slot> outputs_;
+};
+
+class Once : public GraphCall {
+ public:
+  Once(std::vector<Argument> arguments, Graph graph, std::vector<Slot> outputs)
+      : GraphCall(std::move(arguments), std::move(outputs)), graph_(std::move(graph)) {
+    check(graph_, arguments_.size(), outputs_.size());
+  }
+
+  void run(Frame& frame) const override {
+    Values results;
+    Nested(graph_).run(values(frame, 0), results);
+    store(results, frame);
+  }
+
+ private:
+  Graph graph_;
+};
+
+class Cond : public GraphCall {
+ public:
+  Cond(std::vector<Argument> arguments, Graph then, Graph otherwise, std::vector<Slot> outputs)
+      : GraphCall(std::move(arguments), std::move(outputs)),
+        then_(std::move(then)),
+        otherwise_(std::move(otherwise)) {
+    check(then_, arguments_.size() - 1, outputs_.size());
+    check(otherwise_, arguments_.size() - 1, outputs_.size());
+  }
+
+  void run(Frame& frame) const override {
+    Values results;
+    const bool condition = truth(arguments_[0].value(frame));
+    Nested(condition ? then_ : otherwise_).run(values(frame, 1), results);
+    store(results, frame);
+  }
+
+ private:
+  Graph then_, otherwise_;
+};
+
+class WhileLoop : public GraphCall {
+ public:
+  WhileLoop(std::vector<Argument> arguments, size_t carried, Graph condition, Graph body,
+            std::vector<Slot> outputs)
+      : GraphCall(std::move(arguments), std::move(outputs)),
+        carried_(carried),
+        condition_(std::move(condition)),
+        body_(std::move(body)) {
+    check(condition_, arguments_.size(), 1);
+    check(body_, arguments_.size(), carried_);
+    if (outputs_.size() != carried_) fail("wanted ", carried_, " results, got ", outputs_.size());
+  }
+
+  void run(Frame& frame) const override {
+    Values state = values(frame, 0), results;
+    Nested condition(condition_), body(body_);
+    while (condition.run(state, results), truth(results[0])) {
+      body.run(state, results);
+      std::move(results.begin(), results.end(), state.begin());
+    }
+    store(state, frame);
+  }
+
+ private:
+  size_t carried_;
+  Graph condition_, body_;
+};
+
+}  // namespace
+
+std::unique_ptr<Call> make_cond(std::vector<Argument> arguments, Graph then, Graph otherwise,
+                                std::vector<Slot> outputs) {
+  return std::make_unique<Cond>(std::move(arguments), std::move(then), std::move(otherwise),
+                                std::move(outputs));
+}
+
+std::unique_ptr<Call> make_while_loop(std::vector<Argument> arguments, size_t carried,
+                                      Graph condition, Graph body, std::vector<Slot> outputs) {
+  return std::make_unique<WhileLoop>(std::move(arguments), carried, std::move(condition),
+                                     std::move(body), std::move(outputs));
+}
+
+std::unique_ptr<Call> make_graph_call(std::vector<Argument> arguments, Graph graph,
+                                      std::vector<Slot> outputs) {
+  return std::make_unique<Once>(std::move(arguments), std::move(graph), std::move(outputs));
+}
+
+}  // namespace qnative::program

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "model.h"
+
+namespace qnative::program {
+
+// What one call works in. It is kept for later calls.
+struct Context {
+  Frame frame;
+  Signature::State state;
+};
+
+// Contexts that nobody uses. A thread finds the one that it gave back last, so that threads neither
+// wait for each other nor share cache lines.
+class ContextPool {
+ public:
+  ContextPool() = default;
+  ~ContextPool();
+  ContextPool(const ContextPool&) = delete;
+  ContextPool& operator=(const ContextPool&) = delete;
+
+  // Null if there is none.
+  std::unique_ptr<Context> take() const;
+  void give_back(std::unique_ptr<Context> context) const;
+
+ private:
+  struct alignas(64) Place {
+    std::atomic<Context*> context = nullptr;
+  };
+  // More than threads that call at the same time; beyond it, contexts are made and destroyed.
+  static constexpr size_t kPlaces = 64;
+
+  mutable std::array<Place, kPlaces> places_;
+};
+
+// A model and what its calls need.
+class Executable {
+ public:
+  explicit Executable(Model model);
+
+  const Model& model() const { return model_; }
+
+  // Leaves in, leaves out. Inputs that the model changes are changed.
+  void run(c10::ArrayRef<c10::IValue> inputs, std::vector<c10::IValue>& outputs) const;
+
+ private:
+  void run(c10::ArrayRef<c10::IValue> inputs, Context& context,
+           std::vector<c10::IValue>& outputs) const;
+  void mutate(c10::ArrayRef<c10::IValue> inputs, const Frame& frame) const;
+
+  Model model_;
+  ContextPool contexts_;
+  mutable std::mutex state_mutex_;  // of models with state
+};
+
+}  // namespace qnative::program

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <ATen/core/ivalue.h>
+#include <ATen/core/stack.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+// A graph of torch.export as it runs: every value has a slot, every node a call that reads slots
+// and constants and writes slots.
+namespace qnative::program {
+
+using Slot = int32_t;
+constexpr Slot kNoSlot = -1;
+
+// What one run of a graph works in.
+struct Frame {
+  std::vector<c10::IValue> slots;
+  torch::jit::Stack stack;  // of boxed calls
+};
+
+// An argument of a call: a constant, a slot, or a list of those.
+struct Argument {
+  enum class Kind : uint8_t {
+    kConstant,
+    kSlot,
+    kWrappedNumber,  // a slot with a number where a tensor is wanted
+    kFloat,          // a slot with an integer where a float is wanted
+    kList,
+  };
+  // The type of the elements of a list.
+  enum class Element : uint8_t { kTensor, kOptionalTensor, kInt, kFloat, kBool, kString };
+
+  Kind kind = Kind::kConstant;
+  Element element = Element::kTensor;
+  Slot slot = kNoSlot;
+  c10::IValue constant;
+  std::vector<Argument> elements;
+
+  c10::IValue value(const Frame& frame) const;
+  bool is_constant() const { return kind == Kind::kConstant; }
+};
+
+// The tensor that PyTorch makes of a number: 0-d, and of no weight in type promotion.
+c10::IValue wrapped_number(const c10::IValue& number);
+
+class Call {
+ public:
+  explicit Call(std::vector<Argument> arguments) : arguments_(std::move(arguments)) {}
+  virtual ~Call() = default;
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+
+  virtual void run(Frame& frame) const = 0;
+
+  const std::vector<Argument>& arguments() const { return arguments_; }
+
+ protected:
+  std::vector<Argument> arguments_;
+};
+
+struct Node {
+  std::string name;
+  std::string target;  // "torch.ops.aten.relu.default"
+  std::unique_ptr<Call> call;
+  std::vector<Slot> outputs;
+  std::vector<Slot> frees;  // slots that nobody reads after this node
+};
+
+struct Graph {
+  Slot slots = 0;
+  std::vector<Slot> inputs;
+  std::vector<Argument> outputs;
+  std::vector<Node> nodes;
+
+  // Runs the nodes on a frame whose input slots are set. An error names the node.
+  void run(Frame& frame) const;
+};
+
+}  // namespace qnative::program

@@ -1,0 +1,79 @@
+#include "qnative/program.h"
+
+#include <c10/core/InferenceMode.h>
+
+#include "error.h"
+#include "executable.h"
+
+namespace qnative {
+namespace {
+
+using c10::IValue;
+using program::Input;
+
+std::shared_ptr<const program::Executable> load_model(
+    const std::string& source, const std::function<program::Memory()>& memory,
+    const std::string& model) {
+  const c10::InferenceMode guard(false);  // weights serve every mode
+  return program::within(
+      [&] { return "qnative::Program: " + source; },
+      [&] {
+        program::Archive archive(memory());
+        return std::make_shared<program::Executable>(program::Model::load(archive, model));
+      });
+}
+
+const char* kName = "qnative::Program";
+
+}  // namespace
+
+Program::Program(std::shared_ptr<const program::Executable> executable)
+    : executable_(std::move(executable)) {}
+
+Program Program::load(const std::string& path, const std::string& model) {
+  return Program(load_model(path, [&] { return program::Memory::map(path); }, model));
+}
+
+Program Program::load(const void* data, size_t size, const std::string& model) {
+  return Program(
+      load_model("archive in memory", [&] { return program::Memory::copy(data, size); }, model));
+}
+
+std::vector<at::Tensor> Program::run(c10::ArrayRef<at::Tensor> inputs) const {
+  std::vector<IValue> leaves, outputs;
+  const auto& wanted = executable_->model().signature.inputs;
+  leaves.reserve(wanted.size());
+  size_t used = 0;
+  for (const Input& input : wanted) {
+    if (input.kind == Input::Kind::kConstant) {
+      leaves.push_back(input.constant);
+    } else if (input.kind == Input::Kind::kInt) {
+      program::fail(kName, ": input '", input.name, "' is an integer: call forward()");
+    } else {
+      leaves.push_back(used < inputs.size() ? IValue(inputs[used]) : IValue());
+      ++used;
+    }
+  }
+  if (used != inputs.size()) {
+    program::fail(kName, ": wanted ", used, " tensors, got ", inputs.size());
+  }
+  executable_->run(leaves, outputs);
+  std::vector<at::Tensor> tensors;
+  tensors.reserve(outputs.size());
+  for (IValue& output : outputs) {
+    if (output.isTensor()) tensors.push_back(std::move(output).toTensor());
+  }
+  return tensors;
+}
+
+IValue Program::forward(const std::vector<IValue>& args, const Kwargs& kwargs) const {
+  const program::Signature& signature = executable_->model().signature;
+  std::vector<IValue> outputs;
+  const std::vector<IValue> leaves = program::within(
+      [] { return std::string(kName); }, [&] { return signature.flatten(args, kwargs); });
+  executable_->run(leaves, outputs);
+  auto next = outputs.begin();
+  return signature.out.unflatten([&] { return std::move(*next++); });
+}
+
+}  // namespace qnative
