@@ -85,7 +85,8 @@ std::string what_it_is(const PyTorchStreamReader& reader) {
   return "no archive of torch.export.save: it has no record 'archive_format'";
 }
 
-int64_t checked(bool overflows, int64_t value) {
+// `value` by reference: it may be set by what tells whether it overflows.
+int64_t checked(bool overflows, const int64_t& value) {
   if (overflows) fail("sizes, strides and offset overflow");
   return value;
 }
@@ -136,10 +137,10 @@ Memory Memory::map(const std::string& path) {
 }
 
 Memory Memory::copy(const void* data, size_t size) {
-  const auto alignment = std::align_val_t(kAlignment);
-  auto* bytes = static_cast<std::byte*>(operator new(size, alignment));
+  constexpr auto kAligned = std::align_val_t(kAlignment);
+  auto* bytes = static_cast<std::byte*>(operator new(size, kAligned));
   std::memcpy(bytes, data, size);
-  return {{bytes, [alignment](std::byte* begin) { operator delete(begin, alignment); }}, size};
+  return {{bytes, [](std::byte* begin) { operator delete(begin, kAligned); }}, size};
 }
 
 Archive::Archive(Memory memory) : memory_(std::move(memory)) {
@@ -263,6 +264,9 @@ at::Tensor Archive::tensor(const std::string& folder, const json::Value& payload
                                                          c10::DispatchKeySet(c10::DispatchKey::CPU),
                                                          c10::scalarTypeToTypeMeta(dtype));
   tensor.unsafeGetTensorImpl()->set_sizes_and_strides(sizes, strides, is_empty ? 0 : offset);
+  // Gradients are not computed, but torch chooses some kernels by it (matmul), and with them bits.
+  const bool can_have_grad = at::isFloatingType(dtype) || at::isComplexType(dtype);
+  tensor.set_requires_grad(can_have_grad && boolean(member(meta, "requires_grad")));
   return tensor;
 }
 

@@ -3,6 +3,7 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -34,8 +35,16 @@ std::unique_ptr<Call> make_cond(std::vector<Argument> arguments, Graph then, Gra
 std::unique_ptr<Call> make_while_loop(std::vector<Argument> arguments, size_t carried,
                                       Graph condition, Graph body, std::vector<Slot> outputs);
 
-// A graph that is called once, with nothing around it.
+// torch.autocast("cpu", ...) as the model used it.
+struct Autocast {
+  bool is_enabled = false;
+  bool has_cache = true;
+  std::optional<at::ScalarType> dtype;  // none: the one that is set
+};
+
+// A graph that is called once.
 std::unique_ptr<Call> make_graph_call(std::vector<Argument> arguments, Graph graph,
-                                      std::vector<Slot> outputs);
+                                      std::vector<Slot> outputs,
+                                      std::optional<Autocast> autocast = std::nullopt);
 
 }  // namespace qnative::program

@@ -1,3 +1,5 @@
+#include <ATen/autocast_mode.h>
+
 #include "calls.h"
 #include "error.h"
 
@@ -63,21 +65,53 @@ class GraphCall : public Call {
   std::vector<Slot> outputs_;
 };
 
+// What torch.autocast.__enter__ and __exit__ do.
+class AutocastGuard {
+ public:
+  explicit AutocastGuard(const Autocast& autocast)
+      : was_enabled_(at::autocast::is_autocast_enabled(at::kCPU)),
+        had_cache_(at::autocast::is_autocast_cache_enabled()),
+        dtype_(at::autocast::get_autocast_dtype(at::kCPU)) {
+    at::autocast::set_autocast_enabled(at::kCPU, autocast.is_enabled);
+    at::autocast::set_autocast_cache_enabled(autocast.has_cache);
+    at::autocast::set_autocast_dtype(at::kCPU, autocast.dtype.value_or(dtype_));
+    at::autocast::increment_nesting();
+  }
+  ~AutocastGuard() {
+    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
+    at::autocast::set_autocast_enabled(at::kCPU, was_enabled_);
+    at::autocast::set_autocast_cache_enabled(had_cache_);
+    at::autocast::set_autocast_dtype(at::kCPU, dtype_);
+  }
+  AutocastGuard(const AutocastGuard&) = delete;
+  AutocastGuard& operator=(const AutocastGuard&) = delete;
+
+ private:
+  bool was_enabled_, had_cache_;
+  at::ScalarType dtype_;
+};
+
 class Once : public GraphCall {
  public:
-  Once(std::vector<Argument> arguments, Graph graph, std::vector<Slot> outputs)
-      : GraphCall(std::move(arguments), std::move(outputs)), graph_(std::move(graph)) {
+  Once(std::vector<Argument> arguments, Graph graph, std::vector<Slot> outputs,
+       std::optional<Autocast> autocast)
+      : GraphCall(std::move(arguments), std::move(outputs)),
+        graph_(std::move(graph)),
+        autocast_(autocast) {
     check(graph_, arguments_.size(), outputs_.size());
   }
 
   void run(Frame& frame) const override {
     Values results;
+    std::optional<AutocastGuard> guard;
+    if (autocast_) guard.emplace(*autocast_);
     Nested(graph_).run(values(frame, 0), results);
     store(results, frame);
   }
 
  private:
   Graph graph_;
+  std::optional<Autocast> autocast_;
 };
 
 class Cond : public GraphCall {
@@ -144,8 +178,9 @@ std::unique_ptr<Call> make_while_loop(std::vector<Argument> arguments, size_t ca
 }
 
 std::unique_ptr<Call> make_graph_call(std::vector<Argument> arguments, Graph graph,
-                                      std::vector<Slot> outputs) {
-  return std::make_unique<Once>(std::move(arguments), std::move(graph), std::move(outputs));
+                                      std::vector<Slot> outputs, std::optional<Autocast> autocast) {
+  return std::make_unique<Once>(std::move(arguments), std::move(graph), std::move(outputs),
+                                autocast);
 }
 
 }  // namespace qnative::program

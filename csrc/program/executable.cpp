@@ -73,7 +73,8 @@ void Executable::run(c10::ArrayRef<IValue> inputs, Context& context,
   }
   {
     const at::NoGradGuard no_grad;
-    const at::AutoDispatchBelowADInplaceOrView no_autograd;
+    // Views are still tracked, as in torch.no_grad(): matmul looks at what they are views of.
+    const at::AutoDispatchBelowAutograd no_autograd;
     model_.graph.run(frame);
     outputs.reserve(model_.graph.outputs.size());
     for (const Argument& output : model_.graph.outputs) outputs.push_back(output.value(frame));

@@ -38,6 +38,12 @@ Number apply(Op op, int64_t a, int64_t b) {
       return __builtin_mul_overflow(a, b, &result) ? Number() : result;
     case Op::kFloorDivide:
       return floor_divide(a, b);
+    case Op::kCeilDivide: {
+      const Number quotient = floor_divide(a, b);
+      return quotient && a % b != 0 ? Number(*quotient + 1) : quotient;
+    }
+    case Op::kTruncDivide:
+      return b == 0 || (a == INT64_MIN && b == -1) ? Number() : a / b;
     case Op::kModulo: {
       const Number quotient = floor_divide(a, b);
       return quotient ? Number(a - *quotient * b) : Number();
@@ -75,11 +81,12 @@ struct Name {
 };
 
 // Both notations' functions: sympy's and Python's.
-constexpr std::array<Name, 16> kFunctions = {{
+constexpr std::array<Name, 17> kFunctions = {{
     {"Add", Op::kAdd},
     {"Mul", Op::kMultiply},
     {"FloorDiv", Op::kFloorDivide},
     {"CleanDiv", Op::kFloorDivide},
+    {"CeilDiv", Op::kCeilDivide},
     {"Mod", Op::kModulo},
     {"PythonMod", Op::kModulo},
     {"Pow", Op::kPower},
@@ -94,6 +101,22 @@ constexpr std::array<Name, 16> kFunctions = {{
     {"Or", Op::kOr},
 }};
 
+// Functions that round a quotient.
+constexpr std::array<Name, 4> kRounding = {{
+    {"trunc", Op::kTruncDivide},
+    {"int", Op::kTruncDivide},
+    {"floor", Op::kFloorDivide},
+    {"ceil", Op::kCeilDivide},
+}};
+
+template <size_t n>
+std::optional<Op> look_up(const std::array<Name, n>& names, std::string_view text) {
+  for (const Name& name : names) {
+    if (name.text == text) return name.op;
+  }
+  return std::nullopt;
+}
+
 // A recursive descent. Every level gives none where the text is not what it reads.
 class Parser {
  public:
@@ -103,11 +126,15 @@ class Parser {
     if (text_.size() > kMaxLength) return std::nullopt;
     auto result = either();
     skip_space();
-    return position_ == text_.size() ? result : std::nullopt;
+    return position_ == text_.size() && !has_quotient(result) ? result : std::nullopt;
   }
 
  private:
   using Result = std::optional<Expression>;
+
+  static bool has_quotient(const Result& result) {
+    return result && result->contains(Op::kTrueDivide);
+  }
 
   // Guards are short; bounds keep a hostile text from exhausting the stack, here and in evaluate().
   static constexpr int kMaxDepth = 100;
@@ -218,6 +245,8 @@ class Parser {
         op = Op::kFloorDivide;
       } else if (take("*")) {
         op = Op::kMultiply;
+      } else if (take("/")) {
+        op = Op::kTrueDivide;
       } else if (take("%")) {
         op = Op::kModulo;
       } else {
@@ -253,6 +282,7 @@ class Parser {
     if (std::isdigit(static_cast<unsigned char>(name[0])) != 0) return number(name);
     if (name == "L") return path();
     position_ += name.size();
+    if (name == "math" && take(".")) return atom();
     if (!take("(")) return resolve_(name);
     if (name == "Symbol") return symbol();
     if (name == "Integer") {
@@ -308,11 +338,14 @@ class Parser {
   }
 
   Result function(std::string_view name) {
-    const auto* known = std::find_if(kFunctions.begin(), kFunctions.end(),
-                                     [&](const Name& row) { return row.text == name; });
-    if (known == kFunctions.end()) return std::nullopt;
     Result left = either();
-    while (left && take(",")) left = join(known->op, std::move(left), [&] { return either(); });
+    if (const auto rounding = look_up(kRounding, name)) {
+      if (left) left = left->rounded(*rounding);
+    } else if (const auto op = look_up(kFunctions, name)) {
+      while (left && take(",")) left = join(*op, std::move(left), [&] { return either(); });
+    } else {
+      return std::nullopt;
+    }
     return left && take(")") ? std::move(left) : std::nullopt;
   }
 
@@ -334,10 +367,19 @@ std::optional<int64_t> Expression::evaluate(c10::ArrayRef<int64_t> values) const
   return right ? program::apply(op_, *left, *right) : right;
 }
 
+Expression Expression::rounded(Op division) const {
+  return op_ == Op::kTrueDivide ? apply(division, operands_) : *this;
+}
+
+bool Expression::contains(Op op) const {
+  return op_ == op || std::any_of(operands_.begin(), operands_.end(),
+                                  [op](const Expression& operand) { return operand.contains(op); });
+}
+
 std::string Expression::text(const std::function<std::string(int64_t)>& name) const {
-  static constexpr std::array<std::string_view, 19> kSigns = {
-      "",   "",   "+", "-",  "*", "//", "%",   "**", "min", "max",
-      "==", "!=", "<", "<=", ">", ">=", "and", "or", "not"};
+  static constexpr std::array<std::string_view, 22> kSigns = {
+      "",    "",    "+",  "-",  "*", "//", "ceildiv", "truncdiv", "/",   "%",  "**",
+      "min", "max", "==", "!=", "<", "<=", ">",       ">=",       "and", "or", "not"};
   const auto sign = std::string(kSigns[static_cast<size_t>(op_)]);
   const auto operand = [&](size_t i) {
     const std::string inner = operands_[i].text(name);

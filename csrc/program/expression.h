@@ -23,6 +23,9 @@ class Expression {
     kSubtract,
     kMultiply,
     kFloorDivide,
+    kCeilDivide,
+    kTruncDivide,
+    kTrueDivide,  // only while it is parsed: what rounds it makes one of the others of it
     kModulo,
     kPower,
     kMin,
@@ -49,9 +52,13 @@ class Expression {
   // divisor is 0 or an exponent is negative.
   std::optional<int64_t> evaluate(c10::ArrayRef<int64_t> values) const;
 
+  // trunc(a / b) and so on: of what is no quotient, nothing is left to round.
+  Expression rounded(Op division) const;
+
   Op op() const { return op_; }
   // Of a variable: its index.
   int64_t value() const { return value_; }
+  bool contains(Op op) const;
   void variables(std::vector<int64_t>& indices) const;
   // As Python writes it, with the names of variables.
   std::string text(const std::function<std::string(int64_t)>& name) const;

@@ -31,6 +31,23 @@ c10::OperatorName operator_name(std::string_view target) {
           std::string(overload_name == "default" ? "" : overload_name)};
 }
 
+// (device type, dtype, enabled, cache enabled); none for devices that the program does not use.
+std::optional<Autocast> read_autocast(const std::vector<std::vector<Argument>>& groups) {
+  const auto setting = [&](size_t i) {
+    if (groups[i].size() != 1 || !groups[i][0].is_constant()) fail("wanted constant settings");
+    return groups[i][0].constant;
+  };
+  if (!setting(0).isString() || setting(0).toStringRef() != "cpu") return std::nullopt;
+  const auto is_true = [](const c10::IValue& value, bool none) {
+    return value.isBool() ? value.toBool() : none;
+  };
+  Autocast autocast;
+  autocast.is_enabled = is_true(setting(2), true);
+  autocast.has_cache = is_true(setting(3), true);
+  if (setting(1).isInt()) autocast.dtype = static_cast<at::ScalarType>(setting(1).toInt());
+  return autocast;
+}
+
 bool share(const c10::AliasInfo& a, const c10::AliasInfo& b) {
   return a.isWildcardBefore() || b.isWildcardBefore() ||
          std::any_of(a.beforeSets().begin(), a.beforeSets().end(),
@@ -248,6 +265,11 @@ std::unique_ptr<Call> GraphReader::read_higher_order(const json::Value& node,
     check(2, 1);
     return make_while_loop(flat(groups, 0), groups[0].size(), std::move(graphs[0]),
                            std::move(graphs[1]), std::move(outputs));
+  }
+  if (name == "wrap_with_autocast") {
+    check(1, 4);
+    const auto autocast = read_autocast(groups);
+    return make_graph_call(flat(groups, 4), std::move(graphs[0]), std::move(outputs), autocast);
   }
   // Arguments before the operands. Gradients are not computed, whatever the mode.
   const size_t settings = name == "wrap_with_set_grad_enabled" || name == "invoke_subgraph" ? 1 : 0;

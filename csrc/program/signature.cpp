@@ -14,7 +14,8 @@ std::string describe(const IValue& value) {
   if (!value.isTensor()) return value.isScalar() ? c10::str(value) : value.tagKind();
   const at::Tensor& tensor = value.toTensor();
   if (!tensor.defined()) return "an undefined tensor";
-  return c10::str(tensor.scalar_type(), " ", tensor.sizes(), " on ", tensor.device());
+  return c10::str(tensor.scalar_type(), " ", tensor.sizes(), " on ", tensor.device(),
+                  tensor.layout() == at::kStrided ? "" : c10::str(", layout ", tensor.layout()));
 }
 
 std::string describe(const Input& input, const Sizes& sizes) {

@@ -24,7 +24,8 @@ struct Number {
   double real;
 };
 
-int64_t checked(bool overflows, int64_t result) {
+// `result` by reference: it may be set by what tells whether it overflows.
+int64_t checked(bool overflows, const int64_t& result) {
   if (overflows) fail("the result does not fit an int64");
   return result;
 }

@@ -40,7 +40,7 @@ Tree read_tree(const json::Value& spec, const json::Value& named_tuples) {
     tree.kind = Tree::Kind::kDict;
     tree.keys = read_keys(parse(context), name == "collections.defaultdict");
   } else if (name == "collections.namedtuple") {
-    if (const json::Value* fields = find(named_tuples, text(parse(context)))) {
+    if (const json::Value* fields = find(named_tuples, context)) {
       for (const json::Value& field : array(*fields, "field_names")) {
         tree.fields.push_back(text(field));
       }
