@@ -73,9 +73,9 @@ def test_every_block_is_one_that_a_test_runs():
         ("docs/backend_config.md", "python"): 9,
         ("docs/backend_configs_reference.md", "python"): 8,
         ("docs/backend_configs_reference.md", "text"): 3,
-        ("docs/deploying.md", "python"): 2,
+        ("docs/deploying.md", "python"): 3,
         ("docs/deploying.md", "cmake"): 1,
-        ("docs/deploying.md", "cpp"): 1,
+        ("docs/deploying.md", "cpp"): 2,
         ("docs/migrating.md", "sh"): 1,
         ("docs/migrating.md", "python"): 1,
         ("docs/migrating.md", "cpp"): 1,
@@ -149,10 +149,13 @@ def test_readme_in_python(readme):
 def test_deploying_in_python(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     page = "docs/deploying.md"
-    weights, library_alone = blocks(page, "python")
+    program, weights, library_alone = blocks(page, "python")
     names = {**vars(deploy), "model": qnative.quantize_dynamic(deploy.Classifier())}
-    run(page, weights, names)
     tokens = torch.randint(0, 100, (2, 7))
+    names["x"] = tokens
+    assert run(page, program, names) == names["program"].signature + "\n"
+    assert torch.equal(names["y"], names["model"](tokens))
+    run(page, weights, names)
     expected = names["model"](tokens)
     assert torch.equal(names["other"](tokens), expected)
 
@@ -195,11 +198,13 @@ def test_cpp(readme, old):
     pages = {"readme": "README.md", "deploying": "docs/deploying.md"}
     pages["migrating"] = "docs/migrating.md"
     functions = [
-        cpp_function(name, block) for name, page in pages.items() for block in blocks(page, "cpp")
+        cpp_function(f"{name}_{i}", block)
+        for name, page in pages.items()
+        for i, block in enumerate(blocks(page, "cpp"))
     ]
     includes = [line for lines, _ in functions for line in lines]
     parts = [*includes, "torch::Tensor x;\n", *(code for _, code in functions)]
-    parts += ["int main() {\n  readme();\n  migrating();\n}\n"]
+    parts += ["int main() {\n  readme_0();\n  migrating_0();\n}\n"]
     (readme / "main.cpp").write_text("".join(parts))
     (readme / "CMakeLists.txt").write_text(
         "cmake_minimum_required(VERSION 3.22)\nproject(app LANGUAGES CXX)\n"
