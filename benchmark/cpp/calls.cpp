@@ -24,10 +24,8 @@ at::Tensor bytes(at::IntArrayRef sizes) { return at::randint(0, 128, sizes, at::
 at::Tensor weights(at::IntArrayRef sizes) { return at::randint(-64, 64, sizes, at::kChar); }
 
 void add(benchmark::State& state) {
-  const at::Tensor a = bytes({1, kSize}), b = bytes({1, kSize});
-  run(state, [&] {
-    return ops::add(a, kScale, kZeroPoint, b, kScale, kZeroPoint, kScale, kZeroPoint, at::kByte);
-  });
+  const QTensor a{bytes({1, kSize}), kQParams}, b{bytes({1, kSize}), kQParams};
+  run(state, [&] { return ops::add(a, b, {.qparams = kQParams}); });
 }
 
 void linear(benchmark::State& state) {

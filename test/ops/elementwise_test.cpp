@@ -5,14 +5,10 @@ namespace {
 
 const QParams kA{0.5, 3}, kB{0.25, -7}, kY{1, 11};
 
-at::Tensor add_of(const at::Tensor& a, const at::Tensor& b) {
-  return add(a, kA.scale, kA.zero_point, b, kB.scale, kB.zero_point, kY.scale, kY.zero_point,
-             at::kByte);
-}
-at::Tensor mul_of(const at::Tensor& a, const at::Tensor& b) {
-  return mul(a, kA.scale, kA.zero_point, b, kB.scale, kB.zero_point, kY.scale, kY.zero_point,
-             at::kByte);
-}
+const OutputSpec kOut{.qparams = kY};
+
+QTensor add_of(const at::Tensor& a, const at::Tensor& b) { return add({a, kA}, {b, kB}, kOut); }
+QTensor mul_of(const at::Tensor& a, const at::Tensor& b) { return mul({a, kA}, {b, kB}, kOut); }
 
 // Pairs of shapes and views, as [a, b].
 std::vector<std::pair<at::Tensor, at::Tensor>> operands() {
@@ -37,10 +33,18 @@ TEST(Binary, EqualsFloat64WithTheStridesOfTorch) {
   for (const auto& [a, b] : operands()) {
     SCOPED_TRACE(::testing::Message() << a.sizes() << a.strides() << b.sizes() << b.strides());
     const at::Tensor sum = real(a, kA) + real(b, kB);
-    expect_equal(add_of(a, b), quantized(sum, kY, at::kByte));
-    expect_equal(mul_of(a, b), quantized(real(a, kA) * real(b, kB), kY, at::kByte));
-    EXPECT_EQ(add_of(a, b).strides(), at::add(a, b.to(at::kByte)).strides());
+    expect_equal(add_of(a, b), quantize(sum, kY, at::kByte));
+    expect_equal(mul_of(a, b), quantize(real(a, kA) * real(b, kB), kY, at::kByte));
+    EXPECT_EQ(add_of(a, b).data.strides(), at::add(a, b.to(at::kByte)).strides());
   }
+}
+
+TEST(Binary, AlphaAndActivation) {
+  const QTensor a{random_bytes({5, 7}, at::kByte), kA}, b{random_bytes({5, 7}, at::kChar), kB};
+  OutputSpec y{.qparams = kY, .dtype = at::kChar, .activation = Activation::clamp(-3, 8)};
+  expect_equal(add(a, b, y, -0.5), quantize((real(a) - 0.5 * real(b)).clamp(-3, 8), kY, at::kChar));
+  y.activation = Activation::relu();
+  expect_equal(mul(a, b, y), quantize((real(a) * real(b)).relu(), kY, at::kChar));
 }
 
 TEST(Binary, Errors) {
@@ -55,23 +59,25 @@ TEST(Cat, EqualsFloat64) {
     const at::Tensor b = random_bytes({2, 5, 3, 4}, at::kByte).contiguous(format);
     const at::Tensor none = at::empty({2, 5, 3, 0}, at::kByte);
     for (int64_t dim = -4; dim < 4; ++dim) {
-      const at::Tensor y = cat({a, b}, {kA.scale, kY.scale}, {kA.zero_point, kY.zero_point}, dim,
-                               kY.scale, kY.zero_point, at::kByte);
-      expect_equal(y, at::cat({quantized(real(a, kA), kY, at::kByte), b}, dim));
-      EXPECT_TRUE(y.is_contiguous(format));
+      const QTensor y = cat({{a, kA}, {b, kY}}, dim, kOut);
+      expect_equal(y, {at::cat({quantized(real(a, kA), kY, at::kByte), b}, dim), kY});
+      EXPECT_TRUE(y.data.is_contiguous(format));
     }
-    expect_equal(
-        cat({a, none}, {kY.scale, 1}, {kY.zero_point, 0}, 3, kY.scale, kY.zero_point, at::kByte),
-        a);
+    expect_equal(cat({{a, kY}, {none, {1, 0}}}, 3, kOut), {a, kY});
   }
+}
+
+TEST(Cat, AppliesTheActivationToCopiesToo) {
+  const QTensor a{random_bytes({2, 3}, at::kByte), kA}, b{random_bytes({2, 4}, at::kByte), kY};
+  expect_equal(cat({a, b}, 1, {.qparams = kY, .activation = Activation::relu6()}),
+               quantize(at::cat({real(a), real(b)}, 1).clamp(0, 6), kY, at::kByte));
 }
 
 TEST(Cat, Errors) {
   const at::Tensor a = random_bytes({2, 3}, at::kByte);
-  const std::vector<at::Tensor> no_tensors;
-  expect_error([&] { cat(no_tensors, {}, {}, 0, 1, 0, at::kByte); },
-               "qnative::cat: tensors must not be empty");
-  expect_error([&] { cat({a}, {1.0}, {0}, 2, 1, 0, at::kByte); }, "qnative::cat: dim must be in");
+  const std::vector<QTensor> no_tensors;
+  expect_error([&] { cat(no_tensors, 0, {}); }, "qnative::cat: tensors must not be empty");
+  expect_error([&] { cat({{a, {1, 0}}}, 2, {}); }, "qnative::cat: dim must be in");
 }
 
 TEST(Lookup, IndexesInTheOrderOfValues) {

@@ -12,10 +12,11 @@ TEST(Fp16, Arithmetic) {
   const at::Tensor a = integers({3, 1, 21}), b = integers({7, 21});
   const at::Tensor x = a.to(at::kFloat), y = b.to(at::kFloat);
   expect_equal(add_fp16(a, b), half(x + y));
-  expect_equal(add_fp16(a, b, "relu", {}, -0.5), half((x - 0.5 * y).relu()));
-  expect_equal(mul_fp16(a, b, "clamp", {-3, 5}), half((x * y).clamp(-3, 5)));
-  expect_equal(pointwise_fp16(a, "affine", {2, 1}), half(x * 2 + 1));
-  expect_equal(pointwise_fp16(a, "floor_divide", {3}), half(at::floor(x / 3)));
+  expect_equal(add_fp16(a, b, Activation::relu(), -0.5), half((x - 0.5 * y).relu()));
+  expect_equal(mul_fp16(a, b, Activation::clamp(-3, 5)), half((x * y).clamp(-3, 5)));
+  expect_equal(pointwise_fp16(a, Affine{2, 1}), half(x * 2 + 1));
+  expect_equal(pointwise_fp16(a, FloorDivide{3}), half(at::floor(x / 3)));
+  expect_equal(pointwise_fp16(a, Activation::relu6()), half(x.clamp(0, 6)));
   expect_equal(matmul_fp16(a, b.t()), half(at::matmul(x, y.t())));
 }
 
@@ -42,8 +43,10 @@ TEST(Fp16, Errors) {
   const at::Tensor x = integers({3, 4});
   expect_error([&] { add_fp16(x, x.to(at::kFloat)); },
                "qnative::add_fp16: b must be Half, got Float");
-  expect_error([&] { pointwise_fp16(x, "elu"); },
-               "qnative::pointwise_fp16: function must be one of");
+  expect_error([&] { pointwise_fp16(x, Activation::clamp(1, 0)); },
+               "qnative::pointwise_fp16: function_args of clamp must be [min, max]");
+  expect_error([&] { pointwise_fp16(x, Affine{1e39, 0}); },
+               "qnative::pointwise_fp16: function_args must be finite as float32, got 1e+39");
   expect_error([&] { mean_fp16(x, at::IntArrayRef{2}, false); }, "dim must be in [-2, 1], got 2");
 }
 

@@ -1,5 +1,3 @@
-#include "qnative/ops/norm.h"
-
 #include "common.h"
 
 namespace qnative::ops::testing {
@@ -46,8 +44,7 @@ TEST(Norm, IsThatOfTorchInFloat64) {
     expect_nearest(layer_norm(x, kX.scale, kX.zero_point, shape, last_weight, std::nullopt, 1e-5,
                               kY.scale, kY.zero_point, at::kByte),
                    at::layer_norm(r, shape, last_weight.to(at::kDouble), {}, 1e-5));
-    expect_nearest(prelu(x, kX.scale, kX.zero_point, weight, kY.scale, kY.zero_point, at::kByte),
-                   at::prelu(r, w));
+    expect_nearest(prelu({x, kX}, weight, {.qparams = kY}).data, at::prelu(r, w));
     expect_nearest(softmax(x, kX.scale, kX.zero_point, 1, kY.scale, kY.zero_point, at::kByte),
                    r.softmax(1));
   }
@@ -63,7 +60,7 @@ TEST(Norm, Errors) {
                "qnative::batch_norm: running_var must be a tensor, got none");
   expect_error([&] { softmax(x, 1, 0, 4, 1, 0, at::kByte); },
                "qnative::softmax: dim must be in [-4, 3], got 4");
-  expect_error([&] { prelu(x, 1, 0, at::Tensor(), 1, 0, at::kByte); },
+  expect_error([&] { prelu({x, {}}, at::Tensor(), {}); },
                "qnative::prelu: weight must be a tensor, got none");
 }
 

@@ -10,6 +10,11 @@
 // Activations of the schemas, "relu" and its arguments, as values.
 namespace qnative::ops {
 
+inline bool has_bounds(const Activation& activation) {
+  return activation.min > -std::numeric_limits<double>::infinity() ||
+         activation.max < std::numeric_limits<double>::infinity();
+}
+
 // Whether an op takes functions other than bounds.
 enum class Functions : bool { kRefused, kAllowed };
 

@@ -23,6 +23,28 @@ class BorrowedQTensor {
   QTensor value_;
 };
 
+// A list of them: as many qparams as tensors.
+class BorrowedQTensors {
+ public:
+  BorrowedQTensors(at::TensorList data, at::ArrayRef<double> scales, at::IntArrayRef zero_points) {
+    values_.reserve(data.size());
+    for (size_t i = 0; i < data.size(); ++i) {
+      values_.push_back({Borrow::createBorrow(data[i]), {scales[i], zero_points[i]}});
+    }
+  }
+  ~BorrowedQTensors() {
+    for (QTensor& value : values_) Borrow::destroyBorrow(value.data);
+  }
+  BorrowedQTensors(const BorrowedQTensors&) = delete;
+  BorrowedQTensors& operator=(const BorrowedQTensors&) = delete;
+
+  operator at::ArrayRef<QTensor>() const { return values_; }
+
+ private:
+  using Borrow = c10::MaybeOwnedTraits<at::Tensor>;
+  c10::SmallVector<QTensor, 4> values_;
+};
+
 // shape: checked by the op, as everything else.
 class BorrowedWeight {
  public:

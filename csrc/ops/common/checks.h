@@ -5,12 +5,16 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <type_traits>
 
 #include "qnative/types.h"
 
 // Checks at the entry of the ops, shared by their CPU and Meta functions. `op` is the name after
 // qnative::, for messages. Int is int64_t in CPU functions and c10::SymInt in Meta functions.
 namespace qnative::ops {
+
+template <class Int>
+inline constexpr at::DeviceType kDevice = std::is_same_v<Int, c10::SymInt> ? at::kMeta : at::kCPU;
 
 inline bool is_8bit(at::ScalarType dtype) { return dtype == at::kByte || dtype == at::kChar; }
 
@@ -27,9 +31,12 @@ inline uint8_t flip_of(at::ScalarType dtype) { return dtype == at::kChar ? 0x80 
 inline int32_t unsigned_zero_point(int64_t zero_point, at::ScalarType dtype) {
   return static_cast<int32_t>(zero_point) + flip_of(dtype);
 }
+inline int32_t unsigned_zero_point(const QTensor& x) {
+  return unsigned_zero_point(x.qparams.zero_point, x.data.scalar_type());
+}
 // The qparams of the uint8 form of x.
 inline QParams unsigned_qparams(const QTensor& x) {
-  return {x.qparams.scale, unsigned_zero_point(x.qparams.zero_point, x.data.scalar_type())};
+  return {x.qparams.scale, unsigned_zero_point(x)};
 }
 
 // Defined, strided and on the device.

@@ -28,6 +28,15 @@ Layout<Int> elementwise_layout(const char* op, at::TensorList operands);
 template <class Int>
 Dims<int64_t> physical_order(at::ArrayRef<Int> sizes, at::ArrayRef<Dims<Int>> strides);
 
+// Uninitialized, on the CPU and on Meta.
+inline at::Tensor empty(const Layout<int64_t>& layout, at::ScalarType dtype) {
+  return empty_strided(layout.sizes, layout.strides, dtype);
+}
+inline at::Tensor empty(const Layout<c10::SymInt>& layout, at::ScalarType dtype) {
+  return at::empty_strided_symint(layout.sizes, layout.strides,
+                                  at::TensorOptions(at::kMeta).dtype(dtype));
+}
+
 // Uninitialized outputs with the layout of `x`, or of the broadcast of `operands`.
 inline at::Tensor empty_elementwise(const char* op, at::TensorList operands, at::ScalarType dtype) {
   const auto layout = elementwise_layout<int64_t>(op, operands);

@@ -56,16 +56,17 @@ Requantize make_requantize(const OutputSpec& y) {
           .flip = flip_of(y.dtype)};
 }
 
-std::optional<std::array<uint8_t, 256>> rescale_table(const char* op, const QParams& x,
-                                                      at::ScalarType dtype, const OutputSpec& y) {
-  if (x.scale == y.qparams.scale && x.zero_point == y.qparams.zero_point && dtype == y.dtype) {
-    return std::nullopt;
-  }
+std::optional<std::array<uint8_t, 256>> rescale_table(const char* op, const QTensor& x,
+                                                      const OutputSpec& y) {
+  const at::ScalarType dtype = x.data.scalar_type();
+  const bool is_same = x.qparams.scale == y.qparams.scale &&
+                       x.qparams.zero_point == y.qparams.zero_point && dtype == y.dtype;
+  if (is_same && !has_bounds(y.activation)) return std::nullopt;
   const Requantize q = make_requantize(y);
-  const float multiplier = finite_multiplier(op, x.scale / y.qparams.scale);
+  const float multiplier = finite_multiplier(op, x.qparams.scale / y.qparams.scale);
   std::array<uint8_t, 256> table;
   for (int32_t byte = 0; byte < 256; ++byte) {
-    const int32_t value = (byte ^ flip_of(dtype)) - unsigned_zero_point(x.zero_point, dtype);
+    const int32_t value = (byte ^ flip_of(dtype)) - unsigned_zero_point(x);
     table[byte] = requantize(static_cast<float>(value) * multiplier, q);
   }
   return table;

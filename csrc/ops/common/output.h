@@ -34,9 +34,9 @@ float finite_multiplier(const char* op, double value);
 // The range of an 8-bit output, narrowed by its activation.
 Requantize make_requantize(const OutputSpec& y);
 
-// The bytes of y for the bytes of x of `dtype`, y = requantize(float(x - zero_point) * float(scale
-// / y_scale)); nothing where they are the same.
-std::optional<std::array<uint8_t, 256>> rescale_table(const char* op, const QParams& x,
-                                                      at::ScalarType dtype, const OutputSpec& y);
+// The bytes of y for the bytes of x, y = requantize(float(x - zero_point) * float(scale /
+// y_scale)); nothing where they are the same.
+std::optional<std::array<uint8_t, 256>> rescale_table(const char* op, const QTensor& x,
+                                                      const OutputSpec& y);
 
 }  // namespace qnative::ops

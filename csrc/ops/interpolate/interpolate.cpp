@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "common/borrow.h"
 #include "common/dispatch.h"
 #include "common/parallel.h"
 #include "common/scratch.h"
@@ -213,7 +214,7 @@ at::Tensor interpolate(const at::Tensor& x, double x_scale, int64_t x_zero_point
   const auto resample = check_interpolate<int64_t>(x, x_scale, x_zero_point, size, scale_factors,
                                                    mode, align_corners, at::kCPU);
   const OutputSpec output = make_output(kOp, y_scale, y_zero_point, y_dtype);
-  const auto table = rescale_table(kOp, {x_scale, x_zero_point}, x.scalar_type(), output);
+  const auto table = rescale_table(kOp, BorrowedQTensor(x, {x_scale, x_zero_point}), output);
   const at::Tensor y = empty_image(x, resample.rank, resample.out, y_dtype);
   if (y.numel() == 0) return y;
   const Images images(x, resample, y);

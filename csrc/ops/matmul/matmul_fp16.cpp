@@ -164,7 +164,7 @@ at::Tensor matmul_fp16(const at::Tensor& a, const at::Tensor& b, std::string_vie
   if (shape.k == 0) {
     // Without products every sum is 0: the activation of that.
     y.zero_();
-    return activation == "none" ? y : pointwise_fp16(y, activation, activation_args);
+    return activation == "none" ? y : pointwise_fp16(y, act);
   }
   Matmul(a, b, shape, act, y).run();
   return y;

@@ -4,13 +4,13 @@
 #include <algorithm>
 #include <cmath>
 
-#include "common/checks.h"
+#include "common/borrow.h"
 #include "common/dispatch.h"
 #include "common/layout.h"
+#include "common/output.h"
 #include "common/parallel.h"
 #include "elementwise/elementwise.h"
 #include "fp16/fp16.h"
-#include "product/channel_params.h"
 #include "qnative/ops/fp16.h"
 #include "qnative/ops/pointwise.h"
 
@@ -19,19 +19,6 @@ namespace {
 
 constexpr int64_t kGrain = 32 * 1024;  // elements a task
 constexpr int64_t kChunk = 1024;       // elements that are made contiguous at a time
-
-struct Operand {
-  const at::Tensor& tensor;
-  double scale;
-  int64_t zero_point;
-};
-
-void check_binary(const char* op, const Operand& a, const Operand& b, at::DeviceType device) {
-  check_8bit(op, "a", a.tensor, device);
-  check_8bit(op, "b", b.tensor, device);
-  check_qparams(op, "a_", a.scale, a.zero_point, a.tensor.scalar_type());
-  check_qparams(op, "b_", b.scale, b.zero_point, b.tensor.scalar_type());
-}
 
 // n elements `stride` bytes apart, as contiguous ones: x itself or `copy`.
 template <class T>
@@ -96,134 +83,176 @@ void run_pairs(const at::Tensor& a, const at::Tensor& b, const at::Tensor& y, co
       kGrain);
 }
 
-at::Tensor run_binary(const char* op, elementwise::Fn& run, const Operand& a, const Operand& b,
-                      float a_multiplier, float b_multiplier, const OutputSpec& output) {
-  const elementwise::Args args{
-      .a_zero_point = unsigned_zero_point(a.zero_point, a.tensor.scalar_type()),
-      .b_zero_point = unsigned_zero_point(b.zero_point, b.tensor.scalar_type()),
-      .a_multiplier = a_multiplier,
-      .b_multiplier = b_multiplier,
-      .a_flip = flip_of(a.tensor.scalar_type()),
-      .b_flip = flip_of(b.tensor.scalar_type()),
-      .requantize = make_requantize(output)};
-  const at::Tensor y = empty_elementwise(op, {a.tensor, b.tensor}, output.dtype);
-  run_pairs<uint8_t>(a.tensor, b.tensor, y,
-                     [&](const uint8_t* left, const uint8_t* right, uint8_t* to, int64_t n) {
-                       run(args, left, right, to, n);
-                     });
+// What follows from constants and shapes, checked. Args: of the kernel.
+template <class Int, class Args>
+struct BinaryPlan {
+  Layout<Int> layout;
+  at::ScalarType dtype;
+  Args args;
+};
+
+// All but the multipliers.
+template <class Int>
+BinaryPlan<Int, elementwise::Args> plan_binary(const char* op, const QTensor& a, const QTensor& b,
+                                               const OutputSpec& y) {
+  check_qtensor(op, "a", a, kDevice<Int>);
+  check_qtensor(op, "b", b, kDevice<Int>);
+  check_output(op, y);
+  return {.layout = elementwise_layout<Int>(op, {a.data, b.data}),
+          .dtype = y.dtype,
+          .args = {.a_zero_point = unsigned_zero_point(a),
+                   .b_zero_point = unsigned_zero_point(b),
+                   .a_multiplier = 0,
+                   .b_multiplier = 0,
+                   .a_flip = flip_of(a.data.scalar_type()),
+                   .b_flip = flip_of(b.data.scalar_type()),
+                   .requantize = make_requantize(y)}};
+}
+
+template <class Int>
+auto plan_add(const QTensor& a, const QTensor& b, const OutputSpec& y, double alpha) {
+  auto plan = plan_binary<Int>("add", a, b, y);
+  TORCH_CHECK(std::isfinite(alpha), "qnative::add: alpha must be finite, got ", alpha);
+  const double y_scale = y.qparams.scale;
+  plan.args.a_multiplier = finite_multiplier("add", a.qparams.scale / y_scale);
+  plan.args.b_multiplier = finite_multiplier("add", alpha * b.qparams.scale / y_scale);
+  return plan;
+}
+
+template <class Int>
+auto plan_mul(const QTensor& a, const QTensor& b, const OutputSpec& y) {
+  auto plan = plan_binary<Int>("mul", a, b, y);
+  plan.args.a_multiplier =
+      finite_multiplier("mul", a.qparams.scale * b.qparams.scale / y.qparams.scale);
+  return plan;
+}
+
+template <class Int>
+BinaryPlan<Int, fp16::BinaryArgs> plan_fp16(const char* op, const at::Tensor& a,
+                                            const at::Tensor& b, const Activation& activation,
+                                            double alpha) {
+  check_half(op, "a", a, kDevice<Int>);
+  check_half(op, "b", b, kDevice<Int>);
+  check_activation(op, activation);
+  const float factor = finite_float(op, "alpha", alpha);
+  return {.layout = elementwise_layout<Int>(op, {a, b}),
+          .dtype = at::kHalf,
+          .args = {.alpha = factor,
+                   .lo = static_cast<float>(activation.min),
+                   .hi = static_cast<float>(activation.max)}};
+}
+
+template <class T, class Args>
+at::Tensor run_binary(const BinaryPlan<int64_t, Args>& plan,
+                      void (&run)(const Args&, const T*, const T*, T*, int64_t),
+                      const at::Tensor& a, const at::Tensor& b) {
+  const at::Tensor y = empty(plan.layout, plan.dtype);
+  run_pairs<T>(a, b, y, [&](const T* left, const T* right, T* to, int64_t n) {
+    run(plan.args, left, right, to, n);
+  });
   return y;
 }
 
-fp16::BinaryArgs check_fp16(const char* op, const at::Tensor& a, const at::Tensor& b,
-                            std::string_view activation, at::ArrayRef<double> activation_args,
-                            double alpha, at::DeviceType device) {
-  check_half(op, "a", a, device);
-  check_half(op, "b", b, device);
-  const Activation bounds = check_activation(op, parse_activation(op, activation, activation_args));
-  return {.alpha = finite_float(op, "alpha", alpha),
-          .lo = static_cast<float>(bounds.min),
-          .hi = static_cast<float>(bounds.max)};
+QTensor add_meta(const QTensor& a, const QTensor& b, const OutputSpec& y, double alpha) {
+  return {empty(plan_add<c10::SymInt>(a, b, y, alpha).layout, y.dtype), y.qparams};
 }
 
-at::Tensor run_fp16(const char* op, fp16::BinaryFn& run, const at::Tensor& a, const at::Tensor& b,
-                    const fp16::BinaryArgs& args) {
-  const at::Tensor y = empty_elementwise(op, {a, b}, at::kHalf);
-  run_pairs<uint16_t>(a, b, y,
-                      [&](const uint16_t* left, const uint16_t* right, uint16_t* to, int64_t n) {
-                        run(args, left, right, to, n);
-                      });
-  return y;
+QTensor mul_meta(const QTensor& a, const QTensor& b, const OutputSpec& y) {
+  return {empty(plan_mul<c10::SymInt>(a, b, y).layout, y.dtype), y.qparams};
 }
 
-at::Tensor add_fp16_meta(const at::Tensor& a, const at::Tensor& b, std::string_view activation,
-                         at::ArrayRef<double> activation_args, double alpha) {
-  check_fp16("add_fp16", a, b, activation, activation_args, alpha, at::kMeta);
-  return empty_elementwise_meta("add_fp16", {a, b}, at::kHalf);
+at::Tensor add_fp16_meta(const at::Tensor& a, const at::Tensor& b, const Activation& activation,
+                         double alpha) {
+  return empty(plan_fp16<c10::SymInt>("add_fp16", a, b, activation, alpha).layout, at::kHalf);
 }
 
-at::Tensor mul_fp16_meta(const at::Tensor& a, const at::Tensor& b, std::string_view activation,
-                         at::ArrayRef<double> activation_args) {
-  check_fp16("mul_fp16", a, b, activation, activation_args, 1, at::kMeta);
-  return empty_elementwise_meta("mul_fp16", {a, b}, at::kHalf);
-}
-
-at::Tensor add_meta(const at::Tensor& a, double a_scale, int64_t a_zero_point, const at::Tensor& b,
-                    double b_scale, int64_t b_zero_point, double y_scale, int64_t y_zero_point,
-                    at::ScalarType y_dtype, std::string_view activation,
-                    at::ArrayRef<double> activation_args, double) {
-  check_binary("add", {a, a_scale, a_zero_point}, {b, b_scale, b_zero_point}, at::kMeta);
-  make_output("add", y_scale, y_zero_point, y_dtype, activation, activation_args);
-  return empty_elementwise_meta("add", {a, b}, y_dtype);
-}
-
-at::Tensor mul_meta(const at::Tensor& a, double a_scale, int64_t a_zero_point, const at::Tensor& b,
-                    double b_scale, int64_t b_zero_point, double y_scale, int64_t y_zero_point,
-                    at::ScalarType y_dtype, std::string_view activation,
-                    at::ArrayRef<double> activation_args) {
-  check_binary("mul", {a, a_scale, a_zero_point}, {b, b_scale, b_zero_point}, at::kMeta);
-  make_output("mul", y_scale, y_zero_point, y_dtype, activation, activation_args);
-  return empty_elementwise_meta("mul", {a, b}, y_dtype);
+at::Tensor mul_fp16_meta(const at::Tensor& a, const at::Tensor& b, const Activation& activation) {
+  return empty(plan_fp16<c10::SymInt>("mul_fp16", a, b, activation, 1).layout, at::kHalf);
 }
 
 }  // namespace
 
-at::Tensor add(const at::Tensor& a, double a_scale, int64_t a_zero_point, const at::Tensor& b,
-               double b_scale, int64_t b_zero_point, double y_scale, int64_t y_zero_point,
-               at::ScalarType y_dtype, std::string_view activation,
-               at::ArrayRef<double> activation_args, double alpha) {
+QTensor add(const QTensor& a, const QTensor& b, const OutputSpec& y, double alpha) {
   static auto& run = select(elementwise::add_kernels());
   const at::AutoDispatchBelowADInplaceOrView guard;
-  const Operand left{a, a_scale, a_zero_point}, right{b, b_scale, b_zero_point};
-  check_binary("add", left, right, at::kCPU);
-  const OutputSpec output =
-      make_output("add", y_scale, y_zero_point, y_dtype, activation, activation_args);
-  TORCH_CHECK(std::isfinite(alpha), "qnative::add: alpha must be finite, got ", alpha);
-  return run_binary("add", run, left, right, finite_multiplier("add", a_scale / y_scale),
-                    finite_multiplier("add", alpha * b_scale / y_scale), output);
+  return {run_binary(plan_add<int64_t>(a, b, y, alpha), run, a.data, b.data), y.qparams};
 }
 
-at::Tensor mul(const at::Tensor& a, double a_scale, int64_t a_zero_point, const at::Tensor& b,
-               double b_scale, int64_t b_zero_point, double y_scale, int64_t y_zero_point,
-               at::ScalarType y_dtype, std::string_view activation,
-               at::ArrayRef<double> activation_args) {
+QTensor mul(const QTensor& a, const QTensor& b, const OutputSpec& y) {
   static auto& run = select(elementwise::mul_kernels());
   const at::AutoDispatchBelowADInplaceOrView guard;
-  const Operand left{a, a_scale, a_zero_point}, right{b, b_scale, b_zero_point};
-  check_binary("mul", left, right, at::kCPU);
-  const OutputSpec output =
-      make_output("mul", y_scale, y_zero_point, y_dtype, activation, activation_args);
-  return run_binary("mul", run, left, right, finite_multiplier("mul", a_scale * b_scale / y_scale),
-                    0, output);
+  return {run_binary(plan_mul<int64_t>(a, b, y), run, a.data, b.data), y.qparams};
 }
 
-at::Tensor add_fp16(const at::Tensor& a, const at::Tensor& b, std::string_view activation,
-                    at::ArrayRef<double> activation_args, double alpha) {
+at::Tensor add_fp16(const at::Tensor& a, const at::Tensor& b, const Activation& activation,
+                    double alpha) {
   static auto& run = select(fp16::add_kernels());
   const at::AutoDispatchBelowADInplaceOrView guard;
-  const auto args = check_fp16("add_fp16", a, b, activation, activation_args, alpha, at::kCPU);
-  return run_fp16("add_fp16", run, a, b, args);
+  return run_binary(plan_fp16<int64_t>("add_fp16", a, b, activation, alpha), run, a, b);
 }
 
-at::Tensor mul_fp16(const at::Tensor& a, const at::Tensor& b, std::string_view activation,
-                    at::ArrayRef<double> activation_args) {
+at::Tensor mul_fp16(const at::Tensor& a, const at::Tensor& b, const Activation& activation) {
   static auto& run = select(fp16::mul_kernels());
   const at::AutoDispatchBelowADInplaceOrView guard;
-  const auto args = check_fp16("mul_fp16", a, b, activation, activation_args, 1, at::kCPU);
-  return run_fp16("mul_fp16", run, a, b, args);
+  return run_binary(plan_fp16<int64_t>("mul_fp16", a, b, activation, 1), run, a, b);
 }
 
+namespace {
+
+// The ops of the schemas. kRun: add, mul, add_fp16, mul_fp16 or its Meta function.
+template <auto kRun>
+at::Tensor add_op(const at::Tensor& a, double a_scale, int64_t a_zero_point, const at::Tensor& b,
+                  double b_scale, int64_t b_zero_point, double y_scale, int64_t y_zero_point,
+                  at::ScalarType y_dtype, std::string_view activation,
+                  at::ArrayRef<double> activation_args, double alpha) {
+  return kRun(BorrowedQTensor(a, {a_scale, a_zero_point}),
+              BorrowedQTensor(b, {b_scale, b_zero_point}),
+              {.qparams = {y_scale, y_zero_point},
+               .dtype = y_dtype,
+               .activation = parse_activation("add", activation, activation_args)},
+              alpha)
+      .data;
+}
+
+template <auto kRun>
+at::Tensor mul_op(const at::Tensor& a, double a_scale, int64_t a_zero_point, const at::Tensor& b,
+                  double b_scale, int64_t b_zero_point, double y_scale, int64_t y_zero_point,
+                  at::ScalarType y_dtype, std::string_view activation,
+                  at::ArrayRef<double> activation_args) {
+  return kRun(BorrowedQTensor(a, {a_scale, a_zero_point}),
+              BorrowedQTensor(b, {b_scale, b_zero_point}),
+              {.qparams = {y_scale, y_zero_point},
+               .dtype = y_dtype,
+               .activation = parse_activation("mul", activation, activation_args)})
+      .data;
+}
+
+template <auto kRun>
+at::Tensor add_fp16_op(const at::Tensor& a, const at::Tensor& b, std::string_view activation,
+                       at::ArrayRef<double> activation_args, double alpha) {
+  return kRun(a, b, parse_activation("add_fp16", activation, activation_args), alpha);
+}
+
+template <auto kRun>
+at::Tensor mul_fp16_op(const at::Tensor& a, const at::Tensor& b, std::string_view activation,
+                       at::ArrayRef<double> activation_args) {
+  return kRun(a, b, parse_activation("mul_fp16", activation, activation_args));
+}
+
+}  // namespace
+
 TORCH_LIBRARY_IMPL(qnative, CPU, m) {
-  m.impl("add", TORCH_FN(add));
-  m.impl("mul", TORCH_FN(mul));
-  m.impl("add_fp16", TORCH_FN(add_fp16));
-  m.impl("mul_fp16", TORCH_FN(mul_fp16));
+  m.impl("add", TORCH_FN(add_op<add>));
+  m.impl("mul", TORCH_FN(mul_op<mul>));
+  m.impl("add_fp16", TORCH_FN(add_fp16_op<add_fp16>));
+  m.impl("mul_fp16", TORCH_FN(mul_fp16_op<mul_fp16>));
 }
 
 TORCH_LIBRARY_IMPL(qnative, Meta, m) {
-  m.impl("add", TORCH_FN(add_meta));
-  m.impl("mul", TORCH_FN(mul_meta));
-  m.impl("add_fp16", TORCH_FN(add_fp16_meta));
-  m.impl("mul_fp16", TORCH_FN(mul_fp16_meta));
+  m.impl("add", TORCH_FN(add_op<add_meta>));
+  m.impl("mul", TORCH_FN(mul_op<mul_meta>));
+  m.impl("add_fp16", TORCH_FN(add_fp16_op<add_fp16_meta>));
+  m.impl("mul_fp16", TORCH_FN(mul_fp16_op<mul_fp16_meta>));
 }
 
 }  // namespace qnative::ops

@@ -2,12 +2,12 @@
 
 #include <cstring>
 
-#include "common/checks.h"
+#include "common/borrow.h"
 #include "common/dispatch.h"
 #include "common/layout.h"
+#include "common/output.h"
 #include "common/parallel.h"
 #include "lookup/lookup.h"
-#include "product/channel_params.h"
 #include "qnative/ops/pointwise.h"
 
 namespace qnative::ops {
@@ -21,6 +21,27 @@ bool is_skipped(at::ArrayRef<Int> sizes) {
   return sizes.size() == 1 && sizes[0] == 0;
 }
 
+// The format that all inputs suggest, else contiguous.
+at::MemoryFormat cat_format(at::ArrayRef<QTensor> tensors) {
+  const at::MemoryFormat format = tensors.front().data.suggest_memory_format();
+  const bool alike = std::all_of(tensors.begin(), tensors.end(), [&](const QTensor& tensor) {
+    return tensor.data.suggest_memory_format() == format;
+  });
+  return alike ? format : at::MemoryFormat::Contiguous;
+}
+
+// Elements in the memory of y: [outer][y_chunk], and in that of an input [outer][chunk].
+int64_t outer_size(const at::Tensor& y, int64_t dim) {
+  const Dims<int64_t> strides(y.strides().begin(), y.strides().end());
+  int64_t outer = 1;
+  bool slower = false;
+  for (int64_t d : physical_order<int64_t>(y.sizes(), strides)) {
+    if (slower) outer *= y.size(d);
+    slower |= d == dim;
+  }
+  return outer;
+}
+
 template <class Int>
 struct CatShape {
   Dims<Int> sizes;
@@ -28,19 +49,11 @@ struct CatShape {
 };
 
 template <class Int>
-CatShape<Int> check_cat(at::TensorList tensors, at::ArrayRef<double> scales,
-                        at::IntArrayRef zero_points, int64_t dim, at::DeviceType device) {
-  TORCH_CHECK(!tensors.empty(), "qnative::cat: tensors must not be empty");
-  TORCH_CHECK(scales.size() == tensors.size() && zero_points.size() == tensors.size(),
-              "qnative::cat: ", tensors.size(),
-              " tensors need as many scales and zero_points, got ", scales.size(), " and ",
-              zero_points.size());
+CatShape<Int> cat_shape(at::ArrayRef<QTensor> tensors, int64_t dim) {
   CatShape<Int> shape{{Int(0)}, 0};
   bool found = false;
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    check_8bit("cat", "tensors", tensors[i], device);
-    check_qparams("cat", "", scales[i], zero_points[i], tensors[i].scalar_type());
-    const at::ArrayRef<Int> sizes = at::symint::sizes<Int>(tensors[i]);
+  for (const QTensor& tensor : tensors) {
+    const at::ArrayRef<Int> sizes = at::symint::sizes<Int>(tensor.data);
     if (is_skipped(sizes)) continue;
     TORCH_CHECK(!sizes.empty(), "qnative::cat: tensors of no dimensions cannot be joined");
     if (!found) {
@@ -62,55 +75,38 @@ CatShape<Int> check_cat(at::TensorList tensors, at::ArrayRef<double> scales,
   return shape;
 }
 
-// The format that all inputs suggest, else contiguous.
-at::MemoryFormat cat_format(at::TensorList tensors) {
-  const at::MemoryFormat format = tensors.front().suggest_memory_format();
-  const bool alike = std::all_of(tensors.begin(), tensors.end(), [&](const at::Tensor& tensor) {
-    return tensor.suggest_memory_format() == format;
-  });
-  return alike ? format : at::MemoryFormat::Contiguous;
-}
+// What follows from constants and shapes, checked.
+template <class Int>
+struct CatPlan {
+  CatShape<Int> shape;
+  at::MemoryFormat format;
+  OutputSpec output;
+};
 
-// Elements in the memory of y: [outer][y_chunk], and in that of an input [outer][chunk].
-int64_t outer_size(const at::Tensor& y, int64_t dim) {
-  const Dims<int64_t> strides(y.strides().begin(), y.strides().end());
-  int64_t outer = 1;
-  bool slower = false;
-  for (int64_t d : physical_order<int64_t>(y.sizes(), strides)) {
-    if (slower) outer *= y.size(d);
-    slower |= d == dim;
+template <class Int>
+CatPlan<Int> plan_cat(at::ArrayRef<QTensor> tensors, int64_t dim, const OutputSpec& y) {
+  TORCH_CHECK(!tensors.empty(), "qnative::cat: tensors must not be empty");
+  for (const QTensor& tensor : tensors) {
+    check_8bit("cat", "tensors", tensor.data, kDevice<Int>);
+    check_qparams("cat", "", tensor.qparams, tensor.data.scalar_type());
   }
-  return outer;
+  auto shape = cat_shape<Int>(tensors, dim);
+  check_output("cat", y);
+  return {std::move(shape), cat_format(tensors), y};
 }
 
-at::Tensor cat_meta(at::TensorList tensors, at::ArrayRef<double> scales,
-                    at::IntArrayRef zero_points, int64_t dim, double y_scale, int64_t y_zero_point,
-                    at::ScalarType y_dtype) {
-  const auto shape = check_cat<c10::SymInt>(tensors, scales, zero_points, dim, at::kMeta);
-  make_output("cat", y_scale, y_zero_point, y_dtype);
-  return at::empty_symint(
-      shape.sizes, tensors.front().options().dtype(y_dtype).memory_format(cat_format(tensors)));
-}
-
-}  // namespace
-
-at::Tensor cat(at::TensorList tensors, at::ArrayRef<double> scales, at::IntArrayRef zero_points,
-               int64_t dim, double y_scale, int64_t y_zero_point, at::ScalarType y_dtype) {
+at::Tensor run_cat(const CatPlan<int64_t>& plan, at::ArrayRef<QTensor> tensors) {
   static auto& run_lookup = select(lookup::kernels());
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  const auto shape = check_cat<int64_t>(tensors, scales, zero_points, dim, at::kCPU);
-  const OutputSpec output = make_output("cat", y_scale, y_zero_point, y_dtype);
-  const at::MemoryFormat format = cat_format(tensors);
-  const at::Tensor y = empty(shape.sizes, y_dtype, format);
+  const at::Tensor y = empty(plan.shape.sizes, plan.output.dtype, plan.format);
   if (y.numel() == 0) return y;
-  const int64_t outer = outer_size(y, shape.dim), y_chunk = y.numel() / outer;
+  const int64_t outer = outer_size(y, plan.shape.dim), y_chunk = y.numel() / outer;
   auto* to = static_cast<uint8_t*>(y.mutable_data_ptr());
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    if (tensors[i].numel() == 0) continue;
-    const at::Tensor x = tensors[i].contiguous(format);
+  for (const QTensor& tensor : tensors) {
+    if (tensor.data.numel() == 0) continue;
+    const at::Tensor x = tensor.data.contiguous(plan.format);
     const auto* from = static_cast<const uint8_t*>(x.const_data_ptr());
     const int64_t chunk = x.numel() / outer;
-    const auto table = rescale_table("cat", {scales[i], zero_points[i]}, x.scalar_type(), output);
+    const auto table = rescale_table("cat", tensor, plan.output);
     const auto copy = [&](const uint8_t* source, uint8_t* target, int64_t n) {
       if (table) {
         run_lookup(source, target, n, table->data());
@@ -131,7 +127,37 @@ at::Tensor cat(at::TensorList tensors, at::ArrayRef<double> scales, at::IntArray
   return y;
 }
 
-TORCH_LIBRARY_IMPL(qnative, CPU, m) { m.impl("cat", TORCH_FN(cat)); }
-TORCH_LIBRARY_IMPL(qnative, Meta, m) { m.impl("cat", TORCH_FN(cat_meta)); }
+QTensor cat_meta(at::ArrayRef<QTensor> tensors, int64_t dim, const OutputSpec& y) {
+  const auto plan = plan_cat<c10::SymInt>(tensors, dim, y);
+  const auto options = tensors.front().data.options().dtype(y.dtype).memory_format(plan.format);
+  return {at::empty_symint(plan.shape.sizes, options), y.qparams};
+}
+
+}  // namespace
+
+QTensor cat(at::ArrayRef<QTensor> tensors, int64_t dim, const OutputSpec& y) {
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  return {run_cat(plan_cat<int64_t>(tensors, dim, y), tensors), y.qparams};
+}
+
+namespace {
+
+// The op of the schema. kRun: cat or cat_meta.
+template <auto kRun>
+at::Tensor cat_op(at::TensorList tensors, at::ArrayRef<double> scales, at::IntArrayRef zero_points,
+                  int64_t dim, double y_scale, int64_t y_zero_point, at::ScalarType y_dtype) {
+  TORCH_CHECK(scales.size() == tensors.size() && zero_points.size() == tensors.size(),
+              "qnative::cat: ", tensors.size(),
+              " tensors need as many scales and zero_points, got ", scales.size(), " and ",
+              zero_points.size());
+  return kRun(BorrowedQTensors(tensors, scales, zero_points), dim,
+              {.qparams = {y_scale, y_zero_point}, .dtype = y_dtype})
+      .data;
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(qnative, CPU, m) { m.impl("cat", TORCH_FN(cat_op<cat>)); }
+TORCH_LIBRARY_IMPL(qnative, Meta, m) { m.impl("cat", TORCH_FN(cat_op<cat_meta>)); }
 
 }  // namespace qnative::ops

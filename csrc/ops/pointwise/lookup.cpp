@@ -16,16 +16,18 @@ namespace {
 constexpr int64_t kGrain = 64 * 1024;  // elements a task
 constexpr int64_t kSize = 256;
 
-void check_lookup(const at::Tensor& x, const at::Tensor& table, at::DeviceType device) {
-  check_8bit("lookup", "x", x, device);
-  check_8bit("lookup", "table", table, device);
+// What follows from shapes, checked: the layout of y.
+template <class Int>
+Layout<Int> plan_lookup(const at::Tensor& x, const at::Tensor& table) {
+  check_8bit("lookup", "x", x, kDevice<Int>);
+  check_8bit("lookup", "table", table, kDevice<Int>);
   TORCH_CHECK(table.dim() == 1 && table.sym_size(0) == kSize,
               "qnative::lookup: table must have shape [256], got ", table.sym_sizes());
+  return elementwise_layout<Int>("lookup", {x});
 }
 
 at::Tensor lookup_meta(const at::Tensor& x, const at::Tensor& table) {
-  check_lookup(x, table, at::kMeta);
-  return empty_elementwise_meta("lookup", {x}, table.scalar_type());
+  return empty(plan_lookup<c10::SymInt>(x, table), table.scalar_type());
 }
 
 }  // namespace
@@ -33,8 +35,7 @@ at::Tensor lookup_meta(const at::Tensor& x, const at::Tensor& table) {
 at::Tensor lookup(const at::Tensor& x, const at::Tensor& table) {
   static auto& run = select(lookup::kernels());
   const at::AutoDispatchBelowADInplaceOrView guard;
-  check_lookup(x, table, at::kCPU);
-  const at::Tensor y = empty_elementwise("lookup", {x}, table.scalar_type());
+  const at::Tensor y = empty(plan_lookup<int64_t>(x, table), table.scalar_type());
   if (y.numel() == 0) return y;
   const at::Tensor dense = with_layout_of(x, y);
   const auto values = table.expect_contiguous();

@@ -4,34 +4,45 @@
 
 #include <optional>
 #include <string_view>
+#include <variant>
 
 #include "qnative/export.h"
+#include "qnative/types.h"
 
 // float16 to float16: computed in float32, sums of means in float64, and rounded once, half to
 // even. NaN and infinities are numbers like others, and every NaN that comes out is 0x7e00.
 // linear_fp16 and what packs its weight are in qnative/ops.h; max_pool, in qnative/ops/pool.h,
 // takes float16 as well. qnative/ops.h explains the words.
+//
+// Safe to call from any number of threads at the same time.
+namespace qnative {
+
+// Functions of one number that pointwise_fp16 computes, besides activations. All numbers must be
+// finite as float32.
+struct Affine {
+  double scale = 1;     // fma(x, scale, shift)
+  double shift = -0.0;  // -0.0 adds nothing to any number, not even to -0
+};
+struct FloorDivide {
+  double divisor;  // the integer not above x / divisor, exactly; x / 0 for 0, NaN for infinite x
+};
+using PointwiseFunction = std::variant<Activation, Affine, FloorDivide>;
+
+}  // namespace qnative
+
 namespace qnative::ops {
 
 // y = half(act(r)), r = fma(b, float(alpha), a). a and b broadcast as in torch; the strides of y
-// are those that torch.add gives. alpha: finite as float32.
+// are those that torch.add gives. alpha: finite as float32; activation: bounds.
 QNATIVE_API at::Tensor add_fp16(const at::Tensor& a, const at::Tensor& b,
-                                std::string_view activation = "none",
-                                at::ArrayRef<double> activation_args = {}, double alpha = 1.0);
+                                const Activation& activation = {}, double alpha = 1);
 
 // r = a * b, otherwise as add_fp16.
 QNATIVE_API at::Tensor mul_fp16(const at::Tensor& a, const at::Tensor& b,
-                                std::string_view activation = "none",
-                                at::ArrayRef<double> activation_args = {});
+                                const Activation& activation = {});
 
 // y = half(function(x)), element by element; y has strides as in torch's unary operators.
-// function, function_args (finite as float32):
-//   "affine"        {a, b}    fma(x, a, b); b = -0.0 adds nothing to any number, not even to -0
-//   "floor_divide"  {a}       the integer not above x / a, exactly; x / 0 for a = 0, and NaN for
-//                             infinite x, as torch
-//   any activation of linear_fp16, with its activation_args
-QNATIVE_API at::Tensor pointwise_fp16(const at::Tensor& x, std::string_view function,
-                                      at::ArrayRef<double> function_args = {});
+QNATIVE_API at::Tensor pointwise_fp16(const at::Tensor& x, const PointwiseFunction& function);
 
 // torch.matmul, then the activation. a: [..., M, K] or [K]; b: [..., K, N] or [K]; leading
 // dimensions broadcast; any strides. y: contiguous.

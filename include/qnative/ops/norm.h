@@ -7,7 +7,7 @@
 
 #include "qnative/export.h"
 
-// Normalizations, softmax and prelu; qnative/ops.h explains the words. weight, bias and running
+// Normalizations and softmax; qnative/ops.h explains the words. weight, bias and running
 // statistics are float32 tensors of real numbers. eps: finite and not negative. Real results that
 // are not a number become the largest value of y.
 namespace qnative::ops {
@@ -63,13 +63,5 @@ QNATIVE_API at::Tensor batch_norm(const at::Tensor& x, double x_scale, int64_t x
 QNATIVE_API at::Tensor softmax(const at::Tensor& x, double x_scale, int64_t x_zero_point,
                                int64_t dim, double y_scale, int64_t y_zero_point,
                                at::ScalarType y_dtype);
-
-// torch.prelu. x: 8-bit; weight: one value, or [C] for x [N, C, ...]; finite. y is channels_last
-// where x is, otherwise contiguous.
-//   r / y_scale = float(x - x_zero_point) * (x < x_zero_point ? float(x_scale * weight / y_scale)
-//                                                             : float(x_scale / y_scale))
-QNATIVE_API at::Tensor prelu(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                             const at::Tensor& weight, double y_scale, int64_t y_zero_point,
-                             at::ScalarType y_dtype);
 
 }  // namespace qnative::ops
