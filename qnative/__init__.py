@@ -10,7 +10,7 @@ from . import nn  # noqa: E402  (the library comes first)
 from .backend_config import get_backend, register_backend  # noqa: E402
 from .eager.dynamic import quantize_dynamic  # noqa: E402
 from .eager.static import convert  # noqa: E402
-from .lowering import lower  # noqa: E402
+from .lowering import QuantizedModule, lower  # noqa: E402
 from .migration import Migration, MigrationError, migrate  # noqa: E402
 from .plan.dry_run import DryRun, dry_run  # noqa: E402
 from .program import Program  # noqa: E402
@@ -23,6 +23,7 @@ __all__ = [
     "MigrationError",
     "NotQuantizedError",
     "Program",
+    "QuantizedModule",
     "Quantizer",
     "Report",
     "convert",

@@ -2,33 +2,38 @@
 
 import copy
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch.fx import GraphModule
 
+from .backend_config.registry import AnyBackend
 from .graph import nodes as ir
 from .graph.constants import fold_constants
-from .graph.export import check_inputs, export
+from .graph.export import DynamicShapes, check_inputs, export
 from .graph.fold import fold_batch_norm
-from .lowering.lower import attach_report, lower
-from .plan.direct import RECIPES
-from .report import FREE, FUSED, Report, Row
+from .lowering.lower import lower
+from .lowering.module import QuantizedModule
+from .plan.modes import RECIPES, Recipe
+from .report import FREE, Report, Row, merge_rows
+
+# The arguments of one call of a model: one tensor, positional ones, or keyword ones.
+Batch: TypeAlias = torch.Tensor | tuple[Any, ...] | list[Any] | dict[str, Any]
 
 
 def quantize(
     model: torch.nn.Module,
     example_inputs: tuple[Any, ...],
-    calibration: Iterable[Any] | None = None,
-    recipe: str = "static",
-    strict: bool = False,
+    calibration: Iterable[Batch] | None = None,
     *,
-    backend_config: Any = None,
-    dynamic_shapes: Any = "batch",
-    weight_rounding: str = "calibrated",
+    recipe: Recipe = "static",
+    strict: bool = False,
+    backend_config: AnyBackend = None,
+    dynamic_shapes: DynamicShapes = "batch",
+    weight_rounding: Literal["calibrated", "nearest"] = "calibrated",
     bias_correction: bool = True,
     verbose: bool = False,
-) -> GraphModule:
+) -> QuantizedModule:
     """Quantizes a float model to 8 bits and lowers it to ``qnative::*`` ops.
 
     model: a float module that torch.export accepts. It is not changed; a model in training mode is
@@ -51,8 +56,7 @@ def quantize(
     bias_correction: whether to take the mean error of the outputs into the bias.
     verbose: show progress (needs tqdm) and print the report's summary.
 
-    Returns a GraphModule with ``.report``, one row for each node of the float graph. It runs in
-    eager mode, under torch.jit.trace, torch.compile and torch.export.
+    Returns a GraphModule with a ``report``, see QuantizedModule.
 
     Raises TypeError for arguments of another type; ValueError for an unknown recipe or option, for
     missing calibration data and for data that is not finite; RuntimeError, with the cause, for a
@@ -84,7 +88,7 @@ def quantize(
         lowered = lower(converted)
     rows = merge_rows(float_rows, lowered.report.rows, folded)
     report = Report(rows, lowered.report.notes + notes)
-    attach_report(lowered, report, strict)
+    lowered.set_report(report, strict=strict)
     if verbose:
         print(f"qnative: {report.summary()}")
     return lowered
@@ -174,21 +178,3 @@ def _progress(items: Iterable[Any], title: str, verbose: bool) -> Iterable[Any]:
     except ImportError:
         return items
     return tqdm(items, desc=title)
-
-
-# ---- report ----------------------------------------------------------------------------------
-
-
-def merge_rows(float_rows: list[Row], lowered: list[Row], folded: set[str]) -> list[Row]:
-    """The rows of the lowered model, and those of nodes that were gone before it was lowered."""
-    rows = {row.name: row for row in lowered}
-    for row in float_rows:
-        if row.name in folded:
-            row.reason = "computed once: it depends on parameters alone"
-        elif row.name not in rows:
-            batch_norm = "batch_norm" in row.op
-            row.verdict = FUSED if batch_norm else FREE
-            row.reason = "folded into the weights before it" if batch_norm else "removed"
-    known = {row.name for row in float_rows}
-    merged = [rows.get(row.name, row) for row in float_rows]
-    return merged + [row for row in lowered if row.name not in known]

@@ -130,6 +130,21 @@ class NotQuantizedError(RuntimeError):
         return type(self), (self.report,)
 
 
+def merge_rows(float_rows: list[Row], lowered: list[Row], folded: set[str]) -> list[Row]:
+    """The rows of the lowered model, and those of nodes that were gone before it was lowered."""
+    rows = {row.name: row for row in lowered}
+    for row in float_rows:
+        if row.name in folded:
+            row.reason = "computed once: it depends on parameters alone"
+        elif row.name not in rows:
+            batch_norm = "batch_norm" in row.op
+            row.verdict = FUSED if batch_norm else FREE
+            row.reason = "folded into the weights before it" if batch_norm else "removed"
+    known = {row.name for row in float_rows}
+    merged = [rows.get(row.name, row) for row in float_rows]
+    return merged + [row for row in lowered if row.name not in known]
+
+
 _STYLE = (
     "body{font:14px system-ui,sans-serif;margin:2em;color:#222}"
     "table{border-collapse:collapse}td,th{padding:3px 10px;text-align:left;"

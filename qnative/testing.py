@@ -9,12 +9,15 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from .backend_config import resolve
-from .graph.layers import CONVS, TRANSPOSED
-from .graph.nodes import STORAGE_DTYPES, Unsupported
-from .plan.config_index import describe, kernel_of, kinds_of, text_of
-from .plan.constraints import Constraints, of_dtypes
-from .plan.custom import Kernel, is_custom
+from .backend_config import BackendConfig, DTypeConfig, resolve
+from .backend_config.kinds import kinds_of, text_of
+from .graph.kinds import CONVS, TRANSPOSED
+from .graph.nodes import Unsupported
+from .graph.qdq import STORAGE_DTYPES
+from .plan.constraints import NONE, Constraints, Limits
+from .plan.decision import is_foreign
+from .plan.foreign import Kernel, kernel_of
+from .plan.modes import Dtypes
 from .report import text_table
 
 __all__ = ["Case", "Conformance", "ConformanceError", "conformance", "conformance_cases"]
@@ -40,7 +43,7 @@ class Case:
     row: int
     pattern: str
     kernel: Kernel
-    dtypes: Any = field(repr=False)
+    dtypes: DTypeConfig = field(repr=False)
     reference: Callable = field(repr=False)
     shape: tuple[int, ...]
     zero_point: float
@@ -50,7 +53,7 @@ class Case:
     def __str__(self) -> str:
         shape = "x".join(map(str, self.shape))
         numbers = f"{shape}-zero{self.zero_point:g}-part{self.part:g}"
-        return f"{self.row}-{self.kernel.name}-{describe(self.dtypes)}-{numbers}"
+        return f"{self.row}-{self.kernel.name}-{Dtypes.of(self.dtypes)}-{numbers}"
 
     def error(self) -> int:
         """The largest difference between kernel and reference, in steps of the output.
@@ -79,7 +82,7 @@ class Case:
     # ---- values --------------------------------------------------------------------------------
 
     def _limits(self, role: str) -> Constraints:
-        return of_dtypes(self.dtypes).get(role, Constraints())
+        return getattr(Limits.of(self.dtypes), role)
 
     def _dtype(self, role: str) -> tuple[torch.dtype, int, int]:
         """Storage dtype, smallest and largest value."""
@@ -109,7 +112,9 @@ class Case:
             values |= self._weights(*values["weight"], generator)
         return inputs, values | self.arguments
 
-    def _weights(self, shape: tuple, channels: int, axis: int, generator: Any) -> dict[str, Any]:
+    def _weights(
+        self, shape: tuple, channels: int, axis: int, generator: torch.Generator
+    ) -> dict[str, Any]:
         """Output channels lie along ``axis``."""
         bias = torch.randn(channels, generator=generator)
         if not self.kernel.weighted:
@@ -117,7 +122,7 @@ class Case:
         _, low, high = self._dtype("weight")
         weight = torch.randint(low, high + 1, shape, dtype=torch.int8, generator=generator)
         scale = torch.full((shape[axis],), self._scale("weight", 0.01))
-        if self._limits("weight") == Constraints():
+        if self._limits("weight") == NONE:
             scale *= 1 + torch.rand(len(scale), generator=generator)
         real = weight.float() * scale.reshape([-1 if d == axis else 1 for d in range(len(shape))])
         scale = scale.repeat(channels // len(scale))
@@ -189,7 +194,7 @@ class Conformance:
     def __str__(self) -> str:
         worst: dict[tuple[str, ...], tuple[int, int]] = {}
         for case, error in self.errors.items():
-            key = (str(case.row), case.pattern, case.kernel.name, describe(case.dtypes))
+            key = (str(case.row), case.pattern, case.kernel.name, str(Dtypes.of(case.dtypes)))
             count, largest = worst.get(key, (0, 0))
             worst[key] = count + 1, max(largest, error)
         rows = [(*key, *map(str, numbers)) for key, numbers in worst.items()]
@@ -198,7 +203,7 @@ class Conformance:
 
 
 def conformance(
-    config: Any, *, tolerance: int = 1, arguments: dict[str, Any] | None = None
+    config: BackendConfig | str, *, tolerance: int = 1, arguments: dict[str, Any] | None = None
 ) -> Conformance:
     """Runs every case of ``conformance_cases``. ConformanceError, with a line for each, if the
     error of some is larger than ``tolerance`` (in steps of the output)."""
@@ -210,7 +215,9 @@ def conformance(
     return Conformance(errors)
 
 
-def conformance_cases(config: Any, *, arguments: dict[str, Any] | None = None) -> list[Case]:
+def conformance_cases(
+    config: BackendConfig | str, *, arguments: dict[str, Any] | None = None
+) -> list[Case]:
     """A case for every row of ``config`` with a kernel of another library, over shapes, zero points
     and ranges of the output: for ``pytest.mark.parametrize(..., ids=str)``.
 
@@ -223,7 +230,7 @@ def conformance_cases(config: Any, *, arguments: dict[str, Any] | None = None) -
     """
     cases = []
     for i, row in enumerate(resolve(config, "qnative.testing.conformance").configs):
-        if not any(map(is_custom, getattr(row, "ops", ()))):
+        if not any(map(is_foreign, getattr(row, "ops", ()))):
             continue
         pattern = text_of(row.pattern)
         try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..report import text_table
 from . import _names
+from .kinds import is_op
 
 if TYPE_CHECKING:
     from .backend_config import BackendConfig
@@ -57,8 +58,6 @@ def lint(config: BackendConfig) -> Findings:
 
 def _unknown_names(config: BackendConfig) -> Iterator[Finding]:
     """What C++ cannot know: whether a name is that of an object."""
-    from ..plan.config_index import is_op  # which reads configs itself
-
     for i, row in enumerate(config.configs):
         script = row.script_object
         pattern = _text(script.pattern or script.pattern_complex_format)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
 from ._wrapper import check_str, check_type
 from .backend_config import BackendConfig
+
+if TYPE_CHECKING:
+    from torch.ao.quantization.backend_config import BackendConfig as UpstreamBackendConfig
+
+# What an argument ``backend_config`` may be, see resolve.
+AnyBackend: TypeAlias = "BackendConfig | UpstreamBackendConfig | str | None"
 
 _backends = torch.classes.qnative.Backends()
 # The Python objects of what Python registered: they hold what has no name in C++.
@@ -49,7 +55,7 @@ def backend_names() -> list[str]:
     return _backends.backend_names()
 
 
-def resolve(config: Any, caller: str = "qnative") -> Any:
+def resolve(config: AnyBackend, caller: str = "qnative") -> Any:
     """The config that an argument ``backend_config`` stands for: None is the native one, a str the
     name of one; a BackendConfig, of qnative or upstream, is itself. TypeError for anything else."""
     if config is None:

@@ -7,7 +7,8 @@ import torch
 from torch.fx import GraphModule, Node
 
 from ..graph import nodes as ir
-from ..graph.layers import CONVS, TRANSPOSED, conv_sides, for_each_dimension
+from ..graph.kinds import CONVS, LAYERS, TRANSPOSED
+from ..graph.padding import conv_sides, for_each_dimension
 from . import rounding
 from .rounding import InputMoments
 
@@ -111,11 +112,10 @@ class Calibration:
     def _insert_collectors(self) -> list[_Layer]:
         generator = torch.Generator().manual_seed(0)
         graph, layers = self.module.graph, []
-        kinds = {"linear", *CONVS, *TRANSPOSED}
-        weights = [ir.bind(node)["weight"] for node in graph.nodes if ir.kind(node) in kinds]
+        weights = [ir.bind(node)["weight"] for node in graph.nodes if ir.kind(node) in LAYERS]
         sources = [_source(weight) for weight in weights]
         for node in list(graph.nodes):
-            if ir.kind(node) not in kinds:
+            if ir.kind(node) not in LAYERS:
                 continue
             observed = ir.bind(node)["weight"]
             source = _source(observed)

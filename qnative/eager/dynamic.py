@@ -3,7 +3,7 @@
 import copy
 import functools
 import warnings
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import torch
 from torch.nn.utils.parametrize import type_before_parametrizations
@@ -11,6 +11,13 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 from .. import nn as qnn
 from ..graph.export import refuse_script
 from ..graph.nodes import Unsupported
+
+if TYPE_CHECKING:
+    from torch.ao.quantization import QConfig
+
+    Layer: TypeAlias = type[torch.nn.Module] | str
+    Layers: TypeAlias = set[Layer] | frozenset[Layer]
+    QConfigSpec: TypeAlias = Layers | dict[Layer, QConfig | torch.dtype | None] | None
 
 _RECURRENT = ("LSTM", "GRU", "LSTMCell", "GRUCell", "RNNCell")
 MAPPING = {
@@ -40,9 +47,9 @@ class _QConfig(NamedTuple):
 
 def quantize_dynamic(
     model: torch.nn.Module,
-    qconfig_spec: Any = None,
+    qconfig_spec: "QConfigSpec" = None,
     dtype: torch.dtype = torch.qint8,
-    mapping: dict[type, type] | None = None,
+    mapping: dict[type[torch.nn.Module], type[torch.nn.Module]] | None = None,
     inplace: bool = False,
 ) -> torch.nn.Module:
     """The model with its layers of some types replaced by those of ``qnative.nn``.

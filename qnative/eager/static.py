@@ -14,11 +14,15 @@ from torch.fx import GraphModule, Node
 from torch.nn.utils.parametrize import register_parametrization, type_before_parametrizations
 
 from ..graph import nodes as ir
+from ..graph import qdq
 from ..graph.constants import fold_constants
-from ..graph.export import export
-from ..graph.nodes import QParams, Unsupported
-from ..lowering.lower import attach_report, lower
-from ..plan import table
+from ..graph.export import DynamicShapes, export
+from ..graph.nodes import Unsupported
+from ..graph.qdq import DEQUANTIZE, QUANTIZE, STORAGE_DTYPES, QParams
+from ..lowering.lower import lower
+from ..lowering.module import QuantizedModule
+from ..plan.capability import FREE, LOOKUP, SAME, Capability, check
+from ..plan.decide import by_graph
 from .dynamic import MAPPING, with_hooks_of
 
 _WEIGHTED = {
@@ -37,8 +41,8 @@ def convert(
     example_inputs: tuple[Any, ...],
     *,
     strict: bool = False,
-    dynamic_shapes: Any = "batch",
-) -> GraphModule:
+    dynamic_shapes: DynamicShapes = "batch",
+) -> QuantizedModule:
     """A calibrated model in ``qnative::*`` ops, as ``qnative.quantize`` gives it.
 
     model: what ``torch.ao.quantization.prepare`` or ``prepare_qat`` returned, after it has seen
@@ -75,9 +79,8 @@ def convert(
         _quantize_between(exported)
         _remove(exported, stubs)
         lowered = lower(exported)
-    report = lowered.report
-    report.notes += notes
-    attach_report(lowered, report, strict)
+    lowered.report.notes += notes
+    lowered.set_report(lowered.report, strict=strict)
     return lowered
 
 
@@ -197,7 +200,7 @@ def _qconfigs(model: torch.nn.Module) -> Iterator[tuple[str, Any]]:
 
 
 def _quantization(path: str, observer: Any) -> torch.nn.Module:
-    if observer.dtype not in ir.STORAGE_DTYPES or getattr(observer, "is_dynamic", False):
+    if observer.dtype not in STORAGE_DTYPES or getattr(observer, "is_dynamic", False):
         return torch.nn.Identity()
     inner = getattr(observer, _OBSERVER, observer)
     least, most = (getattr(inner, name, torch.zeros(1)) for name in ("min_val", "max_val"))
@@ -209,7 +212,7 @@ def _quantization(path: str, observer: Any) -> torch.nn.Module:
     scale, zero_point = observer.calculate_qparams()
     if scale.numel() != 1:
         raise ValueError(f"qnative.convert: module {path!r} observes each channel by itself")
-    dtype = ir.STORAGE_DTYPES[observer.dtype]
+    dtype = STORAGE_DTYPES[observer.dtype]
     info = torch.iinfo(dtype)
     # The observer may have used fewer bits; the data needs not.
     return _QuantDequant(QParams(float(scale), int(zero_point), dtype, info.min, info.max))
@@ -217,7 +220,7 @@ def _quantization(path: str, observer: Any) -> torch.nn.Module:
 
 def _quantize_weight(path: str, module: torch.nn.Module, qconfig: Any) -> None:
     observer = qconfig.weight()
-    if ir.STORAGE_DTYPES.get(observer.dtype) is not torch.int8:
+    if STORAGE_DTYPES.get(observer.dtype) is not torch.int8:
         raise ValueError(
             f"qnative.convert: module {path!r}: its weight must be qint8, got {observer.dtype}"
         )
@@ -243,7 +246,7 @@ def _quantize_weight(path: str, module: torch.nn.Module, qconfig: Any) -> None:
 
 
 def _export(
-    model: torch.nn.Module, inputs: tuple[Any, ...], dynamic_shapes: Any
+    model: torch.nn.Module, inputs: tuple[Any, ...], dynamic_shapes: DynamicShapes
 ) -> tuple[GraphModule, list[str]]:
     """graph.export.export, which also names the module that could not be traced."""
     inside: list[str] = []
@@ -272,8 +275,8 @@ def _quantize_between(module: GraphModule) -> None:
     kernels do."""
     known: dict[Node, QParams] = {}
     for node in list(module.graph.nodes):
-        if ir.is_call(node, ir.DEQUANTIZE):
-            known[node] = ir.qparams(module, node)
+        if ir.is_call(node, DEQUANTIZE):
+            known[node] = qdq.qparams(module, node)
             continue
         source = node.all_input_nodes[0] if len(node.all_input_nodes) == 1 else None
         if source not in known or node.op != "call_function":
@@ -282,23 +285,23 @@ def _quantize_between(module: GraphModule) -> None:
             known[node] = known[source]
             continue
         try:
-            op = table.check(node)
+            found = check(node, by_graph(node))
         except Unsupported:
             continue
-        if op.role in (table.FREE, table.SAME):
+        if found.role in (FREE, SAME):
             if ir.kind(node) != "clone":
                 known[node] = known[source]
-        elif not any(ir.is_call(user, ir.QUANTIZE) for user in node.users):
-            qparams = _qparams_after(op, node, known[source])
+        elif not any(ir.is_call(user, QUANTIZE) for user in node.users):
+            qparams = _qparams_after(found, node, known[source])
             if qparams is not None:
                 known[_insert(module.graph, node, qparams)] = qparams
     module.recompile()
 
 
-def _qparams_after(op: table.Op, node: Node, x: QParams) -> QParams | None:
+def _qparams_after(found: Capability, node: Node, x: QParams) -> QParams | None:
     if ir.kind(node).removeprefix("_").startswith(_KEEP):
         return x
-    if op.role != table.LOOKUP:
+    if found.role != LOOKUP:
         return None
     codes = torch.arange(x.quant_min, x.quant_max + 1, dtype=torch.float32)
     values = (codes - x.zero_point) * x.scale

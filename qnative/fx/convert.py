@@ -1,20 +1,26 @@
 """``convert_fx``: a prepared model in qnative ops."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch.ao.quantization import QConfigMapping
 from torch.ao.quantization import quantize_fx as upstream
+from torch.ao.quantization.fx.custom_config import ConvertCustomConfig
 from torch.fx import GraphModule, Node
 
+from ..backend_config.kinds import kinds_of, text_of
+from ..backend_config.registry import AnyBackend
 from ..graph.constants import fold_constants
-from ..graph.export import export
+from ..graph.export import DynamicShapes, export
 from ..graph.nodes import Unsupported
-from ..lowering.lower import attach_report, lower
-from ..plan import constraints, direct
-from ..plan.config_index import ConfigIndex, kinds_of, text_of
+from ..lowering.lower import lower
+from ..lowering.module import QuantizedModule
+from ..plan.config_index import ConfigIndex
+from ..plan.constraints import Constraints, check_run_time
+from ..plan.modes import DYNAMIC_FP16, DYNAMIC_INT8, FP16, WEIGHT_ONLY_INT4, WEIGHT_ONLY_INT8
 from .annotate import annotate
 from .prepare import (
     BACKEND,
@@ -31,14 +37,14 @@ _OBSERVED = "_observed_graph_module_attrs"
 
 def convert_fx(
     graph_module: GraphModule,
-    convert_custom_config: Any = None,
+    convert_custom_config: ConvertCustomConfig | dict[str, Any] | None = None,
     _remove_qconfig: bool = True,
-    qconfig_mapping: Any = None,
-    backend_config: Any = None,
+    qconfig_mapping: QConfigMapping | dict[str, Any] | None = None,
+    backend_config: AnyBackend = None,
     *,
     strict: bool = False,
-    dynamic_shapes: Any = "batch",
-) -> GraphModule:
+    dynamic_shapes: DynamicShapes = "batch",
+) -> QuantizedModule:
     """A calibrated or trained model in ``qnative::*`` ops, as ``qnative.quantize`` gives it.
 
     graph_module: what ``prepare_fx`` or ``prepare_qat_fx`` returned; it is not changed.
@@ -79,9 +85,8 @@ def convert_fx(
         fold_constants(exported)
         annotate(exported, index, marked, broken)
         lowered = lower(exported)
-    report = lowered.report
-    report.notes += notes
-    attach_report(lowered, report, strict)
+    lowered.report.notes += notes
+    lowered.set_report(lowered.report, strict=strict)
     return lowered
 
 
@@ -96,7 +101,7 @@ def _end_training(module: GraphModule) -> None:
 class _Marked(torch.nn.Module):
     """One node of the prepared graph that needs no calibration: its path names it after export."""
 
-    def __init__(self, function: Any):
+    def __init__(self, function: Callable[..., Any]):
         super().__init__()
         self.function = function
 
@@ -107,8 +112,8 @@ class _Marked(torch.nn.Module):
 def _mode(post_process: Any) -> str | None:
     """What an observer that observes nothing asks for."""
     if getattr(post_process, "dtype", None) is torch.float16:
-        return direct.DYNAMIC_FP16 if post_process.is_dynamic else direct.FP16
-    return direct.DYNAMIC_INT8 if getattr(post_process, "is_dynamic", False) else None
+        return DYNAMIC_FP16 if post_process.is_dynamic else FP16
+    return DYNAMIC_INT8 if getattr(post_process, "is_dynamic", False) else None
 
 
 def _mark_direct(module: GraphModule) -> dict[str, str]:
@@ -148,8 +153,8 @@ def _weight_only(module: Any) -> str | None:
     if not isinstance(module, torch.nn.Embedding | torch.nn.EmbeddingBag) or qconfig is None:
         return None
     modes = {
-        torch.quint8: direct.WEIGHT_ONLY_INT8,
-        torch.quint4x2: direct.WEIGHT_ONLY_INT4,
+        torch.quint8: WEIGHT_ONLY_INT8,
+        torch.quint4x2: WEIGHT_ONLY_INT4,
     }
     return modes.get(qconfig.weight().dtype)
 
@@ -174,7 +179,7 @@ def _isolate(module: GraphModule, node: Node) -> str:
     return path
 
 
-def _method(name: str) -> Any:
+def _method(name: str) -> Callable[..., Any]:
     def call(x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         return getattr(x, name)(*args, **kwargs)
 
@@ -220,13 +225,13 @@ def _why_not(qconfig: Any, rows: list[Any]) -> str:
             continue
         if is_dynamic:
             try:
-                constraints.check_run_time(dtypes, text_of(row.pattern))
+                check_run_time(dtypes, text_of(row.pattern))
                 return ""
             except Unsupported as error:
                 reasons.append(str(error))
                 continue
         limits = {
-            role: constraints.Constraints.of(getattr(dtypes, f"{role}_dtype_with_constraints"))
+            role: Constraints.of(getattr(dtypes, f"{role}_dtype_with_constraints"))
             for role in ("input", "output", "weight")
         }
         observers = {"input": activation, "output": activation, "weight": weight}

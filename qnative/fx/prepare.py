@@ -1,22 +1,26 @@
 """``prepare_fx`` and ``prepare_qat_fx``: upstream's, with backend configs of qnative."""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch.ao.quantization import QConfigMapping
 from torch.ao.quantization import quantize_fx as upstream
 from torch.ao.quantization.backend_config import (
     BackendPatternConfig,
     DTypeConfig,
     ObservationType,
 )
+from torch.ao.quantization.fx.custom_config import PrepareCustomConfig
 from torch.fx import GraphModule, Node
 
 from ..backend_config import BackendConfig, resolve
+from ..backend_config.registry import AnyBackend
 from ..graph.export import refuse_script
-from ..plan.config_index import fx_rows
 from .qconfig import default_qat_qconfig_mapping, default_qconfig_mapping
+from .rows import fx_rows
 
 INPUTS = "qnative_example_inputs"
 BACKEND = "qnative_backend"
@@ -24,11 +28,11 @@ BACKEND = "qnative_backend"
 
 def prepare_fx(
     model: torch.nn.Module,
-    qconfig_mapping: Any,
+    qconfig_mapping: QConfigMapping | dict[str, Any] | None,
     example_inputs: tuple[Any, ...],
-    prepare_custom_config: Any = None,
-    _equalization_config: Any = None,
-    backend_config: Any = None,
+    prepare_custom_config: PrepareCustomConfig | dict[str, Any] | None = None,
+    _equalization_config: QConfigMapping | dict[str, Any] | None = None,
+    backend_config: AnyBackend = None,
 ) -> GraphModule:
     """The model with observers, to be fed with calibration data and then given to ``convert_fx``.
 
@@ -56,10 +60,10 @@ def prepare_fx(
 
 def prepare_qat_fx(
     model: torch.nn.Module,
-    qconfig_mapping: Any,
+    qconfig_mapping: QConfigMapping | dict[str, Any] | None,
     example_inputs: tuple[Any, ...],
-    prepare_custom_config: Any = None,
-    backend_config: Any = None,
+    prepare_custom_config: PrepareCustomConfig | dict[str, Any] | None = None,
+    backend_config: AnyBackend = None,
 ) -> GraphModule:
     """The model with fake quantization, to be trained and then given to ``convert_fx``.
 
@@ -81,7 +85,7 @@ def prepare_qat_fx(
 
 
 def _prepare(
-    function: Any,
+    function: Callable[..., GraphModule],
     model: torch.nn.Module,
     qconfig_mapping: Any,
     example_inputs: tuple[Any, ...],
@@ -131,7 +135,7 @@ def _check_writes(module: GraphModule, caller: str) -> None:
             )
 
 
-def called_module(module: GraphModule, node: Node) -> Any:
+def called_module(module: GraphModule, node: Node) -> torch.nn.Module | None:
     return module.get_submodule(node.target) if node.op == "call_module" else None
 
 
@@ -144,7 +148,7 @@ def first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0] if lines else ''}"
 
 
-def own_backend(config: Any, caller: str) -> Any:
+def own_backend(config: AnyBackend, caller: str) -> Any:
     """The config that an argument backend_config stands for."""
     if config is not None:
         return resolve(config, caller)
@@ -178,7 +182,9 @@ def upstream_config(config: Any) -> Any:
     return upstreams
 
 
-def _replace_modules(model: torch.nn.Module, replacement: Any) -> None:
+def _replace_modules(
+    model: torch.nn.Module, replacement: Callable[[torch.nn.Module], torch.nn.Module | None]
+) -> None:
     """Every submodule m by replacement(m), unless that is None; one that is shared stays shared."""
     new: dict[int, torch.nn.Module | None] = {}
     for parent in list(model.modules()):

@@ -4,13 +4,13 @@ import math
 
 from torch.fx import Node
 
-from .nodes import QParams, Unsupported, bind, kind
+from .nodes import Unsupported, bind, kind
+from .qdq import QParams
 
 Bounds = tuple[float, float]
 NO_BOUNDS: Bounds = (-math.inf, math.inf)
 # What float ops compute of real numbers.
 _FUNCTIONS = ("gelu", "silu", "sigmoid", "tanh", "hardswish", "hardsigmoid")
-FUSABLE = ("relu", "relu6", "hardtanh", "clamp", "clamp_min", "clamp_max")
 
 
 def function_name(node: Node) -> str:

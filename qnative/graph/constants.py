@@ -8,7 +8,7 @@ import torch
 from torch.fx import GraphModule, Node
 
 from . import nodes as ir
-from .layers import RECURRENT
+from .kinds import RECURRENT
 
 # aten ops that make a tensor of sizes and numbers; of the second kind the first argument is a
 # tensor of which only size and dtype count.

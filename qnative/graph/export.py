@@ -1,13 +1,16 @@
 """From a float module to its graph, with the sizes open that the model allows."""
 
 import inspect
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch.fx import GraphModule
 
 from . import nodes as ir
 from .functional import functional_module
+
+# Which sizes of the inputs stay open: "batch", none, or what torch.export.export takes.
+DynamicShapes: TypeAlias = Literal["batch"] | dict[str, Any] | tuple[Any, ...] | list[Any] | None
 
 
 def check_inputs(model: Any, example_inputs: Any, caller: str) -> None:
@@ -31,7 +34,10 @@ def refuse_script(model: Any, caller: str) -> None:
 
 
 def export(
-    model: torch.nn.Module, inputs: tuple[Any, ...], dynamic_shapes: Any, caller: str
+    model: torch.nn.Module,
+    inputs: tuple[Any, ...],
+    dynamic_shapes: DynamicShapes,
+    caller: str,
 ) -> tuple[GraphModule, list[str]]:
     """The exported module and notes on its shapes; RuntimeError, in the name of ``caller``, for a
     model that torch.export rejects."""

@@ -4,7 +4,8 @@ import torch
 from torch.fx import GraphModule, Node
 
 from . import nodes as ir
-from .layers import CONVS, TRANSPOSED
+from .kinds import CONVS, LAYERS, TRANSPOSED
+from .qdq import is_constant
 
 _STATISTICS = ("weight", "bias", "running_mean", "running_var")
 
@@ -28,7 +29,7 @@ def _can_fold(norm: Node) -> bool:
     args = ir.bind(norm)
     layer = args["input"]
     name = ir.kind(layer)
-    if name not in {"linear", *CONVS, *TRANSPOSED} or len(layer.users) > 1:
+    if name not in LAYERS or len(layer.users) > 1:
         return False
     if args["training"]:
         return False
@@ -39,7 +40,7 @@ def _can_fold(norm: Node) -> bool:
         return False
     given = ir.bind(layer)
     tensors = [given["weight"], given["bias"], *(args[key] for key in _STATISTICS)]
-    return all(tensor is None or ir.is_constant(tensor) for tensor in tensors)
+    return all(tensor is None or is_constant(tensor) for tensor in tensors)
 
 
 def _fold(module: GraphModule, norm: Node) -> None:

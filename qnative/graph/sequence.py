@@ -1,10 +1,12 @@
 """Sequences of aten ops in a graph, by kind."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from torch.fx import Node
 
 from .activation import activation_bounds
+from .kinds import BOUNDED
 from .nodes import Unsupported, kind
 
 # Kinds that a row of a config for another one is meant for as well: other names and special cases
@@ -43,9 +45,9 @@ def is_kind(node: Any, wanted: str) -> bool:
     return bool(name) and wanted in (name, canonical(name))
 
 
-def next_of(node: Node, wanted: tuple[str, ...]) -> tuple[Node | None, str]:
-    """The node of one of these kinds that alone reads ``node``, or None and, if others read it too,
-    who."""
+def next_of(node: Node, wanted: Iterable[str]) -> tuple[Node | None, str]:
+    """The only node that reads ``node``, if it is of one of these kinds; otherwise None, and why if
+    one of several readers is."""
     found = [user for user in node.users if any(is_kind(user, name) for name in wanted)]
     if not found:
         return None, ""
@@ -65,3 +67,16 @@ def follow(node: Node, kinds: tuple[str, ...]) -> tuple[tuple[Node, ...], str]:
             break
         nodes.append(following)
     return tuple(nodes), why_not
+
+
+def activation_after(node: Node) -> tuple[Node | None, str]:
+    """The bounded activation that can become part of ``node``; otherwise None, and why if there is
+    one."""
+    activation, why_not = next_of(node, BOUNDED)
+    if activation is None:
+        return None, why_not
+    try:
+        activation_bounds(activation)
+    except Unsupported as error:
+        return None, f"{activation.name} is not fused: {error}"
+    return activation, ""

@@ -8,8 +8,8 @@ import torch
 from torch.fx import Node
 
 from ..graph import nodes as ir
-from .emit import Constants
-from .linear import with_repeated
+from .by_schema import arguments_of
+from .call_site import Context
 from .packing import can_have_outliers, most_repeated
 from .qdq import replace
 
@@ -41,10 +41,10 @@ class _Part:
         return sum(map(_bytes, (self.weight, self.weight_scale, self.bias)))
 
 
-def join_linears(constants: Constants) -> list[Joined]:
+def join_linears(context: Context) -> list[Joined]:
     """Joins calls of ``linear_dynamic`` that have the same input and activation. Their outputs,
     which are views of one, are bit by bit what they were."""
-    nodes = constants.graph.nodes
+    nodes = context.graph.nodes
     if any(ir.kind(node) == "as_strided" for node in nodes):
         return []  # the one op that depends on where rows lie
     uses = Counter(node.target for node in nodes if node.op == "get_attr")
@@ -52,7 +52,7 @@ def join_linears(constants: Constants) -> list[Joined]:
     for node in nodes:
         if not ir.is_call(node, _LINEAR) or not all(map(ir.kind, node.users)):
             continue  # what leaves the graph, or goes into an op that would copy it, stays dense
-        part = _part(node, constants, uses)
+        part = _part(node, context, uses)
         if part is not None:
             args = ir.bind(node)
             groups[args["x"], args["activation"], tuple(args["activation_args"])].append(part)
@@ -60,18 +60,18 @@ def join_linears(constants: Constants) -> list[Joined]:
     for parts in groups.values():
         repeated = _united(parts)
         if len(parts) > 1 and all(_stays_same(part, len(repeated)) for part in parts):
-            joined.append(_join(parts, repeated, constants))
+            joined.append(_join(parts, repeated, context))
     return joined
 
 
-def _part(call: Node, constants: Constants, uses: Counter) -> _Part | None:
+def _part(call: Node, context: Context, uses: Counter) -> _Part | None:
     """None where another call has the same tensors, which would be stored twice."""
     args = ir.bind(call)
     nodes = [args[name] for name in ("weight", "weight_scale", "bias")]
-    if any(n and (n.target not in constants.values or uses[n.target] > 1) for n in nodes):
+    if any(n and (n.target not in context.tensors or uses[n.target] > 1) for n in nodes):
         return None
     repeated, shape = args["repeated"] or [], args["weight_shape"]
-    tensors = (n and constants.values[n.target] for n in nodes)
+    tensors = (n and context.tensors[n.target] for n in nodes)
     return _Part(call, shape[1] - len(repeated), repeated, shape, *tensors)
 
 
@@ -90,8 +90,8 @@ def _stays_same(part: _Part, repeats: int) -> bool:
     return is_few and can_have_outliers(part.k, repeats) == can_have_outliers(part.k, own)
 
 
-def _join(parts: list[_Part], repeated: list[int], constants: Constants) -> Joined:
-    graph, first = constants.graph, parts[0].call
+def _join(parts: list[_Part], repeated: list[int], context: Context) -> Joined:
+    graph, first = context.graph, parts[0].call
     args = ir.bind(first)
     codes = torch.cat([_codes(part, repeated) for part in parts])
     biases = [torch.zeros(len(p.weight_scale)) if p.bias is None else p.bias for p in parts]
@@ -100,12 +100,13 @@ def _join(parts: list[_Part], repeated: list[int], constants: Constants) -> Join
         "joined_scale": torch.cat([part.weight_scale for part in parts]),
         "joined_bias": torch.cat(biases),
     }
-    name, function, values = args["weight"].target, args["activation"], args["activation_args"]
-    activation = () if function == "none" else (function, values) if values else (function,)
+    name = args["weight"].target
     with graph.inserting_before(first):
-        nodes = [constants.get(constants.add(f"{name}_{key}", t)) for key, t in tensors.items()]
-        rest = (list(codes.shape), *with_repeated(activation, repeated))
-        joined = graph.call_function(first.target, (args["x"], *nodes, *rest))
+        nodes = [context.buffer(f"{name}_{key}", t) for key, t in tensors.items()]
+        args |= dict(zip(("weight", "weight_scale", "bias"), nodes, strict=True))
+        args |= {"weight_shape": list(codes.shape), "repeated": repeated or None}
+        by_position, by_name = arguments_of(first.target, args)
+        joined = graph.call_function(first.target, by_position, by_name)
         end = 0
         for part in parts:
             begin, end = end, end + part.weight_shape[0]

@@ -1,7 +1,5 @@
 """Embedding and EmbeddingBag with rows of 8 or 4 bits."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -46,7 +44,9 @@ class Embedding(_Table):
         self.padding_idx = padding_idx
 
     @classmethod
-    def from_float(cls, mod: torch.nn.Module, use_precomputed_fake_quant: bool = False) -> Any:
+    def from_float(
+        cls, mod: torch.nn.Module, use_precomputed_fake_quant: bool = False
+    ) -> "Embedding":
         """mod: a torch.nn.Embedding with a qconfig, of which the dtype of the weight counts."""
         bits = asked(mod, TABLE_BITS)
         new = cls(mod.num_embeddings, mod.embedding_dim, mod.padding_idx, bits)
@@ -78,7 +78,9 @@ class EmbeddingBag(_Table):
         self.include_last_offset, self.padding_idx = include_last_offset, padding_idx
 
     @classmethod
-    def from_float(cls, mod: torch.nn.Module, use_precomputed_fake_quant: bool = False) -> Any:
+    def from_float(
+        cls, mod: torch.nn.Module, use_precomputed_fake_quant: bool = False
+    ) -> "EmbeddingBag":
         """mod: a torch.nn.EmbeddingBag with a qconfig, of which the dtype of the weight counts."""
         sizes = mod.num_embeddings, mod.embedding_dim
         options = mod.mode, mod.include_last_offset, mod.padding_idx

@@ -82,7 +82,7 @@ class Linear(torch.nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     @classmethod
-    def from_float(cls, mod: torch.nn.Module, use_precomputed_fake_quant: bool = False) -> Any:
+    def from_float(cls, mod: torch.nn.Module, use_precomputed_fake_quant: bool = False) -> "Linear":
         """mod: a torch.nn.Linear with a qconfig, of which the dtype of the weight counts."""
         return cls.of(mod.weight, mod.bias, asked(mod, WEIGHT_DTYPES))
 

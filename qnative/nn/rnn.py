@@ -1,7 +1,5 @@
 """LSTM, GRU and the cells with int8 or float16 weights."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch._jit_internal import _overload_method
@@ -75,7 +73,9 @@ class _Layers(_Recurrent):
                     self.parts.append(Linear(hidden_size, proj_size, False, dtype))
 
     @classmethod
-    def from_float(cls, mod: torch.nn.Module, use_precomputed_fake_quant: bool = False) -> Any:
+    def from_float(
+        cls, mod: torch.nn.Module, use_precomputed_fake_quant: bool = False
+    ) -> "_Layers":
         """mod: the module of torch.nn with a qconfig, of which the dtype of the weight counts."""
         dtype = asked(mod, WEIGHT_DTYPES)
         sizes = mod.input_size, mod.hidden_size, mod.num_layers, mod.bias, mod.batch_first
@@ -203,7 +203,7 @@ class _Cell(_Recurrent):
             self.parts.append(Linear(inputs, self._GATES * hidden_size, bias, dtype))
 
     @classmethod
-    def from_float(cls, mod: torch.nn.Module, use_precomputed_fake_quant: bool = False) -> Any:
+    def from_float(cls, mod: torch.nn.Module, use_precomputed_fake_quant: bool = False) -> "_Cell":
         """mod: the module of torch.nn with a qconfig, of which the dtype of the weight counts."""
         dtype = asked(mod, WEIGHT_DTYPES)
         new = cls(mod.input_size, mod.hidden_size, mod.bias, dtype=dtype)
@@ -254,7 +254,9 @@ class RNNCell(_Cell):
         self.nonlinearity = nonlinearity
 
     @classmethod
-    def from_float(cls, mod: torch.nn.Module, use_precomputed_fake_quant: bool = False) -> Any:
+    def from_float(
+        cls, mod: torch.nn.Module, use_precomputed_fake_quant: bool = False
+    ) -> "RNNCell":
         new = super().from_float(mod)
         new.nonlinearity = mod.nonlinearity
         return new

@@ -5,14 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.fx import Node
 
-from ..graph import nodes as ir
-from ..graph.nodes import STORAGE_DTYPES, QParams, Unsupported
+from ..graph.nodes import Unsupported
+from ..graph.qdq import STORAGE_DTYPES
 
-# Key of a node's meta: the constraints of the DTypeConfig that its row of the config chose, and
-# that row in words.
-CONSTRAINTS = "qnative_constraints"
 _NAMES = (
     "quant_min_lower_bound",
     "quant_max_upper_bound",
@@ -124,19 +120,34 @@ class Constraints:
         return ""
 
 
-def of_dtypes(dtypes: Any) -> dict[str, Constraints]:
-    """Of the input, output and weight of a DTypeConfig, where there are any.
+NONE = Constraints()
 
-    Fixed parameters that input and output have in common are those of the output: upstream gives
-    both to sigmoid and its like, whose input has a range of its own.
-    """
-    found = {
-        role: Constraints.of(getattr(dtypes, f"{role}_dtype_with_constraints"))
-        for role in ("input", "output", "weight")
-    }
-    if found["input"].fixed and _fixed(found["input"]) == _fixed(found["output"]):
-        found["input"] = found["input"].without_fixed()
-    return {role: limits for role, limits in found.items() if limits != Constraints()}
+
+@dataclass(frozen=True)
+class Limits:
+    """The constraints on the input, the output and the weight of a DTypeConfig."""
+
+    input: Constraints = NONE
+    output: Constraints = NONE
+    weight: Constraints = NONE
+
+    @classmethod
+    def of(cls, dtypes: Any) -> "Limits":
+        """dtypes: a DTypeConfig of qnative or upstream.
+
+        Fixed parameters that input and output have in common are those of the output: upstream
+        gives both to sigmoid and its like, whose input has a range of its own.
+        """
+        input, output, weight = (
+            Constraints.of(getattr(dtypes, f"{role}_dtype_with_constraints"))
+            for role in ("input", "output", "weight")
+        )
+        if input.fixed and _fixed(input) == _fixed(output):
+            input = input.without_fixed()
+        return cls(input, output, weight)
+
+
+NO_LIMITS = Limits()
 
 
 def _fixed(limits: Constraints) -> tuple[float | None, int | None]:
@@ -170,9 +181,7 @@ def check_possible(dtypes: Any, row: str) -> None:
 def check_run_time(dtypes: Any, row: str) -> None:
     """Unsupported if a DTypeConfig demands something of an input that is quantized at run time, to
     the whole range of its dtype, and with the scale of its values."""
-    limits = of_dtypes(dtypes).get("input")
-    if limits is None:
-        return
+    limits = Limits.of(dtypes).input
     info = torch.iinfo(STORAGE_DTYPES.get(dtypes.input_dtype, torch.uint8))
     if why := limits.range_broken(info.min, info.max):
         _refuse("input", f"is quantized at run time and {why}", row)
@@ -180,42 +189,3 @@ def check_run_time(dtypes: Any, row: str) -> None:
     if names:
         why = f"is quantized at run time with the scale of its values: nothing keeps {names[0]}"
         _refuse("input", f"{why} {getattr(limits, names[0]):g}", row)
-
-
-def remember(node: Node, dtypes: Any, row: str) -> None:
-    """For ``check``."""
-    node.meta.pop(CONSTRAINTS, None)
-    if limits := of_dtypes(dtypes):
-        node.meta[CONSTRAINTS] = limits, row
-
-
-def check_numbers(
-    node: Node, role: str, scale: Any, zero_point: Any, quant_min: int, quant_max: int
-) -> None:
-    """Unsupported if these numbers (or tensors) of an input, the weight or the output of a node
-    break the constraints of its row."""
-    limits, row = node.meta.get(CONSTRAINTS, ({}, ""))
-    if role in limits and (why := limits[role].broken(scale, zero_point, quant_min, quant_max)):
-        _refuse(role, why, row)
-
-
-def check(node: Node, role: str, *values: QParams) -> None:
-    """The same for quantized values."""
-    for value in values:
-        numbers = (value.scale, value.zero_point, value.quant_min, value.quant_max)
-        check_numbers(node, role, *numbers)
-
-
-def check_weight(module: torch.nn.Module, node: Node, dequantize: Node) -> None:
-    """The same for a weight which ``dequantize`` gives."""
-    if CONSTRAINTS not in node.meta:
-        return
-    args = ir.bind(dequantize)
-    names = (
-        ("scales", "zero_points")
-        if ir.is_call(dequantize, ir.DEQUANTIZE_CHANNEL)
-        else ("scale", "zero_point")
-    )
-    scale, zero_point = (ir.constant(module, args[name]) for name in names)
-    zero_point = 0 if zero_point is None else zero_point
-    check_numbers(node, "weight", scale, zero_point, args["quant_min"], args["quant_max"])

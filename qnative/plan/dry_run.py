@@ -1,23 +1,23 @@
 """Which rows of a backend config match where in a model, without quantizing it."""
 
 import copy
-import operator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
-from torch.fx import GraphModule, Node
+from torch.fx import Node
 
+from ..backend_config.kinds import text_of
+from ..backend_config.registry import AnyBackend
 from ..graph import nodes as ir
 from ..graph.constants import fold_constants
-from ..graph.export import check_inputs, export
+from ..graph.export import DynamicShapes, check_inputs, export
 from ..graph.fold import fold_batch_norm
-from ..lowering.lower import REASON
-from ..quantize import merge_rows
-from ..report import FLOAT, FREE, FUSED, QUANTIZED, Report, Row
-from . import table
-from .config_index import Match, describe, text_of
-from .direct import MODE
+from ..report import FREE, FUSED, QUANTIZED, Report, Row, merge_rows
+from . import decision as decisions
+from .config_index import ConfigIndex, Match
+from .decision import ATEN, Decision, decision_of, is_foreign
+from .modes import Recipe
 
 
 @dataclass
@@ -59,64 +59,71 @@ class DryRun(Report):
 def dry_run(
     model: torch.nn.Module,
     example_inputs: tuple[Any, ...],
-    backend_config: Any = None,
     *,
-    recipe: str = "static",
-    dynamic_shapes: Any = "batch",
+    recipe: Recipe = "static",
+    backend_config: AnyBackend = None,
+    dynamic_shapes: DynamicShapes = "batch",
 ) -> DryRun:
     """What ``qnative.quantize`` would do with a model, and what keeps it from doing more.
 
     Arguments and errors are those of ``qnative.quantize``; nothing is calibrated or changed. The
-    matching is the quantizer's own. What only calibration can tell is not in it: scales that break
-    a constraint, and ops without a row that run in 8 bits because all around them does.
+    decisions are the quantizer's own. What only calibration can tell is not in it: scales that
+    break a constraint, and ops without a row that run in 8 bits because all around them does.
     """
     check_inputs(model, example_inputs, "qnative.dry_run")
-    from .quantizer import Annotation, Quantizer
+    from .quantizer import Quantizer
 
     quantizer = Quantizer(backend_config, recipe=recipe)
     model = copy.deepcopy(model).eval()
     exported, notes = export(model, example_inputs, dynamic_shapes, "qnative.dry_run")
     quantizer.transform_for_annotation(exported)
-    annotation = Annotation(quantizer, exported)
-    rows = list(map(_row, annotation.nodes))
-    matches = {node.name: annotation.index.matches(node) for node in annotation.nodes}
+    index = ConfigIndex(quantizer.config)
+    nodes = [node for node in exported.graph.nodes if node.op == "call_function"]
+    rows = {node.name: _row(node) for node in nodes}
+    matches = {node.name: index.matches(node) for node in nodes}
     folded = fold_constants(exported)
     with torch.no_grad():
         fold_batch_norm(exported)
-    annotation = _annotated(quantizer, exported, Annotation)
-    known = {row.name: row for row in rows}
-    alive = {node.name: node for node in annotation.nodes}
-    for node in annotation.nodes:
-        row = known.setdefault(node.name, _row(node))
-        _complete(row, annotation, node)
+    alive = {node.name: node for node in quantizer.plan(exported).nodes}
+    float_rows = list(rows.values())
+    for name, node in alive.items():
+        row = rows.setdefault(name, _row(node))
+        _complete(row, node, decision_of(node))
         if row.verdict != FUSED:
-            _match(row, matches.get(node.name, []), alive, annotation.fused)
-    return DryRun(merge_rows(rows, [known[name] for name in known if name in alive], folded), notes)
-
-
-def _annotated(quantizer: Any, module: GraphModule, annotation: Any) -> Any:
-    run = annotation(quantizer, module)
-    run.run()
-    return run
+            _match(row, matches.get(name, []), alive)
+    return DryRun(merge_rows(float_rows, [rows[n] for n in rows if n in alive], folded), notes)
 
 
 def _row(node: Node) -> MatchRow:
     return MatchRow(node.name, ir.module_path(node), ir.op_name(node), FREE)
 
 
-def _match(
-    row: MatchRow, matches: list[Match], alive: dict[str, Node], fused: dict[Node, Node]
-) -> None:
+def _complete(row: MatchRow, node: Node, decision: Decision) -> None:
+    """Verdict, kernel, dtypes and reason."""
+    row.verdict, row.reason = decision.verdict, decision.reason
+    if row.verdict == FUSED:
+        row.reason = f"part of {decision.part_of}"
+    elif row.verdict == QUANTIZED:
+        row.kernel = _kernel(node, decision)
+        row.dtypes = str(decision.dtypes)
+    elif row.verdict == FREE:
+        row.kernel = "" if row.reason else row.op
+    else:
+        row.near_misses += [miss for miss in decision.misses if row.reason not in miss]
+
+
+def _kernel(node: Node, decision: Decision) -> str:
+    if decision.op in (ATEN, decisions.FREE):
+        return ir.op_name(node)
+    name = decision.op if is_foreign(decision.op) else f"qnative::{decision.op}"
+    return name.replace("::", ".")
+
+
+def _match(row: MatchRow, matches: list[Match], alive: dict[str, Node]) -> None:
     """The longest sequence that begins with a node and runs as one, and what longer ones lack."""
     misses = []
     for match in matches:
-        missing = match.missing
-        for part in match.nodes[1:] if not missing else ():
-            # What is gone was folded into the weights of the first node.
-            if part.name in alive and part not in fused:
-                reason = part.meta.get(REASON, "it runs by itself")
-                missing = f"{part.name} is not fused: {reason}"
-                break
+        missing = match.missing or _what_runs_apart(match, alive)
         if not missing:
             row.config_rows = [i for i, _ in match.rows]
             row.pattern = text_of(match.rows[0][1].pattern)
@@ -125,44 +132,11 @@ def _match(
     row.near_misses = list(dict.fromkeys([*misses, *row.near_misses]))
 
 
-def _complete(row: MatchRow, annotation: Any, node: Node) -> None:
-    """Verdict, kernel, dtypes and reason."""
-    chosen = annotation.direct.get(node) or annotation.chosen(node)
-    if node in annotation.fused:
-        row.verdict, row.reason = FUSED, f"part of {annotation.fused[node].name}"
-    elif MODE in node.meta or (node in annotation.rows and REASON not in node.meta):
-        row.verdict, row.kernel = _kernel(node, chosen)
-    elif _is_initial_state(annotation, node):
-        row.verdict, row.reason = FREE, "removed: nothing uses it"
-    elif _is_free(annotation, node):
-        row.verdict, row.kernel = FREE, row.op
-    else:
-        row.verdict, row.reason = FLOAT, node.meta[REASON]
-        misses = annotation.misses.get(node, [])
-        row.near_misses += [miss for miss in misses if row.reason not in miss]
-    if chosen is not None and row.verdict == QUANTIZED:
-        row.dtypes = describe(chosen[1])
-
-
-def _is_initial_state(annotation: Any, node: Node) -> bool:
-    """Zeros for recurrent ops, which begin with zeros anyway."""
-    return ir.kind(node) == "zeros" and all(user in annotation.direct for user in node.users)
-
-
-def _is_free(annotation: Any, node: Node) -> bool:
-    reads = any(map(annotation.gives_quantized, node.all_input_nodes))
-    return table.is_free(node, ir.DEQUANTIZE) and not reads
-
-
-def _kernel(node: Node, chosen: Any) -> tuple[str, str]:
-    op = None if MODE in node.meta else table.row(node)
-    if node.target is operator.getitem or (op is not None and op.role == table.FREE):
-        return FREE, ir.op_name(node)
-    if op is not None and op.role == table.LOOKUP:
-        return QUANTIZED, "qnative.lookup"
-    # Rows of upstream name no op.
-    op_of = getattr(chosen[0], "op", None) if chosen else None
-    name = op_of(list(chosen[0].dtype_configs).index(chosen[1])) if op_of else ""
-    if name and "::" not in name:
-        name = name if name == "aten" else f"qnative::{name}"
-    return QUANTIZED, name.replace("::", ".")
+def _what_runs_apart(match: Match, alive: dict[str, Node]) -> str:
+    """The first node of a sequence that is not part of the first one's op, and why; "" if all are.
+    Nodes that are gone were folded into the weights of the first one."""
+    for part in match.nodes[1:]:
+        decision = decision_of(part) if part.name in alive else None
+        if decision is not None and not decision.part_of:
+            return f"{part.name} is not fused: {decision.reason or 'it runs by itself'}"
+    return ""

@@ -105,7 +105,7 @@ def test_fx(library, model, images):
 
 
 def test_dry_run(library, model, images):
-    rows = qnative.dry_run(model, (images[0],), "mylib").rows
+    rows = qnative.dry_run(model, (images[0],), backend_config="mylib").rows
     assert [row.verdict for row in rows] == ["quantized", "fused", "fused", "float"]
     assert rows[0].pattern == "(conv2d, batch_norm2d, relu)"
     assert rows[0].kernel == "mylib.fused_op"
@@ -239,7 +239,7 @@ def test_reasons_why_a_kernel_does_not_run(python_ops, row, model, reason):
     assert torch.equal(quantized(*inputs), model(*inputs))
     with pytest.raises(qnative.NotQuantizedError, match=re.escape(reason)):
         qnative.quantize(model, inputs, [inputs], backend_config=config, strict=True)
-    assert reason in qnative.dry_run(model, inputs, config).rows[0].reason
+    assert reason in qnative.dry_run(model, inputs, backend_config=config).rows[0].reason
 
 
 def test_fx_does_not_run_another_kernel_instead(python_ops):

@@ -54,7 +54,7 @@ def test_says_what_quantize_does(name, recipe):
     build, batch = MODELS[name]
     model, x = build().eval(), batch()
     run = qnative.dry_run(model, (x,), recipe=recipe)
-    report = qnative.quantize(model, (x,), [x], recipe).report
+    report = qnative.quantize(model, (x,), [x], recipe=recipe).report
     wanted = {row.name: (row.op, row.module, row.verdict) for row in report.rows}
     assert {row.name: (row.op, row.module, row.verdict) for row in run.rows} == wanted
     assert run.notes == [note for note in report.notes if note.startswith("batch")]
@@ -96,7 +96,7 @@ def test_rows_and_near_misses():
         row((nn.Conv2d, nn.BatchNorm2d, nn.ReLU), *UINT8, torch.qint8, op="conv2d"),
         row(F.conv2d, *UINT8, torch.qint8, op="conv2d"),
     )
-    rows = rows_of(qnative.dry_run(Net(), (torch.randn(2, 3, 8, 8),), config))
+    rows = rows_of(qnative.dry_run(Net(), (torch.randn(2, 3, 8, 8),), backend_config=config))
     conv = rows["conv2d"]
     assert (conv.verdict, conv.kernel) == ("quantized", "qnative.conv2d")
     assert conv.config_rows == [1] and conv.pattern == "(torch.nn.Conv2d, torch.nn.BatchNorm2d)"
@@ -115,14 +115,18 @@ def test_near_miss_of_a_missing_last_op():
         row((nn.Conv2d, nn.BatchNorm2d, nn.ReLU), *UINT8, torch.qint8, op="conv2d"),
     )
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Sigmoid())
-    conv = rows_of(qnative.dry_run(model, (torch.randn(2, 3, 4, 4),), config))["conv2d"]
+    conv = rows_of(qnative.dry_run(model, (torch.randn(2, 3, 4, 4),), backend_config=config))[
+        "conv2d"
+    ]
     assert conv.config_rows == [0]
     assert conv.near_misses == ["matched conv2d and batch_norm, but no relu follows batch_norm"]
 
 
 def test_near_miss_of_dtypes():
     config = config_of(row(nn.Linear, *UINT8, torch.quint8, op="linear"))
-    (linear,) = qnative.dry_run(nn.Sequential(nn.Linear(4, 4)), (torch.randn(2, 4),), config).rows
+    (linear,) = qnative.dry_run(
+        nn.Sequential(nn.Linear(4, 4)), (torch.randn(2, 4),), backend_config=config
+    ).rows
     assert linear.verdict == "float" and linear.config_rows == [0]
     assert "it takes an int8 weight with a scale per channel, got quint8" in linear.reason
     assert any("dynamic_int8" in miss for miss in linear.near_misses)
@@ -133,12 +137,12 @@ def test_upstreams_config():
     from torch.ao.quantization.backend_config import get_native_backend_config as upstream
 
     model, x = nn.Sequential(nn.Linear(4, 4)), torch.randn(2, 4)
-    (linear,) = qnative.dry_run(model, (x,), upstream()).rows
+    (linear,) = qnative.dry_run(model, (x,), backend_config=upstream()).rows
     assert linear.verdict == "quantized" and linear.pattern == "torch.nn.Linear"
 
 
 def test_prints_and_survives_json(capsys):
-    run = qnative.dry_run(Net(), (torch.randn(2, 3, 8, 8),), "native")
+    run = qnative.dry_run(Net(), (torch.randn(2, 3, 8, 8),), backend_config="native")
     print(run)
     header, *lines = capsys.readouterr().out.splitlines()
     assert header.split("  ")[0] == "node" and header.endswith("near misses")
@@ -175,7 +179,8 @@ class Branches(nn.Module):
 )
 def test_errors(arguments, error, message):
     with pytest.raises(error, match=message):
-        qnative.dry_run(*arguments)
+        model, inputs, *config = arguments
+        qnative.dry_run(model, inputs, backend_config=config[0] if config else None)
     with pytest.raises(ValueError, match="unknown recipe 'int3'"):
         qnative.dry_run(nn.ReLU(), (torch.randn(2),), recipe="int3")
 
@@ -280,7 +285,7 @@ OF_THE_BATCH = "it normalizes with the statistics of the batch"
     ],
 )
 def test_rows_of_ops_that_run_as_one(model, config, patterns, node, misses):
-    rows = rows_of(qnative.dry_run(model, (torch.randn(2, 3, 8, 8),), config))
+    rows = rows_of(qnative.dry_run(model, (torch.randn(2, 3, 8, 8),), backend_config=config))
     for name, pattern in patterns.items():
         assert rows[name].pattern == pattern
     assert rows[node].near_misses[: len(misses)] == misses

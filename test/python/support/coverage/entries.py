@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from qnative.backend_config import BackendConfig, BackendPatternConfig, native
-from qnative.plan import direct
+from qnative.plan import modes
 from support.coverage.models import Call, Chain, Chain2, Element, element
 
 
@@ -39,7 +39,7 @@ class Entry:
 
     @property
     def mode(self) -> str:
-        return next((m for m in direct.DIRECT if direct.fits(m, self.dtypes)), direct.STATIC)
+        return next((m for m in modes.DIRECT if modes.Dtypes.of(self.dtypes).fit(m)), modes.STATIC)
 
     @property
     def name(self) -> str:
@@ -121,7 +121,7 @@ def config_of(entry: Entry) -> BackendConfig:
     config = BackendConfig("one entry")
     if entry.needs_producer:
         dtypes = native.default_op_quint8_dtype_config
-        if entry.mode == direct.FP16:
+        if entry.mode == modes.FP16:
             dtypes = native.default_op_fp16_dtype_config
         for pattern in (_PRODUCER, _CONSUMER):
             config.set_backend_pattern_config(

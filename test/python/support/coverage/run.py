@@ -14,9 +14,9 @@ import qnative
 from qnative import fx
 from qnative.backend_config import native
 from qnative.graph import nodes as ir
+from qnative.graph.sequence import canonical
 from qnative.lowering.lower import lower
-from qnative.plan import direct
-from qnative.plan.config_index import canonical
+from qnative.plan import modes
 from support.coverage.entries import Entry, build, config_of
 from support.coverage.models import element
 
@@ -56,7 +56,7 @@ def run(entry: Entry) -> Result:
     made = (quantize_qat if entry.is_qat else quantize)(entry, model, inputs)
     check_graph(entry, made.quantized, inputs)
     check_error(entry, made, inputs)
-    if entry.mode == direct.STATIC:
+    if entry.mode == modes.STATIC:
         check_quanta(made, inputs)
     check_trace(made.quantized, inputs)
     return Result(OK, "FX" if entry.is_qat else "PT2E")
@@ -65,12 +65,12 @@ def run(entry: Entry) -> Result:
 # ---- quantize ----------------------------------------------------------------------------------
 
 RECIPES = {
-    direct.STATIC: "static",
-    direct.DYNAMIC_INT8: "dynamic",
-    direct.DYNAMIC_FP16: "dynamic_fp16",
-    direct.FP16: "fp16",
-    direct.WEIGHT_ONLY_INT8: "weight_only",
-    direct.WEIGHT_ONLY_INT4: "weight_only_int4",
+    modes.STATIC: "static",
+    modes.DYNAMIC_INT8: "dynamic",
+    modes.DYNAMIC_FP16: "dynamic_fp16",
+    modes.FP16: "fp16",
+    modes.WEIGHT_ONLY_INT8: "weight_only",
+    modes.WEIGHT_ONLY_INT4: "weight_only_int4",
 }
 
 
@@ -86,7 +86,7 @@ def quantize(entry: Entry, model: nn.Module, inputs: tuple) -> Made:
             model,
             inputs,
             [inputs],
-            RECIPES[entry.mode],
+            recipe=RECIPES[entry.mode],
             backend_config=config_of(entry),
             dynamic_shapes=element(entry.steps[0]).dynamic_shapes,
         )
@@ -106,13 +106,13 @@ def qat_mapping(entry: Entry) -> torch.ao.quantization.QConfigMapping:
     weights = mapping.global_qconfig.weight
     half = _QatPlaceholder.with_args(dtype=torch.float16)
     qconfigs = {
-        direct.DYNAMIC_INT8: ao.QConfig(
+        modes.DYNAMIC_INT8: ao.QConfig(
             _QatPlaceholder.with_args(dtype=torch.quint8, is_dynamic=True), weights
         ),
-        direct.DYNAMIC_FP16: ao.QConfig(half.with_args(is_dynamic=True), half),
-        direct.FP16: ao.QConfig(half, half),
-        direct.WEIGHT_ONLY_INT8: ao.default_embedding_qat_qconfig,
-        direct.WEIGHT_ONLY_INT4: ao.default_embedding_qat_qconfig_4bit,
+        modes.DYNAMIC_FP16: ao.QConfig(half.with_args(is_dynamic=True), half),
+        modes.FP16: ao.QConfig(half, half),
+        modes.WEIGHT_ONLY_INT8: ao.default_embedding_qat_qconfig,
+        modes.WEIGHT_ONLY_INT4: ao.default_embedding_qat_qconfig_4bit,
     }
     if entry.mode in qconfigs:
         mapping = ao.QConfigMapping().set_global(qconfigs[entry.mode])
@@ -167,7 +167,7 @@ class _Calls(torch.fx.Interpreter):
 
 _CONVERSIONS = ("quantize_per_tensor", "dequantize_per_tensor")
 # Ops of the producer and the consumer of an entry.
-_ACTIVATION_OPS = {direct.STATIC: "lookup", direct.FP16: "pointwise_fp16"}
+_ACTIVATION_OPS = {modes.STATIC: "lookup", modes.FP16: "pointwise_fp16"}
 
 
 def check_graph(entry: Entry, quantized: nn.Module, inputs: tuple) -> None:
@@ -200,12 +200,12 @@ def check_graph(entry: Entry, quantized: nn.Module, inputs: tuple) -> None:
 # range of a row, once. fp16: 2^-11 / sqrt(3), or 3e-4, for each of the same three; of the weights
 # alone where dynamic.
 BOUNDS = {
-    direct.STATIC: 0.015,
-    direct.DYNAMIC_INT8: 0.008,
-    direct.DYNAMIC_FP16: 6e-4,
-    direct.FP16: 6e-4,
-    direct.WEIGHT_ONLY_INT8: 0.0035,
-    direct.WEIGHT_ONLY_INT4: 0.055,
+    modes.STATIC: 0.015,
+    modes.DYNAMIC_INT8: 0.008,
+    modes.DYNAMIC_FP16: 6e-4,
+    modes.FP16: 6e-4,
+    modes.WEIGHT_ONLY_INT8: 0.0035,
+    modes.WEIGHT_ONLY_INT4: 0.055,
 }
 
 

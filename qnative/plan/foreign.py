@@ -18,16 +18,14 @@ from typing import Any
 import torch
 from torch.fx import Node
 
-from ..graph.layers import TRANSPOSED
-from ..graph.nodes import Unsupported, bind, is_constant, kind
+from ..backend_config.kinds import Kinds
+from ..graph.nodes import Unsupported, bind, kind
+from ..graph.qdq import STORAGE_DTYPES, is_constant
 from ..graph.sequence import follow
-from ..lowering import emit
+from .config_index import named_op, static_dtypes
+from .decision import Decision, is_foreign
 
-# Key of a node's meta: the Kernel that runs it and the nodes after it.
-KERNEL = "qnative_kernel"
-# And why the only kernel that its row names cannot run it.
-REFUSED = "qnative_refused"
-_OUTPUT = ("y_scale", "y_zero_point", "y_dtype")
+OUTPUT = ("y_scale", "y_zero_point", "y_dtype")
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Kernel:
     """An op, and the kinds of aten ops that it runs. weighted: it takes an int8 weight."""
 
     name: str
-    kinds: tuple[str, ...]
+    kinds: Kinds
     weighted: bool
 
     @property
@@ -52,17 +50,36 @@ class Kernel:
     @property
     def inputs(self) -> list[str]:
         """The names of its 8-bit inputs."""
-        names = [argument.name for argument in self.op._schema.arguments]
-        return [
-            name
-            for name in names
-            if f"{name}_scale" in names and f"{name}_zero_point" in names and name != "weight"
-        ]
+        return quantized_inputs(self.op)
 
 
-def is_custom(op: str) -> bool:
-    """Whether a name in a row's ops is that of another library's op."""
-    return "::" in op and not op.startswith("qnative::")
+def quantized_inputs(op: torch._ops.OpOverload) -> list[str]:
+    """The names of the inputs of an op that come with a scale and a zero point."""
+    names = [argument.name for argument in op._schema.arguments]
+    return [
+        name
+        for name in names
+        if f"{name}_scale" in names and f"{name}_zero_point" in names and name != "weight"
+    ]
+
+
+def kernel_of(row: Any, kinds: Kinds) -> tuple[Kernel, Any]:
+    """The kernel that runs a row, and the DTypeConfig that names it: the first one that static
+    8-bit quantization can use. Unsupported if there is none."""
+    _, dtypes = static_dtypes([row], weighted=False)
+    weighted = dtypes.weight_dtype in STORAGE_DTYPES
+    if weighted:
+        _, dtypes = static_dtypes([row], weighted=True)
+    name = named_op(row, dtypes)
+    if not is_foreign(name):
+        raise Unsupported(f"its static 8-bit dtypes name no kernel of another library: {name!r}")
+    return Kernel(name, kinds, weighted), dtypes
+
+
+def kernel(node: Node, decision: Decision) -> Kernel:
+    """The kernel that a decision names."""
+    weighted = decision.dtypes is not None and decision.dtypes.weight in STORAGE_DTYPES
+    return Kernel(decision.op, (kind(node), *decision.fused), weighted)
 
 
 def tensors(kernel: Kernel, node: Node) -> tuple[str, ...]:
@@ -75,8 +92,8 @@ def tensors(kernel: Kernel, node: Node) -> tuple[str, ...]:
     return (*found, "weight") if kernel.weighted and "weight" in bind(node) else tuple(found)
 
 
-def check(node: Node, args: dict[str, Any]) -> None:
-    kernel = node.meta[KERNEL]
+def check(kernel: Kernel, node: Node) -> None:
+    """Unsupported if the kernel cannot run the sequence that begins with a node."""
     nodes, why_not = follow(node, kernel.kinds)
     if len(nodes) < len(kernel.kinds):
         missing = f"no {kernel.kinds[len(nodes)]} follows {nodes[-1].name}"
@@ -87,25 +104,25 @@ def check(node: Node, args: dict[str, Any]) -> None:
             f"{kernel.name} takes {len(kernel.inputs)} quantized inputs "
             f"({', '.join(kernel.inputs)}), {node.name} has {len(given)}"
         )
-    if kernel.weighted and not is_constant(args.get("weight")):
+    if kernel.weighted and not is_constant(bind(node).get("weight")):
         raise Unsupported(f"{node.name} has no constant weight")
     for before, after in itertools.pairwise(nodes):
         others = [n for n in after.all_input_nodes if n is not before and not is_constant(n)]
         if others:
             raise Unsupported(f"{after.name} has another input, {others[0].name}")
     names = {argument.name for argument in kernel.op._schema.arguments}
-    wanted = (*_OUTPUT, *(("weight", "weight_scale") if kernel.weighted else ()))
+    wanted = (*OUTPUT, *(("weight", "weight_scale") if kernel.weighted else ()))
     if missing := [name for name in wanted if name not in names]:
         raise Unsupported(f"{kernel.name} has no argument {', '.join(missing)}")
     _check_dropped(kernel, nodes, names)
     for argument in kernel.op._schema.arguments:
         if argument.name not in _known(kernel):
-            _other(argument, nodes, kernel)
+            aten_argument(argument, nodes, kernel.name)
 
 
 def _check_dropped(kernel: Kernel, nodes: tuple[Node, ...], names: set[str]) -> None:
-    """Unsupported for an argument of the aten ops that says something which the kernel would not
-    hear of, such as the alpha of a sum."""
+    """Unsupported for an argument of the aten ops that differs from its default and that the kernel
+    has no parameter for, such as the alpha of a sum."""
     inputs = tensors(kernel, nodes[0])
     for node in nodes:
         args = bind(node)
@@ -113,14 +130,15 @@ def _check_dropped(kernel: Kernel, nodes: tuple[Node, ...], names: set[str]) -> 
             value = args[argument.name]
             if argument.name in names or value in nodes[:-1]:
                 continue
-            if (node is nodes[0] and argument.name in inputs) or _is_default(argument, value):
+            if (node is nodes[0] and argument.name in inputs) or is_default(argument, value):
                 continue
             raise Unsupported(
                 f"{kernel.name} has no argument {argument.name}, which is {value} for {node.name}"
             )
 
 
-def _is_default(argument: Any, value: Any) -> bool:
+def is_default(argument: Any, value: Any) -> bool:
+    """Whether a value is the default of an argument of a schema."""
     if not argument.has_default_value():
         return False
     default = argument.default_value
@@ -131,13 +149,15 @@ def _is_default(argument: Any, value: Any) -> bool:
 
 
 def _known(kernel: Kernel) -> set[str]:
-    known = {*_OUTPUT, "bias", "weight"}
+    known = {*OUTPUT, "bias", "weight"}
     for name in kernel.inputs:
         known |= {name, f"{name}_scale", f"{name}_zero_point"}
     return known | {"weight_scale"} if kernel.weighted else known
 
 
-def _other(argument: Any, nodes: tuple[Node, ...], kernel: Kernel) -> Any:
+def aten_argument(argument: Any, nodes: tuple[Node, ...], op: str) -> Any:
+    """The value that the aten ops of a sequence give to an argument of a schema, by its name, or
+    its default. Unsupported if there is none, or if it is computed."""
     for node in nodes:
         args = bind(node)
         if argument.name in args:
@@ -147,46 +167,4 @@ def _other(argument: Any, nodes: tuple[Node, ...], kernel: Kernel) -> Any:
             return value
     if argument.has_default_value():
         return argument.default_value
-    raise Unsupported(f"{kernel.name} wants an argument {argument.name!r} that the pattern lacks")
-
-
-def emit_kernel(site: emit.CallSite) -> Node:
-    """The call that takes the place of the sequence at ``site``."""
-    node = site.node
-    kernel, values = node.meta[KERNEL], {}
-    nodes, _ = follow(node, kernel.kinds)
-    for name, x in zip(kernel.inputs, site.x.values(), strict=True):
-        values |= {name: x.node, f"{name}_scale": x.qparams.scale}
-        values[f"{name}_zero_point"] = x.qparams.zero_point
-    values |= dict(zip(_OUTPUT, site.full_output, strict=True))
-    values |= _weights(site, kernel)
-    arguments = []
-    for argument in kernel.op._schema.arguments:
-        value = values.get(argument.name)
-        if argument.name not in values:
-            value = _other(argument, nodes, kernel)
-            if isinstance(value, Node):
-                owner = next(n for n in nodes if argument.name in bind(n))
-                value = emit.floats(site, argument.name, bind(owner)[argument.name])
-        arguments.append(value)
-    return site.call(kernel.op, *arguments)
-
-
-def _weights(site: emit.CallSite, kernel: Kernel) -> dict[str, Any]:
-    """weight, weight_scale and bias, as far as there are such."""
-    names = {argument.name for argument in kernel.op._schema.arguments}
-    values: dict[str, Any] = {}
-    if kernel.weighted:
-        transposed = kind(site.node) in TRANSPOSED
-        groups = site.args["groups"] if transposed else 1
-        weight, scale = emit.int8_weight(site, 1 if transposed else 0, groups)
-        for name, tensor in (("weight", weight), ("weight_scale", scale)):
-            added = site.constants.add(f"{site.name}.{name}", tensor.clone())
-            values[name] = site.constants.get(added)
-        site.float_bytes += weight.numel() * 4
-        site.packed_bytes += weight.numel() + scale.numel() * 4
-    elif "weight" in names:
-        values["weight"] = emit.floats(site, "weight", site.args.get("weight"))
-    if "bias" in names:
-        values["bias"] = emit.floats(site, "bias", site.args.get("bias"))
-    return {name: value for name, value in values.items() if name in names}
+    raise Unsupported(f"{op} wants an argument {argument.name!r} that the pattern lacks")

@@ -1,16 +1,15 @@
-"""Linear, convolution and recurrent calls: their kinds, and the padding of convolutions."""
+"""The padding of convolutions, and of the aten.pad before them."""
 
 from collections.abc import Sequence
 from typing import Any
 
-# Kinds by the number of their dimensions.
-CONVS = {f"conv{d}d": d for d in (1, 2, 3)}
-TRANSPOSED = {f"conv_transpose{d}d": d for d in (1, 2, 3)}
+from torch.fx import Node
 
-RECURRENT = ("lstm", "gru", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")
+from .kinds import CONVS, PADS
+from .nodes import bind, kind
 
 
-def for_each_dimension(values: Any, dims: int) -> list[int]:
+def for_each_dimension(values: int | Sequence[int], dims: int) -> list[int]:
     """A number for each dimension, where one can stand for all."""
     values = [values] if isinstance(values, int) else list(values)
     return values * dims if len(values) == 1 else values
@@ -28,3 +27,21 @@ def conv_sides(args: dict[str, Any], weight_shape: Sequence[int]) -> list[int]:
     dilation = for_each_dimension(args["dilation"], dims)
     totals = [d * (k - 1) for d, k in zip(dilation, weight_shape[2:], strict=True)]
     return [side for total in totals for side in (total // 2, total - total // 2)]
+
+
+def zero_padding(node: Node) -> tuple[Node | None, tuple[int, ...]]:
+    """The aten.pad before a convolution that its own padding can replace, and two numbers for each
+    dimension, last one first: (left, right, top, bottom)."""
+    nothing = None, ()
+    dims = CONVS.get(kind(node))
+    pad = bind(node)["input"] if dims else None
+    if kind(pad) not in PADS:
+        return nothing
+    args = bind(pad)
+    sides = args["pad"]
+    plain = args.get("mode", "constant") == "constant" and not args["value"]
+    if not plain or not all(isinstance(side, int) and side >= 0 for side in sides):
+        return nothing
+    if len(sides) > 2 * dims:
+        return nothing
+    return pad, (*sides, *[0] * (2 * dims - len(sides)))

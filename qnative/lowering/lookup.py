@@ -1,0 +1,41 @@
+"""Functions of each 8-bit value by itself: tables of 256 values."""
+
+from collections.abc import Callable
+
+import torch
+from torch.fx import Node
+from torch.fx.node import map_arg
+
+from ..graph.qdq import QParams
+from .call_site import CallSite
+
+Function = Callable[[torch.Tensor], torch.Tensor]
+
+
+def lookup_table(x: QParams, y: QParams, function: Function) -> torch.Tensor:
+    """The 256 values of y for ``function`` (float32 -> float32) of each value of x."""
+    info = torch.iinfo(x.dtype)
+    codes = torch.arange(info.min, info.max + 1).to(x.dtype)
+    ops = torch.ops.qnative
+    real = function(ops.dequantize_per_tensor(codes, x.scale, x.zero_point))
+    limits = {"quant_min": y.quant_min, "quant_max": y.quant_max}
+    return ops.quantize_per_tensor(real, y.scale, y.zero_point, y.dtype, **limits)
+
+
+def lookup(site: CallSite) -> Node:
+    node, (name,) = site.node, site.x
+
+    def function(real: torch.Tensor) -> torch.Tensor:
+        def value(n: Node) -> torch.Tensor:
+            return real if n is site.args[name] else site.context.constant(n)
+
+        return node.target(*map_arg(node.args, value), **node.kwargs)
+
+    return look_up(site, function)
+
+
+def look_up(site: CallSite, function: Function) -> Node:
+    (x,) = site.x.values()
+    table = lookup_table(x.qparams, site.y, function)
+    table_node = site.context.buffer(f"{site.name}.table", table)
+    return site.call(torch.ops.qnative.lookup.default, x.node, table_node)

@@ -1,0 +1,34 @@
+"""Ops that only move values: the aten op on the quantized data."""
+
+import torch
+from torch.fx import Node
+from torch.fx.node import map_arg
+
+from ..graph.kinds import PADS
+from .call_site import CallSite
+from .lookup import look_up, lookup_table
+
+
+def move(site: CallSite) -> Node:
+    if site.kind in PADS:
+        return _pad(site)
+    ((name, x),) = site.x.items()
+    if site.kind == "resize":
+        # To as many values as before, whatever their layout is by now.
+        return site.call(torch.ops.aten.reshape.default, x.node, site.args["size"])
+    args = map_arg(site.node.args, lambda n: x.node if n is site.args[name] else n)
+    return site.call(site.node.target, *args, **site.node.kwargs)
+
+
+def _pad(site: CallSite) -> Node:
+    """A constant becomes a code. Any number but 0 may lie outside of the range of the input, which
+    therefore is brought to the range of the output."""
+    (x,), args = site.x.values(), site.args
+    mode = args.get("mode", "constant")
+    if site.y is None:
+        value = x.qparams.zero_point if mode == "constant" else None
+        return site.call(torch.ops.aten.pad.default, x.node, args["pad"], mode, value)
+    number = args["value"]
+    table = lookup_table(x.qparams, site.y, lambda real: torch.full_like(real, number))
+    node = x.node if x.qparams == site.y else look_up(site, lambda real: real)
+    return site.call(torch.ops.aten.pad.default, node, args["pad"], mode, int(table[0]))

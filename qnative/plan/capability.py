@@ -1,0 +1,249 @@
+"""Which op runs a call, and what it takes and gives: which arguments are quantized, what becomes
+part of it, what its output is.
+
+The native config says which op a kind of call runs in; the rest follows from the op's schema.
+"""
+
+import functools
+import operator
+from dataclasses import dataclass
+
+import torch
+from torch.fx import Node
+
+from ..backend_config import get_test_only_legacy_native_backend_config
+from ..graph.activation import function_name
+from ..graph.constants import FACTORIES
+from ..graph.kinds import (
+    CONVS,
+    ELEMENTWISE,
+    INTERPOLATIONS,
+    LAYERS,
+    LISTS,
+    MOVES,
+    PADS,
+    TRANSPOSED,
+    WITH_NUMBER,
+)
+from ..graph.nodes import Unsupported, bind, is_call, kind, target_name, tensor_of
+from ..graph.padding import zero_padding
+from ..graph.qdq import DEQUANTIZE, is_constant
+from ..graph.sequence import activation_after, follow
+from . import foreign
+from .checks import DIRECT_CHECKS, STATIC_CHECKS, finite_numbers, pads_with_number
+from .config_index import ConfigIndex, named_op
+from .decision import ATEN, FREE, LOOKUP, POINTWISE_FP16, Decision, decision_of, is_foreign
+from .modes import FP16, STATIC, Dtypes
+
+# ---- which op -----------------------------------------------------------------------------------
+
+
+@functools.cache
+def _native() -> ConfigIndex:
+    """The native config with the rows in float16 that upstream keeps for tests."""
+    return ConfigIndex(get_test_only_legacy_native_backend_config())
+
+
+@functools.cache
+def named(name: str, mode: str) -> str:
+    """The op that the native config names for a kind, whatever its arguments; "" if it has no row
+    for it."""
+    for row in _native().find(name):
+        for config in row.dtype_configs:
+            if Dtypes.of(config).fit(mode):
+                return named_op(row, config)
+    if mode == STATIC:
+        return LOOKUP if name in ELEMENTWISE else FREE if name in MOVES else ""
+    return ""
+
+
+def op_of(node: Node, mode: str) -> str:
+    """The op that runs a node in a mode. Unsupported if there is none."""
+    name = kind(node)
+    op = named(name, mode)
+    has_number = name in WITH_NUMBER and not isinstance(bind(node).get("other"), Node)
+    if mode == STATIC:
+        # Arithmetic with a number and a prelu with one weight are functions of one value.
+        if has_number or (op == "prelu" and _has_one_weight(node)):
+            return LOOKUP
+        if op and name != "div":
+            return op
+        raise Unsupported(f"qnative has no op for {node.target}")
+    if mode == FP16 and name not in LAYERS | LISTS | {"div"}:
+        if function_name(node) or (op and has_number):
+            return POINTWISE_FP16
+        op = op or (ATEN if named(name, STATIC) else "")
+    if not op or name == "div":
+        raise Unsupported(f"qnative has no {mode} op for {node.target}")
+    return name if op == "rnn_tanh_cell" else op
+
+
+def _has_one_weight(node: Node) -> bool:
+    weight = tensor_of(bind(node)["weight"])
+    return weight is not None and weight.numel() == 1
+
+
+# ---- what it takes and gives ---------------------------------------------------------------------
+
+# Roles of static ops; LOOKUP and FREE are two more.
+WEIGHTED = "weighted"  # input, weight and bias
+COMPUTE = "compute"  # its output has quantization parameters of its own
+SAME = "same"  # its output has its input's quantization parameters
+
+# They end in float32 where nothing reads their output in 8 bits.
+_FLOAT_OUTPUT = {"linear", "matmul", "layer_norm", "softmax", *CONVS, *TRANSPOSED}
+
+
+@dataclass(frozen=True)
+class Capability:
+    """role: see above; "" in modes without calibration. tensors: the arguments that are read in
+    quantized form. fuses: a relu, relu6, hardtanh or clamp after it becomes part of it. functions:
+    so do gelu and its like. float_output: it can end in float32. kernel: another library's, which
+    runs the nodes after it too."""
+
+    role: str
+    tensors: tuple[str, ...]
+    fuses: bool = False
+    functions: bool = False
+    float_output: bool = False
+    kernel: foreign.Kernel | None = None
+
+
+GETITEM = Capability(FREE, ("self",))
+
+
+def capability(node: Node, decision: Decision) -> Capability:
+    """What the op of a decision can do for a node. Unsupported for an op that does something else
+    than the node."""
+    if node.target is operator.getitem:
+        return GETITEM
+    if is_foreign(decision.op):
+        kernel = foreign.kernel(node, decision)
+        role = WEIGHTED if kernel.weighted else COMPUTE
+        return Capability(role, foreign.tensors(kernel, node), kernel=kernel)
+    if decision.op != (op := op_of(node, decision.mode)):
+        raise Unsupported(f"{node.target} runs in {op}, not in {decision.op} as its row says")
+    return _static(node, op) if decision.mode == STATIC else _direct(node, decision)
+
+
+def check(node: Node, decision: Decision) -> Capability:
+    """The capability of the op of a decision; Unsupported if it cannot run this call."""
+    if not isinstance(node.target, torch._ops.OpOverload):
+        raise Unsupported(f"qnative has no op for {node.target}")
+    found = capability(node, decision)
+    if decision.mode in (STATIC, FP16) and decision.op not in DIRECT_CHECKS:
+        _check_on_quantized(node, decision, found)
+    elif own := DIRECT_CHECKS.get(decision.op):
+        own(node, bind(node))
+    return found
+
+
+def _check_on_quantized(node: Node, decision: Decision, found: Capability) -> None:
+    """Checks of ops that run on 8-bit or float16 values instead of float32 ones."""
+    args = bind(node)
+    for name in found.tensors:
+        for tensor in args[name] if isinstance(args[name], (list, tuple)) else [args[name]]:
+            value = tensor_of(tensor)
+            if value is not None and value.dtype is not torch.float32:
+                raise Unsupported(f"its argument {name} is {value.dtype}, not torch.float32")
+    if found.kernel is not None:
+        foreign.check(found.kernel, node)
+    else:
+        # What is right in 8 bits is right in float16, where sums have no int32 limit.
+        op = op_of(node, STATIC)
+        if op in STATIC_CHECKS and not (op == "matmul" and decision.mode == FP16):
+            STATIC_CHECKS[op](node, args)
+    if all(map(is_constant, node.all_input_nodes)):
+        raise Unsupported("it computes a constant")
+    if decision.mode == FP16:
+        finite_numbers(args)
+
+
+def _static(node: Node, op: str) -> Capability:
+    if op in (FREE, LOOKUP):
+        return Capability(op, _tensor_arguments(node, 1))
+    overload = getattr(torch.ops.qnative, op).default
+    names = {argument.name for argument in overload._schema.arguments}
+    tensors = _tensor_arguments(node, max(len(foreign.quantized_inputs(overload)), 1))
+    role = COMPUTE
+    if kind(node) in LAYERS:
+        role, tensors = WEIGHTED, (*tensors, "weight")
+    elif "y_scale" not in names or "nearest" in INTERPOLATIONS.get(kind(node), ""):
+        role = SAME
+    return Capability(role, tensors, "activation" in names, float_output=op in _FLOAT_OUTPUT)
+
+
+def _direct(node: Node, decision: Decision) -> Capability:
+    name = kind(node)
+    if name == "linear":
+        return Capability("", ("input",), fuses=True, functions=True)
+    if decision.mode != FP16:
+        return Capability("", ())
+    op = named(name, STATIC)
+    fuses = op not in (FREE, LOOKUP) and _static(node, op).fuses
+    return Capability("", _static(node, op_of(node, STATIC)).tensors, fuses)
+
+
+def _tensor_arguments(node: Node, count: int) -> tuple[str, ...]:
+    """The first arguments of an aten op that are tensors, or lists of tensors."""
+    arguments = node.target._schema.arguments
+    names = [a.name for a in arguments if str(a.type) in ("Tensor", "List[Tensor]")]
+    return tuple(names[:count])
+
+
+# ---- neighbours ----------------------------------------------------------------------------------
+
+
+def fused_into(found: Capability, node: Node) -> tuple[tuple[Node, ...], str]:
+    """The nodes after ``node`` that become part of it, and why an activation does not."""
+    if found.kernel is not None:
+        nodes, why_not = follow(node, found.kernel.kinds)
+        return nodes[1:], why_not
+    if not found.fuses:
+        return (), ""
+    activation, why_not = activation_after(node)
+    if activation is None and found.functions and len(node.users) == 1:
+        (user,) = node.users
+        if function_name(user):
+            return (user,), ""
+    return (() if activation is None else (activation,)), why_not
+
+
+def padding_of(node: Node) -> tuple[Node | None, tuple[int, ...]]:
+    """The aten.pad before a convolution that its op does too, and two numbers for each dimension,
+    last one first. Kernels of other libraries take their inputs as they are."""
+    decision = decision_of(node)
+    if decision is not None and is_foreign(decision.op):
+        return None, ()
+    return zero_padding(node)
+
+
+def has_own_range(node: Node) -> bool:
+    """Whether an op that moves data adds to it what may lie outside of its range."""
+    return kind(node) in PADS and pads_with_number(bind(node))
+
+
+def is_free(node: Node) -> bool:
+    """Whether a node that stays as it is computes nothing in floating point: it works on integers
+    or sizes, makes a constant, or moves data that was not dequantized for it."""
+    value = node.meta.get("val")
+    if isinstance(value, torch.Tensor) and not value.dtype.is_floating_point:
+        return True
+    if kind(node) in FACTORIES:
+        return True
+    if isinstance(value, (int, torch.SymInt, bool, torch.SymBool)) or value is None:
+        return True
+    if target_name(node) == "getitem":
+        return True
+    return _moves(node) and not any(is_call(x, DEQUANTIZE) for x in node.all_input_nodes)
+
+
+def _moves(node: Node) -> bool:
+    """Whether a node hands on values as they are."""
+    if named(kind(node), STATIC) != FREE:
+        return False
+    try:
+        STATIC_CHECKS[FREE](node, bind(node))
+    except Unsupported:
+        return False
+    return True

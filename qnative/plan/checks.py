@@ -1,0 +1,247 @@
+"""Which calls an op cannot run, whatever their scales are."""
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.fx import Node
+
+from .._info import MAX_PRODUCTS_U8S8, MAX_PRODUCTS_U8U8
+from ..graph import nodes as ir
+from ..graph.activation import activation_bounds
+from ..graph.kinds import BOUNDED, CONVS, DROPOUTS, PADS, RECURRENT, TRANSPOSED
+from ..graph.nodes import Unsupported, kind, tensor_of
+from ..graph.qdq import is_constant
+from .decision import FREE, LOOKUP
+
+Check = Callable[[Node, dict[str, Any]], None]
+
+
+def _require(condition: bool, reason: str) -> None:
+    if not condition:
+        raise Unsupported(reason)
+
+
+# ---- static 8 bits -------------------------------------------------------------------------------
+
+
+def _rank(node: Node, argument: Any, ranks: tuple[int, ...]) -> None:
+    value = tensor_of(argument)
+    if value is not None and value.dim() not in ranks:
+        wanted = " or ".join(map(str, ranks))
+        raise Unsupported(f"{kind(node)} of a tensor of {value.dim()} dimensions, not {wanted}")
+
+
+def _weight(node: Node, args: dict[str, Any]) -> None:
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        if args.get(name) is not None:
+            _require(is_constant(args[name]), f"its {name} is computed, not a constant")
+
+
+def _conv(dims: int) -> Check:
+    def check(node: Node, args: dict[str, Any]) -> None:
+        _weight(node, args)
+        _rank(node, args["input"], (dims + 1, dims + 2))
+
+    return check
+
+
+def _pool(dims: int) -> Check:
+    return lambda node, args: _rank(node, args["self"], (dims + 1, dims + 2))
+
+
+def _binary(node: Node, args: dict[str, Any]) -> None:
+    for name in ("self", "other"):
+        value = tensor_of(args[name])
+        if value is not None:
+            _require(value.dtype is torch.float32, f"its argument {name} is {value.dtype}")
+    _require(isinstance(args["self"], Node), "its first argument is a number")
+
+
+def _matmul(node: Node, args: dict[str, Any]) -> None:
+    value = tensor_of(args["self"])
+    if value is not None and isinstance(value.shape[-1], int):
+        products, most = value.shape[-1], MAX_PRODUCTS_U8U8
+        _require(products <= most, f"it sums {products} products, more than int32 holds")
+
+
+def _dtype(node: Node, args: dict[str, Any]) -> None:
+    _require(args["dtype"] in (None, torch.float32), f"its dtype argument is {args['dtype']}")
+
+
+def _batch_norm(node: Node, args: dict[str, Any]) -> None:
+    _require(not args["training"], "it normalizes with the statistics of the batch")
+    _weight(node, args)
+
+
+def _instance_norm(node: Node, args: dict[str, Any]) -> None:
+    updates = args["use_input_stats"] and args["running_mean"] is not None
+    _require(not updates, "it updates running statistics: call model.eval() before export")
+    _weight(node, args)
+
+
+def _interpolate(node: Node, args: dict[str, Any]) -> None:
+    _require("scale_factors" in args, f"qnative has no op for {node.target}")
+
+
+def _lookup(node: Node, args: dict[str, Any]) -> None:
+    if kind(node) in BOUNDED:
+        activation_bounds(node)
+        return
+    if kind(node) == "prelu":
+        _weight(node, args)
+        return
+    extra = [name for name, value in args.items() if name != "self" and isinstance(value, Node)]
+    _require(not extra, f"its argument {', '.join(extra)} is computed, not a constant")
+
+
+def pads_with_number(args: dict[str, Any]) -> bool:
+    """Whether a pad adds values other than 0, which may lie outside of the range of its input."""
+    return args.get("mode", "constant") == "constant" and bool(args["value"])
+
+
+def _free(node: Node, args: dict[str, Any]) -> None:
+    name = kind(node)
+    if name in PADS and pads_with_number(args):
+        value = args["value"]
+        _require(math.isfinite(value), f"it pads with {value}, which has no code")
+    if name in DROPOUTS:
+        _require(not args["train"], "dropout in training mode: call model.eval() before export")
+    if name == "view":
+        _require("dtype" not in args, "it reinterprets the bytes of float32 values")
+    if name == "resize":
+        before, after = tensor_of(args["self"]), tensor_of(node)
+        if before is not None and after is not None:
+            _require(before.numel() == after.numel(), "it changes the number of elements")
+            _require(before.is_contiguous(), "it resizes a tensor that is not contiguous")
+
+
+# By op; those that are missing run every call.
+STATIC_CHECKS: dict[str, Check] = {
+    "linear": _weight,
+    **{name: _conv(dims) for name, dims in (CONVS | TRANSPOSED).items()},
+    **{f"max_pool{dims}d": _pool(dims) for dims in (1, 2, 3)},
+    **{f"avg_pool{dims}d": _pool(dims) for dims in (1, 2, 3)},
+    **{f"adaptive_avg_pool{dims}d": _pool(dims) for dims in (1, 2, 3)},
+    "add": _binary,
+    "mul": _binary,
+    "matmul": _matmul,
+    "mean": _dtype,
+    "softmax": _dtype,
+    "layer_norm": _weight,
+    "group_norm": _weight,
+    "instance_norm": _instance_norm,
+    "batch_norm": _batch_norm,
+    "prelu": _weight,
+    "interpolate": _interpolate,
+    LOOKUP: _lookup,
+    FREE: _free,
+}
+
+
+# ---- other modes ---------------------------------------------------------------------------------
+
+
+def _float_layer(node: Node, args: dict[str, Any], *dtypes: torch.dtype) -> None:
+    for name in ("weight", "bias"):
+        if args[name] is not None and not is_constant(args[name]):
+            raise Unsupported(f"its {name} is computed, not a constant")
+    for name in ("input", "weight"):
+        value = tensor_of(args[name])
+        if value is not None and value.dtype not in dtypes:
+            wanted = " or ".join(map(str, dtypes))
+            raise Unsupported(f"its argument {name} is {value.dtype}, not {wanted}")
+    weight = tensor_of(args["weight"])
+    if weight is not None and (weight.dim() != 2 or weight.numel() == 0):
+        raise Unsupported(f"its weight has shape {list(weight.shape)}")
+
+
+def _linear_dynamic(node: Node, args: dict[str, Any]) -> None:
+    _float_layer(node, args, torch.float32)
+    weight = tensor_of(args["weight"])
+    if weight is not None and weight.shape[1] > MAX_PRODUCTS_U8S8:
+        raise Unsupported(f"it sums {weight.shape[1]} products, more than {MAX_PRODUCTS_U8S8}")
+
+
+def _linear_dynamic_fp16(node: Node, args: dict[str, Any]) -> None:
+    _float_layer(node, args, torch.float32)
+
+
+def _linear_fp16(node: Node, args: dict[str, Any]) -> None:
+    _float_layer(node, args, torch.float32, torch.float16)
+
+
+def _recurrent(node: Node, args: dict[str, Any]) -> None:
+    if args.get("train") and args.get("dropout"):
+        raise Unsupported("it drops out: export the model in eval mode")
+    x = tensor_of(args.get("input", args.get("data")))
+    if x is not None and x.dtype is not torch.float32:
+        raise Unsupported(f"its input is {x.dtype}, not torch.float32")
+    if (args.get("b_ih") is None) != (args.get("b_hh") is None):
+        raise Unsupported("it has one bias where qnative has two or none")
+    weights, biases = recurrent_parameters(args)
+    for parameter in weights + biases:
+        if not isinstance(parameter, Node) or parameter.op != "get_attr":
+            raise Unsupported("its weights are not parameters of the module")
+        value = tensor_of(parameter)
+        if value is not None and value.shape[-1] > MAX_PRODUCTS_U8S8 and parameter in weights:
+            raise Unsupported(f"it sums {value.shape[-1]} products, more than {MAX_PRODUCTS_U8S8}")
+
+
+def recurrent_parameters(args: dict[str, Any]) -> tuple[list[Any], list[Any]]:
+    """Weights and biases of a recurrent call, each in torch's order."""
+    if "params" not in args:
+        biases = [args["b_ih"], args["b_hh"]]
+        return [args["w_ih"], args["w_hh"]], [] if None in biases else biases
+    params = list(args["params"])
+    if not args["has_biases"]:
+        return params, []
+    directions = args["num_layers"] * (2 if args["bidirectional"] else 1)
+    each = len(params) // directions
+    weights, biases = [], []
+    for i in range(0, len(params), each):
+        weights += [*params[i : i + 2], *params[i + 4 : i + each]]
+        biases += params[i + 2 : i + 4]
+    return weights, biases
+
+
+def _embedding(node: Node, args: dict[str, Any]) -> None:
+    weight = args["weight"]
+    if not isinstance(weight, Node) or weight.op != "get_attr":
+        raise Unsupported("its weight is not a parameter")
+    if ir.is_written(weight):
+        raise Unsupported("its weight is written to by the model (max_norm)")
+    value = tensor_of(weight)
+    if value is not None and value.dtype is not torch.float32:
+        raise Unsupported(f"its weight is {value.dtype}, not torch.float32")
+
+
+def _embedding_bag(node: Node, args: dict[str, Any]) -> None:
+    """Also that nobody uses what aten.embedding_bag returns for its backward."""
+    _embedding(node, args)
+    for user in node.users:
+        is_output = user.target is operator.getitem and user.args[1] == 0
+        if user.users and not is_output:
+            raise Unsupported(f"{user.name} uses more than its first output")
+
+
+DIRECT_CHECKS: dict[str, Check] = {
+    "linear_dynamic": _linear_dynamic,
+    "linear_dynamic_fp16": _linear_dynamic_fp16,
+    "linear_fp16": _linear_fp16,
+    **dict.fromkeys(RECURRENT, _recurrent),
+    **{f"embedding_{bits}bit": _embedding for bits in (8, 4)},
+    **{f"embedding_bag_{bits}bit": _embedding_bag for bits in (8, 4)},
+}
+
+
+def finite_numbers(args: dict[str, Any]) -> None:
+    """Unsupported for numbers that float32 cannot hold: 8-bit ops have them in a table, ops on
+    float16 values take them as they are."""
+    largest = torch.finfo(torch.float32).max
+    for name in ("other", "alpha"):
+        value = args.get(name)
+        if isinstance(value, (int, float)) and not abs(value) <= largest:
+            raise Unsupported(f"its argument {name} is {value}")

@@ -1,0 +1,68 @@
+"""The ways to quantize a node, and the dtypes by which a config asks for them."""
+
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import torch
+
+from ..graph.qdq import STORAGE_DTYPES
+
+STATIC = "static"  # 8-bit activations with scales found by calibration
+DYNAMIC_INT8 = "dynamic_int8"  # int8 weights, activations quantized at run time
+DYNAMIC_FP16 = "dynamic_fp16"  # float16 weights, float32 activations and arithmetic
+FP16 = "fp16"  # float16 weights and activations, float32 arithmetic
+WEIGHT_ONLY_INT8 = "weight_only_int8"  # tables of 8 bits, float32 rows come out
+WEIGHT_ONLY_INT4 = "weight_only_int4"
+# Those that need no calibration: their ops take the place of a float node as it is.
+DIRECT = (DYNAMIC_INT8, DYNAMIC_FP16, FP16, WEIGHT_ONLY_INT8, WEIGHT_ONLY_INT4)
+
+Recipe: TypeAlias = Literal[
+    "static", "dynamic", "dynamic_fp16", "fp16", "weight_only", "weight_only_int4"
+]
+# The modes of each recipe of qnative.quantize, best first: a node runs in the first that it has a
+# row and an op for.
+RECIPES: dict[Recipe, tuple[str, ...]] = {
+    "static": (STATIC, DYNAMIC_INT8, WEIGHT_ONLY_INT8),
+    "dynamic": (DYNAMIC_INT8, WEIGHT_ONLY_INT8),
+    "dynamic_fp16": (DYNAMIC_FP16,),
+    "fp16": (FP16,),
+    "weight_only": (WEIGHT_ONLY_INT8,),
+    "weight_only_int4": (WEIGHT_ONLY_INT4,),
+}
+
+
+class Dtypes(NamedTuple):
+    """The dtypes of a DTypeConfig; None where it names none."""
+
+    input: torch.dtype | None
+    output: torch.dtype | None
+    weight: torch.dtype | None
+    is_dynamic: bool
+
+    @classmethod
+    def of(cls, config: Any) -> "Dtypes":
+        """config: a DTypeConfig of qnative or upstream."""
+        dtypes = (config.input_dtype, config.output_dtype, config.weight_dtype)
+        return cls(*dtypes, bool(config.is_dynamic))
+
+    @property
+    def has_int8_weight(self) -> bool:
+        return STORAGE_DTYPES.get(self.weight) is torch.int8
+
+    def fit(self, mode: str) -> bool:
+        """Whether they ask for this mode."""
+        if mode == STATIC:
+            stored = self.input in STORAGE_DTYPES and self.output in STORAGE_DTYPES
+            return stored and not self.is_dynamic
+        if mode == DYNAMIC_INT8:
+            return self.is_dynamic and self.has_int8_weight
+        if mode == DYNAMIC_FP16:
+            return self.is_dynamic and self.input is torch.float16
+        if mode == FP16:
+            both = (self.input, self.output) == (torch.float16, torch.float16)
+            return both and not self.is_dynamic
+        weight = torch.quint8 if mode == WEIGHT_ONLY_INT8 else torch.quint4x2
+        return self.input is torch.float32 and self.weight is weight
+
+    def __str__(self) -> str:
+        names = " ".join(str(dtype).removeprefix("torch.") for dtype in self[:3])
+        return f"({names}{' dynamic' if self.is_dynamic else ''})"

@@ -1,0 +1,247 @@
+"""The plan of a graph: which config rows quantize which nodes, and what their neighbours read."""
+
+import operator
+from dataclasses import replace
+from typing import Any
+
+from torch.fx import GraphModule, Node
+
+from ..backend_config.kinds import Kinds, text_of
+from ..graph.kinds import LAYERS, MOVES
+from ..graph.nodes import NoDtypes, Unsupported, bind, kind
+from ..graph.sequence import activation_after, next_of
+from . import constraints, decide
+from .capability import Capability, capability, check, fused_into, is_free, padding_of
+from .config_index import ConfigIndex, observation, static_dtypes
+from .decision import FREE, UNDECIDED, Decision, remember
+from .modes import STATIC
+
+_NOT_OBSERVED = "INPUT_OUTPUT_NOT_OBSERVED"
+# Into these prepare_qat_pt2e folds the BatchNorm after them.
+_FOLDED_IN_TRAINING = ("conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d")
+
+
+class Plan:
+    """The decision about every call of a graph, made from the rows of a config.
+
+    modes: those that a node may run in, best first. is_qat: whether BatchNorm stays until the model
+    is trained.
+    """
+
+    def __init__(self, config: Any, modes: tuple[str, ...], model: GraphModule, is_qat: bool):
+        self.index, self.modes, self.is_qat = ConfigIndex(config), modes, is_qat
+        self.nodes = [node for node in model.graph.nodes if node.op == "call_function"]
+        self.decisions: dict[Node, Decision] = {}
+        # Row and DTypeConfig of the nodes that have their own.
+        self.rows: dict[Node, tuple[Any, Any]] = {}
+        self._capabilities: dict[Node, Capability] = {}
+        self._owners: dict[Node, Node] = {}  # of activations and paddings: the node they belong to
+        self._ends: dict[Node, Node] = {}  # the last node that is fused into a node
+
+    def make(self) -> "Plan":
+        """Decides about every node; the graph's nodes keep their decisions."""
+        for node in self.nodes:
+            if node not in self._owners:
+                self._choose(node)
+        idle = [node for node in self.nodes if self._moves_floats(node)]
+        for node in idle:
+            self.decisions[node] = Decision(reason="it moves data that is not quantized")
+        for node in self.nodes:
+            if self.decisions[node].mode == UNDECIDED and not self.decisions[node].part_of:
+                self._find_free(node)
+        for node, decision in self.decisions.items():
+            remember(node, decision)
+        return self
+
+    # ---- questions -----------------------------------------------------------------------------
+
+    def is_static(self, node: Any) -> bool:
+        """Whether a node runs on 8-bit values with calibrated scales, in an op of its own."""
+        decision = self.decisions.get(node)
+        return decision is not None and decision.mode == STATIC
+
+    def capability(self, node: Node) -> Capability:
+        """That of the op of a node that has one of its own."""
+        if node not in self._capabilities:
+            self._capabilities[node] = capability(node, self.decisions[node])
+        return self._capabilities[node]
+
+    def owner(self, node: Node) -> Node:
+        """The node whose op runs a node."""
+        return self._owners.get(node, node)
+
+    def end(self, node: Node) -> Node:
+        """The last of the nodes that the op of a node runs."""
+        return self._ends.get(node, node)
+
+    def source(self, node: Node) -> Node:
+        """The first input of a node."""
+        if node.target is operator.getitem:
+            return node.args[0]
+        argument = bind(node)[self.capability(node).tensors[0]]
+        return argument[0] if isinstance(argument, (list, tuple)) else argument
+
+    def takes_quantized(self, node: Node) -> bool:
+        """Whether a node reads its inputs in 8 bits."""
+        node = self.owner(node)
+        if not self.is_static(node):
+            return False
+        if self.capability(node).role == FREE:
+            return any(map(self.takes_quantized, node.users))
+        return True
+
+    def gives_quantized(self, node: Any) -> bool:
+        """Whether the value of a node is quantized by the op that makes it."""
+        node = self._owners.get(node, node)
+        if not self.is_static(node):
+            return False
+        found = self.capability(node)
+        if found.role == FREE:
+            return self.takes_quantized(node) and self.gives_quantized(self.source(node))
+        return not found.float_output or any(map(self.takes_quantized, self.end(node).users))
+
+    def promised(self, node: Node) -> Any:
+        """The DTypeWithConstraints of the op whose output a node's value is, moved or not."""
+        node = self.owner(node)
+        while self.capability(node).role == FREE:
+            node = self.owner(self.source(node))
+        return self.rows[node][1].output_dtype_with_constraints
+
+    # ---- which nodes ---------------------------------------------------------------------------
+
+    def _choose(self, node: Node) -> None:
+        """The first mode that works; if none does, why not the first that the config asks for."""
+        foreign_misses = []
+        if STATIC in self.modes:
+            for kinds, row in self.index.kernels(node):
+                try:
+                    self._select_kernel(node, kinds, row)
+                    return
+                except Unsupported as error:
+                    foreign_misses.append(f"{' '.join(kinds)}: {error}")
+            if self._follows_input(node):
+                self.decisions[node] = Decision(STATIC, FREE)
+                return
+        activation, not_fused = activation_after(self._norm_after(node) or node)
+        reasons = []
+        for mode in self.modes:
+            try:
+                rows, pair = self._rows_for(node, activation)
+                if mode == STATIC:
+                    self._select(node, rows, pair, activation, not_fused)
+                else:
+                    self._select_direct(node, mode, rows or pair, not_fused)
+                return
+            except Unsupported as error:
+                reasons.append(error)
+        self.decisions[node] = self._undecided(foreign_misses, reasons, not_fused)
+
+    def _undecided(
+        self, foreign_misses: list[str], reasons: list[Unsupported], not_fused: str
+    ) -> Decision:
+        asked = [reason for reason in reasons if not isinstance(reason, NoDtypes)]
+        reason = foreign_misses[0] if foreign_misses else str((asked or reasons)[0])
+        texts = list(map(str, reasons))
+        if len(set(texts)) > 1:
+            texts = [f"{mode}: {text}" for mode, text in zip(self.modes, texts, strict=True)]
+        misses = (*foreign_misses, *dict.fromkeys(texts))
+        return Decision(reason=reason, not_fused=not_fused, misses=misses)
+
+    def _select_kernel(self, node: Node, kinds: Kinds, row: Any) -> None:
+        decision, config = decide.by_kernel(node, kinds, row)
+        self.decisions[node], self.rows[node] = decision, (row, config)
+        for part in fused_into(self.capability(node), node)[0]:
+            self._fuse(part, node)
+
+    def _follows_input(self, node: Node) -> bool:
+        """Whether a node only moves data, and no config could say more about it."""
+        if self.index.find(kind(node)):
+            return False
+        if node.target is operator.getitem:
+            return self.is_static(node.args[0])
+        if kind(node) not in MOVES:
+            return False
+        try:
+            check(node, decide.by_graph(node))
+        except Unsupported:
+            return False
+        return True
+
+    def _norm_after(self, node: Node) -> Node | None:
+        """The BatchNorm that becomes part of a layer. Without training there is none: it did."""
+        if not self.is_qat or kind(node) not in _FOLDED_IN_TRAINING:
+            return None
+        return next_of(node, ("batch_norm",))[0]
+
+    def _rows_for(self, node: Node, activation: Node | None) -> tuple[list[Any], list[Any]]:
+        """The rows for a node, and those for it with the activation after it."""
+        name = kind(node)
+        rows = self.index.find(name)
+        pair = self.index.find(name, kind(activation)) if activation is not None else []
+        if not rows and not pair:
+            if name in MOVES:
+                check(node, decide.by_graph(node))
+            op = str(node.target) if not name else f"aten.{name}"
+            raise Unsupported(f"the config {self.index.name!r} has no row for {op}")
+        return rows, pair
+
+    def _select_direct(self, node: Node, mode: str, rows: list[Any], not_fused: str) -> None:
+        decision = decide.by_mode(node, mode, rows)
+        self.decisions[node] = replace(decision, not_fused=not_fused)
+        for part in fused_into(self.capability(node), node)[0]:
+            self._fuse(part, node)
+
+    def _select(
+        self,
+        node: Node,
+        rows: list[Any],
+        pair: list[Any],
+        activation: Node | None,
+        not_fused: str,
+    ) -> None:
+        name, weighted = kind(node), kind(node) in LAYERS
+        decision = decide.by_row(node, STATIC, *static_dtypes(rows or pair, weighted))
+        fuses = check(node, decision).fuses and activation is not None
+        if all(observation(row) == _NOT_OBSERVED for row in rows or pair):
+            raise Unsupported(f"the config {self.index.name!r} does not observe {name}")
+        fuses = fuses and (pair or self.index.find(kind(activation)))
+        if not fuses and not rows:
+            raise Unsupported(
+                f"the config {self.index.name!r} has rows for {name} in sequences only"
+            )
+        row, config = static_dtypes(pair if fuses and pair else rows, weighted)
+        constraints.check_possible(config, text_of(row.pattern))
+        decision = decide.by_row(node, STATIC, row, config)
+        parts = [self._norm_after(node), activation if fuses else None]
+        fused = tuple(kind(part) for part in parts if part is not None)
+        self.decisions[node] = replace(decision, fused=fused, not_fused=not_fused)
+        self.rows[node] = row, config
+        for part in filter(None, parts):
+            self._fuse(part, node)
+        pad, _ = padding_of(node)
+        if pad is not None and all(user is node for user in pad.users):
+            self._owners[pad] = node
+            self.decisions[pad] = Decision(part_of=node.name)
+            self.rows.pop(pad, None)
+
+    def _fuse(self, part: Node, node: Node) -> None:
+        self._owners[part], self._ends[node] = node, part
+        self.decisions[part] = Decision(part_of=node.name)
+
+    # ---- nodes without a row -------------------------------------------------------------------
+
+    def _moves_floats(self, node: Node) -> bool:
+        is_move = self.is_static(node) and self.capability(node).role == FREE
+        return is_move and not self.gives_quantized(node)
+
+    def _find_free(self, node: Node) -> None:
+        """A node that computes nothing needs no op, and no reason to have none."""
+        if kind(node) == "zeros" and all(map(self._begins_with_zeros, node.users)):
+            self.decisions[node] = Decision(op=FREE, reason="removed: nothing uses it")
+        elif is_free(node) and not any(map(self.gives_quantized, node.all_input_nodes)):
+            self.decisions[node] = replace(self.decisions[node], op=FREE, reason="")
+
+    def _begins_with_zeros(self, node: Node) -> bool:
+        """Whether a node is a recurrent op, which begins with zeros without being given any."""
+        decision = self.decisions.get(node)
+        return decision is not None and decision.is_quantized and decision.mode != STATIC
