@@ -1,4 +1,4 @@
-"""What is used of torchao at import: an error that says what for, where it is missing."""
+"""Everything that is imported from torchao, with an error that names what needs it."""
 
 try:
     from torchao.quantization.pt2e import (

@@ -19,12 +19,12 @@ KEPT = "kept"
 
 @dataclass(frozen=True)
 class MigrationRow:
-    """What became of one node.
+    """The result for one node.
 
     method: the method whose graph has it. node: name of its first output. op: its kind. verdict:
     "moved", "float" (``dynamic=True`` found it, but cannot quantize it) or "kept" (it still needs
     torch's old quantization). kernel: what runs it now. reason: why it was not moved. source: file
-    and line of the code that it came from, where the model tells them.
+    and line of the code that it came from, if the model has them.
     """
 
     method: str
@@ -112,8 +112,8 @@ def migrate(
     output: the file to write; it appears only when it is complete, and may be the input file.
     example_inputs: arguments of one call, on which the model is compared before and after.
     dynamic: also quantizes the weights of float linear, LSTM, GRU, cell and embedding nodes. True:
-        int8, but float16 for cells, in whose state the rounding of many steps adds up. torch.int8
-        or torch.float16: that, of all but embeddings, whose tables always have 8 bits.
+        int8, but float16 for cells: rounding errors of many steps add up in their state. torch.int8
+        or torch.float16: that dtype; embedding tables always have 8 bits.
     allow_partial: nodes that cannot be moved stay, instead of a MigrationError that lists them.
 
     Loading a TorchScript file runs code that it contains: only do so with files that you trust.

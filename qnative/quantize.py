@@ -1,4 +1,4 @@
-"""``qnative.quantize``: from a float model to one that runs in qnative ops, in one call."""
+"""``qnative.quantize``: quantizes a float model and lowers it to qnative ops."""
 
 import copy
 from collections.abc import Iterable
@@ -101,7 +101,7 @@ def _calibrate(
     round_weights: bool,
     correct_bias: bool,
 ) -> tuple[GraphModule, list[str]]:
-    """What convert_pt2e makes of the module after it has seen all batches, and notes on that."""
+    """The converted module after all batches, and notes on the calibration."""
     from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
 
     from .calibration.run import Calibration
@@ -120,8 +120,8 @@ def _batch_norm(*args: Any) -> torch.Tensor:
 
 
 def _convert(prepared: GraphModule) -> GraphModule:
-    """convert_pt2e, which must not see the batch norms that are left: it would look for those of
-    training in 96 patterns that it exports for that, which takes half a minute."""
+    """convert_pt2e, with the remaining batch norms hidden: for each of them it would export and
+    match 96 training patterns, which takes half a minute."""
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
     def rename(module: GraphModule, old: Any, new: Any) -> None:

@@ -1,4 +1,4 @@
-"""What happened to every node of a quantized model, and why."""
+"""The report of a quantized model: the verdict on every node, and its reason."""
 
 import html
 import json
@@ -45,13 +45,13 @@ class Report:
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    # Of what rows are made, and how they are shown: reports of other kinds have their own.
+    # Type of the rows and how they are shown; subclasses have their own.
     row_type: ClassVar[type] = Row
     columns: ClassVar[tuple[str, ...]] = ("node", "module", "op", "verdict", "kernel or reason")
 
     @staticmethod
     def cells(row: Row) -> tuple[str, ...]:
-        """A row as it is shown, one text for each of ``columns``."""
+        """The cells of a row, one text for each of ``columns``."""
         detail = ": ".join(part for part in (row.kernel, row.reason) if part)
         return row.name, row.module, row.op, row.verdict, detail
 

@@ -1,4 +1,4 @@
-"""Tests of one's own backend: each kernel of another library against its reference function."""
+"""Tests of a custom backend: each kernel of another library against its reference function."""
 
 import inspect
 import itertools
@@ -27,8 +27,8 @@ __all__ = ["Case", "Conformance", "ConformanceError", "conformance", "conformanc
 _SHAPES = ((1,), (7,), (2, 3, 5), (4, 33), (0, 4))
 _ROWS = ((1, 1, 1), (3, 7, 5), (2, 64, 33), (0, 4, 4))
 _IMAGES = ((1, 1, 1, 1, 5, 1, 1, 0), (2, 3, 8, 1, 9, 3, 2, 1), (1, 8, 8, 4, 6, 2, 1, 0))
-# Where the zero point of the input lies among its values, and how much of the range of the
-# reference's output the output holds: less than all of it saturates.
+# Position of the zero point in the input's range, and the share of the range of the reference's
+# output that the output can hold: less than 1 saturates.
 _RANGES = ((0.0, 1.0), (0.5, 0.5), (1.0, 2.0))
 
 

@@ -1,4 +1,4 @@
-"""Observers: the ranges of values that the calibration data lead to."""
+"""Observers: ranges of values from calibration data."""
 
 import math
 
@@ -13,8 +13,8 @@ from .._torchao import (
 )
 
 _BINS = 4096
-# Share of a bound that the search for the best range goes down to.
-_LEAST = 0.1
+# Smallest share of a bound that the search for the best range tries.
+_MIN_SHARE = 0.1
 _STEPS = 64
 
 
@@ -93,7 +93,7 @@ class HistogramObserver(UniformQuantizationObserverBase):
     def _search(self) -> tuple[torch.Tensor, torch.Tensor]:
         """One bound after the other, until neither moves."""
         low, high = self.min_val.clamp(max=0), self.max_val.clamp(min=0)
-        shares = torch.linspace(_LEAST, 1, _STEPS)
+        shares = torch.linspace(_MIN_SHARE, 1, _STEPS)
         lows, highs = low * shares, high * shares
         for _ in range(8):
             previous = low, high
@@ -150,10 +150,10 @@ class PerChannelWeightObserver(UniformQuantizationObserverBase):
         return scale.clamp_min(float(self.eps)), torch.zeros_like(scale, dtype=torch.int64)
 
 
-# Of activations and weights.
+# Observers of activations and of weights.
 DEFAULTS = (HistogramObserver, PerChannelWeightObserver)
 TRAINING_DEFAULTS = (
     FusedMovingAvgObsFakeQuantize.with_args(observer=MovingAverageMinMaxObserver),
-    # A weight's range is known: no average of what it was.
+    # The range of a weight is known exactly: no average of past ranges.
     FakeQuantize.with_args(observer=MovingAveragePerChannelMinMaxObserver, averaging_constant=1.0),
 )

@@ -1,4 +1,4 @@
-"""Running a prepared model over calibration data, and what it says about the weights."""
+"""Runs a prepared model over calibration data and improves its weights."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,15 +12,15 @@ from ..graph.padding import conv_sides, for_each_dimension
 from . import rounding
 from .rounding import InputMoments
 
-# Patches of an image, or rows of a matrix, that are taken for the moments: the more, the more
-# moments there are to determine.
-_LEAST_PATCHES, _MOST_PATCHES = 32, 128
-# Above, the moments take more than 100 MB a layer: its weights are rounded to nearest.
-_LARGEST_K = 5120
+# Patches of an image, or rows of a matrix, that are sampled for the moments: more for layers with
+# more inputs.
+_MIN_PATCHES, _MAX_PATCHES = 32, 128
+# With more inputs the moments take over 100 MB a layer: its weights are rounded to nearest.
+_MAX_K = 5120
 
 
 class _Collector(torch.nn.Module):
-    """Stands before a linear or convolution node while calibrating."""
+    """Collects the input moments of a linear or convolution node during calibration."""
 
     def __init__(self, node: Node, weight: torch.Tensor, generator: torch.Generator):
         super().__init__()
@@ -29,8 +29,8 @@ class _Collector(torch.nn.Module):
         self.shape, self.generator = tuple(weight.shape), generator
         k = weight.numel() // weight.shape[0]
         groups = self.args["groups"] if self.dims else 1
-        self.patches = min(_LEAST_PATCHES + k // 8, _MOST_PATCHES)
-        self.moments = InputMoments.zeros(groups, k, second=k <= _LARGEST_K)
+        self.patches = min(_MIN_PATCHES + k // 8, _MAX_PATCHES)
+        self.moments = InputMoments.zeros(groups, k, second=k <= _MAX_K)
 
     def forward(self, x: torch.Tensor) -> None:
         if x.numel() == 0:
@@ -152,7 +152,7 @@ class Calibration:
         weight.copy_(rounded)
 
     def _correct_bias(self, node: Node, error: torch.Tensor) -> None:
-        """A bias of the node's own: others may share the one it has."""
+        """Gives the node a bias of its own: other nodes may share the present one."""
         args = ir.bind(node)
         bias = 0.0 if args["bias"] is None else ir.constant(self.module, args["bias"])
         name = f"{node.name}_corrected_bias"

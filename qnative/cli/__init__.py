@@ -1,2 +1,2 @@
-"""Commands of ``python -m qnative``: a module each, whose ``add_parser`` names the function that
-runs it (``set_defaults(run=...)``) and returns the exit code."""
+"""Commands of ``python -m qnative``, a module each: ``add_parser`` registers it, ``run`` executes
+it and returns the exit code."""

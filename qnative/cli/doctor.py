@@ -108,7 +108,7 @@ def _self_test() -> dict[str, str]:
 
 
 def _results(isa: str) -> tuple[dict[str, str], str]:
-    """What a process with this QNATIVE_ISA computes, and what went wrong."""
+    """The digests of a self-test process with this QNATIVE_ISA, and its error or ""."""
     environment = {**os.environ, "QNATIVE_ISA": isa}
     command = [sys.executable, "-W", "ignore", "-m", "qnative.cli._self_test"]
     search = [str(Path(qnative.__file__).parents[1]), environment.get("PYTHONPATH", "")]

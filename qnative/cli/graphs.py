@@ -33,7 +33,7 @@ class GraphNode:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file holds: its kind, its calls in order, its tensors by name."""
+    """The contents of a file: its kind, its calls in order, its tensors by name."""
 
     kind: str
     nodes: list[GraphNode]
@@ -58,7 +58,7 @@ def read(path: str) -> Contents:
 
 
 def unreadable(path: str, error: Exception) -> RuntimeError:
-    """Names the file and the first line of what torch says of it."""
+    """An error with the name of the file and the first line of torch's message."""
     lines = str(error).strip().splitlines()
     reason = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
     return RuntimeError(f"qnative: {path} cannot be read: {reason}")

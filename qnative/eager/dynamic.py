@@ -25,7 +25,7 @@ MAPPING = {
     for name in ("Linear", *_RECURRENT, "Embedding", "EmbeddingBag")
 }
 _MULTIPLIED = [torch.nn.Linear, *(getattr(torch.nn, name) for name in _RECURRENT)]
-# What is quantized when the caller only gives a dtype.
+# Types that are quantized if the caller only gives a dtype.
 _DEFAULTS = {
     torch.qint8: _MULTIPLIED,
     torch.float16: _MULTIPLIED,
@@ -39,7 +39,7 @@ class _Weight(NamedTuple):
 
 
 class _QConfig(NamedTuple):
-    """The part of upstream's QConfig that counts here."""
+    """The fields of upstream's QConfig that are used here."""
 
     activation: Any
     weight: Any
@@ -55,7 +55,7 @@ def quantize_dynamic(
     """The model with its layers of some types replaced by those of ``qnative.nn``.
 
     Upstream's function, with its arguments; moving is changing the import. Weights have a scale for
-    each output channel whatever the qconfig says: of a qconfig only the dtype of the weight counts.
+    each output channel in any case: only the weight dtype of a qconfig is used.
     The results are those of ``qnative.quantize(..., recipe="dynamic")``, bit by bit.
 
     qconfig_spec: what to quantize. None: the types that ``dtype`` can be for. A set of types of
@@ -192,7 +192,8 @@ def with_hooks_of(module: torch.nn.Module, new: torch.nn.Module) -> torch.nn.Mod
 def _requests(
     model: torch.nn.Module, spec: dict[Any, Any]
 ) -> list[tuple[str, set[torch.nn.Module]]]:
-    """Every module that the spec asks for by itself, in words, with all below it."""
+    """Each module that the spec names or whose type it names: a description, and all its
+    submodules."""
     requests = []
     for name, module in model.named_modules():
         key = name if name in spec else type_before_parametrizations(module)

@@ -1,9 +1,8 @@
 """Eager mode with calibration: from a model with upstream's stubs and observers to qnative ops.
 
-What upstream's ``convert`` makes cannot live without quantized dtypes: scale and zero point travel
-with each tensor. Here the observed model is exported once, so that every op knows the scales of its
-inputs from the graph; what comes out is what ``qnative.quantize`` gives.
-"""
+Upstream's ``convert`` needs quantized dtypes: scale and zero point travel with each tensor. Here
+the observed model is exported, so that every op finds the scales of its inputs in the graph. The
+result is the same as that of ``qnative.quantize``."""
 
 import copy
 from collections.abc import Iterator
@@ -31,8 +30,7 @@ _WEIGHTED = {
     **{getattr(torch.nn, f"ConvTranspose{d}d"): 1 for d in (1, 2, 3)},
 }
 _OBSERVER = "activation_post_process"
-# Without an observer of their own: on quantized tensors upstream leaves scale and zero point to
-# these as they are.
+# Ops without an observer that keep the scale and zero point of their input in upstream's kernels.
 _KEEP = ("avg_pool", "adaptive_avg_pool", "upsample", "mean", "relu", "hardtanh", "clamp")
 
 
@@ -52,7 +50,7 @@ def convert(
     strict, dynamic_shapes: as those of ``qnative.quantize``.
 
     Whatever upstream runs on quantized tensors between the modules (relu, pooling, view, ...) runs
-    in 8 bits here too; a module whose input passed no QuantStub stays float, as the report says.
+    in 8 bits here too. A module without a QuantStub before it stays float, as the report says.
 
     Raises ValueError for a model without observers and, with the name of the module, for one that
     saw no data; RuntimeError, with the name of the module, for a model that torch.export rejects;
@@ -88,7 +86,7 @@ def convert(
 
 
 class _QuantDequant(torch.nn.Module):
-    """Stands where an observer stood."""
+    """Quantizes and dequantizes in place of an observer."""
 
     def __init__(self, qparams: QParams):
         super().__init__()
@@ -117,7 +115,7 @@ class _Weight(torch.nn.Module):
 
 
 class _DeQuantStub(torch.nn.Module):
-    """Leaves a mark in the graph: what follows is float."""
+    """Marks the graph: the following nodes are float."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.clone()
@@ -214,7 +212,7 @@ def _quantization(path: str, observer: Any) -> torch.nn.Module:
         raise ValueError(f"qnative.convert: module {path!r} observes each channel by itself")
     dtype = STORAGE_DTYPES[observer.dtype]
     info = torch.iinfo(dtype)
-    # The observer may have used fewer bits; the data needs not.
+    # The observer may have used fewer bits than the data can.
     return _QuantDequant(QParams(float(scale), int(zero_point), dtype, info.min, info.max))
 
 
@@ -248,7 +246,7 @@ def _quantize_weight(path: str, module: torch.nn.Module, qconfig: Any) -> None:
 def _export(
     model: torch.nn.Module, inputs: tuple[Any, ...], dynamic_shapes: DynamicShapes
 ) -> tuple[GraphModule, list[str]]:
-    """graph.export.export, which also names the module that could not be traced."""
+    """graph.export, naming the module that could not be traced."""
     inside: list[str] = []
 
     def leave(module: torch.nn.Module, args: Any, y: Any) -> None:
@@ -309,7 +307,7 @@ def _qparams_after(found: Capability, node: Node, x: QParams) -> QParams | None:
     y = node.target(*args, **kwargs)
     if not bool(y.isfinite().all()):
         return None
-    # 0 is a value of its own, as for upstream's observers.
+    # The range includes 0, as with upstream's observers.
     least, most = min(0.0, float(y.min())), max(0.0, float(y.max()))
     levels = x.quant_max - x.quant_min
     scale = max((most - least) / levels, torch.finfo(torch.float32).eps)

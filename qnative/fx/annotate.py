@@ -1,4 +1,4 @@
-"""What upstream's FX decided, on the nodes of the exported graph, for ``lower``."""
+"""Decisions about the nodes of a graph that upstream's FX quantized."""
 
 import contextlib
 

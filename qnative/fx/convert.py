@@ -110,7 +110,7 @@ class _Marked(torch.nn.Module):
 
 
 def _mode(post_process: Any) -> str | None:
-    """What an observer that observes nothing asks for."""
+    """The mode of a placeholder observer, or None."""
     if getattr(post_process, "dtype", None) is torch.float16:
         return DYNAMIC_FP16 if post_process.is_dynamic else FP16
     return DYNAMIC_INT8 if getattr(post_process, "is_dynamic", False) else None
@@ -173,7 +173,7 @@ def _isolate(module: GraphModule, node: Node) -> str:
     path = f"_qnative_marked_{node.name}"
     module.add_module(path, _Marked(function))
     node.op, node.target = "call_module", path
-    # What torch.export gives to the nodes that come from this one.
+    # torch.export hands it on to the nodes that come from this one.
     stack = node.meta.get("nn_module_stack") or {}
     node.meta["nn_module_stack"] = {**stack, path: (path, _Marked)}
     return path
@@ -213,8 +213,8 @@ def _kinds(module: GraphModule, node: Node) -> tuple[str, ...]:
 
 
 def _why_not(qconfig: Any, rows: list[Any]) -> str:
-    """What a qconfig breaks of every DTypeConfig of ``rows`` that has its dtypes; "" if it keeps
-    those of one, or none has its dtypes."""
+    """Says which constraints a qconfig breaks in every DTypeConfig of ``rows`` with its dtypes; ""
+    if it keeps those of one, or none has its dtypes."""
     activation, weight = qconfig.activation(), qconfig.weight()
     is_dynamic = getattr(activation, "is_dynamic", False)
     reasons = []

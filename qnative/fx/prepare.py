@@ -120,8 +120,8 @@ def _prepare(
 
 
 def _check_writes(module: GraphModule, caller: str) -> None:
-    """ValueError for an in-place op of which nothing reads the result: upstream's FX, which knows
-    of no other way to see what it wrote, leaves it out."""
+    """ValueError for an in-place op without a reader of its result: upstream's FX would leave the
+    op out."""
     for node in module.graph.nodes:
         name = node.target if node.op == "call_method" else getattr(node.target, "__name__", "")
         writes = (name.endswith("_") and not name.endswith("__")) or (
@@ -199,7 +199,8 @@ def _replace_modules(
 
 
 def _fuse_intrinsic(model: torch.nn.Module) -> None:
-    """nni.ConvBn and its like, which upstream fuses in training only, as one op."""
+    """Fuses nni.ConvBn1d to 3d, ConvBnReLU1d to 3d and LinearBn1d; upstream does so in training
+    only."""
     from torch.ao.nn import intrinsic as nni
     from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
@@ -221,7 +222,7 @@ def _fuse_intrinsic(model: torch.nn.Module) -> None:
 
 
 class _Padded(torch.nn.Module):
-    """A convolution whose padding is not zeros: upstream's reference modules know zeros only."""
+    """A convolution with padding other than zeros: upstream's reference modules only have zeros."""
 
     def __init__(self, conv: torch.nn.Module):
         super().__init__()

@@ -9,12 +9,12 @@ from .qdq import QParams
 
 Bounds = tuple[float, float]
 NO_BOUNDS: Bounds = (-math.inf, math.inf)
-# What float ops compute of real numbers.
+# Functions that ops with float outputs can apply.
 _FUNCTIONS = ("gelu", "silu", "sigmoid", "tanh", "hardswish", "hardsigmoid")
 
 
 def function_name(node: Node) -> str:
-    """What the ops call a function that can be part of them; "" for other nodes."""
+    """The ops' name of an activation function that they can apply; "" for other nodes."""
     name = kind(node)
     if name == "gelu" and bind(node)["approximate"] == "tanh":
         return "gelu_tanh"
@@ -22,8 +22,8 @@ def function_name(node: Node) -> str:
 
 
 def activation_bounds(node: Node) -> Bounds:
-    """[min, max] that an activation node clamps to, in real units; Unsupported for bounds that
-    are tensors, or empty."""
+    """[min, max] of an activation node, in real units. Unsupported for bounds that are tensors, or
+    empty."""
     name, args = kind(node), bind(node)
     if name == "relu":
         return 0.0, math.inf
@@ -41,13 +41,13 @@ def activation_bounds(node: Node) -> Bounds:
 
 
 def fused_activation(bounds: Bounds, y: QParams | None) -> tuple[str, list[float]]:
-    """``activation`` and ``activation_args`` of an op that clamps to ``bounds`` and, where y holds
-    less than the range of its dtype, to what y holds."""
+    """``activation`` and ``activation_args`` of an op that clamps to ``bounds`` and to the range of
+    y, if that is narrower than its dtype."""
     low, high = bounds
     if y is not None:
-        least, most = y.real_range
-        # Outside of what y holds, a bound would cross the other one without changing a value.
-        low, high = min(max(low, least), most), max(min(high, most), least)
+        lowest, highest = y.real_range
+        # A bound outside of the range of y changes no value, but could cross the other bound.
+        low, high = min(max(low, lowest), highest), max(min(high, highest), lowest)
     names = {NO_BOUNDS: "none", (0.0, math.inf): "relu", (0.0, 6.0): "relu6"}
     name = names.get((low, high), "clamp")
     return name, [low, high] if name == "clamp" else []

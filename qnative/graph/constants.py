@@ -1,5 +1,4 @@
-"""What depends on parameters alone, or on nothing, is computed once, before anything is
-quantized."""
+"""Calls that depend on parameters alone, or on nothing, are computed once, before quantization."""
 
 import operator
 from typing import Any
@@ -10,21 +9,20 @@ from torch.fx import GraphModule, Node
 from . import nodes as ir
 from .kinds import RECURRENT
 
-# aten ops that make a tensor of sizes and numbers; of the second kind the first argument is a
-# tensor of which only size and dtype count.
+# aten ops that make a tensor of sizes and numbers. _LIKE take size and dtype from a tensor.
 _MAKERS = frozenset(("arange", "eye", "full", "linspace", "ones", "scalar_tensor", "zeros"))
 _LIKE = frozenset(("full_like", "new_full", "new_ones", "new_zeros", "ones_like", "zeros_like"))
 FACTORIES = _MAKERS | _LIKE
-# Of what is made of nothing: files need not hold more zeros.
-_MOST_ELEMENTS = 1 << 20
+# Larger tensors stay calls: files need not hold more zeros.
+_MAX_ELEMENTS = 1 << 20
 
 
 def fold_constants(module: GraphModule) -> set[str]:
-    """Replaces every aten call that depends on attributes alone by its value, as a buffer: a
-    weight that the model computes (``w * mask``, weight norm) is then a weight like others, and so
-    is ``torch.ones(5)``. Returns the names of these calls."""
+    """Replaces every aten call that depends on attributes alone by a buffer with its value: a
+    weight that the model computes (``w * mask``, weight norm) is then a plain weight, and
+    ``torch.ones(5)`` a plain constant. Returns the names of these calls."""
     graph = module.graph
-    values: dict[Node, Any] = {}  # tensors, and what ops such as chunk give lists of
+    values: dict[Node, Any] = {}  # tensors, and the lists that ops such as chunk return
 
     def value_of(node: Node) -> Any:
         return values[node] if node in values else ir.attribute(module, node.target)
@@ -61,13 +59,13 @@ def _makes_constant(node: Node) -> bool:
         return False
     inputs = node.all_input_nodes[1:] if ir.kind(node) in _LIKE else node.all_input_nodes
     is_known = not inputs and all(isinstance(size, int) for size in value.shape)
-    # Recurrent ops know a state of zeros, and need none.
+    # Recurrent ops need no tensor for a state of zeros.
     is_state = any(ir.kind(user) in RECURRENT for user in node.users)
-    return is_known and value.numel() <= _MOST_ELEMENTS and not is_state
+    return is_known and value.numel() <= _MAX_ELEMENTS and not is_state
 
 
 def _stand_in(node: Node) -> torch.Tensor:
-    """What the first argument of one of _LIKE must have in common with it."""
+    """A tensor with the size and dtype of a node's value, for the ops in _LIKE."""
     value = ir.tensor_of(node)
     sizes = [size if isinstance(size, int) else 0 for size in value.shape]
     return torch.empty(sizes, dtype=value.dtype)

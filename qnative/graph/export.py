@@ -1,4 +1,4 @@
-"""From a float module to its graph, with the sizes open that the model allows."""
+"""Exports a float module, with its batch size open if the model allows it."""
 
 import inspect
 from typing import Any, Literal, TypeAlias
@@ -25,7 +25,7 @@ def check_inputs(model: Any, example_inputs: Any, caller: str) -> None:
 
 
 def refuse_script(model: Any, caller: str) -> None:
-    """TypeError for TorchScript, of which no front end but ``migrate`` sees the layers."""
+    """TypeError for TorchScript: only ``migrate`` can read its layers."""
     if isinstance(model, torch.jit.ScriptModule):
         raise TypeError(
             f"{caller}: the model is TorchScript: give the module that was scripted or traced, or "
@@ -39,8 +39,8 @@ def export(
     dynamic_shapes: DynamicShapes,
     caller: str,
 ) -> tuple[GraphModule, list[str]]:
-    """The exported module and notes on its shapes; RuntimeError, in the name of ``caller``, for a
-    model that torch.export rejects."""
+    """The exported module and notes on its shapes. RuntimeError, with ``caller`` in its message,
+    for a model that torch.export rejects."""
     try:
         if dynamic_shapes != "batch":
             program = torch.export.export(model, inputs, dynamic_shapes=dynamic_shapes)
@@ -63,7 +63,7 @@ class _FixedBatch(Exception):
 
 def _export_batch(model: torch.nn.Module, inputs: tuple[Any, ...]) -> torch.export.ExportedProgram:
     """Exports with dimension 0 of every input open, or raises _FixedBatch."""
-    # torch.export takes a size of 1 for a constant.
+    # torch.export specializes sizes of 1.
     inputs = torch.utils._pytree.tree_map_only(torch.Tensor, _at_least_two, inputs)
     arguments = inspect.signature(model.forward).bind(*inputs).arguments
     shapes = torch.utils._pytree.tree_map(_open_batch, dict(arguments))

@@ -1,4 +1,4 @@
-"""BatchNorm behind a convolution or linear layer becomes part of its weight and bias."""
+"""Folds BatchNorm into the weight and bias of the convolution or linear layer before it."""
 
 import torch
 from torch.fx import GraphModule, Node
@@ -11,11 +11,11 @@ _STATISTICS = ("weight", "bias", "running_mean", "running_var")
 
 
 def fold_batch_norm(module: GraphModule) -> None:
-    """Removes every BatchNorm in evaluation mode whose input only it reads, and that a convolution
-    (transposed or not) or a linear layer with constant weights makes.
+    """Removes every BatchNorm in evaluation mode that follows a convolution (transposed or not) or
+    linear layer with constant weights and is the only reader of its output.
 
-    (prepare_pt2e does it for all but some: it fails for transposed convolutions with groups, and
-    changes what others read of the layer. Recipes without calibration do not call it.)
+    (prepare_pt2e folds too, but fails for transposed convolutions with groups and changes the
+    output that other nodes read. Recipes without calibration do not call it.)
     """
     graph = module.graph
     for norm in list(graph.nodes):
@@ -62,7 +62,7 @@ def _fold(module: GraphModule, norm: Node) -> None:
 
 
 def _scale(weight: torch.Tensor, factor: torch.Tensor, groups: int) -> torch.Tensor:
-    """Output channels lie along dimension 0, or, with groups, along 1 and group by group."""
+    """Output channels lie in dimension 0; with groups, in dimension 1, group by group."""
     if not groups:
         return weight * factor.reshape(-1, *[1] * (weight.dim() - 1))
     factor = factor.reshape(groups, 1, -1, *[1] * (weight.dim() - 2))

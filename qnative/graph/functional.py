@@ -1,4 +1,4 @@
-"""In-place ops: a copy in between, such as a quantized one, would not see what they write."""
+"""In-place ops become out-of-place ones: a quantized copy would not see their writes."""
 
 import operator
 from collections.abc import Iterator
@@ -23,9 +23,8 @@ def functional_module(program: ExportedProgram) -> GraphModule:
 
 
 def make_functional(graph: Graph) -> None:
-    """In-place aten ops become out-of-place ones, and who reads what they wrote reads their result.
-
-    ValueError for one that writes to a part of a value that is read later."""
+    """In-place aten ops become out-of-place ones; later readers of the written value read their
+    result. ValueError for an op that writes to a part of a value that is read later."""
     node = write_to_view(graph)
     if node is not None:
         raise ValueError(
@@ -58,8 +57,8 @@ def _in_place(graph: Graph) -> Iterator[Node]:
 
 
 def write_to_view(graph: Graph) -> Node | None:
-    """The first in-place op whose result is read later through another node than the one it
-    wrote to: the whole of which that is a part, or another part."""
+    """The first in-place op that writes to memory which another node reads later: the value that
+    the written one is a view of, or another view of it."""
     order = {node: i for i, node in enumerate(graph.nodes)}
     for node in _in_place(graph):
         written = root = node.args[0]
@@ -73,7 +72,7 @@ def write_to_view(graph: Graph) -> Node | None:
 
 
 def _is_view(node: Node) -> bool:
-    """Whether its value may lie in the memory of its first argument."""
+    """Whether its value may share memory with its first argument."""
     if not node.args or not isinstance(node.args[0], Node):
         return False
     if node.target is operator.getitem:
@@ -92,7 +91,7 @@ def _aliases(node: Node) -> Iterator[Node]:
 
 
 def _restore_batch_norm(module: GraphModule) -> None:
-    """The one op that torch's functional form has another name for."""
+    """BatchNorm is the one op with another name in torch's functional form."""
     for node in list(module.graph.nodes):
         if kind(node) != "_native_batch_norm_legit_no_training":
             continue

@@ -1,17 +1,17 @@
-"""Kinds of aten ops that more than one room speaks of. A kind is what ``nodes.kind`` gives."""
+"""Sets of aten ops by kind (see ``nodes.kind``)."""
 
-# With the number of their dimensions.
+# Kind -> number of spatial dimensions.
 CONVS = {f"conv{d}d": d for d in (1, 2, 3)}
 TRANSPOSED = {f"conv_transpose{d}d": d for d in (1, 2, 3)}
-# They multiply with a weight of their own.
+# Layers with a weight of their own.
 LAYERS = frozenset(("linear", *CONVS, *TRANSPOSED))
 RECURRENT = ("lstm", "gru", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")
 
-# Activations that are bounds of values; they can become part of the op before them.
+# Activations that clamp. They can be fused into the op before them.
 BOUNDED = ("relu", "relu6", "hardtanh", "clamp", "clamp_min", "clamp_max")
-# With a number they are functions of each value by itself.
+# Elementwise functions of one tensor if the other operand is a number.
 WITH_NUMBER = ("add", "mul", "sub", "rsub", "div")
-# Functions of each value by itself that the native config has no rows for.
+# Elementwise functions that the native config has no rows for.
 ELEMENTWISE = frozenset(
     (
         *("celu", "exp", "gelu", "log_sigmoid", "mish", "selu", "silu", "softplus", "softsign"),
@@ -22,17 +22,17 @@ ELEMENTWISE = frozenset(
 # Ops that return lists.
 LISTS = frozenset(("chunk", "split", "split_with_sizes", "tensor_split", "unbind"))
 PADS = frozenset(("pad", "constant_pad_nd"))
-# They do nothing outside of training.
+# No-ops outside of training.
 DROPOUTS = frozenset(("alpha_dropout", "dropout", "feature_alpha_dropout", "feature_dropout"))
-# They move values without arithmetic, and no config has rows for them: they are quantized as their
-# input is.
+# They move values without arithmetic. The native config has no rows for them: they take the
+# quantization of their input.
 MOVES = (LISTS | DROPOUTS - {"dropout"} | PADS) | {
     *("alias", "channel_shuffle", "clone", "expand", "flip", "index_select", "gather", "mT"),
     *("movedim", "numpy_T", "roll", "select", "slice", "swapaxes", "t", "tile", "unflatten"),
     "unfold",
 }
 
-# aten's names of what torch.nn.functional.interpolate calls a mode.
+# aten kind -> mode of torch.nn.functional.interpolate.
 INTERPOLATIONS = {
     **{f"upsample_nearest{d}d": "nearest" for d in (1, 2, 3)},
     **{f"_upsample_nearest_exact{d}d": "nearest-exact" for d in (1, 2, 3)},

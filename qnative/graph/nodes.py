@@ -7,11 +7,11 @@ from torch.fx import Graph, Node
 
 
 class Unsupported(ValueError):
-    """A node cannot run in a qnative op; the message is the reason that its report row gives."""
+    """A node cannot run in a qnative op. The message is the reason in its row of the report."""
 
 
 class NoDtypes(Unsupported):
-    """The config does not ask for a mode; what another mode says about the node tells more."""
+    """The config has no dtypes for a mode. The reasons of other modes are more informative."""
 
 
 def target_name(node: Node) -> str:
@@ -55,14 +55,14 @@ def is_call(node: Any, names: set[str]) -> bool:
 
 
 def tensor_of(node: Any) -> torch.Tensor | None:
-    """What export knows of a node's value (a FakeTensor), or None."""
+    """The FakeTensor that export recorded for a node, or None."""
     value = node.meta.get("val") if isinstance(node, Node) else None
     return value if isinstance(value, torch.Tensor) else None
 
 
 def is_open(size: Any) -> bool:
-    """Whether a size differs from call to call. (Export leaves those that it found to be fixed as
-    symbols of one value.)"""
+    """Whether a size differs from call to call. (Export keeps symbols for sizes that it found to be
+    fixed; they have a single value.)"""
     return isinstance(size, torch.SymInt) and size.node.maybe_as_int() is None
 
 
@@ -100,7 +100,7 @@ def module_path(node: Node) -> str:
 
 
 def copy_graph(graph: Graph) -> Graph:
-    """A graph of its own, which belongs to no module yet."""
+    """A copy that belongs to no module yet."""
     copied = Graph()
     output, node = copied.graph_copy(graph, {}, return_output_node=True)
     copied.output(output, node.type).meta.update(node.meta)
@@ -109,14 +109,14 @@ def copy_graph(graph: Graph) -> Graph:
 
 
 def source(node: Node) -> Node:
-    """The node whose memory a detached one is."""
+    """The node before any detach: both share its memory."""
     while kind(node) == "detach":
         node = node.args[0]
     return node
 
 
 def is_written(node: Node) -> bool:
-    """Whether an op writes to the value of a node, as max_norm does to its weight."""
+    """Whether an op writes to the value of a node, as max_norm writes to its weight."""
     return any(
         (isinstance(user.target, torch._ops.OpOverload) and user.target._schema.is_mutable)
         or (kind(user) == "detach" and is_written(user))

@@ -10,14 +10,14 @@ from .nodes import bind, kind
 
 
 def for_each_dimension(values: int | Sequence[int], dims: int) -> list[int]:
-    """A number for each dimension, where one can stand for all."""
+    """One number for each dimension; a single number stands for all."""
     values = [values] if isinstance(values, int) else list(values)
     return values * dims if len(values) == 1 else values
 
 
 def conv_sides(args: dict[str, Any], weight_shape: Sequence[int]) -> list[int]:
-    """The padding of a convolution, "same" and "valid" included, as the number of values before and
-    after those of each dimension: [top, bottom, left, right]."""
+    """The padding of a convolution before and after each dimension: [top, bottom, left, right].
+    Takes "same" and "valid" too."""
     dims = len(weight_shape) - 2
     padding = args["padding"]
     if padding == "valid":
@@ -30,8 +30,9 @@ def conv_sides(args: dict[str, Any], weight_shape: Sequence[int]) -> list[int]:
 
 
 def zero_padding(node: Node) -> tuple[Node | None, tuple[int, ...]]:
-    """The aten.pad before a convolution that its own padding can replace, and two numbers for each
-    dimension, last one first: (left, right, top, bottom)."""
+    """The aten.pad with zeros before a convolution, which the convolution's own padding can
+    replace, and its sides, last dimension first: (left, right, top, bottom). (None, ()) without
+    one."""
     nothing = None, ()
     dims = CONVS.get(kind(node))
     pad = bind(node)["input"] if dims else None

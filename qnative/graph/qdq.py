@@ -1,4 +1,4 @@
-"""Quantize and dequantize nodes: what they are called with, and which values are constants."""
+"""Quantize and dequantize nodes: their parameters, and which values are constants."""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ QUANTIZE = {f"{_QD}.quantize_per_tensor.default", f"{_QD}.quantize_per_tensor.te
 DEQUANTIZE = {f"{_QD}.dequantize_per_tensor.default", f"{_QD}.dequantize_per_tensor.tensor"}
 QUANTIZE_CHANNEL = {f"{_QD}.quantize_per_channel.default"}
 DEQUANTIZE_CHANNEL = {f"{_QD}.dequantize_per_channel.default"}
-# Upstream's names of the quantized dtypes, which qnative never creates, and what they store.
+# Upstream's quantized dtypes, which qnative never creates, and their storage dtypes.
 STORAGE_DTYPES = {
     torch.uint8: torch.uint8,
     torch.quint8: torch.uint8,
@@ -62,7 +62,7 @@ def is_constant(node: Any) -> bool:
 
 
 def qparams(module: torch.nn.Module, node: Node) -> QParams:
-    """What a per-tensor quantize or dequantize node is called with."""
+    """The parameters of a per-tensor quantize or dequantize node."""
     values = bind(node)
     if values.get("out_dtype") not in (None, torch.float32):
         raise Unsupported(f"{node.name} dequantizes to {values['out_dtype']}, not float32")

@@ -9,8 +9,8 @@ from .activation import activation_bounds
 from .kinds import BOUNDED
 from .nodes import Unsupported, kind
 
-# Kinds that a row of a config for another one is meant for as well: other names and special cases
-# of one computation; nn.RNNCell has both nonlinearities.
+# Kind -> the kind whose rows of a config apply to it: another name or a special case of one
+# computation. nn.RNNCell has both nonlinearities.
 _KIN = {
     "sub": "add",
     "rsub": "add",
@@ -27,15 +27,15 @@ _KIN = {
 
 
 def canonical(name: str) -> str:
-    """The kind that configs know: F.interpolate is exported as upsample_<mode>, and a difference is
-    a sum."""
+    """The kind that rows of configs name: F.interpolate is exported as upsample_<mode>, and a
+    difference is a sum."""
     if name.startswith(("upsample_", "_upsample_")):
         return "interpolate"
     return _KIN.get(name, name)
 
 
 def is_kind(node: Any, wanted: str) -> bool:
-    """Whether a node is what configs call ``wanted``: nn.ReLU6 is exported as a hardtanh."""
+    """Whether rows for ``wanted`` apply to a node: nn.ReLU6 is exported as a hardtanh."""
     name = kind(node)
     if name == "hardtanh" and wanted == "relu6":
         try:
@@ -46,8 +46,8 @@ def is_kind(node: Any, wanted: str) -> bool:
 
 
 def next_of(node: Node, wanted: Iterable[str]) -> tuple[Node | None, str]:
-    """The only node that reads ``node``, if it is of one of these kinds; otherwise None, and why if
-    one of several readers is."""
+    """The only reader of ``node``, if it is of one of these kinds. Otherwise None, and the reason
+    if one of several readers is of these kinds."""
     found = [user for user in node.users if any(is_kind(user, name) for name in wanted)]
     if not found:
         return None, ""
@@ -58,8 +58,8 @@ def next_of(node: Node, wanted: Iterable[str]) -> tuple[Node | None, str]:
 
 
 def follow(node: Node, kinds: tuple[str, ...]) -> tuple[tuple[Node, ...], str]:
-    """The nodes of a sequence that begins with ``node``, as far as it goes, and what ended it
-    early; "" if no node of the next kind reads the last one."""
+    """The nodes of a sequence that begins with ``node``, and why it ended early; "" if the last
+    one has no reader of the next kind."""
     nodes, why_not = [node], ""
     for wanted in kinds[1:]:
         following, why_not = next_of(nodes[-1], (wanted,))
@@ -70,8 +70,8 @@ def follow(node: Node, kinds: tuple[str, ...]) -> tuple[tuple[Node, ...], str]:
 
 
 def activation_after(node: Node) -> tuple[Node | None, str]:
-    """The bounded activation that can become part of ``node``; otherwise None, and why if there is
-    one."""
+    """The clamping activation that can be fused into ``node``. Otherwise None, and the reason if
+    one follows."""
     activation, why_not = next_of(node, BOUNDED)
     if activation is None:
         return None, why_not

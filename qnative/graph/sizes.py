@@ -1,7 +1,7 @@
 """Sizes in the lowered graph, written so that every deployment keeps them open.
 
-torch.jit.trace records ``x.size(0)`` and Tensor methods with sizes, but takes what
-``aten.sym_size`` returns for a constant: a file traced with one batch size would run with no other.
+torch.jit.trace records ``x.size(0)`` and Tensor methods that take sizes, but records the result of
+``aten.sym_size`` as a constant: the file would run with the batch size of the trace only.
 """
 
 import torch
@@ -9,15 +9,16 @@ from torch.fx import Graph, Node
 
 from . import nodes as ir
 
-# Where export leaves the checks of its sizes.
+# Submodule with the size checks of torch.export.
 _GUARDS = "_guards_fn"
 # Methods of Tensor that take sizes, by their kind.
 _WITH_SIZES = ("reshape", "expand", "repeat", "narrow")
 
 
 class Guards(torch.nn.Module):
-    """The checks of input sizes that torch.export made, outside of jit.trace, which would take
-    their outcome for a constant and warn of it. (The ops check what they compute with anyway.)"""
+    """The checks of input sizes that torch.export made. They do not run under jit.trace, which
+    would record their outcome as a constant, with a warning. (The ops check their own
+    arguments.)"""
 
     def __init__(self, guards: torch.nn.Module):
         super().__init__()
@@ -36,8 +37,8 @@ def guard(target: str, module: torch.nn.Module) -> torch.nn.Module:
 def keep_sizes_open(graph: Graph) -> None:
     """Rewrites views and the sizes that the graph computes with."""
     for node in graph.nodes:
-        # Images come out of qnative ops as channels_last, and rows as parts of longer ones, for
-        # which a view may not exist.
+        # qnative ops return images in channels_last and rows as slices of longer rows: a view may
+        # not exist.
         if ir.is_call(node, {"aten.view.default", "aten._unsafe_view.default"}):
             node.target = torch.ops.aten.reshape.default
         if ir.is_call(node, {"aten.view_as.default"}):
@@ -51,7 +52,7 @@ def keep_sizes_open(graph: Graph) -> None:
         elif ir.kind(node) in _WITH_SIZES and _has_open_size(node) and not node.kwargs:
             _call_method(graph, node, ir.kind(node), node.args)
         elif ir.kind(node) == "arange" and node.all_input_nodes:
-            node.target = torch.arange  # which records a size, where the aten op wants a number
+            node.target = torch.arange  # it records a size; the aten op takes a number
 
 
 def _leave_size_to_reshape(node: Node) -> None:

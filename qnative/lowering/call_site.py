@@ -40,7 +40,7 @@ class Context:
     kept: list[torch.Tensor | None] = field(default_factory=list)
 
     def buffer(self, name: str, value: torch.Tensor) -> Node:
-        """A node that reads ``value``, which becomes a buffer of this name or one like it."""
+        """A node for a new buffer of this name, or of a similar one if it is taken."""
         return self.graph.get_attr(self._add(name, value))
 
     def once(
@@ -49,9 +49,9 @@ class Context:
         make: Callable[[], dict[str, torch.Tensor]],
         keep: torch.Tensor | None = None,
     ) -> tuple[list[Node], int]:
-        """Nodes that read the tensors that ``make`` gives by name, and the bytes of those that are
-        new: it is called once for each key. keep: the tensor whose address is part of the key, so
-        that no other tensor can get it."""
+        """Nodes for the buffers that ``make`` returns by name, and the bytes that this call added:
+        ``make`` runs once for each key. keep: a tensor whose address is part of the key; it stays
+        alive, so that no other tensor gets its address."""
         added = 0
         if key not in self.packed:
             made = make()
@@ -105,7 +105,7 @@ class CallSite:
 
     @property
     def name(self) -> str:
-        """That of the module which the call comes from: its buffers are named after it."""
+        """Qualified name of the module of the call: prefix of the names of its buffers."""
         return ir.module_path(self.node) or self.node.name
 
     def call(self, op: Any, *args: Any, **kwargs: Any) -> Node:

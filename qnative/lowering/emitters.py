@@ -1,6 +1,6 @@
-"""The table of contents of the lowering: the ops whose calls need more than their schema says.
+"""Table of contents of the lowering: ops that need code of their own.
 
-All others are called by the names of their arguments, see by_schema.py.
+All other ops are called by the names of their arguments, see by_schema.py.
 """
 
 from collections.abc import Callable

@@ -18,8 +18,8 @@ _POINTWISE = torch.ops.qnative.pointwise_fp16.default
 
 
 def in_half(site: CallSite, emit: Callable[[CallSite], Node]) -> Node:
-    """What ``emit`` gives for float16 inputs, as the float32 value that the graph goes on with. A
-    model in float16 needs no casts."""
+    """Calls ``emit`` with the inputs cast to float16 and casts its output back to float32, which
+    the graph goes on with. A model in float16 needs no casts."""
     cast = functools.cache(functools.partial(_as_half, site))
     if site.decision.op in (ATEN, FREE):
         return _as_float(site, _aten(site, cast))
@@ -56,7 +56,7 @@ def _aten(site: CallSite, cast: Callable[[Node], Node]) -> Node:
 
 
 def pointwise(site: CallSite) -> Node:
-    """A function of each value by itself, sums and products with a number among them."""
+    """An elementwise function of one tensor, or a sum or product with a number."""
     (x,), args, name = site.x.values(), site.args, site.kind
     if name in BOUNDED:
         return _activated(site, x.node, activation_bounds(site.node))

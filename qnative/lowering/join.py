@@ -1,5 +1,5 @@
-"""Linear layers that read the same rows, as those of queries, keys and values do, become one, which
-quantizes the rows once."""
+"""Joins linear layers with the same input (queries, keys and values), so that its rows are
+quantized once."""
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
@@ -18,7 +18,8 @@ _LINEAR = {"qnative.linear_dynamic.default"}
 
 @dataclass
 class Joined:
-    """calls: those that one takes the place of. extra_bytes: of its tensors, beyond theirs."""
+    """calls: those that one call replaces. extra_bytes: size of its tensors minus that of
+    theirs."""
 
     calls: list[Node]
     extra_bytes: int

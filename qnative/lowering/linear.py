@@ -26,7 +26,7 @@ def linear_dynamic(site: CallSite) -> Node:
 
 
 def linear_fp16(site: CallSite) -> Node:
-    """With float16 weights; the inputs are float16 or, of linear_dynamic_fp16, float32."""
+    """float16 weights; inputs are float16, or float32 for linear_dynamic_fp16."""
     weight = site.context.constant(site.args["weight"])
     return by_schema(site, **_packed(site, weight, pack_half), weight_shape=list(weight.shape))
 
@@ -36,7 +36,8 @@ def _packed(
     weight: torch.Tensor,
     pack: Callable[[torch.Tensor], dict[str, torch.Tensor]],
 ) -> dict[str, Node | None]:
-    """What ``pack`` gives for the weight, and the bias. A weight used twice is packed once."""
+    """The packed weight, its scale if it has one, and the bias, by their names in schemas. A weight
+    used twice is packed once."""
 
     def make() -> dict[str, torch.Tensor]:
         return {f"{site.name}.{name}": value for name, value in pack(weight).items()}

@@ -1,4 +1,4 @@
-"""Functions of each 8-bit value by itself: tables of 256 values."""
+"""Elementwise functions of one 8-bit tensor: tables of 256 values."""
 
 from collections.abc import Callable
 

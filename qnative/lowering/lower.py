@@ -39,7 +39,7 @@ from .weights import check_weight
 
 
 def lower(module: GraphModule, *, strict: bool = False) -> QuantizedModule:
-    """A converted PT2E module as one whose arithmetic runs in ``qnative::*`` ops.
+    """Turns a converted PT2E module into one that computes in ``qnative::*`` ops.
 
     module: what ``convert_pt2e`` returned; it is not changed. Weights are packed and, with biases,
     become buffers; no float copy of them stays. Every other quantize and dequantize node becomes
@@ -114,7 +114,7 @@ class _Lowering:
         keep_sizes_open(self.graph)
 
     def result(self) -> QuantizedModule:
-        """A module of its own with the attributes that the graph uses, and no others."""
+        """The lowered module, with only the attributes that its graph uses."""
         attributes: dict[str, Any] = {}
         for node in self.graph.nodes:
             if node.op in ("get_attr", "call_module"):
@@ -134,7 +134,7 @@ class _Lowering:
                 row.reason = "removed: it does nothing outside of training"
 
     def _lower(self, node: Node, row: Row) -> None:
-        """Runs a node as it was decided or, where nothing was, as the graph around it asks for."""
+        """Lowers a node by its decision or, if it has none, by the quantization around it."""
         planned = decision_of(node) or Decision()
         try:
             if planned.mode == FLOAT:
@@ -152,7 +152,7 @@ class _Lowering:
 
     def _fuse(self, site: CallSite, found: Capability) -> tuple[tuple[Node, ...], str]:
         """The nodes after a node that its op runs too, and why an activation is not among them.
-        Tells the site of the activation."""
+        Sets the activation of the site."""
         fused, why_not = fused_into(found, site.node)
         if fused and not found.kernel:
             site.function = function_name(fused[-1])
@@ -160,7 +160,7 @@ class _Lowering:
         return fused, why_not
 
     def _note(self, site: CallSite, new: Node, row: Row, fused: tuple[Node, ...] = ()) -> None:
-        """What became of a node, in its row of the report."""
+        """Fills in the row of a node that was lowered, and of those fused into it."""
         row.verdict, row.kernel = site.decision.verdict, ir.op_name(new)
         row.float_bytes, row.packed_bytes = site.float_bytes, site.packed_bytes
         part = "part" if is_foreign(site.decision.op) else "activation"
@@ -231,7 +231,7 @@ class _Lowering:
         return Quantized(argument.args[0], qparams(self.module, argument))
 
     def _emit_same(self, site: CallSite) -> Node:
-        """The op on 8-bit data; its readers that want real numbers dequantize its output."""
+        """The op on 8-bit data, with a dequantize node for readers of real numbers."""
         site.decision.check("output", *_qparams_of(site.x))
         with self.graph.inserting_before(site.node):
             new = emitter(site.decision.op)(site)
@@ -241,7 +241,7 @@ class _Lowering:
         return new
 
     def _emit_list(self, site: CallSite) -> Node:
-        """The same for an op that gives a list, whose items are dequantized."""
+        """The same for an op that returns a list; each item is dequantized."""
         users = list(site.node.users)
         if not all(user.target is operator.getitem for user in users):
             raise Unsupported("its output is used as a list")
@@ -264,8 +264,8 @@ class _Lowering:
         return self.graph.call_function(dequantize.target, args, dequantize.kwargs)
 
     def _emit_requantized(self, site: CallSite, found: Capability, last: Node) -> Node:
-        """The op up to its last node, ending in each of the quantizations of its output, or in
-        float32 where something uses it as such."""
+        """One call for each quantization of the output, or one with float32 output if a reader
+        takes real numbers."""
         if not last.users:
             raise Unsupported(f"nothing uses {last.name}")
         quantizes = [user for user in last.users if ir.is_call(user, QUANTIZE)]

@@ -19,5 +19,5 @@ class QuantizedModule(GraphModule):
         if strict and report.float_rows:
             raise NotQuantizedError(report)
         self.report = report
-        # What GraphModule.__deepcopy__ hands on.
+        # GraphModule.__deepcopy__ copies these attributes.
         self.meta.setdefault("_user_preserved_attributes", {})["report"] = report

@@ -1,19 +1,19 @@
-"""From float weights to packed ones: the one place that says how they are quantized."""
+"""Quantizes and packs float weights for ops with float inputs."""
 
 import torch
 
 from .._info import MAX_PRODUCTS_U8S8
 from ..graph.nodes import Unsupported
 
-# Of the weights that are quantized here.
+# Range of the weights that are quantized here.
 INT8_RANGE = (-127, 127)
-# Weights up to so many times the root mean square of their channel set its scale: of normally
-# distributed ones, one in two million is beyond. Then larger weights do, until few enough are.
-_LEAST_PEAK = 5.0
+# The scale of a channel covers weights of up to this multiple of its root mean square (one in two
+# million normally distributed weights is larger). It grows until few enough weights are larger.
+_MIN_PEAK = 5.0
 
 
 def most_repeated(k: int) -> int:
-    """How many of k inputs may have another column: they take time and memory."""
+    """Maximum number of repeated columns for k inputs: they cost time and memory."""
     return min(k // 16, MAX_PRODUCTS_U8S8 - k)
 
 
@@ -28,7 +28,7 @@ def _check_finite(weight: torch.Tensor) -> None:
 
 
 def _scale(most: torch.Tensor) -> torch.Tensor:
-    """Of channels whose weights go up to ``most``. A channel of zeros may have any scale."""
+    """Scales of channels with weights of magnitude up to ``most``; 1 for channels of zeros."""
     return torch.where(most > 0, most / 127, 1.0).clamp(min=torch.finfo(torch.float32).tiny)
 
 
@@ -43,15 +43,15 @@ def pack_int8(weight: torch.Tensor) -> dict[str, torch.Tensor]:
 def spread(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
     """int8 [N, K + R], a scale for each output channel, and the R inputs that have another column.
 
-    One weight far beyond the others of its channel would set their scale and leave them a few bits.
-    Here it is the sum of several columns of one input, if those are at most ``most_repeated``.
+    A weight much larger than the others of its channel would set their scale and leave them few
+    bits. Here it becomes the sum of several columns of one input, up to ``most_repeated`` of them.
     """
     _check_finite(weight)
     most = weight.abs().amax(1)
     # Squares of the shares: those of the weights may leave float32.
     share = weight / most.clamp(min=torch.finfo(torch.float32).tiny)[:, None]
     typical = most * share.square().mean(1).sqrt()
-    peak = _LEAST_PEAK
+    peak = _MIN_PEAK
     room = most_repeated(weight.shape[1])
     while True:
         scale = _scale(torch.minimum(most, peak * typical))
@@ -71,7 +71,7 @@ def spread(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, list[int]]
 
 
 def pack_spread(weight: torch.Tensor) -> tuple[dict[str, torch.Tensor], list[int]]:
-    """What ``spread`` gives, packed, and the inputs that have another column: for
+    """The packed result of ``spread``, and the inputs that have another column, for
     ``qnative::linear_dynamic``."""
     codes, scale, repeated = spread(weight)
     return {"weight": torch.ops.qnative.linear_pack(codes), "weight_scale": scale}, repeated
@@ -82,7 +82,7 @@ def pack_half(weight: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 def table_scale(packed: torch.Tensor) -> torch.Tensor:
-    """Of each row that pack_table packed: float32, and the row's bias behind it."""
+    """The scale of each row of a packed table: float32, followed by the row's bias."""
     return packed[:, -8:].contiguous().view(torch.float32)[:, 0]
 
 

@@ -1,4 +1,4 @@
-"""LSTM, GRU and the cells with int8 or float16 weights, straight from their float calls."""
+"""LSTM, GRU and the cells with int8 or float16 weights, from their float calls."""
 
 from typing import Any
 
@@ -58,7 +58,7 @@ def _constants(site: CallSite) -> tuple[list[Node], list[Node], list[Node]]:
 def _buffer(
     site: CallSite, node: Node, suffix: str, value: torch.Tensor, float_bytes: int = 0
 ) -> Node:
-    """What is made of a parameter, once for all that use it."""
+    """A buffer made from a parameter; users of one parameter share it."""
     key, name = (node.target, suffix, "rnn"), f"{node.target}{suffix}"
     (buffer,), added = site.context.once(key, lambda: {name: value})
     site.float_bytes += float_bytes if added else 0
@@ -67,6 +67,6 @@ def _buffer(
 
 
 def _state(state: Any) -> Any:
-    """None for zeros, which the op makes by itself."""
+    """None for zeros: the op needs no tensor for them."""
     is_zeros = isinstance(state, Node) and ir.kind(state) == "zeros"
     return None if is_zeros else state

@@ -1,4 +1,4 @@
-"""What the modules share: which dtype a qconfig asks for, and checks of float parameters."""
+"""Shared by the modules: the dtype that a qconfig asks for, and checks of float parameters."""
 
 from typing import Any
 
@@ -6,13 +6,13 @@ import torch
 
 from ..graph.nodes import Unsupported
 
-# What a qconfig calls a weight, and what it is stored as.
+# The dtype of a weight in a qconfig -> its storage dtype, or its bits.
 WEIGHT_DTYPES = {torch.qint8: torch.int8, torch.int8: torch.int8, torch.float16: torch.float16}
 TABLE_BITS = {torch.quint8: 8, torch.uint8: 8, torch.quint4x2: 4}
 
 
 def asked(module: torch.nn.Module, valid: dict[torch.dtype, Any]) -> Any:
-    """What the weight of ``module.qconfig`` stands for among ``valid``."""
+    """The entry of ``valid`` for the weight dtype of ``module.qconfig``. Unsupported if none."""
     dtype = module.qconfig.weight().dtype
     if dtype not in valid:
         wanted = ", ".join(map(str, valid))
@@ -23,7 +23,7 @@ def asked(module: torch.nn.Module, valid: dict[torch.dtype, Any]) -> Any:
 
 
 def float_weight(weight: torch.Tensor) -> torch.Tensor:
-    """A parameter to be packed."""
+    """A float32 parameter, detached. Unsupported for other dtypes and for empty ones."""
     if weight.dtype is not torch.float32:
         raise Unsupported(f"its weight is {weight.dtype}, not torch.float32")
     if weight.numel() == 0:

@@ -21,7 +21,7 @@ class _Table(torch.nn.Module):
     def _load_rows(self, mod: torch.nn.Module) -> None:
         rows = float_weight(mod.weight)
         if mod.max_norm is not None:
-            # torch does so to the rows it looks up, before it looks.
+            # torch renormalizes the rows of a lookup before it reads them.
             every = torch.arange(len(rows))
             rows = torch.embedding_renorm_(rows.clone(), every, mod.max_norm, mod.norm_type)
         self.packed_weight = pack_table(rows, self.bits)
@@ -47,7 +47,7 @@ class Embedding(_Table):
     def from_float(
         cls, mod: torch.nn.Module, use_precomputed_fake_quant: bool = False
     ) -> "Embedding":
-        """mod: a torch.nn.Embedding with a qconfig, of which the dtype of the weight counts."""
+        """mod: a torch.nn.Embedding; its qconfig gives the dtype of the weight."""
         bits = asked(mod, TABLE_BITS)
         new = cls(mod.num_embeddings, mod.embedding_dim, mod.padding_idx, bits)
         new._load_rows(mod)
@@ -81,7 +81,7 @@ class EmbeddingBag(_Table):
     def from_float(
         cls, mod: torch.nn.Module, use_precomputed_fake_quant: bool = False
     ) -> "EmbeddingBag":
-        """mod: a torch.nn.EmbeddingBag with a qconfig, of which the dtype of the weight counts."""
+        """mod: a torch.nn.EmbeddingBag; its qconfig gives the dtype of the weight."""
         sizes = mod.num_embeddings, mod.embedding_dim
         options = mod.mode, mod.include_last_offset, mod.padding_idx
         new = cls(*sizes, *options, asked(mod, TABLE_BITS))

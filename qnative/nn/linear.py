@@ -17,9 +17,9 @@ class Linear(torch.nn.Module):
     dtype: torch.int8, where the rows of x are quantized at run time, or torch.float16. The weight
     is zero until it is loaded; ``from_float`` makes the module of a float one.
 
-    repeated: inputs that have one more column in the int8 weight, for weights far beyond the others
-    of their row; None where there are none. A state_dict with other ones than the module's is
-    welcome.
+    repeated: inputs with a second column in the int8 weight, which holds the rest of weights much
+    larger than the others of their row; None without such inputs. A state_dict may have other
+    repeated inputs than the module.
     """
 
     _repeated: list[int]
@@ -83,7 +83,7 @@ class Linear(torch.nn.Module):
 
     @classmethod
     def from_float(cls, mod: torch.nn.Module, use_precomputed_fake_quant: bool = False) -> "Linear":
-        """mod: a torch.nn.Linear with a qconfig, of which the dtype of the weight counts."""
+        """mod: a torch.nn.Linear; its qconfig gives the dtype of the weight."""
         return cls.of(mod.weight, mod.bias, asked(mod, WEIGHT_DTYPES))
 
     def forward(self, input: Tensor) -> Tensor:

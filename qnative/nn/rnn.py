@@ -10,8 +10,8 @@ from .linear import Linear
 
 
 class _Recurrent(torch.nn.Module):
-    """``parts``: x w' + b of each layer and direction, in the order of torch's parameters: of the
-    input, of the hidden state and, with proj_size, of the projection."""
+    """``parts``: the linear maps x w' + b of each layer and direction, in the order of torch's
+    parameters: for the input, the hidden state and, with proj_size, the projection."""
 
     def __init__(self, input_size: int, hidden_size: int, bias: bool):
         super().__init__()
@@ -76,7 +76,7 @@ class _Layers(_Recurrent):
     def from_float(
         cls, mod: torch.nn.Module, use_precomputed_fake_quant: bool = False
     ) -> "_Layers":
-        """mod: the module of torch.nn with a qconfig, of which the dtype of the weight counts."""
+        """mod: the float module; its qconfig gives the dtype of the weights."""
         dtype = asked(mod, WEIGHT_DTYPES)
         sizes = mod.input_size, mod.hidden_size, mod.num_layers, mod.bias, mod.batch_first
         new = cls(*sizes, mod.dropout, mod.bidirectional, mod.proj_size, dtype)
@@ -110,7 +110,7 @@ def _permute(state: Tensor, order: Tensor | None) -> Tensor:
 
 class LSTM(_Layers):
     """torch.nn.LSTM with packed weights: ``qnative::lstm``. dtype: torch.int8 or torch.float16.
-    dropout is kept, not done."""
+    dropout is stored but not applied."""
 
     _GATES = 4
 
@@ -158,7 +158,7 @@ class LSTM(_Layers):
 
 class GRU(_Layers):
     """torch.nn.GRU with packed weights: ``qnative::gru``. dtype: torch.int8 or torch.float16.
-    dropout is kept, not done."""
+    dropout is stored but not applied."""
 
     _GATES = 3
 
@@ -204,7 +204,7 @@ class _Cell(_Recurrent):
 
     @classmethod
     def from_float(cls, mod: torch.nn.Module, use_precomputed_fake_quant: bool = False) -> "_Cell":
-        """mod: the module of torch.nn with a qconfig, of which the dtype of the weight counts."""
+        """mod: the float module; its qconfig gives the dtype of the weights."""
         dtype = asked(mod, WEIGHT_DTYPES)
         new = cls(mod.input_size, mod.hidden_size, mod.bias, dtype=dtype)
         new._load(mod, ["ih", "hh"], dtype)

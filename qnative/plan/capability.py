@@ -90,7 +90,7 @@ WEIGHTED = "weighted"  # input, weight and bias
 COMPUTE = "compute"  # its output has quantization parameters of its own
 SAME = "same"  # its output has its input's quantization parameters
 
-# They end in float32 where nothing reads their output in 8 bits.
+# They return float32 if nothing reads their output in 8 bits.
 _FLOAT_OUTPUT = {"linear", "matmul", "layer_norm", "softmax", *CONVS, *TRANSPOSED}
 
 
@@ -98,8 +98,8 @@ _FLOAT_OUTPUT = {"linear", "matmul", "layer_norm", "softmax", *CONVS, *TRANSPOSE
 class Capability:
     """role: see above; "" in modes without calibration. tensors: the arguments that are read in
     quantized form. fuses: a relu, relu6, hardtanh or clamp after it becomes part of it. functions:
-    so do gelu and its like. float_output: it can end in float32. kernel: another library's, which
-    runs the nodes after it too."""
+    gelu and other functions too. float_output: it can return float32. kernel: another library's,
+    which runs the nodes after it too."""
 
     role: str
     tensors: tuple[str, ...]
@@ -113,8 +113,8 @@ GETITEM = Capability(FREE, ("self",))
 
 
 def capability(node: Node, decision: Decision) -> Capability:
-    """What the op of a decision can do for a node. Unsupported for an op that does something else
-    than the node."""
+    """The capability of the op of a decision. Unsupported if the op does not compute what the node
+    does."""
     if node.target is operator.getitem:
         return GETITEM
     if is_foreign(decision.op):
@@ -149,7 +149,7 @@ def _check_on_quantized(node: Node, decision: Decision, found: Capability) -> No
     if found.kernel is not None:
         foreign.check(found.kernel, node)
     else:
-        # What is right in 8 bits is right in float16, where sums have no int32 limit.
+        # Ops on float16 values have the limits of those on 8-bit values, but for sums in int32.
         op = op_of(node, STATIC)
         if op in STATIC_CHECKS and not (op == "matmul" and decision.mode == FP16):
             STATIC_CHECKS[op](node, args)
@@ -219,7 +219,7 @@ def padding_of(node: Node) -> tuple[Node | None, tuple[int, ...]]:
 
 
 def has_own_range(node: Node) -> bool:
-    """Whether an op that moves data adds to it what may lie outside of its range."""
+    """Whether a move adds values that may lie outside of the range of its input."""
     return kind(node) in PADS and pads_with_number(bind(node))
 
 
@@ -239,7 +239,7 @@ def is_free(node: Node) -> bool:
 
 
 def _moves(node: Node) -> bool:
-    """Whether a node hands on values as they are."""
+    """Whether a node moves values without changing them."""
     if named(kind(node), STATIC) != FREE:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Which calls an op cannot run, whatever their scales are."""
+"""Calls that an op cannot run, whatever their scales."""
 
 import math
 import operator
@@ -98,7 +98,7 @@ def _lookup(node: Node, args: dict[str, Any]) -> None:
 
 
 def pads_with_number(args: dict[str, Any]) -> bool:
-    """Whether a pad adds values other than 0, which may lie outside of the range of its input."""
+    """Whether a pad adds a number other than 0, which its input's range need not include."""
     return args.get("mode", "constant") == "constant" and bool(args["value"])
 
 
@@ -118,7 +118,7 @@ def _free(node: Node, args: dict[str, Any]) -> None:
             _require(before.is_contiguous(), "it resizes a tensor that is not contiguous")
 
 
-# By op; those that are missing run every call.
+# By op; an op without a check runs every call.
 STATIC_CHECKS: dict[str, Check] = {
     "linear": _weight,
     **{name: _conv(dims) for name, dims in (CONVS | TRANSPOSED).items()},
@@ -219,7 +219,7 @@ def _embedding(node: Node, args: dict[str, Any]) -> None:
 
 
 def _embedding_bag(node: Node, args: dict[str, Any]) -> None:
-    """Also that nobody uses what aten.embedding_bag returns for its backward."""
+    """Also that nothing uses the outputs for the backward pass."""
     _embedding(node, args)
     for user in node.users:
         is_output = user.target is operator.getitem and user.args[1] == 0
@@ -238,8 +238,8 @@ DIRECT_CHECKS: dict[str, Check] = {
 
 
 def finite_numbers(args: dict[str, Any]) -> None:
-    """Unsupported for numbers that float32 cannot hold: 8-bit ops have them in a table, ops on
-    float16 values take them as they are."""
+    """Unsupported for numbers beyond float32: a table of 8-bit values can hold their effect, an op
+    on float16 values cannot take them."""
     largest = torch.finfo(torch.float32).max
     for name in ("other", "alpha"):
         value = args.get(name)

@@ -11,8 +11,8 @@ from .modes import STATIC, Dtypes
 
 
 class Match(NamedTuple):
-    """A sequence of a config in a graph. rows: those for it, with their positions in the config;
-    [] if it is there in part only, with what is missing."""
+    """A sequence of a config, found in a graph. rows: its rows with their positions in the config;
+    [] if the graph has only a part of it, and ``missing`` says what lacks."""
 
     nodes: tuple[Any, ...]
     rows: list[tuple[int, Any]]
@@ -73,7 +73,7 @@ class ConfigIndex:
         return found
 
     def kernels(self, node: Any) -> list[tuple[Kinds, Any]]:
-        """The rows with kernels of other libraries that may begin with this node, longest first."""
+        """The rows with kernels of other libraries whose pattern may begin here, longest first."""
         return self._kernels.get(canonical(kind(node)), [])
 
 

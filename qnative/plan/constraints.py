@@ -1,4 +1,4 @@
-"""What a DTypeConfig demands of scales, zero points and values beyond their dtype."""
+"""Constraints of a DTypeConfig on scales, zero points and ranges."""
 
 import math
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _NAMES = (
 
 
 def _float32(value: Any) -> Any:
-    """Scales are float32: a bound that is rounded differently would refuse itself."""
+    """Bounds are rounded to float32, as scales are."""
     return None if value is None else float(torch.tensor(float(value), dtype=torch.float32))
 
 
@@ -37,8 +37,8 @@ class Constraints:
 
     @classmethod
     def of(cls, dtype: Any) -> "Constraints":
-        """Of a DTypeWithConstraints of qnative or upstream. Bounds that every scale and every value
-        of the dtype keep are none."""
+        """dtype: a DTypeWithConstraints of qnative or upstream. Bounds that no scale and no value
+        of the dtype can break are left out."""
         values = {name: getattr(dtype, name) for name in _NAMES}
         if storage := STORAGE_DTYPES.get(dtype.dtype):
             info, low, high = torch.iinfo(storage), *_NAMES[:2]
@@ -68,7 +68,7 @@ class Constraints:
         return Constraints(*(getattr(self, name) for name in _NAMES[:4]))
 
     def broken(self, scale: Any, zero_point: Any, quant_min: int, quant_max: int) -> str:
-        """What these parameters (numbers or tensors) break, for "its output ..."; "" if nothing."""
+        """Says which constraint these parameters (numbers or tensors) break; "" if none."""
         scale, zero_point = torch.as_tensor(scale).float(), torch.as_tensor(zero_point)
         if why := self.range_broken(quant_min, quant_max):
             return why
@@ -89,7 +89,8 @@ class Constraints:
         return ""
 
     def broken_by_observer(self, observer: Any) -> str:
-        """What an observer or fake quantization, before it has seen data, cannot keep."""
+        """Says which constraint an observer or fake quantization cannot keep, whatever data it
+        sees; "" if none."""
         low, high = getattr(observer, "quant_min", None), getattr(observer, "quant_max", None)
         if low is not None and high is not None and (why := self.range_broken(low, high)):
             return why
@@ -136,7 +137,7 @@ class Limits:
         """dtypes: a DTypeConfig of qnative or upstream.
 
         Fixed parameters that input and output have in common are those of the output: upstream
-        gives both to sigmoid and its like, whose input has a range of its own.
+        gives both to sigmoid, tanh and hardsigmoid, but their input has its own range.
         """
         input, output, weight = (
             Constraints.of(getattr(dtypes, f"{role}_dtype_with_constraints"))
@@ -159,8 +160,8 @@ def _refuse(role: str, why: str, row: str) -> None:
 
 
 def check_possible(dtypes: Any, row: str) -> None:
-    """Unsupported if no scale, zero point or range can be as a DTypeConfig demands. row: the row of
-    the config that has it, in words."""
+    """Unsupported if no scale, zero point or range can keep the constraints of a DTypeConfig. row:
+    the pattern of its row, in words."""
     for role in ("input", "output", "weight"):
         dtype = getattr(dtypes, f"{role}_dtype_with_constraints")
         if dtype.dtype not in STORAGE_DTYPES:
@@ -179,8 +180,8 @@ def check_possible(dtypes: Any, row: str) -> None:
 
 
 def check_run_time(dtypes: Any, row: str) -> None:
-    """Unsupported if a DTypeConfig demands something of an input that is quantized at run time, to
-    the whole range of its dtype, and with the scale of its values."""
+    """Unsupported if a DTypeConfig constrains an input that is quantized at run time: that takes
+    the whole range of its dtype and the scale of its values."""
     limits = Limits.of(dtypes).input
     info = torch.iinfo(STORAGE_DTYPES.get(dtypes.input_dtype, torch.uint8))
     if why := limits.range_broken(info.min, info.max):

@@ -1,4 +1,4 @@
-"""What is decided about a node: made once, in this room, and read everywhere else."""
+"""The decision about a node: made once, in this room, and only read elsewhere."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +11,13 @@ from ..graph.qdq import QParams
 from .constraints import NO_LIMITS, NONE, Limits
 from .modes import STATIC, Dtypes
 
-# Names of ops that are no op of qnative: FREE is the aten op on the quantized data, which it only
-# moves; ATEN the aten op that computes in float16.
+# FREE: the aten op itself, which only moves the quantized data. ATEN: the aten op itself, computing
+# in float16.
 FREE = "free"
 ATEN = "aten"
-# One table of 256 values, for any function of each value by itself.
+# A table of 256 values, for any elementwise function of one tensor.
 LOOKUP = "lookup"
-# The same for float16 values, computed one by one.
+# Elementwise functions of float16 values.
 POINTWISE_FP16 = "pointwise_fp16"
 
 
@@ -26,8 +26,8 @@ def is_foreign(op: str) -> bool:
     return "::" in op and not op.startswith("qnative::")
 
 
-# Modes of a node that no row of the config quantizes. UNDECIDED: it runs in 8 bits where everything
-# around it does. FLOAT: it stays float all the same.
+# Modes of a node that no row of the config quantizes. UNDECIDED: it runs in 8 bits if its inputs
+# and its readers do. FLOAT: it stays float in any case.
 UNDECIDED = ""
 FLOAT = "float"
 
@@ -42,8 +42,8 @@ class Decision:
     ("conv2d"), of another library ("mylib::op"), FREE or ATEN; "" for none. row: the pattern of the
     config's row, in words. dtypes, limits: those of the row's DTypeConfig. fused: kinds of the
     nodes after it that the op runs too. part_of: name of the node whose op runs this one too.
-    not_fused: why the activation after it is an op by itself. reason: why it is not quantized.
-    misses: other ways to run it, and what they lack.
+    not_fused: why the activation after it is not fused. reason: why it is not quantized. misses:
+    other ways to run it, and what they lack.
     """
 
     mode: str = UNDECIDED
@@ -59,12 +59,12 @@ class Decision:
 
     @property
     def is_quantized(self) -> bool:
-        """Whether a row of the config, or what is around the node, makes it run in an op."""
+        """Whether an op of qnative or of another library runs it."""
         return self.mode not in (UNDECIDED, FLOAT)
 
     @property
     def verdict(self) -> str:
-        """That of its line in a report."""
+        """The verdict in its row of a report."""
         if self.part_of:
             return report.FUSED
         if self.op == FREE and self.mode in (STATIC, UNDECIDED):

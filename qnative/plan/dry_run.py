@@ -64,7 +64,7 @@ def dry_run(
     backend_config: AnyBackend = None,
     dynamic_shapes: DynamicShapes = "batch",
 ) -> DryRun:
-    """What ``qnative.quantize`` would do with a model, and what keeps it from doing more.
+    """Reports what ``qnative.quantize`` would do with a model, without quantizing it.
 
     Arguments and errors are those of ``qnative.quantize``; nothing is calibrated or changed. The
     decisions are the quantizer's own. What only calibration can tell is not in it: scales that
@@ -120,7 +120,7 @@ def _kernel(node: Node, decision: Decision) -> str:
 
 
 def _match(row: MatchRow, matches: list[Match], alive: dict[str, Node]) -> None:
-    """The longest sequence that begins with a node and runs as one, and what longer ones lack."""
+    """Notes the longest sequence that begins with a node and runs in one op, and near misses."""
     misses = []
     for match in matches:
         missing = match.missing or _what_runs_apart(match, alive)
@@ -133,8 +133,8 @@ def _match(row: MatchRow, matches: list[Match], alive: dict[str, Node]) -> None:
 
 
 def _what_runs_apart(match: Match, alive: dict[str, Node]) -> str:
-    """The first node of a sequence that is not part of the first one's op, and why; "" if all are.
-    Nodes that are gone were folded into the weights of the first one."""
+    """Names the first node of a match that another op runs, with the reason; "" if one op runs all.
+    Removed nodes were folded into the weights of the first one."""
     for part in match.nodes[1:]:
         decision = decision_of(part) if part.name in alive else None
         if decision is not None and not decision.part_of:

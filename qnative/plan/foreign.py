@@ -7,8 +7,8 @@ A row of a config names one as "mylib::fused_op". Its arguments are given by nam
 - ``weight``, ``weight_scale``: the int8 weight as it is, [N, ...], and float32 [N]; a ``weight``
   without ``weight_scale`` is float32. ``bias``: float32 or None.
 - ``y_scale``, ``y_zero_point``, ``y_dtype``: of the output.
-- any other: the argument of that name of the aten ops in the pattern, first op first, such as
-  ``stride`` and ``padding``; if none has it, the default.
+- any other (``stride``, ``padding``): the argument of that name of the first aten op in the pattern
+  that has one; if none has it, the default.
 """
 
 import itertools
@@ -138,7 +138,7 @@ def _check_dropped(kernel: Kernel, nodes: tuple[Node, ...], names: set[str]) -> 
 
 
 def is_default(argument: Any, value: Any) -> bool:
-    """Whether a value is the default of an argument of a schema."""
+    """Whether a value equals the default of a schema's argument."""
     if not argument.has_default_value():
         return False
     default = argument.default_value

@@ -1,4 +1,4 @@
-"""The plan of a graph: which config rows quantize which nodes, and what their neighbours read."""
+"""The plan of a graph: which config rows quantize which nodes."""
 
 import operator
 from dataclasses import replace
@@ -35,8 +35,8 @@ class Plan:
         # Row and DTypeConfig of the nodes that have their own.
         self.rows: dict[Node, tuple[Any, Any]] = {}
         self._capabilities: dict[Node, Capability] = {}
-        self._owners: dict[Node, Node] = {}  # of activations and paddings: the node they belong to
-        self._ends: dict[Node, Node] = {}  # the last node that is fused into a node
+        self._owners: dict[Node, Node] = {}  # fused activation or padding -> node
+        self._ends: dict[Node, Node] = {}  # node -> last node fused into it
 
     def make(self) -> "Plan":
         """Decides about every node; the graph's nodes keep their decisions."""
@@ -67,7 +67,7 @@ class Plan:
         return self._capabilities[node]
 
     def owner(self, node: Node) -> Node:
-        """The node whose op runs a node."""
+        """The node whose op runs ``node``: itself, or the one that it is fused into."""
         return self._owners.get(node, node)
 
     def end(self, node: Node) -> Node:
@@ -101,7 +101,7 @@ class Plan:
         return not found.float_output or any(map(self.takes_quantized, self.end(node).users))
 
     def promised(self, node: Node) -> Any:
-        """The DTypeWithConstraints of the op whose output a node's value is, moved or not."""
+        """The output DTypeWithConstraints of the op that computes a node's value."""
         node = self.owner(node)
         while self.capability(node).role == FREE:
             node = self.owner(self.source(node))
@@ -110,7 +110,8 @@ class Plan:
     # ---- which nodes ---------------------------------------------------------------------------
 
     def _choose(self, node: Node) -> None:
-        """The first mode that works; if none does, why not the first that the config asks for."""
+        """Takes the first mode that works. If none does, the reason is that of the first mode that
+        the config asks for."""
         foreign_misses = []
         if STATIC in self.modes:
             for kinds, row in self.index.kernels(node):
@@ -154,7 +155,7 @@ class Plan:
             self._fuse(part, node)
 
     def _follows_input(self, node: Node) -> bool:
-        """Whether a node only moves data, and no config could say more about it."""
+        """Whether a node only moves quantized data and the config has no row for it."""
         if self.index.find(kind(node)):
             return False
         if node.target is operator.getitem:
@@ -168,7 +169,7 @@ class Plan:
         return True
 
     def _norm_after(self, node: Node) -> Node | None:
-        """The BatchNorm that becomes part of a layer. Without training there is none: it did."""
+        """The BatchNorm that training folds into a layer; without training it is folded before."""
         if not self.is_qat or kind(node) not in _FOLDED_IN_TRAINING:
             return None
         return next_of(node, ("batch_norm",))[0]
@@ -235,13 +236,13 @@ class Plan:
         return is_move and not self.gives_quantized(node)
 
     def _find_free(self, node: Node) -> None:
-        """A node that computes nothing needs no op, and no reason to have none."""
+        """Marks a node that needs no op because it computes nothing."""
         if kind(node) == "zeros" and all(map(self._begins_with_zeros, node.users)):
             self.decisions[node] = Decision(op=FREE, reason="removed: nothing uses it")
         elif is_free(node) and not any(map(self.gives_quantized, node.all_input_nodes)):
             self.decisions[node] = replace(self.decisions[node], op=FREE, reason="")
 
     def _begins_with_zeros(self, node: Node) -> bool:
-        """Whether a node is a recurrent op, which begins with zeros without being given any."""
+        """Whether a node is a quantized recurrent op: it needs no tensor for a state of zeros."""
         decision = self.decisions.get(node)
         return decision is not None and decision.is_quantized and decision.mode != STATIC

@@ -31,7 +31,7 @@ _SHARED = "OUTPUT_SHARE_OBSERVER_WITH_INPUT"
 
 
 class Quantizer(TorchAOQuantizer):
-    """Annotates what a BackendConfig has a row for and qnative has an op for.
+    """Annotates the nodes that a BackendConfig has a row for and qnative an op.
 
     config: a ``qnative.backend_config.BackendConfig``, or upstream's, or the name of one (see
     ``register_backend``); None is "native". recipe: which dtypes of a row are taken, see
@@ -49,8 +49,8 @@ class Quantizer(TorchAOQuantizer):
       weights. Bounds of values and scales are kept; ``scale_exact_match`` and
       ``zero_point_exact_match`` fix the scale and zero point. (Those that input and output have in
       common fix the output alone: upstream fixes the input of such ops too, which clips what enters
-      a sigmoid to [0, 1).) What an observer breaks all the same leaves the op float: the report of
-      the lowered model has the reason.
+      a sigmoid to [0, 1).) If an observer breaks a constraint, the op stays float, with the reason
+      in the report of the lowered model.
     - ops: a kernel of another library ("mylib::fused_op") runs the whole pattern, and comes before
       everything else; see ``plan/foreign.py``.
     - observation type: the output shares the input's observer, has its own, or nothing is observed.
@@ -85,8 +85,8 @@ class Quantizer(TorchAOQuantizer):
         self.weight_observer = weight_observer or weights
 
     def transform_for_annotation(self, model: GraphModule) -> GraphModule:
-        """In-place aten ops become out-of-place ones: a copy in between, such as a quantized one,
-        would not see what they write."""
+        """In-place aten ops become out-of-place ones: a quantized copy would not see their
+        writes."""
         make_functional(model.graph)
         model.recompile()
         return model
@@ -105,11 +105,11 @@ class Quantizer(TorchAOQuantizer):
         return model
 
     def validate(self, model: GraphModule) -> None:
-        """Nothing to do: what cannot run was not annotated."""
+        """Nothing to do: only nodes that can run are annotated."""
 
 
 class _Annotation:
-    """What torchao has to observe for a plan."""
+    """Writes the annotations that make torchao observe what a plan needs."""
 
     def __init__(self, quantizer: Quantizer, plan: Plan):
         self.quantizer, self.plan = quantizer, plan
@@ -164,15 +164,15 @@ class _Annotation:
         return specs
 
     def _edge(self, source: Node, user: Node, config: Any) -> Any:
-        """How ``user`` reads ``source``: as the op that makes it quantized it, if it did and that
-        is what the row of ``user`` takes."""
+        """The quantization of ``source`` as an input of ``user``: that of its producer, if the row
+        of ``user`` takes it."""
         limits, wanted = Limits.of(config).input, config.input_dtype_with_constraints
         if self.plan.gives_quantized(source) and self._fits(source, wanted.dtype, limits):
             return SharedQuantizationSpec(source)
         return _fixed_spec(wanted) if limits.fixed else self._activation_spec(wanted)
 
     def _fits(self, source: Node, dtype: torch.dtype, limits: Constraints) -> bool:
-        """Whether what is demanded of an input is demanded of the op that makes it."""
+        """Whether the producer of ``source`` guarantees this dtype and these limits."""
         promised = self.plan.promised(source)
         if STORAGE_DTYPES[promised.dtype] is not STORAGE_DTYPES[dtype]:
             return False
@@ -228,8 +228,8 @@ def _fixed_spec(wanted: Any) -> FixedQParamsQuantizationSpec:
 
 
 def _shares(node: Node, found: Capability, row: Any, inputs: dict[Node, Any]) -> bool:
-    """Whether output and inputs have one observer. Not where an input is fixed: what fits the
-    others need not fit into its range."""
+    """Whether output and inputs share an observer. Not with a fixed input: the others need not fit
+    its range."""
     with_number = kind(node) in WITH_NUMBER and found.role == LOOKUP
     if observation(row) != _SHARED or with_number:
         return False
@@ -253,7 +253,7 @@ def _set(node: Node, inputs: dict[Node, Any], output: Any) -> None:
 
 
 def _with_args(observer: Any, **options: Any) -> Any:
-    """One ``with_args`` of all arguments: torchao does not see the class behind two."""
+    """Merges the arguments into one ``with_args``: torchao cannot see the class behind two."""
     if isinstance(observer, type):
         return observer.with_args(**options)
     return observer.p.func.with_args(**{**observer.p.keywords, **options})
