@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from .backend_config import BackendConfig, DTypeConfig, resolve
 from .backend_config.kinds import kinds_of, text_of
 from .graph.kinds import CONVS, TRANSPOSED
-from .graph.nodes import Unsupported
+from .graph.nodes import Unsupported, aten_default
 from .graph.qdq import STORAGE_DTYPES
 from .plan.constraints import NONE, Constraints, Limits
 from .plan.decision import is_foreign
@@ -175,7 +175,7 @@ class Case:
             if argument.name in given:
                 arguments[argument.name] = given[argument.name]
             elif not argument.has_default_value():
-                found, value = _aten_default(self.kernel.kinds, argument.name)
+                found, value = aten_default(self.kernel.kinds, argument.name)
                 if not found:
                     raise ValueError(
                         f"{self.pattern}: nothing gives the argument {argument.name!r} of "
@@ -304,14 +304,3 @@ def _shapes(kind: str, size: tuple[int, ...]) -> tuple[tuple[int, ...], dict[str
     else:
         values["weight"] = ((outputs, inputs // groups, *window), outputs, 0)
     return (batch, inputs, *(length,) * dims), values
-
-
-def _aten_default(kinds: tuple[str, ...], name: str) -> tuple[bool, Any]:
-    """Whether the aten op of a kind has a default for an argument, and that."""
-    for kind in kinds:
-        packet = getattr(torch.ops.aten, kind, None)
-        for overload in packet.overloads() if packet is not None else ():
-            for argument in getattr(packet, overload)._schema.arguments:
-                if argument.name == name and argument.has_default_value():
-                    return True, argument.default_value
-    return False, None

@@ -1,5 +1,6 @@
 """Reading an exported graph: operator names, arguments by name, constants."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -48,6 +49,17 @@ def bind(node: Node) -> dict[str, Any]:
         else:
             values[argument.name] = argument.default_value
     return values
+
+
+def aten_default(kinds: Iterable[str], name: str) -> tuple[bool, Any]:
+    """Whether an overload of the aten ops of some kinds has a default for an argument, and that."""
+    for each in kinds:
+        packet = getattr(torch.ops.aten, each, None)
+        for overload in packet.overloads() if packet is not None else ():
+            for argument in getattr(packet, overload)._schema.arguments:
+                if argument.name == name and argument.has_default_value():
+                    return True, argument.default_value
+    return False, None
 
 
 def is_call(node: Any, names: set[str]) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch.fx import Node
 
-from ..graph.nodes import Unsupported, bind
+from ..graph.nodes import Unsupported
 from ..graph.sequence import follow
 from ..plan.foreign import aten_argument, is_default, kernel, quantized_inputs
 from .call_site import CallSite
@@ -108,8 +108,5 @@ def _check_dropped(site: CallSite, known: set[str]) -> None:
 
 def _aten_value(site: CallSite, argument: Any, nodes: tuple[Node, ...]) -> Any:
     """The value of an argument that the aten calls have too, a tensor as a float32 buffer."""
-    is_optional = str(argument.type).startswith("Optional[")
-    if is_optional and not any(argument.name in bind(node) for node in nodes):
-        return argument.default_value if argument.has_default_value() else None
     value = aten_argument(argument, nodes, site.decision.op)
     return site.floats(argument.name, value) if isinstance(value, Node) else value

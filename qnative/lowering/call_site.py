@@ -28,7 +28,8 @@ class Context:
 
     module: has the attributes that the graph used before. taken: names of attributes. tensors:
     buffers of the lowered module, by name. packed: names of the buffers that were made of one
-    value. halves: float32 nodes that are float16 ones, cast.
+    value. kept: tensors that must stay alive, see ``once``. halves: float32 nodes that are casts of
+    float16 ones, with these.
     """
 
     module: GraphModule

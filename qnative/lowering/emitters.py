@@ -20,7 +20,6 @@ from .interpolate import interpolate
 from .linear import linear, linear_dynamic, linear_fp16
 from .lookup import lookup
 from .moves import move
-from .pool import mean
 from .rnn import recurrent
 
 Emitter = Callable[[CallSite], Node]
@@ -35,8 +34,6 @@ _EMITTERS: dict[str, Emitter] = {
     "add": add,
     "add_fp16": add,
     "cat": cat,
-    "mean": mean,
-    "mean_fp16": mean,
     "interpolate": interpolate,
     "interpolate_fp16": interpolate,
     LOOKUP: lookup,

@@ -52,14 +52,6 @@ def _pool(dims: int) -> Check:
     return lambda node, args: _rank(node, args["self"], (dims + 1, dims + 2))
 
 
-def _binary(node: Node, args: dict[str, Any]) -> None:
-    for name in ("self", "other"):
-        value = tensor_of(args[name])
-        if value is not None:
-            _require(value.dtype is torch.float32, f"its argument {name} is {value.dtype}")
-    _require(isinstance(args["self"], Node), "its first argument is a number")
-
-
 def _matmul(node: Node, args: dict[str, Any]) -> None:
     value = tensor_of(args["self"])
     if value is not None and isinstance(value.shape[-1], int):
@@ -125,8 +117,6 @@ STATIC_CHECKS: dict[str, Check] = {
     **{f"max_pool{dims}d": _pool(dims) for dims in (1, 2, 3)},
     **{f"avg_pool{dims}d": _pool(dims) for dims in (1, 2, 3)},
     **{f"adaptive_avg_pool{dims}d": _pool(dims) for dims in (1, 2, 3)},
-    "add": _binary,
-    "mul": _binary,
     "matmul": _matmul,
     "mean": _dtype,
     "softmax": _dtype,
@@ -144,33 +134,26 @@ STATIC_CHECKS: dict[str, Check] = {
 # ---- other modes ---------------------------------------------------------------------------------
 
 
-def _float_layer(node: Node, args: dict[str, Any], *dtypes: torch.dtype) -> None:
-    for name in ("weight", "bias"):
-        if args[name] is not None and not is_constant(args[name]):
-            raise Unsupported(f"its {name} is computed, not a constant")
-    for name in ("input", "weight"):
-        value = tensor_of(args[name])
-        if value is not None and value.dtype not in dtypes:
+def _linear(*dtypes: torch.dtype, most: float = math.inf) -> Check:
+    def check(node: Node, args: dict[str, Any]) -> None:
+        _weight(node, args)
+        for name in ("input", "weight"):
+            value = tensor_of(args[name])
             wanted = " or ".join(map(str, dtypes))
-            raise Unsupported(f"its argument {name} is {value.dtype}, not {wanted}")
-    weight = tensor_of(args["weight"])
-    if weight is not None and (weight.dim() != 2 or weight.numel() == 0):
-        raise Unsupported(f"its weight has shape {list(weight.shape)}")
+            if value is not None and value.dtype not in dtypes:
+                raise Unsupported(f"its argument {name} is {value.dtype}, not {wanted}")
+        weight = tensor_of(args["weight"])
+        if weight is not None:
+            is_matrix = weight.dim() == 2 and weight.numel() > 0
+            _require(is_matrix, f"its weight has shape {list(weight.shape)}")
+            _require_products(weight, most)
+
+    return check
 
 
-def _linear_dynamic(node: Node, args: dict[str, Any]) -> None:
-    _float_layer(node, args, torch.float32)
-    weight = tensor_of(args["weight"])
-    if weight is not None and weight.shape[1] > MAX_PRODUCTS_U8S8:
-        raise Unsupported(f"it sums {weight.shape[1]} products, more than {MAX_PRODUCTS_U8S8}")
-
-
-def _linear_dynamic_fp16(node: Node, args: dict[str, Any]) -> None:
-    _float_layer(node, args, torch.float32)
-
-
-def _linear_fp16(node: Node, args: dict[str, Any]) -> None:
-    _float_layer(node, args, torch.float32, torch.float16)
+def _require_products(weight: torch.Tensor, most: float) -> None:
+    products = weight.shape[-1]
+    _require(products <= most, f"it sums {products} products, more than {most}")
 
 
 def _recurrent(node: Node, args: dict[str, Any]) -> None:
@@ -186,8 +169,8 @@ def _recurrent(node: Node, args: dict[str, Any]) -> None:
         if not isinstance(parameter, Node) or parameter.op != "get_attr":
             raise Unsupported("its weights are not parameters of the module")
         value = tensor_of(parameter)
-        if value is not None and value.shape[-1] > MAX_PRODUCTS_U8S8 and parameter in weights:
-            raise Unsupported(f"it sums {value.shape[-1]} products, more than {MAX_PRODUCTS_U8S8}")
+        if value is not None and parameter in weights:
+            _require_products(value, MAX_PRODUCTS_U8S8)
 
 
 def recurrent_parameters(args: dict[str, Any]) -> tuple[list[Any], list[Any]]:
@@ -228,9 +211,9 @@ def _embedding_bag(node: Node, args: dict[str, Any]) -> None:
 
 
 DIRECT_CHECKS: dict[str, Check] = {
-    "linear_dynamic": _linear_dynamic,
-    "linear_dynamic_fp16": _linear_dynamic_fp16,
-    "linear_fp16": _linear_fp16,
+    "linear_dynamic": _linear(torch.float32, most=MAX_PRODUCTS_U8S8),
+    "linear_dynamic_fp16": _linear(torch.float32),
+    "linear_fp16": _linear(torch.float32, torch.float16),
     **dict.fromkeys(RECURRENT, _recurrent),
     **{f"embedding_{bits}bit": _embedding for bits in (8, 4)},
     **{f"embedding_bag_{bits}bit": _embedding_bag for bits in (8, 4)},

@@ -19,7 +19,7 @@ import torch
 from torch.fx import Node
 
 from ..backend_config.kinds import Kinds
-from ..graph.nodes import Unsupported, bind, kind
+from ..graph.nodes import Unsupported, aten_default, bind, kind
 from ..graph.qdq import STORAGE_DTYPES, is_constant
 from ..graph.sequence import follow
 from .config_index import named_op, static_dtypes
@@ -167,4 +167,9 @@ def aten_argument(argument: Any, nodes: tuple[Node, ...], op: str) -> Any:
             return value
     if argument.has_default_value():
         return argument.default_value
-    raise Unsupported(f"{op} wants an argument {argument.name!r} that the pattern lacks")
+    if str(argument.type).startswith("Optional["):
+        return None
+    found, value = aten_default(map(kind, nodes), argument.name)
+    if not found:
+        raise Unsupported(f"{op} wants an argument {argument.name!r} that the pattern lacks")
+    return value

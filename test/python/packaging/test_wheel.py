@@ -36,6 +36,7 @@ def test_wheel_has_library_headers_and_cmake_package(tmp_path, isolation):
         "qnative/include/qnative/ops.h",
         "qnative/include/qnative/config.h",
         "qnative/share/cmake/qnative/qnativeConfig.cmake",
+        "qnative/py.typed",
         "qnative/backend_config/__init__.py",
     ):
         assert wanted in names
