@@ -11,7 +11,7 @@ from torch.fx import Node
 from .._info import MAX_PRODUCTS_U8S8, MAX_PRODUCTS_U8U8
 from ..graph import nodes as ir
 from ..graph.activation import activation_bounds
-from ..graph.kinds import BOUNDED, CONVS, DROPOUTS, PADS, RECURRENT, TRANSPOSED
+from ..graph.kinds import BOUNDED, CONVS, DROPOUTS, INTERPOLATIONS, PADS, RECURRENT, TRANSPOSED
 from ..graph.nodes import Unsupported, kind, tensor_of
 from ..graph.qdq import is_constant
 from .decision import FREE, LOOKUP
@@ -75,7 +75,8 @@ def _instance_norm(node: Node, args: dict[str, Any]) -> None:
 
 
 def _interpolate(node: Node, args: dict[str, Any]) -> None:
-    _require("scale_factors" in args, f"qnative has no op for {node.target}")
+    is_known = kind(node) in INTERPOLATIONS and "scale_factors" in args
+    _require(is_known, f"qnative has no op for {node.target}")
 
 
 def _lookup(node: Node, args: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ FLOORS = (
     {"calibration"},
     {"plan"},
     {"lowering"},
-    {"nn", "migration", "testing", "quantize"},
+    {"nn", "migration", "program", "testing", "quantize"},
     {"eager", "fx"},
     {"cli"},
     {"__init__", "__main__"},
@@ -51,6 +51,10 @@ def imported(name: str) -> set[str]:
             full = ".".join([*base, alias.name])
             found.add(full if full in MODULES else ".".join(base) or "__init__")
     return found
+
+
+def test_every_room_has_a_floor():
+    assert {name.split(".")[0] for name in MODULES} <= FLOOR.keys()
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
