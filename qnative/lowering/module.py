@@ -1,5 +1,7 @@
 """The type of what every front end returns."""
 
+from typing import TYPE_CHECKING
+
 from torch.fx import GraphModule
 
 from ..report import NotQuantizedError, Report
@@ -12,7 +14,9 @@ class QuantizedModule(GraphModule):
     report: one row for each node of the float graph. ``copy.deepcopy`` keeps it.
     """
 
-    report: Report
+    if TYPE_CHECKING:
+        # An annotation at run time would make torch.jit.script compile Report.
+        report: Report
 
     def set_report(self, report: Report, *, strict: bool = False) -> None:
         """Replaces the report. NotQuantizedError if strict and a node stays float."""
