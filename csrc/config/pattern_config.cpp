@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "fields.h"
 #include "qnative/config.h"
 
 namespace qnative {
@@ -14,19 +15,6 @@ bool equal(const c10::Dict<Key, Value>& a, const c10::Dict<Key, Value>& b) {
            const auto found = b.find(entry.key());
            return found != b.end() && found->value() == entry.value();
          });
-}
-
-bool equal(const BackendPatternConfig::DTypeConfigs& a,
-           const BackendPatternConfig::DTypeConfigs& b) {
-  if (a.size() != b.size()) {
-    return false;
-  }
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (!(*a.get(i) == *b.get(i))) {
-      return false;
-    }
-  }
-  return true;
 }
 
 }  // namespace
@@ -161,7 +149,7 @@ bool BackendPatternConfig::operator==(const BackendPatternConfig& other) const {
                     config.fuser_method_, config.root_node_getter_, config.extra_inputs_getter_,
                     config.pattern_complex_format_);
   };
-  return plain(*this) == plain(other) && equal(dtype_configs_, other.dtype_configs_) &&
+  return plain(*this) == plain(other) && fields::equal(dtype_configs_, other.dtype_configs_) &&
          equal(num_tensor_args_to_observation_type_, other.num_tensor_args_to_observation_type_) &&
          equal(input_type_to_index_, other.input_type_to_index_);
 }

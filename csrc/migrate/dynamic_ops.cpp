@@ -8,7 +8,7 @@ namespace {
 
 using Args = std::vector<NamedValue>;
 
-void linear(CallSite& site) {
+void linear_dynamic(CallSite& site) {
   const IValue packed = site.constant("W_prepack");
   auto& made = site.packed(identity(packed))["linear"];
   if (made.empty()) made = linear_constants(unpacked_linear(packed));
@@ -58,10 +58,10 @@ void check_products(int64_t k) {
 
 const Handlers& dynamic_handlers() {
   static const Handlers handlers = {
-      {"quantized::linear_dynamic", linear},
-      {"quantized::linear_relu_dynamic", linear},
-      {"quantized::linear_dynamic_fp16", linear},
-      {"quantized::linear_relu_dynamic_fp16", linear},
+      {"quantized::linear_dynamic", linear_dynamic},
+      {"quantized::linear_relu_dynamic", linear_dynamic},
+      {"quantized::linear_dynamic_fp16", linear_dynamic},
+      {"quantized::linear_relu_dynamic_fp16", linear_dynamic},
       {"quantized::linear_dynamic_fp16_unpacked_weight", linear_plain_fp16},
   };
   return handlers;

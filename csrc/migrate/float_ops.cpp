@@ -65,25 +65,25 @@ void emit_linear(CallSite& site, Value* x, const at::Tensor& weight,
   site.becomes(site.call(half ? "qnative::linear_dynamic_fp16" : "qnative::linear_dynamic", args));
 }
 
-void linear(CallSite& site) {
+void quantize_linear(CallSite& site) {
   emit_linear(site, site.arg("input"), float_constant(site, "weight"),
               optional_float(site, "bias"));
 }
 
-void matmul(CallSite& site) {
+void quantize_matmul(CallSite& site) {
   const char* weight = site.has("mat2") ? "mat2" : "other";
   const at::Tensor value = float_constant(site, weight);
   if (value.dim() != 2) throw Unsupported("its weight is no matrix");
   emit_linear(site, site.arg("self"), value.t().contiguous(), std::nullopt);
 }
 
-void addmm(CallSite& site) {
+void quantize_addmm(CallSite& site) {
   if (site.real("alpha") != 1 || site.real("beta") != 1) throw Unsupported("it has factors");
   emit_linear(site, site.arg("mat1"), float_constant(site, "mat2").t().contiguous(),
               float_constant(site, "self"));
 }
 
-void layer(CallSite& site, const std::string& op) {
+void quantize_layer(CallSite& site, const std::string& op) {
   const bool has_biases = site.flag("has_biases");
   const std::vector<IValue> params = site.constants("params");
   const int64_t directions = site.flag("bidirectional") ? 2 : 1;
@@ -99,10 +99,10 @@ void layer(CallSite& site, const std::string& op) {
   emit_layer(site, op, made);
 }
 
-void lstm(CallSite& site) { layer(site, "qnative::lstm"); }
-void gru(CallSite& site) { layer(site, "qnative::gru"); }
+void quantize_lstm(CallSite& site) { quantize_layer(site, "qnative::lstm"); }
+void quantize_gru(CallSite& site) { quantize_layer(site, "qnative::gru"); }
 
-void cell(CallSite& site) {
+void quantize_cell(CallSite& site) {
   Recurrent made;
   for (const char* name : {"w_ih", "w_hh"}) {
     made.weights.push_back(quantized(float_constant(site, name), site.weight_dtype(at::kHalf)));
@@ -115,12 +115,12 @@ void cell(CallSite& site) {
   emit_cell(site, "qnative::" + kind.substr(kind.rfind(':') + 1), made);
 }
 
-void embedding(CallSite& site) {
+void quantize_embedding(CallSite& site) {
   const at::Tensor weight = float_constant(site, "weight");
   emit_embedding(site, {ops::embedding_8bit_pack(weight), std::nullopt});
 }
 
-void embedding_bag(CallSite& site) {
+void quantize_embedding_bag(CallSite& site) {
   const auto outputs = site.node()->outputs();
   for (size_t i = 1; i < outputs.size(); ++i) {
     if (outputs[i]->hasUses()) throw Unsupported("more than its first output is used");
@@ -133,12 +133,12 @@ void embedding_bag(CallSite& site) {
 
 const Handlers& float_handlers() {
   static const Handlers handlers = {
-      {"aten::linear", linear},       {"aten::matmul", matmul},
-      {"aten::mm", matmul},           {"aten::addmm", addmm},
-      {"aten::lstm", lstm},           {"aten::gru", gru},
-      {"aten::lstm_cell", cell},      {"aten::gru_cell", cell},
-      {"aten::rnn_tanh_cell", cell},  {"aten::rnn_relu_cell", cell},
-      {"aten::embedding", embedding}, {"aten::embedding_bag", embedding_bag},
+      {"aten::linear", quantize_linear},       {"aten::matmul", quantize_matmul},
+      {"aten::mm", quantize_matmul},           {"aten::addmm", quantize_addmm},
+      {"aten::lstm", quantize_lstm},           {"aten::gru", quantize_gru},
+      {"aten::lstm_cell", quantize_cell},      {"aten::gru_cell", quantize_cell},
+      {"aten::rnn_tanh_cell", quantize_cell},  {"aten::rnn_relu_cell", quantize_cell},
+      {"aten::embedding", quantize_embedding}, {"aten::embedding_bag", quantize_embedding_bag},
   };
   return handlers;
 }

@@ -15,8 +15,8 @@ import qnative
 SOURCE = Path(__file__).resolve().parents[1] / "cpp"
 
 
-def build(folder: Path, source: Path = SOURCE) -> Path:
-    """Configures and builds the CMake project `source` in `folder`, which it returns."""
+def build(folder: Path, source: Path = SOURCE, target: str = "all") -> Path:
+    """Configures the CMake project `source` and builds `target` in `folder`, which it returns."""
     tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     cmake = shutil.which("cmake", path=tools)
     if cmake is None:
@@ -25,7 +25,7 @@ def build(folder: Path, source: Path = SOURCE) -> Path:
     configure += [f"-DCMAKE_PREFIX_PATH={Path(qnative.library_path()).parents[1]}"]
     configure += [f"-DQNATIVE_TORCH_DIR={Path(torch.__file__).parent}"]
     subprocess.run(configure, check=True, stdout=subprocess.DEVNULL)
-    subprocess.run([cmake, "--build", folder], check=True)
+    subprocess.run([cmake, "--build", folder, "--target", target, "--parallel"], check=True)
     return folder
 
 

@@ -37,6 +37,11 @@ def silence() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
+def say(text: str) -> None:
+    """A step that takes a while."""
+    print(f"{text} ...", flush=True)
+
+
 def save(model: torch.nn.Module, quantized: torch.nn.Module, folder: Path) -> dict[str, Path]:
     """Writes the networks. Returns the file that each row of the table stands for."""
     files = {FP32: "fp32.pt", EAGER: "qnative.pt2", SCRIPT: "qnative.pt", CPP: "qnative.pt"}
@@ -133,14 +138,18 @@ def main() -> None:
     folder = args.output
     folder.mkdir(parents=True, exist_ok=True)
 
+    say("loading EfficientNet-lite0 with its ImageNet weights, and photos")
     model = data.load_model()
     calibration, evaluation = data.make_crops()
     batches = calibration.split(BATCH)
+    say(f"quantizing: {len(calibration)} crops for calibration")
     quantized = qnative.quantize(model, (batches[0],), batches, verbose=True)
+    say(f"saving TorchScript and torch.export files to {folder}")
     files = save(model, quantized, folder)
     rows = {name: {"bytes": path.stat().st_size} for name, path in files.items()}
 
-    program = cpp_program.build(folder / "cpp") / "classify"
+    say("building the C++ program")
+    program = cpp_program.build(folder / "cpp", target="classify") / "classify"
     inputs = write_photos(folder / "photos")
     check_cpp(program, files[CPP], inputs)
     models = {FP32: model, EAGER: quantized, SCRIPT: torch.jit.load(files[SCRIPT])}
@@ -148,6 +157,7 @@ def main() -> None:
         rows[name] |= accuracy
     rows[CPP] |= {key: rows[SCRIPT][key] for key in ("agreement", "sqnr_db")}  # equal bits
     cpp = (program, files[CPP], folder / "photos" / SHOWN_PHOTO)
+    say("measuring latencies, one after the other in turns")
     latencies = {
         count: measure_latencies(models, cpp, count, args.rounds)
         for count in dict.fromkeys((1, os.cpu_count()))

@@ -13,7 +13,7 @@
 namespace qnative::ops {
 namespace {
 
-constexpr int64_t kGrain = 16 * 1024;  // elements of rows that are read, a task
+constexpr int64_t kBagGrain = 16 * 1024;  // elements of rows that are read, a task
 
 struct BagArgs {
   const at::Tensor& indices;
@@ -136,7 +136,7 @@ at::Tensor run_bags(const TableArgs<int64_t>& args, const BagArgs& bag_args,
       .mode = static_cast<embedding::Mode>(bag_args.mode)};
   float* to = y.mutable_data_ptr<float>();
   const int64_t work = dim * (1 + bags.offsets[count] / count);
-  run_parts(count, work, kGrain, [&](int64_t begin, int64_t end) {
+  run_parts(count, work, kBagGrain, [&](int64_t begin, int64_t end) {
     embedding::Bags part = bags;
     part.offsets += begin;
     part.count = end - begin;

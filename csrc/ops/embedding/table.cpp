@@ -10,7 +10,7 @@
 namespace qnative::ops {
 namespace {
 
-constexpr int64_t kGrain = 64 * 1024;  // indices a task
+constexpr int64_t kIndexGrain = 64 * 1024;  // indices a task
 
 }  // namespace
 
@@ -46,7 +46,7 @@ at::Tensor to_long(const at::Tensor& integers) { return integers.to(at::kLong).c
 void check_indices(const char* op, const int64_t* indices, int64_t n, int64_t rows) {
   const auto limit = static_cast<uint64_t>(rows) - 1;
   std::atomic<bool> found = rows == 0 && n > 0;
-  run_parts(n, 1, kGrain, [&](int64_t begin, int64_t end) {
+  run_parts(n, 1, kIndexGrain, [&](int64_t begin, int64_t end) {
     // The sign bit of one of the two is set when the index is too small or too large. Comparisons
     // of 64 bits would not be vectorized.
     uint64_t wrong = 0;

@@ -17,8 +17,8 @@ namespace qnative::ops {
 namespace {
 
 constexpr const char* kOp = "linear_dynamic";
-constexpr int64_t kTaskRows = 32;            // at least, where a task reads all weights
-constexpr int64_t kBlock = 4 * 1024 * 1024;  // bytes of quantized rows at a time
+constexpr int64_t kTaskRows = 32;                 // at least, where a task reads all weights
+constexpr int64_t kBlockBytes = 4 * 1024 * 1024;  // bytes of quantized rows at a time
 
 template <class Int>
 auto check(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& weight_scale,
@@ -96,7 +96,7 @@ at::Tensor linear_dynamic(const at::Tensor& x, const at::Tensor& weight,
   const OutputSpec output = make_float_output(activation, activation_args);
   const auto repeats = static_cast<int64_t>(repeated.size());
   const int64_t k = layout.segment_size - repeats, n = layout.padded_n(), m = x.numel() / k;
-  const int64_t block = std::min(m, std::max<int64_t>(kBlock / layout.segment_size, 1));
+  const int64_t block = std::min(m, std::max<int64_t>(kBlockBytes / layout.segment_size, 1));
   Scratch scratch(ChannelParams::bytes(layout) + Scratch::bytes<int32_t>(n) +
                   QuantizedRows::scratch_bytes(block, k, repeats));
   // With the zero point -1 the sums of the columns, which the zero points of the rows multiply.

@@ -17,8 +17,8 @@
 namespace qnative::ops {
 namespace {
 
-constexpr int64_t kWidenGrain = 64 * 1024;  // halves a task
-constexpr int64_t kBlock = 1024 * 1024;     // floats of widened rows at a time
+constexpr int64_t kWidenGrain = 64 * 1024;     // halves a task
+constexpr int64_t kBlockFloats = 1024 * 1024;  // floats of widened rows at a time
 
 struct Shape {
   int64_t n, k;
@@ -92,7 +92,7 @@ at::Tensor run(const char* op, at::ScalarType dtype, const at::Tensor& x, const 
   if (y.numel() == 0) return y;
   const bool is_half = dtype == at::kHalf;
   const int64_t n = shape.n, k = shape.k, m = x.numel() / k;
-  const int64_t block = is_half ? std::min(m, std::max<int64_t>(kBlock / k, 1)) : m;
+  const int64_t block = is_half ? std::min(m, std::max<int64_t>(kBlockFloats / k, 1)) : m;
   Scratch scratch(Scratch::bytes<float>(shape.padded_n()) +
                   (is_half ? Scratch::bytes<float>(block * k) : 0));
   auto* const biases = scratch.take<float>(shape.padded_n());
@@ -144,13 +144,13 @@ at::Tensor linear_dynamic_fp16_meta(const at::Tensor& x, const at::Tensor& weigh
                   activation_args);
 }
 
-at::Tensor pack_meta(const at::Tensor& weight) {
+at::Tensor pack_fp16_meta(const at::Tensor& weight) {
   check_weight(weight, at::kMeta);
   const Shape shape = check_shape("linear_fp16_pack", concrete(weight.sym_sizes()));
   return at::empty({gemm_fp16::packed_size(shape.n, shape.k)}, weight.options().dtype(at::kHalf));
 }
 
-at::Tensor unpack_meta(const at::Tensor& weight, c10::SymIntArrayRef weight_shape) {
+at::Tensor unpack_fp16_meta(const at::Tensor& weight, c10::SymIntArrayRef weight_shape) {
   const at::DimVector sizes = concrete(weight_shape);
   check_packed_half("linear_fp16_unpack", weight, check_shape("linear_fp16_unpack", sizes),
                     at::kMeta);
@@ -205,8 +205,8 @@ TORCH_LIBRARY_IMPL(qnative, CPU, m) {
 TORCH_LIBRARY_IMPL(qnative, Meta, m) {
   m.impl("linear_fp16", TORCH_FN(linear_fp16_meta));
   m.impl("linear_dynamic_fp16", TORCH_FN(linear_dynamic_fp16_meta));
-  m.impl("linear_fp16_pack", TORCH_FN(pack_meta));
-  m.impl("linear_fp16_unpack", TORCH_FN(unpack_meta));
+  m.impl("linear_fp16_pack", TORCH_FN(pack_fp16_meta));
+  m.impl("linear_fp16_unpack", TORCH_FN(unpack_fp16_meta));
 }
 
 }  // namespace qnative::ops

@@ -23,10 +23,10 @@ constexpr int64_t kElements = 2 * 1024 * 1024;  // of either side that are conve
 
 // One call. Right matrices become packed weights and rows of left ones float32, a chunk of the
 // batch at a time.
-class Matmul {
+class MatmulFp16 {
  public:
-  Matmul(const at::Tensor& a, const at::Tensor& b, const MatmulShape<int64_t>& shape,
-         const Activation& activation, const at::Tensor& y)
+  MatmulFp16(const at::Tensor& a, const at::Tensor& b, const MatmulShape<int64_t>& shape,
+             const Activation& activation, const at::Tensor& y)
       : a_(a, shape.batch, true),
         b_(b, shape.batch, false),
         a_data_(static_cast<const uint16_t*>(a.const_data_ptr())),
@@ -166,7 +166,7 @@ at::Tensor matmul_fp16(const at::Tensor& a, const at::Tensor& b, std::string_vie
     y.zero_();
     return activation == "none" ? y : pointwise_fp16(y, act);
   }
-  Matmul(a, b, shape, act, y).run();
+  MatmulFp16(a, b, shape, act, y).run();
   return y;
 }
 

@@ -11,7 +11,7 @@
 namespace qnative::ops {
 namespace {
 
-constexpr int64_t kGrain = 16 * 1024;  // elements a task
+constexpr int64_t kLayerNormGrain = 16 * 1024;  // elements a task
 
 template <class Int>
 void check_affine(const char* name, const std::optional<at::Tensor>& tensor,
@@ -90,7 +90,7 @@ at::Tensor layer_norm(const at::Tensor& x, double x_scale, int64_t x_zero_point,
   const norm::Args args{.x_zero_point = unsigned_zero_point(x_zero_point, x.scalar_type()),
                         .x_flip = flip_of(x.scalar_type()),
                         .requantize = output.is_float() ? Requantize{} : make_requantize(output)};
-  run_parts(y.numel() / n, n, kGrain, [&](int64_t begin, int64_t end) {
+  run_parts(y.numel() / n, n, kLayerNormGrain, [&](int64_t begin, int64_t end) {
     for (int64_t offset = begin * n; offset < end * n; offset += n) {
       Moments moments;
       sum(from + offset, n, args.x_flip, &moments.sum, &moments.squares);

@@ -17,8 +17,8 @@
 namespace qnative::ops {
 namespace {
 
-constexpr int64_t kGrain = 16 * 1024;  // elements a task
-constexpr int64_t kRowCost = 256;      // elements that a row's table is worth
+constexpr int64_t kSoftmaxGrain = 16 * 1024;  // elements a task
+constexpr int64_t kRowCost = 256;             // elements that a row's table is worth
 
 int64_t check_dim(const char* op, const at::Tensor& x, int64_t dim) {
   // As in torch, a tensor of no dimensions takes 0 and -1.
@@ -93,7 +93,7 @@ void run_rows(const at::Tensor& x, int64_t dim, const at::Tensor& y, int64_t row
   const int64_t n = x.dim() == 0 ? 1 : x.size(dim);
   const auto* from = static_cast<const X*>(rows.const_data_ptr());
   auto* to = static_cast<Y*>(dense.mutable_data_ptr());
-  run_parts(y.numel() / n, n + row_cost, kGrain, [&](int64_t begin, int64_t end) {
+  run_parts(y.numel() / n, n + row_cost, kSoftmaxGrain, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) run(from + row * n, to + row * n, n);
   });
   if (!dense.is_same(target)) target.copy_(dense);

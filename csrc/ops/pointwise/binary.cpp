@@ -17,8 +17,8 @@
 namespace qnative::ops {
 namespace {
 
-constexpr int64_t kGrain = 32 * 1024;  // elements a task
-constexpr int64_t kChunk = 1024;       // elements that are made contiguous at a time
+constexpr int64_t kBinaryGrain = 32 * 1024;  // elements a task
+constexpr int64_t kChunk = 1024;             // elements that are made contiguous at a time
 
 // n elements `stride` bytes apart, as contiguous ones: x itself or `copy`.
 template <class T>
@@ -59,7 +59,7 @@ void run_pairs(const at::Tensor& a, const at::Tensor& b, const at::Tensor& y, co
     const auto* from_a = static_cast<const T*>(a.const_data_ptr());
     const auto* from_b = static_cast<const T*>(b.const_data_ptr());
     auto* to = static_cast<T*>(y.mutable_data_ptr());
-    run_parts(y.numel(), 1, kGrain, [&](int64_t begin, int64_t end) {
+    run_parts(y.numel(), 1, kBinaryGrain, [&](int64_t begin, int64_t end) {
       run(from_a + begin, from_b + begin, to + begin, end - begin);
     });
     return;
@@ -80,7 +80,7 @@ void run_pairs(const at::Tensor& a, const at::Tensor& b, const at::Tensor& y, co
           for (int t = 0; t < 3; ++t) rows[t] += strides[3 + t];
         }
       },
-      kGrain);
+      kBinaryGrain);
 }
 
 // What follows from constants and shapes, checked. Args: of the kernel.

@@ -13,7 +13,7 @@
 namespace qnative::ops {
 namespace {
 
-constexpr int64_t kGrain = 64 * 1024;  // bytes a task
+constexpr int64_t kCatGrain = 64 * 1024;  // bytes a task
 
 // torch skips tensors of shape [0] whatever the others look like.
 template <class Int>
@@ -115,10 +115,10 @@ at::Tensor run_cat(const CatPlan<int64_t>& plan, at::ArrayRef<QTensor> tensors) 
       }
     };
     if (outer == 1) {
-      run_parts(chunk, 1, kGrain,
+      run_parts(chunk, 1, kCatGrain,
                 [&](int64_t begin, int64_t end) { copy(from + begin, to + begin, end - begin); });
     } else {
-      run_parts(outer, chunk, kGrain, [&](int64_t begin, int64_t end) {
+      run_parts(outer, chunk, kCatGrain, [&](int64_t begin, int64_t end) {
         for (int64_t o = begin; o < end; ++o) copy(from + o * chunk, to + o * y_chunk, chunk);
       });
     }

@@ -13,7 +13,7 @@
 namespace qnative::ops {
 namespace {
 
-constexpr int64_t kGrain = 64 * 1024;  // elements a task
+constexpr int64_t kLookupGrain = 64 * 1024;  // elements a task
 constexpr int64_t kSize = 256;
 
 // What follows from shapes, checked: the layout of y.
@@ -47,7 +47,7 @@ at::Tensor lookup(const at::Tensor& x, const at::Tensor& table) {
   std::memcpy(by_byte + kSize - first, from, first);
   const auto* x_bytes = static_cast<const uint8_t*>(dense.const_data_ptr());
   auto* y_bytes = static_cast<uint8_t*>(y.mutable_data_ptr());
-  run_parts(y.numel(), 1, kGrain, [&](int64_t begin, int64_t end) {
+  run_parts(y.numel(), 1, kLookupGrain, [&](int64_t begin, int64_t end) {
     run(x_bytes + begin, y_bytes + begin, end - begin, by_byte);
   });
   return y;

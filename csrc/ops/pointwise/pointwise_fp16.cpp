@@ -12,7 +12,7 @@ namespace qnative::ops {
 namespace {
 
 constexpr const char* kOp = "pointwise_fp16";
-constexpr int64_t kGrain = 16 * 1024;  // elements a task
+constexpr int64_t kFp16Grain = 16 * 1024;  // elements a task
 
 fp16::UnaryArgs args_of(const Affine& affine) {
   return {.function = fp16::Function::kAffine,
@@ -63,7 +63,7 @@ at::Tensor run_pointwise(const PointwisePlan<int64_t>& plan, const at::Tensor& x
   const at::Tensor dense = with_layout_of(x, y);
   const auto* from = static_cast<const uint16_t*>(dense.const_data_ptr());
   auto* to = static_cast<uint16_t*>(y.mutable_data_ptr());
-  run_parts(y.numel(), 1, kGrain, [&](int64_t begin, int64_t end) {
+  run_parts(y.numel(), 1, kFp16Grain, [&](int64_t begin, int64_t end) {
     run(plan.args, from + begin, to + begin, end - begin);
   });
   return y;

@@ -16,8 +16,8 @@
 namespace qnative::ops {
 namespace {
 
-constexpr int64_t kGrain = 64 * 1024;  // bytes read by a task
-constexpr int64_t kMaxTaps = 1 << 23;  // kernels count in float32 and int32
+constexpr int64_t kMeanGrain = 64 * 1024;  // bytes read by a task
+constexpr int64_t kMaxTaps = 1 << 23;      // kernels count in float32 and int32
 using DimSet = std::bitset<64>;
 
 // The dimensions to reduce; all of them for none or an empty list, as in torch.
@@ -118,7 +118,7 @@ void run_plan(const Plan& plan, const at::Tensor& x, const at::Tensor& y, const 
   const auto bytes = static_cast<int64_t>(x.element_size());
   const auto* from = static_cast<const uint8_t*>(x.const_data_ptr());
   auto* to = static_cast<uint8_t*>(y.mutable_data_ptr());
-  run_parts(y.numel() / plan.channels, taps * plan.channels * bytes, kGrain,
+  run_parts(y.numel() / plan.channels, taps * plan.channels * bytes, kMeanGrain,
             [&](int64_t begin, int64_t end) {
               for (int64_t i = begin; i < end; ++i) {
                 int64_t offset = 0, rest = i;

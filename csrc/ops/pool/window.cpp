@@ -5,7 +5,7 @@
 namespace qnative::ops {
 namespace {
 
-constexpr int64_t kGrain = 64 * 1024;  // bytes read by a task
+constexpr int64_t kWindowGrain = 64 * 1024;  // bytes read by a task
 
 template <class Int>
 Int pool_extent(const char* op, const Int& size, const Int& kernel, const Int& stride,
@@ -209,7 +209,7 @@ void for_runs(const char* op, const at::Tensor& x, int64_t rank, const Triple<Ax
                         .y = static_cast<uint8_t*>(target.mutable_data_ptr())};
   const int64_t rows = target.size(0) * windows.out[0] * windows.out[1];
   const int64_t row_work = windows.out[2] * windows.pixel_bytes * (static_cast<int64_t>(taps) + 1);
-  run_parts(rows, row_work, kGrain, [&](int64_t begin, int64_t end) {
+  run_parts(rows, row_work, kWindowGrain, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) windows.for_row(row, f);
   });
   if (!in_place) y_batched.copy_(target);

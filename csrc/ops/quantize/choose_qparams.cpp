@@ -12,7 +12,7 @@
 namespace qnative::ops {
 namespace {
 
-constexpr int64_t kGrain = 32 * 1024;  // elements a task
+constexpr int64_t kRangeGrain = 32 * 1024;  // elements a task
 
 struct Extremes {
   float min, max;
@@ -23,7 +23,7 @@ Extremes find_extremes(const at::Tensor& x) {
   const at::Tensor reals = x.to(at::kFloat);
   const at::Tensor dense = reals.is_non_overlapping_and_dense() ? reals : reals.contiguous();
   const float* from = dense.const_data_ptr<float>();
-  const int64_t n = dense.numel(), tasks = count_tasks(n, kGrain);
+  const int64_t n = dense.numel(), tasks = count_tasks(n, kRangeGrain);
   c10::SmallVector<float, 64> extremes(2 * tasks);
   run_tasks(tasks, [&](int64_t task) {
     const Part part = part_of(n, tasks, task);

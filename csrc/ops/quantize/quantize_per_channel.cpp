@@ -10,7 +10,7 @@
 namespace qnative::ops {
 namespace {
 
-constexpr int64_t kGrain = 16 * 1024;  // elements a task
+constexpr int64_t kChannelGrain = 16 * 1024;  // elements a task
 
 // A non-negative axis; scale and zero_point fit it.
 template <class Int>
@@ -82,20 +82,21 @@ Blocks blocks_of(const at::Tensor& y, int64_t axis) {
 template <class Each, class One>
 void for_channels(const Blocks& blocks, const Each& each, const One& one) {
   if (blocks.inner == 1) {
-    run_parts(blocks.outer, blocks.channels, kGrain, [&](int64_t begin, int64_t end) {
+    run_parts(blocks.outer, blocks.channels, kChannelGrain, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) each(i * blocks.channels);
     });
   } else {
-    run_parts(blocks.outer * blocks.channels, blocks.inner, kGrain,
+    run_parts(blocks.outer * blocks.channels, blocks.inner, kChannelGrain,
               [&](int64_t begin, int64_t end) {
                 for (int64_t i = begin; i < end; ++i) one(i * blocks.inner, i % blocks.channels);
               });
   }
 }
 
-at::Tensor quantize_meta(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& zero_point,
-                         int64_t axis, at::ScalarType dtype, std::optional<int64_t> quant_min,
-                         std::optional<int64_t> quant_max) {
+at::Tensor quantize_per_channel_meta(const at::Tensor& x, const at::Tensor& scale,
+                                     const at::Tensor& zero_point, int64_t axis,
+                                     at::ScalarType dtype, std::optional<int64_t> quant_min,
+                                     std::optional<int64_t> quant_max) {
   const char* const op = "quantize_per_channel";
   check_real(op, x, at::kMeta);
   check_quant_range(op, dtype, quant_min, quant_max);
@@ -103,8 +104,8 @@ at::Tensor quantize_meta(const at::Tensor& x, const at::Tensor& scale, const at:
   return empty_elementwise_meta(op, {x}, dtype);
 }
 
-at::Tensor dequantize_meta(const at::Tensor& x, const at::Tensor& scale,
-                           const std::optional<at::Tensor>& zero_point, int64_t axis) {
+at::Tensor dequantize_per_channel_meta(const at::Tensor& x, const at::Tensor& scale,
+                                       const std::optional<at::Tensor>& zero_point, int64_t axis) {
   const char* const op = "dequantize_per_channel";
   check_8bit(op, "x", x, at::kMeta);
   check_channels_of<c10::SymInt>(op, x, scale, zero_point, axis, at::kMeta);
@@ -180,8 +181,8 @@ TORCH_LIBRARY_IMPL(qnative, CPU, m) {
 }
 
 TORCH_LIBRARY_IMPL(qnative, Meta, m) {
-  m.impl("quantize_per_channel", TORCH_FN(quantize_meta));
-  m.impl("dequantize_per_channel", TORCH_FN(dequantize_meta));
+  m.impl("quantize_per_channel", TORCH_FN(quantize_per_channel_meta));
+  m.impl("dequantize_per_channel", TORCH_FN(dequantize_per_channel_meta));
 }
 
 }  // namespace qnative::ops

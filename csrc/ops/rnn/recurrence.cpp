@@ -28,7 +28,6 @@ constexpr int64_t kRoundGrain = 1 << 16;
 constexpr int64_t kHalfCost = 8;
 
 int64_t panels(int64_t n) { return ceil_div(n, kPanelColumns); }
-int64_t padded(int64_t n) { return round_up(n, kPanelColumns); }
 
 rnn_cell::Fn& cell_kernel(Cell cell) {
   switch (cell) {
@@ -126,7 +125,7 @@ class Direction {
         is_int8_(ih_.is_int8()),
         is_refined_(is_int8_ && net.candidate() >= 0),
         gate_stride_(grid_.column_parts == 1 ? net.hidden_size : kLead + part_columns()),
-        row_stride_(kLead + padded(net.gates() * gate_stride_)),
+        row_stride_(kLead + round_up(net.gates() * gate_stride_, kPanelColumns)),
         kernel_bytes_(std::max({ih_.kernel_bytes(chunk_rows_), hh_.kernel_bytes(batch_),
                                 hr_ ? hr_->kernel_bytes(batch_) : 0})),
         input_(is_int8_ ? chunk_rows_ : 0, ih_.k()),
