@@ -98,9 +98,15 @@ Node* CallSite::clone_on_data() {
   return rewriter_.graph().insertNode(copy);
 }
 
-void CallSite::becomes(Value* y, double scale, int64_t zero_point, at::ScalarType dtype) {
-  rewriter_.bind(node_->output(0), {y, scale, zero_point, dtype});
+void add_input(Args& args, const Quantized& x) {
+  args.insert(args.end(), {x.data, x.qparams.scale, x.qparams.zero_point});
 }
+
+void add_output(Args& args, const OutputSpec& y) {
+  args.insert(args.end(), {y.qparams.scale, y.qparams.zero_point, static_cast<int64_t>(y.dtype)});
+}
+
+void CallSite::becomes(const Quantized& y) { becomes(0, y); }
 
 void CallSite::becomes(Value* y) { becomes(0, y); }
 

@@ -65,10 +65,10 @@ void to(CallSite& site) {
 
 // Zero, or the value that is padded with, as a code.
 int64_t padding_code(const CallSite& site, const Quantized& x) {
-  if (site.constant("value").isNone()) return x.zero_point;
+  if (site.constant("value").isNone()) return x.qparams.zero_point;
   const IntRange range = range_of(x.dtype);
-  const double code =
-      std::nearbyint(site.real("value") / x.scale) + static_cast<double>(x.zero_point);
+  const double code = std::nearbyint(site.real("value") / x.qparams.scale) +
+                      static_cast<double>(x.qparams.zero_point);
   return static_cast<int64_t>(
       std::clamp(code, static_cast<double>(range.min), static_cast<double>(range.max)));
 }
@@ -77,16 +77,18 @@ void pad(CallSite& site) {
   if (site.has("mode") && site.constant("mode").toStringRef() != "constant") return move(site);
   const Quantized x = site.quantized("self");
   Value* y = site.call("aten::constant_pad_nd", {x.data, site.arg("pad"), padding_code(site, x)});
-  site.becomes(y, x.scale, x.zero_point, x.dtype);
+  site.becomes({y, x.qparams, x.dtype});
 }
 
 void int_repr(CallSite& site) {
   site.becomes(site.call("aten::clone", {site.quantized("self").data}));
 }
 
-void q_scale(CallSite& site) { site.becomes(site.insert(site.quantized("self").scale)); }
+void q_scale(CallSite& site) { site.becomes(site.insert(site.quantized("self").qparams.scale)); }
 
-void q_zero_point(CallSite& site) { site.becomes(site.insert(site.quantized("self").zero_point)); }
+void q_zero_point(CallSite& site) {
+  site.becomes(site.insert(site.quantized("self").qparams.zero_point));
+}
 
 void is_quantized(CallSite& site) { site.becomes(site.insert(true)); }
 

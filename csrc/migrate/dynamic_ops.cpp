@@ -6,8 +6,6 @@
 namespace qnative::migration {
 namespace {
 
-using Args = std::vector<NamedValue>;
-
 void linear_dynamic(CallSite& site) {
   const IValue packed = site.constant("W_prepack");
   auto& made = site.packed(identity(packed))["linear"];

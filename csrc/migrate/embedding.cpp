@@ -5,8 +5,6 @@
 namespace qnative::migration {
 namespace {
 
-using Args = std::vector<NamedValue>;
-
 at::Tensor column(const at::Tensor& values) {
   return values.to(at::kFloat).contiguous().view({-1, 1});
 }

@@ -5,8 +5,6 @@
 namespace qnative::migration {
 namespace {
 
-using Args = std::vector<NamedValue>;
-
 at::Tensor as_float(const IValue& value, const char* name) {
   const at::Tensor tensor = value.toTensor().detach();
   if (tensor.scalar_type() != at::kFloat) {

@@ -10,12 +10,11 @@ namespace qnative::migration {
 at::Tensor values_of(const Quantized& x) {
   const IntRange range = range_of(x.dtype);
   const at::Tensor codes = at::arange(range.min, range.max + 1, at::kLong).to(x.dtype);
-  return ops::dequantize_per_tensor(codes, x.scale, x.zero_point);
+  return ops::dequantize_per_tensor({codes, x.qparams});
 }
 
-Value* lookup(CallSite& site, const Quantized& x, const at::Tensor& real, double scale,
-              int64_t zero_point) {
-  const at::Tensor table = ops::quantize_per_tensor(real, scale, zero_point, x.dtype);
+Value* lookup(CallSite& site, const Quantized& x, const at::Tensor& real, const QParams& y) {
+  const at::Tensor table = ops::quantize_per_tensor(real, y, {.dtype = x.dtype}).data;
   return site.call("qnative::lookup", {x.data, site.insert(table)});
 }
 
@@ -37,33 +36,32 @@ Quantized input(const CallSite& site) {
   throw Unsupported("its schema is not known");
 }
 
-void apply(CallSite& site, const Quantized& x, const Function& function, double scale,
-           int64_t zero_point) {
-  Value* y = lookup(site, x, function(values_of(x)), scale, zero_point);
+void apply(CallSite& site, const Quantized& x, const Function& function, const QParams& qparams) {
+  Quantized y{lookup(site, x, function(values_of(x)), qparams), qparams, x.dtype};
   if (writes(site)) {
-    if (scale != x.scale || zero_point != x.zero_point) {
-      throw Unsupported("it writes a tensor whose scale it changes");
-    }
-    y = site.call("aten::copy_", {x.data, y});
+    if (!y.same_qparams(x)) throw Unsupported("it writes a tensor whose scale it changes");
+    y.data = site.call("aten::copy_", {x.data, y.data});
   }
-  site.becomes(y, scale, zero_point, x.dtype);
+  site.becomes(y);
 }
 
 // Scale and zero point of the output are arguments.
 void with_output(CallSite& site, const Function& function) {
-  apply(site, input(site), function, site.real("output_scale"), site.integer("output_zero_point"));
+  apply(site, input(site), function,
+        {site.real("output_scale"), site.integer("output_zero_point")});
 }
 
 // They are those of the input.
 void in_kind(CallSite& site, const Function& function) {
   const Quantized x = input(site);
-  apply(site, x, function, x.scale, x.zero_point);
+  apply(site, x, function, x.qparams);
 }
 
-// They are fixed: the function's range is covered. zero_point: for uint8.
-void with_range(CallSite& site, const Function& function, double scale, int64_t zero_point) {
+// They are fixed: the function's range is covered. y: for uint8.
+void with_range(CallSite& site, const Function& function, QParams y) {
   const Quantized x = input(site);
-  apply(site, x, function, scale, x.dtype == at::kByte ? zero_point : zero_point - 128);
+  if (x.dtype == at::kChar) y.zero_point -= 128;
+  apply(site, x, function, y);
 }
 
 double number(const CallSite& site, const char* name, double otherwise) {
@@ -78,13 +76,14 @@ void clamp(CallSite& site, double least, double most) {
   const Quantized x = input(site);
   const IntRange range = range_of(x.dtype);
   const auto code = [&](double bound) {
-    const double q = std::nearbyint(bound / x.scale) + static_cast<double>(x.zero_point);
+    const double q =
+        std::nearbyint(bound / x.qparams.scale) + static_cast<double>(x.qparams.zero_point);
     return static_cast<int64_t>(
         std::clamp(q, static_cast<double>(range.min), static_cast<double>(range.max)));
   };
   Value* y =
       site.call(writes(site) ? "aten::clamp_" : "aten::clamp", {x.data, code(least), code(most)});
-  site.becomes(y, x.scale, x.zero_point, x.dtype);
+  site.becomes({y, x.qparams, x.dtype});
 }
 
 void relu(CallSite& site) { clamp(site, 0, kInfinity); }
@@ -100,15 +99,15 @@ at::Tensor sigmoid_of(const at::Tensor& x) { return at::sigmoid(x); }
 
 void sigmoid(CallSite& site) {
   if (site.has("output_scale")) return with_output(site, sigmoid_of);
-  with_range(site, sigmoid_of, 1.0 / 256, 0);
+  with_range(site, sigmoid_of, {1.0 / 256, 0});
 }
 
 void tanh(CallSite& site) {
-  with_range(site, [](const at::Tensor& x) { return at::tanh(x); }, 2.0 / 256, 128);
+  with_range(site, [](const at::Tensor& x) { return at::tanh(x); }, {2.0 / 256, 128});
 }
 
 void hardsigmoid(CallSite& site) {
-  with_range(site, [](const at::Tensor& x) { return at::hardsigmoid(x); }, 1.0 / 256, 0);
+  with_range(site, [](const at::Tensor& x) { return at::hardsigmoid(x); }, {1.0 / 256, 0});
 }
 
 void hardswish(CallSite& site) {
@@ -147,7 +146,7 @@ void gelu(CallSite& site) {
 void dropout(CallSite& site) {
   if (site.flag("training")) throw Unsupported("it is in training mode");
   const Quantized x = input(site);
-  site.becomes(x.data, x.scale, x.zero_point, x.dtype);
+  site.becomes(x);
 }
 
 }  // namespace

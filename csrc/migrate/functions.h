@@ -11,7 +11,6 @@ namespace qnative::migration {
 at::Tensor values_of(const Quantized& x);
 
 // The 8-bit tensor of `real`, one number for each of values_of(x).
-Value* lookup(CallSite& site, const Quantized& x, const at::Tensor& real, double scale,
-              int64_t zero_point);
+Value* lookup(CallSite& site, const Quantized& x, const at::Tensor& real, const QParams& y);
 
 }  // namespace qnative::migration

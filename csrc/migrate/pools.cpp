@@ -4,17 +4,22 @@
 namespace qnative::migration {
 namespace {
 
-using Args = std::vector<NamedValue>;
+OutputSpec kind_of(const Quantized& x) { return {.qparams = x.qparams, .dtype = x.dtype}; }
 
-// y in scale, zero point and dtype of x.
-void in_kind(CallSite& site, const std::string& op, const Args& args, const Quantized& x) {
-  site.becomes(site.call(op, args), x.scale, x.zero_point, x.dtype);
+void finish(CallSite& site, const std::string& op, const Args& args, const OutputSpec& y) {
+  site.becomes({site.call(op, args), y.qparams, y.dtype});
 }
 
-Args with_qparams(const Quantized& x) { return {x.data, x.scale, x.zero_point}; }
+// y in scale, zero point and dtype of x.
+void finish_in_kind(CallSite& site, const std::string& op, Args args, const Quantized& x) {
+  add_output(args, kind_of(x));
+  finish(site, op, args, kind_of(x));
+}
 
-void add_qparams(Args& args, const Quantized& y) {
-  args.insert(args.end(), {y.scale, y.zero_point, static_cast<int64_t>(y.dtype)});
+Args with_qparams(const Quantized& x) {
+  Args args;
+  add_input(args, x);
+  return args;
 }
 
 std::string plain_name(const CallSite& site) {
@@ -28,7 +33,7 @@ void max_pool(CallSite& site) {
   for (const char* name : {"kernel_size", "stride", "padding", "dilation", "ceil_mode"}) {
     args.emplace_back(site.arg(name));
   }
-  in_kind(site, "qnative::" + plain_name(site), args, x);
+  finish(site, "qnative::" + plain_name(site), args, kind_of(x));
 }
 
 void avg_pool(CallSite& site) {
@@ -38,16 +43,14 @@ void avg_pool(CallSite& site) {
        {"kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"}) {
     if (site.has(name)) args.emplace_back(site.arg(name));
   }
-  add_qparams(args, x);
-  in_kind(site, "qnative::" + plain_name(site), args, x);
+  finish_in_kind(site, "qnative::" + plain_name(site), args, x);
 }
 
 void adaptive_avg_pool(CallSite& site) {
   const Quantized x = site.quantized("self");
   Args args = with_qparams(x);
   args.emplace_back(site.arg("output_size"));
-  add_qparams(args, x);
-  in_kind(site, "qnative::" + plain_name(site), args, x);
+  finish_in_kind(site, "qnative::" + plain_name(site), args, x);
 }
 
 void mean(CallSite& site) {
@@ -56,8 +59,7 @@ void mean(CallSite& site) {
   Args args = with_qparams(x);
   args.emplace_back(site.has("dim") ? site.arg("dim") : site.insert(IValue()));
   args.emplace_back(site.has("keepdim") ? site.arg("keepdim") : site.insert(false));
-  add_qparams(args, x);
-  in_kind(site, "qnative::mean", args, x);
+  finish_in_kind(site, "qnative::mean", args, x);
 }
 
 const char* interpolation_mode(const std::string& op) {
@@ -86,17 +88,17 @@ void interpolate(CallSite& site) {
   args.emplace_back(site.has("scale_factors") ? site.arg("scale_factors") : site.insert(IValue()));
   args.emplace_back(interpolation_mode(plain_name(site)));
   args.emplace_back(site.has("align_corners") ? site.arg("align_corners") : site.insert(IValue()));
-  add_qparams(args, x);
-  in_kind(site, "qnative::interpolate", args, x);
+  finish_in_kind(site, "qnative::interpolate", args, x);
 }
 
 // ---- with scale and zero point of their own ------------------------------------------------
 
 void finish(CallSite& site, const std::string& op, Args args, at::ScalarType dtype) {
-  const Quantized y{nullptr, site.real("output_scale"), site.integer("output_zero_point"), dtype};
-  add_qparams(args, y);
+  const OutputSpec y{.qparams = {site.real("output_scale"), site.integer("output_zero_point")},
+                     .dtype = dtype};
+  add_output(args, y);
   if (site.kind().ends_with("_relu")) args.emplace_back("relu");
-  in_kind(site, op, args, y);
+  finish(site, op, args, y);
 }
 
 void add_arguments(const CallSite& site, Args& args, std::initializer_list<const char*> names) {

@@ -93,13 +93,14 @@ std::optional<Quantized> Rewriter::find(const Value* value) const {
 }
 
 void Rewriter::bind(Value* old, const Quantized& now) {
-  const auto scale = static_cast<float>(now.scale);
+  const auto scale = static_cast<float>(now.qparams.scale);
   const IntRange range = range_of(now.dtype);
   if (!std::isnormal(scale) || scale < 0) {
-    throw Unsupported("its scale " + std::to_string(now.scale) + " is not a positive number");
+    throw Unsupported("its scale " + std::to_string(now.qparams.scale) +
+                      " is not a positive number");
   }
-  if (now.zero_point < range.min || now.zero_point > range.max) {
-    throw Unsupported("its zero point " + std::to_string(now.zero_point) + " is outside " +
+  if (now.qparams.zero_point < range.min || now.qparams.zero_point > range.max) {
+    throw Unsupported("its zero point " + std::to_string(now.qparams.zero_point) + " is outside " +
                       c10::toString(now.dtype));
   }
   now.data->setType(is_tensor_list(old) ? c10::TypePtr(c10::ListType::ofTensors())
@@ -195,7 +196,8 @@ void Rewriter::quantized_constant(Node* node) {
   if (!known) return;
   const WithInsertPoint before(node);
   const at::Tensor bytes = tensor.int_repr();
-  bind(node->output(), {graph_->insertConstant(bytes), tensor.q_scale(), tensor.q_zero_point(),
+  bind(node->output(), {graph_->insertConstant(bytes),
+                        {tensor.q_scale(), tensor.q_zero_point()},
                         bytes.scalar_type()});
 }
 
@@ -292,7 +294,7 @@ Value* Rewriter::as_quantized_tensor(Value* value, Node* before) {
   const WithInsertPoint here(before);
   if (const auto now = find(value); now && !is_tensor_list(value)) {
     return graph_->insert(c10::Symbol::fromQualString("aten::_make_per_tensor_quantized_tensor"),
-                          {now->data, now->scale, now->zero_point});
+                          {now->data, now->qparams.scale, now->qparams.zero_point});
   }
   Node* node = value->node();
   const bool container =

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "qnative/migrate.h"
+#include "qnative/types.h"
 
 // How a graph is rewritten: node by node, in order, through tables of handlers by the kind of node.
 namespace qnative::migration {
@@ -32,14 +33,19 @@ class Unsupported : public std::runtime_error {
 // What became of a quantized tensor, or of a list of tensors that share scale and zero point.
 struct Quantized {
   Value* data;
-  double scale;
-  int64_t zero_point;
+  QParams qparams;
   at::ScalarType dtype;  // kByte or kChar
 
   bool same_qparams(const Quantized& other) const {
-    return scale == other.scale && zero_point == other.zero_point && dtype == other.dtype;
+    return qparams.scale == other.qparams.scale && qparams.zero_point == other.qparams.zero_point &&
+           dtype == other.dtype;
   }
 };
+
+// Arguments of an op: x, x_scale, x_zero_point; y_scale, y_zero_point, y_dtype.
+using Args = std::vector<NamedValue>;
+void add_input(Args& args, const Quantized& x);
+void add_output(Args& args, const OutputSpec& y);
 
 struct IntRange {
   int64_t min;
@@ -83,7 +89,7 @@ class CallSite {
   Node* clone_on_data();
 
   // Ends the node: y is its (first) output, 8-bit or not.
-  void becomes(Value* y, double scale, int64_t zero_point, at::ScalarType dtype);
+  void becomes(const Quantized& y);
   void becomes(Value* y);
   void becomes(size_t output, Value* y);
   void becomes(size_t output, const Quantized& y);

@@ -5,8 +5,6 @@
 namespace qnative::migration {
 namespace {
 
-using Args = std::vector<NamedValue>;
-
 Value* tensor_list(CallSite& site, const std::vector<at::Tensor>& tensors) {
   std::vector<Value*> values;
   values.reserve(tensors.size());

@@ -9,44 +9,28 @@
 namespace qnative::migration {
 namespace {
 
-using Args = std::vector<NamedValue>;
-
-void add_input(Args& args, const Quantized& x) {
-  args.insert(args.end(), {x.data, x.scale, x.zero_point});
-}
-
-struct Output {
-  double scale;
-  int64_t zero_point;
-  at::ScalarType dtype;
-};
-
-void add_output(Args& args, const Output& y) {
-  args.insert(args.end(), {y.scale, y.zero_point, static_cast<int64_t>(y.dtype)});
-}
-
 bool ends_in_relu(const std::string& kind) { return kind.ends_with("_relu"); }
 
-Output output(const CallSite& site, at::ScalarType dtype, const char* scale = "output_scale",
-              const char* zero_point = "output_zero_point") {
-  return {site.real(scale), site.integer(zero_point), dtype};
+OutputSpec output(const CallSite& site, at::ScalarType dtype, const char* scale = "output_scale",
+                  const char* zero_point = "output_zero_point") {
+  return {.qparams = {site.real(scale), site.integer(zero_point)}, .dtype = dtype};
 }
 
 // Calls `op` with y and the activation at the end of its arguments, and ends the node.
-void finish(CallSite& site, const std::string& op, Args args, const Output& y) {
+void finish(CallSite& site, const std::string& op, Args args, const OutputSpec& y) {
   add_output(args, y);
   if (ends_in_relu(site.kind())) args.emplace_back("relu");
-  site.becomes(site.call(op, args), y.scale, y.zero_point, y.dtype);
+  site.becomes({site.call(op, args), y.qparams, y.dtype});
 }
 
 // y in float32, then what it is followed by, then quantized.
-void finish_in_float(CallSite& site, const std::string& op, Args args, const Output& y,
+void finish_in_float(CallSite& site, const std::string& op, Args args, const OutputSpec& y,
                      const std::function<Value*(Value*)>& then) {
-  add_output(args, {1.0, 0, at::kFloat});
+  add_output(args, {.dtype = at::kFloat});
   Value* real = then(site.call(op, args));
-  Value* q = site.call("qnative::quantize_per_tensor",
-                       {real, y.scale, y.zero_point, static_cast<int64_t>(y.dtype)});
-  site.becomes(q, y.scale, y.zero_point, y.dtype);
+  Args quantized{real};
+  add_output(quantized, y);
+  site.becomes({site.call("qnative::quantize_per_tensor", quantized), y.qparams, y.dtype});
 }
 
 // ---- linear --------------------------------------------------------------------------------
@@ -67,7 +51,7 @@ void linear(CallSite& site) {
   Args args;
   add_input(args, x);
   linear_weight(site, args);
-  const Output y = output(site, x.dtype, "Y_scale_i", "Y_zero_point_i");
+  const OutputSpec y = output(site, x.dtype, "Y_scale_i", "Y_zero_point_i");
   if (site.kind() == "quantized::linear_leaky_relu") {
     return finish_in_float(site, "qnative::linear", args, y, [&](Value* real) {
       return site.call("aten::leaky_relu", {real, site.arg("negative_slope")});
@@ -140,13 +124,14 @@ void conv(CallSite& site) {
   auto& made = site.packed(identity(packed))[kind.name()];
   if (made.empty()) made = conv_constants(kind, packed);
   for (const IValue& each : made) args.emplace_back(site.insert(each));
-  const Output y = output(site, x.dtype);
+  const OutputSpec y = output(site, x.dtype);
   const std::string op = "qnative::" + kind.name();
   if (!adds) return finish(site, op, args, y);
   const Quantized sum = site.quantized("qaccum");
   finish_in_float(site, op, args, y, [&](Value* real) {
-    Value* other =
-        site.call("qnative::dequantize_per_tensor", {sum.data, sum.scale, sum.zero_point});
+    Args quantized;
+    add_input(quantized, sum);
+    Value* other = site.call("qnative::dequantize_per_tensor", quantized);
     Value* total = site.call("aten::add", {real, other});
     return ends_in_relu(site.kind()) ? site.call("aten::relu", {total}) : total;
   });
@@ -166,36 +151,36 @@ void binary(CallSite& site, const char* op) {
 // the dtype, scale and zero point are those of the range that the sums have.
 void add_number(CallSite& site, const Quantized& x, double number) {
   const IntRange range = range_of(x.dtype);
-  const auto steps = static_cast<int64_t>(std::nearbyint(number / x.scale));
-  const int64_t moved = x.zero_point - steps;
+  const auto steps = static_cast<int64_t>(std::nearbyint(number / x.qparams.scale));
+  const int64_t moved = x.qparams.zero_point - steps;
   const auto width = static_cast<double>(range.max - range.min);
-  Output y{x.scale, moved, x.dtype};
+  QParams y{x.qparams.scale, moved};
   if (moved < range.min) {
-    y.scale = static_cast<double>(range.max - moved) / width * x.scale;
+    y.scale = static_cast<double>(range.max - moved) / width * x.qparams.scale;
     y.zero_point = range.min;
   } else if (moved > range.max) {
-    y.scale = static_cast<double>(moved - range.min) / width * x.scale;
+    y.scale = static_cast<double>(moved - range.min) / width * x.qparams.scale;
     y.zero_point = range.max;
   }
   const bool relu = ends_in_relu(site.kind());
-  at::Tensor real = values_of(x) + static_cast<double>(steps) * x.scale;
+  at::Tensor real = values_of(x) + static_cast<double>(steps) * x.qparams.scale;
   if (relu) real = real.clamp_min(0);
   Value* data = x.data;
-  if (relu || y.zero_point != moved) data = lookup(site, x, real, y.scale, y.zero_point);
-  site.becomes(data, y.scale, y.zero_point, y.dtype);
+  if (relu || y.zero_point != moved) data = lookup(site, x, real, y);
+  site.becomes({data, y, x.dtype});
 }
 
 void multiply_number(CallSite& site, const Quantized& x, double number) {
   const IntRange range = range_of(x.dtype);
-  Output y{x.scale * std::abs(number), x.zero_point, x.dtype};
-  if (number == 0) y = {1.0, 0, x.dtype};
-  if (number < 0) y.zero_point = range.min + range.max - x.zero_point;
+  QParams y{x.qparams.scale * std::abs(number), x.qparams.zero_point};
+  if (number == 0) y = {1.0, 0};
+  if (number < 0) y.zero_point = range.min + range.max - x.qparams.zero_point;
   const bool relu = ends_in_relu(site.kind());
   at::Tensor real = values_of(x) * number;
   if (relu) real = real.clamp_min(0);
   Value* data = x.data;
-  if (relu || number <= 0) data = lookup(site, x, real, y.scale, y.zero_point);
-  site.becomes(data, y.scale, y.zero_point, y.dtype);
+  if (relu || number <= 0) data = lookup(site, x, real, y);
+  site.becomes({data, y, x.dtype});
 }
 
 void with_number(CallSite& site, void (*apply)(CallSite&, const Quantized&, double)) {
@@ -216,18 +201,20 @@ void cat(CallSite& site) {
   const char* name = site.has("qx") ? "qx" : "tensors";
   const std::vector<Quantized> all = site.elements(name);
   const Quantized& first = all[0];
-  Output y{first.scale, first.zero_point, first.dtype};
-  if (site.has("scale") && !site.constant("scale").isNone()) y.scale = site.real("scale");
+  OutputSpec y{.qparams = first.qparams, .dtype = first.dtype};
+  if (site.has("scale") && !site.constant("scale").isNone()) {
+    y.qparams.scale = site.real("scale");
+  }
   if (site.has("zero_point") && !site.constant("zero_point").isNone()) {
-    y.zero_point = site.integer("zero_point");
+    y.qparams.zero_point = site.integer("zero_point");
   }
   std::vector<Value*> data;
   std::vector<double> scales;
   std::vector<int64_t> zero_points;
   for (const Quantized& each : all) {
     data.push_back(each.data);
-    scales.push_back(each.scale);
-    zero_points.push_back(each.zero_point);
+    scales.push_back(each.qparams.scale);
+    zero_points.push_back(each.qparams.zero_point);
   }
   Graph& graph = *site.node()->owningGraph();
   Value* list = graph.insertNode(graph.createList(c10::TensorType::get(), data))->output();
@@ -235,9 +222,9 @@ void cat(CallSite& site) {
   add_output(args, y);
   Value* joined = site.call("qnative::cat", args);
   if (ends_in_relu(site.kind())) {
-    joined = site.call("aten::clamp", {joined, y.zero_point});
+    joined = site.call("aten::clamp", {joined, y.qparams.zero_point});
   }
-  site.becomes(joined, y.scale, y.zero_point, y.dtype);
+  site.becomes({joined, y.qparams, y.dtype});
 }
 
 // ---- quantize, dequantize ------------------------------------------------------------------
@@ -248,10 +235,10 @@ void quantize(CallSite& site) {
     throw Unsupported(std::string("its dtype is ") + c10::toString(dtype));
   }
   if (!site.has("self")) throw Unsupported("it quantizes a list");
-  const Output y{site.real("scale"), site.integer("zero_point"), c10::toUnderlying(dtype)};
+  const OutputSpec y = output(site, c10::toUnderlying(dtype), "scale", "zero_point");
   Args args{site.arg("self")};
   add_output(args, y);
-  site.becomes(site.call("qnative::quantize_per_tensor", args), y.scale, y.zero_point, y.dtype);
+  site.becomes({site.call("qnative::quantize_per_tensor", args), y.qparams, y.dtype});
 }
 
 void dequantize(CallSite& site) {

@@ -16,10 +16,10 @@ Tensor fused_op(const Tensor& x, double x_scale, int64_t x_zero_point, const Ten
   TORCH_CHECK(weight.dim() == 4 && weight.scalar_type() == at::kChar,
               "mylib::fused_op: weight must be int8 with 4 dimensions, got ", weight.scalar_type(),
               " ", weight.sizes());
-  const Tensor real = qnative::ops::dequantize_per_tensor(x, x_scale, x_zero_point);
+  const Tensor real = qnative::ops::dequantize_per_tensor({x, {x_scale, x_zero_point}});
   const Tensor kernel = weight.to(at::kFloat) * weight_scale.reshape({-1, 1, 1, 1});
   const Tensor y = at::conv2d(real, kernel, bias, stride, padding, dilation, groups).relu_();
-  return qnative::ops::quantize_per_tensor(y, y_scale, y_zero_point, y_dtype);
+  return qnative::ops::quantize_per_tensor(y, {y_scale, y_zero_point}, {y_dtype}).data;
 }
 
 // The same without values, for torch.export and torch.compile.

@@ -23,6 +23,7 @@
 #include "qnative/ops/conv.h"
 #include "qnative/ops/embedding.h"
 #include "qnative/ops/fp16.h"
+#include "qnative/ops/interpolate.h"
 #include "qnative/ops/linear.h"
 #include "qnative/ops/matmul.h"
 #include "qnative/ops/norm.h"

@@ -22,15 +22,20 @@ TEST(Fp16, Arithmetic) {
 
 TEST(Fp16, Images) {
   const at::Tensor x = integers({2, 19, 9, 8}), real = x.to(at::kDouble);
-  expect_equal(ops::max_pool2d(x, {3}, {2}, {1}),
+  expect_equal(max_pool2d(x, {.kernel_size = {3}, .stride = {2}, .padding = {1}}),
                half(at::max_pool2d(real.to(at::kFloat), 3, 2, 1)));
-  expect_equal(avg_pool2d_fp16(x, 3, 2, 1, true, false, {}),
-               half(at::avg_pool2d(real, 3, 2, 1, true, false)));
+  const PoolWindow window{.kernel_size = {3},
+                          .stride = {2},
+                          .padding = {1},
+                          .ceil_mode = true,
+                          .count_include_pad = false};
+  expect_equal(avg_pool2d_fp16(x, window), half(at::avg_pool2d(real, 3, 2, 1, true, false)));
   expect_equal(adaptive_avg_pool2d_fp16(x, {4, 3}), half(at::adaptive_avg_pool2d(real, {4, 3})));
   expect_equal(mean_fp16(x, at::IntArrayRef{1, 3}, true), half(real.mean({1, 3}, true)));
-  expect_equal(interpolate_fp16(x, at::IntArrayRef{18, 16}, {}, "nearest", {}),
+  expect_equal(interpolate_fp16(x, {.size = {{18, 16}}}),
                x.repeat_interleave(2, 2).repeat_interleave(2, 3));
-  expect_equal(interpolate_fp16(x, at::IntArrayRef{9, 8}, {}, "bicubic", false), x);
+  expect_equal(interpolate_fp16(x, {.size = {{9, 8}}, .mode = "bicubic", .align_corners = false}),
+               x);
 }
 
 TEST(Fp16, SoftmaxAddsUpToOne) {

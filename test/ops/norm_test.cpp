@@ -4,6 +4,7 @@ namespace qnative::ops::testing {
 namespace {
 
 const QParams kX{0.0625, 99}, kY{0.03125, 120};
+const OutputSpec kOut{.qparams = kY};
 
 std::vector<at::Tensor> images() {
   const at::Tensor x = random_bytes({2, 6, 9, 8}, at::kByte);
@@ -30,36 +31,55 @@ TEST(Norm, IsThatOfTorchInFloat64) {
                    v = var.to(at::kDouble);
   for (const at::Tensor& x : images()) {
     const at::Tensor r = real(x, kX);
-    expect_nearest(group_norm(x, kX.scale, kX.zero_point, 3, weight, bias, 1e-5, kY.scale,
-                              kY.zero_point, at::kByte),
+    const QTensor q{x, kX};
+    const at::Tensor from_stats = at::batch_norm(r, w, b, m, v, false, 0, 1e-3, false);
+    expect_nearest(group_norm(q, 3, {weight, bias}, 1e-5, kOut).data,
                    at::group_norm(r.contiguous(), 3, w, b, 1e-5));
-    expect_nearest(batch_norm(x, kX.scale, kX.zero_point, weight, bias, mean, var, 1e-3, kY.scale,
-                              kY.zero_point, at::kByte, "relu"),
-                   at::batch_norm(r, w, b, m, v, false, 0, 1e-3, false).relu());
-    expect_nearest(instance_norm(x, kX.scale, kX.zero_point, weight, bias, mean, var, false, 1e-3,
-                                 kY.scale, kY.zero_point, at::kByte),
-                   at::batch_norm(r, w, b, m, v, false, 0, 1e-3, false));
+    expect_nearest(batch_norm(q, {weight, bias}, {mean, var}, 1e-3,
+                              {.qparams = kY, .activation = Activation::relu()})
+                       .data,
+                   from_stats.relu());
+    expect_nearest(instance_norm(q, {weight, bias}, RunningStats{mean, var}, 1e-3, kOut).data,
+                   from_stats);
     const at::IntArrayRef shape = x.sizes().slice(1);
     const at::Tensor last_weight = at::rand(shape) + 0.5;
-    expect_nearest(layer_norm(x, kX.scale, kX.zero_point, shape, last_weight, std::nullopt, 1e-5,
-                              kY.scale, kY.zero_point, at::kByte),
+    expect_nearest(layer_norm(q, shape, {.weight = last_weight}, 1e-5, kOut).data,
                    at::layer_norm(r, shape, last_weight.to(at::kDouble), {}, 1e-5));
-    expect_nearest(prelu({x, kX}, weight, {.qparams = kY}).data, at::prelu(r, w));
-    expect_nearest(softmax(x, kX.scale, kX.zero_point, 1, kY.scale, kY.zero_point, at::kByte),
-                   r.softmax(1));
+    expect_nearest(prelu(q, weight, kOut).data, at::prelu(r, w));
+    expect_nearest(softmax(q, 1, kOut).data, r.softmax(1));
   }
+}
+
+TEST(Norm, AppliesTheActivation) {
+  const QTensor x{random_bytes({2, 6, 9, 8}, at::kByte), kX};
+  const auto bounds = Activation::clamp(0.25, 0.75);
+  const auto check = [&](const auto& run) {
+    const OutputSpec bounded{.qparams = kY, .activation = bounds};
+    expect_equal(run(bounded), quantize(real(run(kOut)).clamp(0.25, 0.75), kY, at::kByte));
+  };
+  const auto check_floats = [&](const auto& run) {
+    const OutputSpec bounded{.dtype = at::kFloat, .activation = bounds};
+    expect_equal(run(bounded).data, run({.dtype = at::kFloat}).data.clamp(0.25, 0.75));
+  };
+  const auto run_layer_norm = [&](const OutputSpec& y) { return layer_norm(x, 8, {}, 1e-5, y); };
+  const auto run_softmax = [&](const OutputSpec& y) { return softmax(x, 3, y); };
+  check(run_layer_norm);
+  check(run_softmax);
+  check([&](const OutputSpec& y) { return group_norm(x, 2, {}, 1e-5, y); });
+  check([&](const OutputSpec& y) { return instance_norm(x, {}, std::nullopt, 1e-5, y); });
+  check_floats(run_layer_norm);
+  check_floats(run_softmax);
 }
 
 TEST(Norm, Errors) {
   const at::Tensor x = random_bytes({1, 2, 4, 4}, at::kByte), one = at::ones({2});
-  expect_error([&] { group_norm(x, 1, 0, 3, {}, {}, 0, 1, 0, at::kByte); },
+  expect_error([&] { group_norm({x, {}}, 3, {}, 0, {}); },
                "qnative::group_norm: num_groups must be positive and divide the channels 2, got 3");
-  expect_error([&] { layer_norm(x, 1, 0, {5}, {}, {}, 0, 1, 0, at::kByte); },
+  expect_error([&] { layer_norm({x, {}}, {5}, {}, 0, {}); },
                "qnative::layer_norm: x must be [..., *normalized_shape]");
-  expect_error([&] { batch_norm(x, 1, 0, {}, {}, one, at::Tensor(), 0, 1, 0, at::kByte); },
+  expect_error([&] { batch_norm({x, {}}, {}, {one, at::Tensor()}, 0, {}); },
                "qnative::batch_norm: running_var must be a tensor, got none");
-  expect_error([&] { softmax(x, 1, 0, 4, 1, 0, at::kByte); },
-               "qnative::softmax: dim must be in [-4, 3], got 4");
+  expect_error([&] { softmax({x, {}}, 4, {}); }, "qnative::softmax: dim must be in [-4, 3], got 4");
   expect_error([&] { prelu({x, {}}, at::Tensor(), {}); },
                "qnative::prelu: weight must be a tensor, got none");
 }

@@ -10,10 +10,10 @@ TEST(Quantize, EqualsFloat64AndComesBack) {
         values.slice(3, 0, 9, 2), values.slice(0, 0, 0), values[0][0][0][0]}) {
     for (at::ScalarType dtype : {at::kByte, at::kChar}) {
       const QParams q{0.25, 7};
-      const at::Tensor y = ops::quantize_per_tensor(x, q.scale, q.zero_point, dtype);
-      expect_equal(y, quantized(x.to(at::kDouble), q, dtype));
-      EXPECT_EQ(y.strides(), at::neg(x).strides());
-      expect_equal(dequantize_per_tensor(y, q.scale, q.zero_point), real(y, q).to(at::kFloat));
+      const QTensor y = quantize_per_tensor(x, q, {.dtype = dtype});
+      expect_equal(y, quantize(x.to(at::kDouble), q, dtype));
+      EXPECT_EQ(y.data.strides(), at::neg(x).strides());
+      expect_equal(dequantize_per_tensor(y), real(y).to(at::kFloat));
     }
   }
 }
@@ -25,15 +25,15 @@ TEST(Quantize, PerChannelIsPerTensorOfEachChannel) {
       const int64_t channels = x.size(axis);
       const at::Tensor scale = at::rand({channels}) + 0.1f;
       const at::Tensor zero_point = random_bytes({channels}, at::kChar).to(at::kLong);
-      const at::Tensor y =
-          ops::quantize_per_channel(x.contiguous(format), scale, zero_point, axis, at::kChar);
-      const at::Tensor back = dequantize_per_channel(y, scale, zero_point, axis);
+      const QRange range{.dtype = at::kChar, .quant_max = 100};
+      const ChannelQParams qparams{scale, zero_point, axis};
+      const at::Tensor y = quantize_per_channel(x.contiguous(format), qparams, range);
+      const at::Tensor back = dequantize_per_channel(y, qparams);
       for (int64_t c = 0; c < channels; ++c) {
-        const double s = scale[c].item<double>();
-        const auto z = zero_point[c].item<int64_t>();
-        expect_equal(y.select(axis, c),
-                     ops::quantize_per_tensor(x.select(axis, c), s, z, at::kChar));
-        expect_equal(back.select(axis, c), dequantize_per_tensor(y.select(axis, c), s, z));
+        const QParams q{scale[c].item<double>(), zero_point[c].item<int64_t>()};
+        const at::Tensor of_channel = y.select(axis, c);
+        expect_equal({of_channel, q}, quantize_per_tensor(x.select(axis, c), q, range));
+        expect_equal(back.select(axis, c), dequantize_per_tensor({of_channel, q}));
       }
     }
   }
@@ -41,23 +41,23 @@ TEST(Quantize, PerChannelIsPerTensorOfEachChannel) {
 
 TEST(ChooseQParams, CoversTheValuesAndZero) {
   const at::Tensor x = at::rand({1000, 70}) * 3 + 1;
-  const auto [scale, zero_point] = choose_qparams(x, at::kByte);
-  EXPECT_EQ(zero_point.item<int64_t>(), 0);
-  EXPECT_FLOAT_EQ(scale.item<double>(), x.max().item<float>() / 255);
-  const auto symmetric = choose_qparams(-x, at::kChar, {}, {}, 1e-7, true);
-  EXPECT_EQ(std::get<1>(symmetric).item<int64_t>(), 0);
-  EXPECT_FLOAT_EQ(std::get<0>(symmetric).item<double>(), x.max().item<float>() / 127.5f);
+  const QParams q = choose_qparams(x);
+  EXPECT_EQ(q.zero_point, 0);
+  EXPECT_FLOAT_EQ(q.scale, x.max().item<float>() / 255);
+  const QParams symmetric = choose_qparams(-x, {.dtype = at::kChar}, 1e-7, true);
+  EXPECT_EQ(symmetric.zero_point, 0);
+  EXPECT_FLOAT_EQ(symmetric.scale, x.max().item<float>() / 127.5f);
 }
 
 TEST(Quantize, Errors) {
   const at::Tensor x = at::zeros({3});
-  expect_error([&] { ops::quantize_per_tensor(x, 0, 0, at::kByte); },
+  expect_error([&] { quantize_per_tensor(x, {0, 0}); },
                "qnative::quantize_per_tensor: scale must be a positive normal float32, got 0");
-  expect_error([&] { dequantize_per_tensor(x, 1, 0); },
+  expect_error([&] { dequantize_per_tensor({x, {}}); },
                "qnative::dequantize_per_tensor: x must be Byte or Char, got Float");
-  expect_error([&] { ops::quantize_per_channel(x, x, x.to(at::kLong), 0, at::kByte); },
+  expect_error([&] { quantize_per_channel(x, {x, x.to(at::kLong), 0}); },
                "qnative::quantize_per_channel: scale must be a positive normal float32, got 0");
-  expect_error([&] { choose_qparams(x.slice(0, 0, 0), at::kByte); },
+  expect_error([&] { choose_qparams(x.slice(0, 0, 0)); },
                "qnative::choose_qparams: x must have elements, got shape [0]");
 }
 

@@ -8,11 +8,10 @@
 
 namespace qnative::ops {
 
-void check_channel_op(const char* op, const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                      at::DeviceType device) {
-  check_8bit(op, "x", x, device);
-  check_qparams(op, "x_", x_scale, x_zero_point, x.scalar_type());
-  TORCH_CHECK(x.dim() >= 2, "qnative::", op, ": x must be [N, C, ...], got ", x.sym_sizes());
+void check_channel_op(const char* op, const QTensor& x, at::DeviceType device) {
+  check_qtensor(op, "x", x, device);
+  TORCH_CHECK(x.data.dim() >= 2, "qnative::", op, ": x must be [N, C, ...], got ",
+              x.data.sym_sizes());
 }
 
 ChannelTensors::ChannelTensors(const at::Tensor& x, at::ScalarType y_dtype) {

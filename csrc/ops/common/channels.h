@@ -11,8 +11,7 @@
 // Ops on x [N, C, ...] that are a function of one byte and two numbers of its channel.
 namespace qnative::ops {
 
-void check_channel_op(const char* op, const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                      at::DeviceType device);
+void check_channel_op(const char* op, const QTensor& x, at::DeviceType device);
 
 // Input and output in the same order of memory: [N][C][pixels], or [N][pixels][C].
 struct ChannelTensors {

@@ -6,13 +6,13 @@
 
 #include "common/borrow.h"
 #include "common/dispatch.h"
+#include "common/output.h"
 #include "common/parallel.h"
 #include "common/scratch.h"
 #include "interpolate/resample.h"
 #include "lookup/lookup.h"
-#include "product/channel_params.h"
 #include "qnative/ops/fp16.h"
-#include "qnative/ops/pool.h"
+#include "qnative/ops/interpolate.h"
 
 namespace qnative::ops {
 namespace {
@@ -171,81 +171,51 @@ void run_weighted(const Images& images, const Triple<Taps>& taps, RowFn& run_row
 }
 
 template <class Int>
-Resample<Int> check_interpolate(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                                at::OptionalArrayRef<Int> size,
-                                std::optional<at::ArrayRef<double>> scale_factors,
-                                std::string_view mode, std::optional<bool> align_corners,
-                                at::DeviceType device) {
-  check_8bit(kOp, "x", x, device);
-  check_qparams(kOp, "x_", x_scale, x_zero_point, x.scalar_type());
-  return check_resample<Int>(kOp, x, size, scale_factors, mode, align_corners);
+Resample<Int> plan_interpolate(const QTensor& x, const BasicInterpolation<Int>& interpolation,
+                               const OutputSpec& y) {
+  check_qtensor(kOp, "x", x, kDevice<Int>);
+  check_output(kOp, y);
+  return plan_resample(kOp, x.data, interpolation);
 }
 
-at::Tensor interpolate_meta(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                            at::OptionalSymIntArrayRef size,
-                            std::optional<at::ArrayRef<double>> scale_factors,
-                            std::string_view mode, std::optional<bool> align_corners,
-                            double y_scale, int64_t y_zero_point, at::ScalarType y_dtype) {
-  const auto resample = check_interpolate<c10::SymInt>(
-      x, x_scale, x_zero_point, size, scale_factors, mode, align_corners, at::kMeta);
-  make_output(kOp, y_scale, y_zero_point, y_dtype);
-  return empty_image_meta(x, resample.rank, resample.out, y_dtype);
+template <class Int>
+Resample<Int> plan_interpolate_fp16(const at::Tensor& x,
+                                    const BasicInterpolation<Int>& interpolation) {
+  check_half(kFp16, "x", x, kDevice<Int>);
+  return plan_resample(kFp16, x, interpolation);
 }
 
-at::Tensor interpolate_fp16_meta(const at::Tensor& x, at::OptionalSymIntArrayRef size,
-                                 std::optional<at::ArrayRef<double>> scale_factors,
-                                 std::string_view mode, std::optional<bool> align_corners) {
-  check_half(kFp16, "x", x, at::kMeta);
-  const auto resample =
-      check_resample<c10::SymInt>(kFp16, x, size, scale_factors, mode, align_corners);
-  return empty_image_meta(x, resample.rank, resample.out, at::kHalf);
-}
-
-}  // namespace
-
-at::Tensor interpolate(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                       at::OptionalIntArrayRef size,
-                       std::optional<at::ArrayRef<double>> scale_factors, std::string_view mode,
-                       std::optional<bool> align_corners, double y_scale, int64_t y_zero_point,
-                       at::ScalarType y_dtype) {
+at::Tensor run_interpolate(const Resample<int64_t>& plan, const QTensor& x,
+                           const OutputSpec& output) {
   static auto& run_row = select(interpolate::row_kernels());
   static auto& run_column = select(interpolate::column_kernels());
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  const auto resample = check_interpolate<int64_t>(x, x_scale, x_zero_point, size, scale_factors,
-                                                   mode, align_corners, at::kCPU);
-  const OutputSpec output = make_output(kOp, y_scale, y_zero_point, y_dtype);
-  const auto table = rescale_table(kOp, BorrowedQTensor(x, {x_scale, x_zero_point}), output);
-  const at::Tensor y = empty_image(x, resample.rank, resample.out, y_dtype);
+  const auto table = rescale_table(kOp, x, output);
+  const at::Tensor y = empty_image(x.data, plan.rank, plan.out, output.dtype);
   if (y.numel() == 0) return y;
-  const Images images(x, resample, y);
-  const Triple<Taps> taps = make_taps(images.in, resample);
-  if (resample.is_nearest()) {
+  const Images images(x.data, plan, y);
+  const Triple<Taps> taps = make_taps(images.in, plan);
+  if (plan.is_nearest()) {
     run_nearest(images, taps, table ? table->data() : nullptr);
     return y;
   }
   interpolate::RowArgs row_args{};
-  row_args.zero_point = unsigned_zero_point(x_zero_point, x.scalar_type());
-  row_args.flip = flip_of(x.scalar_type());
+  row_args.zero_point = unsigned_zero_point(x);
+  row_args.flip = flip_of(x.data.scalar_type());
   interpolate::ColumnArgs column_args{};
-  column_args.multiplier = finite_multiplier(kOp, x_scale / y_scale);
+  column_args.multiplier = finite_multiplier(kOp, x.qparams.scale / output.qparams.scale);
   column_args.requantize = make_requantize(output);
   run_weighted<uint8_t>(images, taps, run_row, run_column, row_args, column_args);
   return y;
 }
 
-at::Tensor interpolate_fp16(const at::Tensor& x, at::OptionalIntArrayRef size,
-                            std::optional<at::ArrayRef<double>> scale_factors,
-                            std::string_view mode, std::optional<bool> align_corners) {
+at::Tensor run_interpolate_fp16(const Resample<int64_t>& plan, const at::Tensor& x) {
   static auto& run_row = select(interpolate::row_fp16_kernels());
   static auto& run_column = select(interpolate::column_fp16_kernels());
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  check_half(kFp16, "x", x, at::kCPU);
-  const auto resample = check_resample<int64_t>(kFp16, x, size, scale_factors, mode, align_corners);
-  const at::Tensor y = empty_image(x, resample.rank, resample.out, at::kHalf);
+  const at::Tensor y = empty_image(x, plan.rank, plan.out, at::kHalf);
   if (y.numel() == 0) return y;
-  const Images images(x, resample, y);
-  const Triple<Taps> taps = make_taps(images.in, resample);
-  if (resample.is_nearest()) {
+  const Images images(x, plan, y);
+  const Triple<Taps> taps = make_taps(images.in, plan);
+  if (plan.is_nearest()) {
     run_nearest(images, taps, nullptr);
   } else {
     run_weighted<uint16_t>(images, taps, run_row, run_column, {}, {});
@@ -253,14 +223,76 @@ at::Tensor interpolate_fp16(const at::Tensor& x, at::OptionalIntArrayRef size,
   return y;
 }
 
+using SymInterpolation = BasicInterpolation<c10::SymInt>;
+
+QTensor interpolate_meta(const QTensor& x, const SymInterpolation& interpolation,
+                         const OutputSpec& y) {
+  const auto plan = plan_interpolate(x, interpolation, y);
+  return {empty_image(x.data, plan.rank, plan.out, y.dtype), y.qparams};
+}
+
+at::Tensor interpolate_fp16_meta(const at::Tensor& x, const SymInterpolation& interpolation) {
+  const auto plan = plan_interpolate_fp16(x, interpolation);
+  return empty_image(x, plan.rank, plan.out, at::kHalf);
+}
+
+}  // namespace
+
+QTensor interpolate(const QTensor& x, const Interpolation& interpolation, const OutputSpec& y) {
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  return {run_interpolate(plan_interpolate(x, interpolation, y), x, y), y.qparams};
+}
+
+at::Tensor interpolate_fp16(const at::Tensor& x, const Interpolation& interpolation) {
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  return run_interpolate_fp16(plan_interpolate_fp16(x, interpolation), x);
+}
+
+namespace {
+
+template <class Int>
+BasicInterpolation<Int> make_interpolation(at::OptionalArrayRef<Int> size,
+                                           std::optional<at::ArrayRef<double>> scale_factors,
+                                           std::string_view mode,
+                                           std::optional<bool> align_corners) {
+  BasicInterpolation<Int> interpolation{.mode = std::string(mode), .align_corners = align_corners};
+  if (size) interpolation.size.emplace(size->begin(), size->end());
+  if (scale_factors) {
+    interpolation.scale_factors.emplace(scale_factors->begin(), scale_factors->end());
+  }
+  return interpolation;
+}
+
+// The ops of the schemas. kRun: interpolate, interpolate_fp16 or its Meta function.
+template <auto kRun, class Int>
+at::Tensor interpolate_op(const at::Tensor& x, double x_scale, int64_t x_zero_point,
+                          at::OptionalArrayRef<Int> size,
+                          std::optional<at::ArrayRef<double>> scale_factors, std::string_view mode,
+                          std::optional<bool> align_corners, double y_scale, int64_t y_zero_point,
+                          at::ScalarType y_dtype) {
+  return kRun(BorrowedQTensor(x, {x_scale, x_zero_point}),
+              make_interpolation(size, scale_factors, mode, align_corners),
+              {.qparams = {y_scale, y_zero_point}, .dtype = y_dtype})
+      .data;
+}
+
+template <auto kRun, class Int>
+at::Tensor interpolate_fp16_op(const at::Tensor& x, at::OptionalArrayRef<Int> size,
+                               std::optional<at::ArrayRef<double>> scale_factors,
+                               std::string_view mode, std::optional<bool> align_corners) {
+  return kRun(x, make_interpolation(size, scale_factors, mode, align_corners));
+}
+
+}  // namespace
+
 TORCH_LIBRARY_IMPL(qnative, CPU, m) {
-  m.impl("interpolate", TORCH_FN(interpolate));
-  m.impl("interpolate_fp16", TORCH_FN(interpolate_fp16));
+  m.impl("interpolate", TORCH_FN((interpolate_op<interpolate, int64_t>)));
+  m.impl("interpolate_fp16", TORCH_FN((interpolate_fp16_op<interpolate_fp16, int64_t>)));
 }
 
 TORCH_LIBRARY_IMPL(qnative, Meta, m) {
-  m.impl("interpolate", TORCH_FN(interpolate_meta));
-  m.impl("interpolate_fp16", TORCH_FN(interpolate_fp16_meta));
+  m.impl("interpolate", TORCH_FN((interpolate_op<interpolate_meta, c10::SymInt>)));
+  m.impl("interpolate_fp16", TORCH_FN((interpolate_fp16_op<interpolate_fp16_meta, c10::SymInt>)));
 }
 
 }  // namespace qnative::ops

@@ -89,9 +89,9 @@ Taps cubic_taps(int64_t size, int64_t out, const std::optional<double>& scale, b
 }  // namespace
 
 template <class Int>
-Resample<Int> check_resample(const char* op, const at::Tensor& x, at::OptionalArrayRef<Int> size,
-                             std::optional<at::ArrayRef<double>> scale_factors,
-                             std::string_view mode, std::optional<bool> align_corners) {
+Resample<Int> plan_resample(const char* op, const at::Tensor& x,
+                            const BasicInterpolation<Int>& interpolation) {
+  const auto& [size, scale_factors, mode, align_corners] = interpolation;
   const int64_t rank = x.dim() - 2;
   const at::ArrayRef<Int> sizes = at::symint::sizes<Int>(x);
   TORCH_CHECK(rank >= 1 && rank <= 3, "qnative::", op,
@@ -107,16 +107,18 @@ Resample<Int> check_resample(const char* op, const at::Tensor& x, at::OptionalAr
   TORCH_CHECK(size.has_value() != scale_factors.has_value(), "qnative::", op,
               ": either size or scale_factors must be given, got ", size ? "both" : "none");
   if (size) {
-    resample.out = expand_triple(op, "size", *size, rank, 1);
+    resample.out = expand_triple<Int>(op, "size", *size, rank, 1);
     return resample;
   }
   const auto given = static_cast<int64_t>(scale_factors->size());
   TORCH_CHECK(given == 1 || given == rank, "qnative::", op, ": scale_factors must have 1 ",
-              rank == 1 ? "value" : c10::str("or ", rank, " values"), ", got ", *scale_factors);
+              rank == 1 ? "value" : c10::str("or ", rank, " values"), ", got ",
+              at::ArrayRef<double>(*scale_factors));
   for (int64_t i = 0; i < rank; ++i) {
     const double factor = given == 1 ? scale_factors->front() : (*scale_factors)[i];
     TORCH_CHECK(factor > 0 && std::isfinite(factor), "qnative::", op,
-                ": scale_factors must be positive and finite, got ", *scale_factors);
+                ": scale_factors must be positive and finite, got ",
+                at::ArrayRef<double>(*scale_factors));
     const Int out = scaled(sizes[i + 2], factor);
     TORCH_CHECK(out >= 1 && out <= kMaxExtent, "qnative::", op,
                 ": sizes of y must be in [1, 2^31), got ", out, " for size ", sizes[i + 2],
@@ -146,13 +148,9 @@ Triple<Taps> make_taps(const Triple<int64_t>& size, const Resample<int64_t>& res
   return taps;
 }
 
-template Resample<int64_t> check_resample(const char*, const at::Tensor&,
-                                          at::OptionalArrayRef<int64_t>,
-                                          std::optional<at::ArrayRef<double>>, std::string_view,
-                                          std::optional<bool>);
-template Resample<c10::SymInt> check_resample(const char*, const at::Tensor&,
-                                              at::OptionalArrayRef<c10::SymInt>,
-                                              std::optional<at::ArrayRef<double>>, std::string_view,
-                                              std::optional<bool>);
+template Resample<int64_t> plan_resample(const char*, const at::Tensor&,
+                                         const BasicInterpolation<int64_t>&);
+template Resample<c10::SymInt> plan_resample(const char*, const at::Tensor&,
+                                             const BasicInterpolation<c10::SymInt>&);
 
 }  // namespace qnative::ops

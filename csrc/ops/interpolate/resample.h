@@ -2,17 +2,17 @@
 
 #include <ATen/ATen.h>
 
-#include <string_view>
 #include <vector>
 
 #include "pool/window.h"
+#include "qnative/ops/interpolate.h"
 
 // Which pixels each output of interpolate takes, and what they weigh: torch's formulas.
 namespace qnative::ops {
 
 enum class ResampleMode { kNearest, kNearestExact, kLinear, kCubic };
 
-// The arguments of interpolate about sizes, checked.
+// What follows from the arguments and the shape of x, checked.
 template <class Int>
 struct Resample {
   int64_t rank;  // 1 to 3
@@ -26,9 +26,8 @@ struct Resample {
   }
 };
 template <class Int>
-Resample<Int> check_resample(const char* op, const at::Tensor& x, at::OptionalArrayRef<Int> size,
-                             std::optional<at::ArrayRef<double>> scale_factors,
-                             std::string_view mode, std::optional<bool> align_corners);
+Resample<Int> plan_resample(const char* op, const at::Tensor& x,
+                            const BasicInterpolation<Int>& interpolation);
 
 // The taps of one axis.
 struct Taps {

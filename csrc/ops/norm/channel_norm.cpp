@@ -2,11 +2,12 @@
 
 #include <numeric>
 
+#include "common/borrow.h"
 #include "common/channels.h"
 #include "common/dispatch.h"
+#include "common/output.h"
 #include "norm/moments.h"
 #include "norm/norm.h"
-#include "product/channel_params.h"
 #include "qnative/ops/norm.h"
 
 namespace qnative::ops {
@@ -16,53 +17,77 @@ using Optional = std::optional<at::Tensor>;
 
 template <class Int>
 void check_channel_vector(const char* op, const char* name, const Optional& tensor,
-                          const at::Tensor& x, at::DeviceType device) {
-  if (tensor) check_vector(op, name, *tensor, at::symint::size<Int>(x, 1), "a channel", device);
+                          const at::Tensor& x) {
+  if (tensor) {
+    check_vector(op, name, *tensor, at::symint::size<Int>(x, 1), "a channel", kDevice<Int>);
+  }
 }
 
-// What all of these ops take.
-struct Input {
-  const at::Tensor& x;
-  double scale;
-  int64_t zero_point;
-  const Optional& weight;
-  const Optional& bias;
+// What follows from constants and shapes, checked.
+struct NormPlan {
+  const char* op;
   double eps;
+  OutputSpec output;
+  norm::Args args;
 };
 
 template <class Int>
-void check_input(const char* op, const Input& input, at::DeviceType device) {
-  check_channel_op(op, input.x, input.scale, input.zero_point, device);
-  check_channel_vector<Int>(op, "weight", input.weight, input.x, device);
-  check_channel_vector<Int>(op, "bias", input.bias, input.x, device);
-  check_eps(op, input.eps);
+NormPlan plan_norm(const char* op, const QTensor& x, const NormWeights& weights, double eps,
+                   const OutputSpec& y) {
+  check_channel_op(op, x, kDevice<Int>);
+  check_channel_vector<Int>(op, "weight", weights.weight, x.data);
+  check_channel_vector<Int>(op, "bias", weights.bias, x.data);
+  check_eps(op, eps);
+  check_output(op, y);
+  return {.op = op,
+          .eps = eps,
+          .output = y,
+          .args = {.x_zero_point = unsigned_zero_point(x),
+                   .x_flip = flip_of(x.data.scalar_type()),
+                   .requantize = make_requantize(y)}};
 }
 
 template <class Int>
-void check_groups(const at::Tensor& x, int64_t num_groups) {
-  const Int channels = at::symint::size<Int>(x, 1);
+void check_running(const char* op, const QTensor& x, const RunningStats& stats) {
+  check_channel_vector<Int>(op, "running_mean", stats.mean, x.data);
+  check_channel_vector<Int>(op, "running_var", stats.var, x.data);
+}
+
+template <class Int>
+NormPlan plan_group_norm(const QTensor& x, int64_t num_groups, const NormWeights& weights,
+                         double eps, const OutputSpec& y) {
+  const NormPlan plan = plan_norm<Int>("group_norm", x, weights, eps, y);
+  const Int channels = at::symint::size<Int>(x.data, 1);
   TORCH_CHECK(num_groups >= 1 && channels % num_groups == 0,
               "qnative::group_norm: num_groups must be positive and divide the channels ", channels,
               ", got ", num_groups);
+  return plan;
 }
 
 template <class Int>
-void check_running(const char* op, const Input& input, const Optional& mean, const Optional& var,
-                   at::DeviceType device) {
-  TORCH_CHECK(mean && var, "qnative::", op,
-              ": running_mean and running_var must be tensors without use_input_stats, got none");
-  check_channel_vector<Int>(op, "running_mean", mean, input.x, device);
-  check_channel_vector<Int>(op, "running_var", var, input.x, device);
+NormPlan plan_instance_norm(const QTensor& x, const NormWeights& weights,
+                            const std::optional<RunningStats>& stats, double eps,
+                            const OutputSpec& y) {
+  const NormPlan plan = plan_norm<Int>("instance_norm", x, weights, eps, y);
+  if (!stats) return plan;
+  TORCH_CHECK(stats->mean.defined() && stats->var.defined(),
+              "qnative::instance_norm: running_mean and running_var must be tensors without "
+              "use_input_stats, got none");
+  check_running<Int>("instance_norm", x, *stats);
+  return plan;
+}
+
+template <class Int>
+NormPlan plan_batch_norm(const QTensor& x, const NormWeights& weights, const RunningStats& stats,
+                         double eps, const OutputSpec& y) {
+  const NormPlan plan = plan_norm<Int>("batch_norm", x, weights, eps, y);
+  check_running<Int>("batch_norm", x, stats);
+  return plan;
 }
 
 // The function of one byte: fma(x - zero point, scale, shift).
 struct Scale {
   norm::Args args;
-
-  Scale(const Input& input, const OutputSpec& output)
-      : args{.x_zero_point = unsigned_zero_point(input.zero_point, input.x.scalar_type()),
-             .x_flip = flip_of(input.x.scalar_type()),
-             .requantize = make_requantize(output)} {}
 
   void run(const uint8_t* x, uint8_t* y, int64_t n, float scale, float shift) const {
     static auto& kernel = select(norm::scale_kernels());
@@ -150,145 +175,150 @@ std::vector<Moments> sum_inner(const ChannelTensors& t, int64_t groups, uint8_t 
   return moments;
 }
 
-at::Tensor normalize_groups(const Input& input, int64_t groups, const OutputSpec& output) {
-  const ChannelTensors t(input.x, output.dtype);
+at::Tensor run_groups(const NormPlan& plan, const QTensor& x, int64_t groups,
+                      const NormWeights& weights) {
+  const double y_scale = plan.output.qparams.scale;
+  const ChannelTensors t(x.data, plan.output.dtype);
   if (t.y.numel() == 0) return t.y;
-  const Scale op(input, output);
-  const std::vector<Moments> moments = t.channels_innermost ? sum_inner(t, groups, op.args.x_flip)
-                                                            : sum_outer(t, groups, op.args.x_flip);
+  const uint8_t flip = plan.args.x_flip;
+  const std::vector<Moments> moments =
+      t.channels_innermost ? sum_inner(t, groups, flip) : sum_outer(t, groups, flip);
   const int64_t group_channels = t.channels / groups, constants = t.images * t.channels;
-  const Channels weight(input.weight, 1), bias(input.bias, 0);
+  const Channels weight(weights.weight, 1), bias(weights.bias, 0);
   Scratch scratch(2 * Scratch::bytes<float>(constants));
   auto* const scale = scratch.take<float>(constants);
   auto* const shift = scratch.take<float>(constants);
   for (size_t g = 0; g < moments.size(); ++g) {
-    const Normalization unit = normalize(moments[g], group_channels * t.pixels, input.scale,
-                                         op.args.x_zero_point, input.eps);
+    const Normalization unit = normalize(moments[g], group_channels * t.pixels, x.qparams.scale,
+                                         plan.args.x_zero_point, plan.eps);
     for (int64_t i = 0; i < group_channels; ++i) {
       const int64_t at = static_cast<int64_t>(g) * group_channels + i, c = at % t.channels;
-      scale[at] = static_cast<float>(unit.scale * weight[c] / output.qparams.scale);
-      shift[at] = static_cast<float>((unit.shift * weight[c] + bias[c]) / output.qparams.scale);
+      scale[at] = static_cast<float>(unit.scale * weight[c] / y_scale);
+      shift[at] = static_cast<float>((unit.shift * weight[c] + bias[c]) / y_scale);
     }
   }
-  apply_channels(op, t, {scale, shift, t.images});
+  apply_channels(Scale{plan.args}, t, {scale, shift, t.images});
   return t.y;
 }
 
-at::Tensor normalize_running(const char* op_name, const Input& input, const at::Tensor& mean,
-                             const at::Tensor& var, const OutputSpec& output) {
-  const ChannelTensors t(input.x, output.dtype);
-  const Channels weight(input.weight, 1), bias(input.bias, 0), means(mean, 0), vars(var, 0);
+at::Tensor run_running(const NormPlan& plan, const QTensor& x, const NormWeights& weights,
+                       const RunningStats& stats) {
+  const double y_scale = plan.output.qparams.scale;
+  const ChannelTensors t(x.data, plan.output.dtype);
+  const Channels weight(weights.weight, 1), bias(weights.bias, 0);
+  const Channels mean(stats.mean, 0), var(stats.var, 0);
   Scratch scratch(2 * Scratch::bytes<float>(t.channels));
   auto* const scale = scratch.take<float>(t.channels);
   auto* const shift = scratch.take<float>(t.channels);
   for (int64_t c = 0; c < t.channels; ++c) {
-    const double factor = weight[c] / std::sqrt(vars[c] + input.eps);
-    scale[c] = static_cast<float>(input.scale * factor / output.qparams.scale);
-    shift[c] = static_cast<float>((bias[c] - means[c] * factor) / output.qparams.scale);
-    TORCH_CHECK(std::isfinite(scale[c]) && std::isfinite(shift[c]), "qnative::", op_name,
+    const double factor = weight[c] / std::sqrt(var[c] + plan.eps);
+    scale[c] = static_cast<float>(x.qparams.scale * factor / y_scale);
+    shift[c] = static_cast<float>((bias[c] - mean[c] * factor) / y_scale);
+    TORCH_CHECK(std::isfinite(scale[c]) && std::isfinite(shift[c]), "qnative::", plan.op,
                 ": the constants of channel ", c, " are not finite: weight ", weight[c], ", bias ",
-                bias[c], ", running_mean ", means[c], ", running_var ", vars[c], ", eps ",
-                input.eps);
+                bias[c], ", running_mean ", mean[c], ", running_var ", var[c], ", eps ", plan.eps);
   }
-  if (t.y.numel() != 0) apply_channels(Scale(input, output), t, {scale, shift, 1});
+  if (t.y.numel() != 0) apply_channels(Scale{plan.args}, t, {scale, shift, 1});
   return t.y;
 }
 
-// ---- meta ----------------------------------------------------------------------------------
-
-at::Tensor group_norm_meta(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                           int64_t num_groups, const Optional& weight, const Optional& bias,
-                           double eps, double y_scale, int64_t y_zero_point,
-                           at::ScalarType y_dtype) {
-  check_input<c10::SymInt>("group_norm", {x, x_scale, x_zero_point, weight, bias, eps}, at::kMeta);
-  check_groups<c10::SymInt>(x, num_groups);
-  make_output("group_norm", y_scale, y_zero_point, y_dtype);
-  return empty_channels_meta(x, y_dtype);
+QTensor group_norm_meta(const QTensor& x, int64_t num_groups, const NormWeights& weights,
+                        double eps, const OutputSpec& y) {
+  plan_group_norm<c10::SymInt>(x, num_groups, weights, eps, y);
+  return {empty_channels_meta(x.data, y.dtype), y.qparams};
 }
 
-at::Tensor instance_norm_meta(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                              const Optional& weight, const Optional& bias,
-                              const Optional& running_mean, const Optional& running_var,
-                              bool use_input_stats, double eps, double y_scale,
-                              int64_t y_zero_point, at::ScalarType y_dtype) {
-  const Input input{x, x_scale, x_zero_point, weight, bias, eps};
-  check_input<c10::SymInt>("instance_norm", input, at::kMeta);
-  if (!use_input_stats) {
-    check_running<c10::SymInt>("instance_norm", input, running_mean, running_var, at::kMeta);
-  }
-  make_output("instance_norm", y_scale, y_zero_point, y_dtype);
-  return empty_channels_meta(x, y_dtype);
+QTensor instance_norm_meta(const QTensor& x, const NormWeights& weights,
+                           const std::optional<RunningStats>& stats, double eps,
+                           const OutputSpec& y) {
+  plan_instance_norm<c10::SymInt>(x, weights, stats, eps, y);
+  return {empty_channels_meta(x.data, y.dtype), y.qparams};
 }
 
-at::Tensor batch_norm_meta(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                           const Optional& weight, const Optional& bias,
-                           const at::Tensor& running_mean, const at::Tensor& running_var,
-                           double eps, double y_scale, int64_t y_zero_point, at::ScalarType y_dtype,
-                           std::string_view activation, at::ArrayRef<double> activation_args) {
-  const Input input{x, x_scale, x_zero_point, weight, bias, eps};
-  check_input<c10::SymInt>("batch_norm", input, at::kMeta);
-  check_running<c10::SymInt>("batch_norm", input, running_mean, running_var, at::kMeta);
-  make_output("batch_norm", y_scale, y_zero_point, y_dtype, activation, activation_args);
-  return empty_channels_meta(x, y_dtype);
+QTensor batch_norm_meta(const QTensor& x, const NormWeights& weights, const RunningStats& stats,
+                        double eps, const OutputSpec& y) {
+  plan_batch_norm<c10::SymInt>(x, weights, stats, eps, y);
+  return {empty_channels_meta(x.data, y.dtype), y.qparams};
 }
 
 }  // namespace
 
-at::Tensor group_norm(const at::Tensor& x, double x_scale, int64_t x_zero_point, int64_t num_groups,
-                      const std::optional<at::Tensor>& weight,
-                      const std::optional<at::Tensor>& bias, double eps, double y_scale,
-                      int64_t y_zero_point, at::ScalarType y_dtype) {
+QTensor group_norm(const QTensor& x, int64_t num_groups, const NormWeights& weights, double eps,
+                   const OutputSpec& y) {
   const at::AutoDispatchBelowADInplaceOrView guard;
-  const Input input{x, x_scale, x_zero_point, weight, bias, eps};
-  check_input<int64_t>("group_norm", input, at::kCPU);
-  check_groups<int64_t>(x, num_groups);
-  return normalize_groups(input, num_groups,
-                          make_output("group_norm", y_scale, y_zero_point, y_dtype));
+  const NormPlan plan = plan_group_norm<int64_t>(x, num_groups, weights, eps, y);
+  return {run_groups(plan, x, num_groups, weights), y.qparams};
 }
 
-at::Tensor instance_norm(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                         const std::optional<at::Tensor>& weight,
-                         const std::optional<at::Tensor>& bias,
-                         const std::optional<at::Tensor>& running_mean,
-                         const std::optional<at::Tensor>& running_var, bool use_input_stats,
+QTensor instance_norm(const QTensor& x, const NormWeights& weights,
+                      const std::optional<RunningStats>& stats, double eps, const OutputSpec& y) {
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  const NormPlan plan = plan_instance_norm<int64_t>(x, weights, stats, eps, y);
+  return {
+      stats ? run_running(plan, x, weights, *stats) : run_groups(plan, x, x.data.size(1), weights),
+      y.qparams};
+}
+
+QTensor batch_norm(const QTensor& x, const NormWeights& weights, const RunningStats& stats,
+                   double eps, const OutputSpec& y) {
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  const NormPlan plan = plan_batch_norm<int64_t>(x, weights, stats, eps, y);
+  return {run_running(plan, x, weights, stats), y.qparams};
+}
+
+namespace {
+
+// The ops of the schemas. kRun: group_norm, instance_norm, batch_norm or its Meta function.
+template <auto kRun>
+at::Tensor group_norm_op(const at::Tensor& x, double x_scale, int64_t x_zero_point,
+                         int64_t num_groups, const Optional& weight, const Optional& bias,
                          double eps, double y_scale, int64_t y_zero_point, at::ScalarType y_dtype) {
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  const Input input{x, x_scale, x_zero_point, weight, bias, eps};
-  check_input<int64_t>("instance_norm", input, at::kCPU);
-  if (!use_input_stats) {
-    check_running<int64_t>("instance_norm", input, running_mean, running_var, at::kCPU);
-  }
-  const OutputSpec output = make_output("instance_norm", y_scale, y_zero_point, y_dtype);
-  return use_input_stats
-             ? normalize_groups(input, x.size(1), output)
-             : normalize_running("instance_norm", input, *running_mean, *running_var, output);
+  return kRun(BorrowedQTensor(x, {x_scale, x_zero_point}), num_groups, {weight, bias}, eps,
+              {.qparams = {y_scale, y_zero_point}, .dtype = y_dtype})
+      .data;
 }
 
-at::Tensor batch_norm(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                      const std::optional<at::Tensor>& weight,
-                      const std::optional<at::Tensor>& bias, const at::Tensor& running_mean,
-                      const at::Tensor& running_var, double eps, double y_scale,
-                      int64_t y_zero_point, at::ScalarType y_dtype, std::string_view activation,
-                      at::ArrayRef<double> activation_args) {
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  const Input input{x, x_scale, x_zero_point, weight, bias, eps};
-  check_input<int64_t>("batch_norm", input, at::kCPU);
-  check_running<int64_t>("batch_norm", input, running_mean, running_var, at::kCPU);
-  return normalize_running(
-      "batch_norm", input, running_mean, running_var,
-      make_output("batch_norm", y_scale, y_zero_point, y_dtype, activation, activation_args));
+template <auto kRun>
+at::Tensor instance_norm_op(const at::Tensor& x, double x_scale, int64_t x_zero_point,
+                            const Optional& weight, const Optional& bias,
+                            const Optional& running_mean, const Optional& running_var,
+                            bool use_input_stats, double eps, double y_scale, int64_t y_zero_point,
+                            at::ScalarType y_dtype) {
+  std::optional<RunningStats> stats;
+  if (!use_input_stats) {
+    stats = RunningStats{running_mean.value_or(at::Tensor()), running_var.value_or(at::Tensor())};
+  }
+  return kRun(BorrowedQTensor(x, {x_scale, x_zero_point}), {weight, bias}, stats, eps,
+              {.qparams = {y_scale, y_zero_point}, .dtype = y_dtype})
+      .data;
 }
+
+template <auto kRun>
+at::Tensor batch_norm_op(const at::Tensor& x, double x_scale, int64_t x_zero_point,
+                         const Optional& weight, const Optional& bias,
+                         const at::Tensor& running_mean, const at::Tensor& running_var, double eps,
+                         double y_scale, int64_t y_zero_point, at::ScalarType y_dtype,
+                         std::string_view activation, at::ArrayRef<double> activation_args) {
+  return kRun(BorrowedQTensor(x, {x_scale, x_zero_point}), {weight, bias},
+              {running_mean, running_var}, eps,
+              {.qparams = {y_scale, y_zero_point},
+               .dtype = y_dtype,
+               .activation = parse_activation("batch_norm", activation, activation_args)})
+      .data;
+}
+
+}  // namespace
 
 TORCH_LIBRARY_IMPL(qnative, CPU, m) {
-  m.impl("group_norm", TORCH_FN(group_norm));
-  m.impl("instance_norm", TORCH_FN(instance_norm));
-  m.impl("batch_norm", TORCH_FN(batch_norm));
+  m.impl("group_norm", TORCH_FN(group_norm_op<group_norm>));
+  m.impl("instance_norm", TORCH_FN(instance_norm_op<instance_norm>));
+  m.impl("batch_norm", TORCH_FN(batch_norm_op<batch_norm>));
 }
 
 TORCH_LIBRARY_IMPL(qnative, Meta, m) {
-  m.impl("group_norm", TORCH_FN(group_norm_meta));
-  m.impl("instance_norm", TORCH_FN(instance_norm_meta));
-  m.impl("batch_norm", TORCH_FN(batch_norm_meta));
+  m.impl("group_norm", TORCH_FN(group_norm_op<group_norm_meta>));
+  m.impl("instance_norm", TORCH_FN(instance_norm_op<instance_norm_meta>));
+  m.impl("batch_norm", TORCH_FN(batch_norm_op<batch_norm_meta>));
 }
 
 }  // namespace qnative::ops

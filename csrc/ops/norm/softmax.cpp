@@ -2,14 +2,16 @@
 
 #include <cstring>
 
+#include "common/borrow.h"
 #include "common/dispatch.h"
 #include "common/layout.h"
+#include "common/output.h"
 #include "common/parallel.h"
 #include "common/scratch.h"
 #include "fp16/fp16.h"
 #include "lookup/lookup.h"
+#include "norm/clamp.h"
 #include "norm/norm.h"
-#include "product/channel_params.h"
 #include "qnative/ops/fp16.h"
 #include "qnative/ops/norm.h"
 #include "quantize/quantize.h"
@@ -28,11 +30,24 @@ int64_t check_dim(const char* op, const at::Tensor& x, int64_t dim) {
   return dim < 0 ? dim + end : dim;
 }
 
-int64_t check_softmax(const at::Tensor& x, double x_scale, int64_t x_zero_point, int64_t dim,
-                      at::DeviceType device) {
-  check_8bit("softmax", "x", x, device);
-  check_qparams("softmax", "x_", x_scale, x_zero_point, x.scalar_type());
-  return check_dim("softmax", x, dim);
+// What follows from constants and shapes, checked.
+template <class Int>
+struct SoftmaxPlan {
+  int64_t dim;  // not negative
+  Layout<Int> layout;
+};
+
+template <class Int>
+SoftmaxPlan<Int> plan_softmax(const QTensor& x, int64_t dim, const OutputSpec& y) {
+  check_qtensor("softmax", "x", x, kDevice<Int>);
+  check_output("softmax", y, FloatOutput::kAllowed);
+  return {check_dim("softmax", x.data, dim), elementwise_layout<Int>("softmax", {x.data})};
+}
+
+template <class Int>
+SoftmaxPlan<Int> plan_softmax_fp16(const at::Tensor& x, int64_t dim) {
+  check_half("softmax_fp16", "x", x, kDevice<Int>);
+  return {check_dim("softmax_fp16", x, dim), elementwise_layout<Int>("softmax_fp16", {x})};
 }
 
 // Softmax of a row. Its values depend on the byte alone, once the sum of the row is known.
@@ -40,7 +55,7 @@ class RowSoftmax {
  public:
   RowSoftmax(double x_scale, uint8_t flip, const OutputSpec& output)
       : flip_(flip),
-        y_scale_(output.qparams.scale),
+        y_scale_(output_qparams(output).scale),
         requantize_(output.is_float() ? Requantize{} : make_requantize(output)) {
     norm::make_exponentials(x_scale, e_);
   }
@@ -99,60 +114,73 @@ void run_rows(const at::Tensor& x, int64_t dim, const at::Tensor& y, int64_t row
   if (!dense.is_same(target)) target.copy_(dense);
 }
 
-at::Tensor softmax_meta(const at::Tensor& x, double x_scale, int64_t x_zero_point, int64_t dim,
-                        double y_scale, int64_t y_zero_point, at::ScalarType y_dtype) {
-  check_softmax(x, x_scale, x_zero_point, dim, at::kMeta);
-  make_output("softmax", y_scale, y_zero_point, y_dtype, "none", {}, FloatOutput::kAllowed);
-  return empty_elementwise_meta("softmax", {x}, y_dtype);
-}
-
-at::Tensor softmax_fp16_meta(const at::Tensor& x, int64_t dim) {
-  check_half("softmax_fp16", "x", x, at::kMeta);
-  check_dim("softmax_fp16", x, dim);
-  return empty_elementwise_meta("softmax_fp16", {x}, at::kHalf);
-}
-
-}  // namespace
-
-at::Tensor softmax(const at::Tensor& x, double x_scale, int64_t x_zero_point, int64_t dim,
-                   double y_scale, int64_t y_zero_point, at::ScalarType y_dtype) {
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  dim = check_softmax(x, x_scale, x_zero_point, dim, at::kCPU);
-  const OutputSpec output =
-      make_output("softmax", y_scale, y_zero_point, y_dtype, "none", {}, FloatOutput::kAllowed);
-  const at::Tensor y = empty_elementwise("softmax", {x}, y_dtype);
+at::Tensor run_softmax(const SoftmaxPlan<int64_t>& plan, const QTensor& x,
+                       const OutputSpec& output) {
+  const at::Tensor y = empty(plan.layout, output.dtype);
   if (y.numel() == 0) return y;
-  const RowSoftmax run(x_scale, flip_of(x.scalar_type()), output);
+  const RowSoftmax run(x.qparams.scale, flip_of(x.data.scalar_type()), output);
   if (output.is_float()) {
-    run_rows<uint8_t, float>(x, dim, y, kRowCost, run);
+    run_rows<uint8_t, float>(x.data, plan.dim, y, kRowCost, run);
+    clamp_floats(y, output.activation);
   } else {
-    run_rows<uint8_t, uint8_t>(x, dim, y, kRowCost, run);
+    run_rows<uint8_t, uint8_t>(x.data, plan.dim, y, kRowCost, run);
   }
   return y;
 }
 
-at::Tensor softmax_fp16(const at::Tensor& x, int64_t dim) {
+at::Tensor run_softmax_fp16(const SoftmaxPlan<int64_t>& plan, const at::Tensor& x) {
   static auto& run = select(fp16::softmax_kernels());
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  check_half("softmax_fp16", "x", x, at::kCPU);
-  dim = check_dim("softmax_fp16", x, dim);
-  const at::Tensor y = empty_elementwise("softmax_fp16", {x}, at::kHalf);
+  const at::Tensor y = empty(plan.layout, at::kHalf);
   if (y.numel() == 0) return y;
-  run_rows<uint16_t, uint16_t>(x, dim, y, 0, [](const uint16_t* from, uint16_t* to, int64_t n) {
-    const int64_t floats = n + fp16::kLanes;
-    Scratch scratch(Scratch::bytes<float>(floats));
-    run(from, to, n, scratch.take<float>(floats));
-  });
+  run_rows<uint16_t, uint16_t>(x, plan.dim, y, 0,
+                               [](const uint16_t* from, uint16_t* to, int64_t n) {
+                                 const int64_t floats = n + fp16::kLanes;
+                                 Scratch scratch(Scratch::bytes<float>(floats));
+                                 run(from, to, n, scratch.take<float>(floats));
+                               });
   return y;
 }
 
+QTensor softmax_meta(const QTensor& x, int64_t dim, const OutputSpec& y) {
+  return {empty(plan_softmax<c10::SymInt>(x, dim, y).layout, y.dtype), output_qparams(y)};
+}
+
+at::Tensor softmax_fp16_meta(const at::Tensor& x, int64_t dim) {
+  return empty(plan_softmax_fp16<c10::SymInt>(x, dim).layout, at::kHalf);
+}
+
+}  // namespace
+
+QTensor softmax(const QTensor& x, int64_t dim, const OutputSpec& y) {
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  return {run_softmax(plan_softmax<int64_t>(x, dim, y), x, y), output_qparams(y)};
+}
+
+at::Tensor softmax_fp16(const at::Tensor& x, int64_t dim) {
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  return run_softmax_fp16(plan_softmax_fp16<int64_t>(x, dim), x);
+}
+
+namespace {
+
+// The op of the schema. kRun: softmax or softmax_meta.
+template <auto kRun>
+at::Tensor softmax_op(const at::Tensor& x, double x_scale, int64_t x_zero_point, int64_t dim,
+                      double y_scale, int64_t y_zero_point, at::ScalarType y_dtype) {
+  return kRun(BorrowedQTensor(x, {x_scale, x_zero_point}), dim,
+              {.qparams = {y_scale, y_zero_point}, .dtype = y_dtype})
+      .data;
+}
+
+}  // namespace
+
 TORCH_LIBRARY_IMPL(qnative, CPU, m) {
-  m.impl("softmax", TORCH_FN(softmax));
+  m.impl("softmax", TORCH_FN(softmax_op<softmax>));
   m.impl("softmax_fp16", TORCH_FN(softmax_fp16));
 }
 
 TORCH_LIBRARY_IMPL(qnative, Meta, m) {
-  m.impl("softmax", TORCH_FN(softmax_meta));
+  m.impl("softmax", TORCH_FN(softmax_op<softmax_meta>));
   m.impl("softmax_fp16", TORCH_FN(softmax_fp16_meta));
 }
 

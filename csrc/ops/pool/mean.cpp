@@ -3,21 +3,21 @@
 #include <bitset>
 #include <cstring>
 
-#include "common/checks.h"
+#include "common/borrow.h"
 #include "common/dispatch.h"
 #include "common/layout.h"
+#include "common/output.h"
 #include "common/parallel.h"
 #include "fp16/fp16.h"
 #include "pool/pool.h"
-#include "product/channel_params.h"
 #include "qnative/ops/fp16.h"
 #include "qnative/ops/pool.h"
 
 namespace qnative::ops {
 namespace {
 
-constexpr int64_t kMeanGrain = 64 * 1024;  // bytes read by a task
-constexpr int64_t kMaxTaps = 1 << 23;      // kernels count in float32 and int32
+constexpr int64_t kGrain = 64 * 1024;  // bytes read by a task
+constexpr int64_t kMaxTaps = 1 << 23;  // kernels count in float32 and int32
 using DimSet = std::bitset<64>;
 
 // The dimensions to reduce; all of them for none or an empty list, as in torch.
@@ -52,9 +52,32 @@ Dims<Int> mean_sizes(const at::Tensor& x, const DimSet& reduced, bool keepdim) {
   return result;
 }
 
-void check_mean(const at::Tensor& x, double x_scale, int64_t x_zero_point, at::DeviceType device) {
-  check_8bit("mean", "x", x, device);
-  check_qparams("mean", "x_", x_scale, x_zero_point, x.scalar_type());
+// What follows from constants and shapes, checked.
+template <class Int>
+struct MeanPlan {
+  DimSet reduced;
+  Dims<Int> sizes;  // of y
+};
+
+template <class Int>
+MeanPlan<Int> plan_sizes(const char* op, const at::Tensor& x, at::OptionalIntArrayRef dim,
+                         bool keepdim) {
+  const DimSet reduced = reduced_dims(op, x, dim);
+  return {reduced, mean_sizes<Int>(x, reduced, keepdim)};
+}
+
+template <class Int>
+MeanPlan<Int> plan_mean(const QTensor& x, at::OptionalIntArrayRef dim, bool keepdim,
+                        const OutputSpec& y) {
+  check_qtensor("mean", "x", x, kDevice<Int>);
+  check_output("mean", y);
+  return plan_sizes<Int>("mean", x.data, dim, keepdim);
+}
+
+template <class Int>
+MeanPlan<Int> plan_mean_fp16(const at::Tensor& x, at::OptionalIntArrayRef dim, bool keepdim) {
+  check_half("mean_fp16", "x", x, kDevice<Int>);
+  return plan_sizes<Int>("mean_fp16", x, dim, keepdim);
 }
 
 // Dimensions of x larger than 1, neighbours merged where they can be.
@@ -78,25 +101,25 @@ DimList merged_dims(const at::Tensor& x, const DimSet& reduced, bool which) {
 
 // How the kernel reads x: windows of rows x columns taps, `channels` neighbouring bytes each, for
 // every index of `outer`.
-struct Plan {
+struct Walk {
   DimList outer;
   Dim rows, columns;
   int64_t channels;
 };
 
 // Nothing when more than two strides would be needed to walk through the taps.
-std::optional<Plan> make_plan(const at::Tensor& x, const DimSet& reduced) {
-  Plan plan{
+std::optional<Walk> make_walk(const at::Tensor& x, const DimSet& reduced) {
+  Walk walk{
       .outer = merged_dims(x, reduced, false), .rows = {1, 0}, .columns = {1, 0}, .channels = 1};
   const DimList taps = merged_dims(x, reduced, true);
   if (taps.size() > 2) return std::nullopt;
-  if (!taps.empty()) plan.columns = taps.back();
-  if (taps.size() == 2) plan.rows = taps.front();
-  if (!plan.outer.empty() && plan.outer.back().stride == 1) {
-    plan.channels = plan.outer.back().size;
-    plan.outer.pop_back();
+  if (!taps.empty()) walk.columns = taps.back();
+  if (taps.size() == 2) walk.rows = taps.front();
+  if (!walk.outer.empty() && walk.outer.back().stride == 1) {
+    walk.channels = walk.outer.back().size;
+    walk.outer.pop_back();
   }
-  return plan;
+  return walk;
 }
 
 // x as a dense [outputs, taps] matrix.
@@ -113,78 +136,58 @@ at::Tensor as_matrix(const at::Tensor& x, const DimSet& reduced, int64_t outputs
 // f(window, y) for the windows of every index of `outer`; y: its channels. Elements of x and y are
 // of one size.
 template <class F>
-void run_plan(const Plan& plan, const at::Tensor& x, const at::Tensor& y, const F& f) {
-  const int64_t taps = plan.rows.size * plan.columns.size;
+void run_walk(const Walk& walk, const at::Tensor& x, const at::Tensor& y, const F& f) {
+  const int64_t taps = walk.rows.size * walk.columns.size;
   const auto bytes = static_cast<int64_t>(x.element_size());
   const auto* from = static_cast<const uint8_t*>(x.const_data_ptr());
   auto* to = static_cast<uint8_t*>(y.mutable_data_ptr());
-  run_parts(y.numel() / plan.channels, taps * plan.channels * bytes, kMeanGrain,
+  run_parts(y.numel() / walk.channels, taps * walk.channels * bytes, kGrain,
             [&](int64_t begin, int64_t end) {
               for (int64_t i = begin; i < end; ++i) {
                 int64_t offset = 0, rest = i;
-                for (auto dim = plan.outer.rbegin(); dim != plan.outer.rend(); ++dim) {
+                for (auto dim = walk.outer.rbegin(); dim != walk.outer.rend(); ++dim) {
                   offset += rest % dim->size * dim->stride;
                   rest /= dim->size;
                 }
                 f({.x = from + offset * bytes,
-                   .row_stride = plan.rows.stride * bytes,
-                   .pixel_stride = plan.columns.stride * bytes,
-                   .rows = plan.rows.size,
-                   .columns = plan.columns.size,
-                   .channels = plan.channels},
-                  to + i * plan.channels * bytes);
+                   .row_stride = walk.rows.stride * bytes,
+                   .pixel_stride = walk.columns.stride * bytes,
+                   .rows = walk.rows.size,
+                   .columns = walk.columns.size,
+                   .channels = walk.channels},
+                  to + i * walk.channels * bytes);
               }
             });
 }
 
 // The same for any x and y, neither of them empty; make(taps) gives f for the number of taps.
 template <class Make>
-void run_mean(const at::Tensor& x, const DimSet& reduced, const at::Tensor& y, const Make& make) {
+void run_taps(const at::Tensor& x, const DimSet& reduced, const at::Tensor& y, const Make& make) {
   const auto f = make(x.numel() / y.numel());
-  if (const auto plan = make_plan(x, reduced)) {
-    run_plan(*plan, x, y, f);
+  if (const auto walk = make_walk(x, reduced)) {
+    run_walk(*walk, x, y, f);
   } else {
     const at::Tensor matrix = as_matrix(x, reduced, y.numel());
-    run_plan(*make_plan(matrix, DimSet(0b10)), matrix, y, f);
+    run_walk(*make_walk(matrix, DimSet(0b10)), matrix, y, f);
   }
 }
 
-at::Tensor mean_meta(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                     at::OptionalIntArrayRef dim, bool keepdim, double y_scale,
-                     int64_t y_zero_point, at::ScalarType y_dtype) {
-  check_mean(x, x_scale, x_zero_point, at::kMeta);
-  make_output("mean", y_scale, y_zero_point, y_dtype);
-  return at::empty_symint(mean_sizes<c10::SymInt>(x, reduced_dims("mean", x, dim), keepdim),
-                          x.options().dtype(y_dtype));
-}
-
-at::Tensor mean_fp16_meta(const at::Tensor& x, at::OptionalIntArrayRef dim, bool keepdim) {
-  check_half("mean_fp16", "x", x, at::kMeta);
-  return at::empty_symint(mean_sizes<c10::SymInt>(x, reduced_dims("mean_fp16", x, dim), keepdim),
-                          x.options());
-}
-
-}  // namespace
-
-at::Tensor mean(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                at::OptionalIntArrayRef dim, bool keepdim, double y_scale, int64_t y_zero_point,
-                at::ScalarType y_dtype) {
+at::Tensor run_mean(const MeanPlan<int64_t>& plan, const QTensor& x, const OutputSpec& output) {
   static auto& run = select(pool::mean_kernels());
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  check_mean(x, x_scale, x_zero_point, at::kCPU);
-  const OutputSpec output = make_output("mean", y_scale, y_zero_point, y_dtype);
-  const DimSet reduced = reduced_dims("mean", x, dim);
-  const at::Tensor y = empty(mean_sizes<int64_t>(x, reduced, keepdim), y_dtype);
+  const at::Tensor y = empty(plan.sizes, output.dtype);
   if (y.numel() == 0) return y;
-  if (x.numel() == 0) return y.fill_(y_zero_point);
   const Requantize q = make_requantize(output);
-  const uint8_t flip = flip_of(x.scalar_type());
-  const int32_t zero_point = unsigned_zero_point(x_zero_point, x.scalar_type());
-  run_mean(x, reduced, y, [&](int64_t taps) {
+  if (x.data.numel() == 0) {
+    std::memset(y.mutable_data_ptr(), requantize(0, q), y.numel());
+    return y;
+  }
+  const uint8_t flip = flip_of(x.data.scalar_type());
+  const int32_t zero_point = unsigned_zero_point(x);
+  run_taps(x.data, plan.reduced, y, [&](int64_t taps) {
     TORCH_CHECK(taps < kMaxTaps, "qnative::mean: less than ", kMaxTaps,
                 " elements can be averaged into one, got ", taps);
-    const float multiplier =
-        finite_multiplier("mean", x_scale / (static_cast<double>(taps) * output.qparams.scale));
+    const float multiplier = finite_multiplier(
+        "mean", x.qparams.scale / (static_cast<double>(taps) * output.qparams.scale));
     return [=, &q](const pool::Window& window, uint8_t* to) {
       run(window, flip, zero_point, multiplier, q, to);
     };
@@ -192,15 +195,12 @@ at::Tensor mean(const at::Tensor& x, double x_scale, int64_t x_zero_point,
   return y;
 }
 
-at::Tensor mean_fp16(const at::Tensor& x, at::OptionalIntArrayRef dim, bool keepdim) {
+at::Tensor run_mean_fp16(const MeanPlan<int64_t>& plan, const at::Tensor& x) {
   static auto& run = select(fp16::mean_kernels());
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  check_half("mean_fp16", "x", x, at::kCPU);
-  const DimSet reduced = reduced_dims("mean_fp16", x, dim);
-  const at::Tensor y = empty(mean_sizes<int64_t>(x, reduced, keepdim), at::kHalf);
+  const at::Tensor y = empty(plan.sizes, at::kHalf);
   if (y.numel() == 0) return y;
   if (x.numel() == 0) return y.fill_(std::numeric_limits<double>::quiet_NaN());
-  run_mean(x, reduced, y, [](int64_t taps) {
+  run_taps(x, plan.reduced, y, [](int64_t taps) {
     return [taps](const pool::Window& window, uint8_t* to) {
       run(window, static_cast<double>(taps), reinterpret_cast<uint16_t*>(to));
     };
@@ -208,13 +208,49 @@ at::Tensor mean_fp16(const at::Tensor& x, at::OptionalIntArrayRef dim, bool keep
   return y;
 }
 
+QTensor mean_meta(const QTensor& x, at::OptionalIntArrayRef dim, bool keepdim,
+                  const OutputSpec& y) {
+  const auto plan = plan_mean<c10::SymInt>(x, dim, keepdim, y);
+  return {at::empty_symint(plan.sizes, x.data.options().dtype(y.dtype)), y.qparams};
+}
+
+at::Tensor mean_fp16_meta(const at::Tensor& x, at::OptionalIntArrayRef dim, bool keepdim) {
+  return at::empty_symint(plan_mean_fp16<c10::SymInt>(x, dim, keepdim).sizes, x.options());
+}
+
+}  // namespace
+
+QTensor mean(const QTensor& x, at::OptionalIntArrayRef dim, bool keepdim, const OutputSpec& y) {
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  return {run_mean(plan_mean<int64_t>(x, dim, keepdim, y), x, y), y.qparams};
+}
+
+at::Tensor mean_fp16(const at::Tensor& x, at::OptionalIntArrayRef dim, bool keepdim) {
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  return run_mean_fp16(plan_mean_fp16<int64_t>(x, dim, keepdim), x);
+}
+
+namespace {
+
+// The op of the schema. kRun: mean or mean_meta.
+template <auto kRun>
+at::Tensor mean_op(const at::Tensor& x, double x_scale, int64_t x_zero_point,
+                   at::OptionalIntArrayRef dim, bool keepdim, double y_scale, int64_t y_zero_point,
+                   at::ScalarType y_dtype) {
+  return kRun(BorrowedQTensor(x, {x_scale, x_zero_point}), dim, keepdim,
+              {.qparams = {y_scale, y_zero_point}, .dtype = y_dtype})
+      .data;
+}
+
+}  // namespace
+
 TORCH_LIBRARY_IMPL(qnative, CPU, m) {
-  m.impl("mean", TORCH_FN(mean));
+  m.impl("mean", TORCH_FN(mean_op<mean>));
   m.impl("mean_fp16", TORCH_FN(mean_fp16));
 }
 
 TORCH_LIBRARY_IMPL(qnative, Meta, m) {
-  m.impl("mean", TORCH_FN(mean_meta));
+  m.impl("mean", TORCH_FN(mean_op<mean_meta>));
   m.impl("mean_fp16", TORCH_FN(mean_fp16_meta));
 }
 

@@ -5,10 +5,11 @@
 #include <algorithm>
 #include <cstring>
 
+#include "common/borrow.h"
 #include "common/dispatch.h"
+#include "common/output.h"
 #include "fp16/fp16.h"
 #include "pool/window.h"
-#include "product/channel_params.h"
 #include "qnative/ops/fp16.h"
 #include "qnative/ops/pool.h"
 
@@ -35,13 +36,6 @@ struct Divisor {
   }
 };
 
-struct Average {
-  double x_scale;
-  int64_t x_zero_point;
-  Divisor divisor;
-  OutputSpec output;
-};
-
 pool::Window kernel_window(const Run& run) {
   return {.x = run.x,
           .row_stride = run.row_stride,
@@ -55,355 +49,356 @@ pool::Window kernel_window(const Run& run) {
           .plane_stride = run.plane_stride};
 }
 
-void run_average(const char* op, const at::Tensor& x, int64_t rank, const Triple<Axis>& axes,
-                 const Average& average, const at::Tensor& y) {
-  static auto& run_mean = select(pool::mean_kernels());
-  const Requantize q = make_requantize(average.output);
+// What follows from constants and shapes, checked.
+template <class Int>
+struct PoolPlan {
+  const char* op;
+  int64_t rank;
+  Triple<Int> size;                        // of y
+  std::optional<PoolArgs<Int>> args = {};  // none: adaptive
+  Divisor divisor = {};                    // of averages
+};
+
+Triple<Axis> make_axes(const PoolPlan<int64_t>& plan, const at::Tensor& x) {
+  const auto size = image_size<int64_t>(x, plan.rank);
+  return plan.args ? window_axes(size, plan.size, *plan.args) : adaptive_axes(size, plan.size);
+}
+
+// ---- plans: the first three leave it to the others to check the dtype of x ------------------
+
+template <class Int>
+PoolPlan<Int> plan_windows(const char* op, int64_t rank, const at::Tensor& x,
+                           const BasicPoolWindow<Int>& window) {
+  auto args = pool_args(op, rank, window);
+  auto size = pool_size(op, x, args);
+  return {op, rank, std::move(size), std::move(args)};
+}
+
+template <class Int>
+PoolPlan<Int> plan_average(const char* op, int64_t rank, const at::Tensor& x,
+                           const BasicPoolWindow<Int>& window) {
+  for (const Int& dilation : window.dilation) {
+    TORCH_CHECK(dilation == 1, "qnative::", op, ": dilation must be 1, got ",
+                at::ArrayRef<Int>(window.dilation));
+  }
+  TORCH_CHECK(!window.divisor_override || *window.divisor_override != 0, "qnative::", op,
+              ": divisor_override must not be 0");
+  auto plan = plan_windows(op, rank, x, window);
+  plan.divisor = {window.count_include_pad, window.divisor_override};
+  return plan;
+}
+
+template <class Int>
+PoolPlan<Int> plan_adaptive(const char* op, int64_t rank, const at::Tensor& x,
+                            at::ArrayRef<Int> output_size) {
+  check_image(op, at::symint::sizes<Int>(x), rank);
+  return {op, rank, expand_triple(op, "output_size", output_size, rank, 0)};
+}
+
+template <class Int>
+PoolPlan<Int> plan_max_pool(int64_t rank, const at::Tensor& x, const BasicPoolWindow<Int>& window) {
+  const char* const op = kMaxPool[rank - 1];
+  check_tensor(op, "x", x, kDevice<Int>);
+  TORCH_CHECK(is_8bit(x.scalar_type()) || x.scalar_type() == at::kHalf, "qnative::", op,
+              ": x must be Byte, Char or Half, got ", x.scalar_type());
+  return plan_windows(op, rank, x, window);
+}
+
+template <class Int>
+PoolPlan<Int> plan_avg_pool(int64_t rank, const QTensor& x, const BasicPoolWindow<Int>& window,
+                            const OutputSpec& y) {
+  const char* const op = kAvgPool[rank - 1];
+  check_qtensor(op, "x", x, kDevice<Int>);
+  check_output(op, y);
+  return plan_average(op, rank, x.data, window);
+}
+
+template <class Int>
+PoolPlan<Int> plan_adaptive_avg_pool(int64_t rank, const QTensor& x, at::ArrayRef<Int> output_size,
+                                     const OutputSpec& y) {
+  const char* const op = kAdaptive[rank - 1];
+  check_qtensor(op, "x", x, kDevice<Int>);
+  check_output(op, y);
+  return plan_adaptive(op, rank, x.data, output_size);
+}
+
+template <class Int>
+PoolPlan<Int> plan_avg_pool_fp16(int64_t rank, const at::Tensor& x,
+                                 const BasicPoolWindow<Int>& window) {
+  const char* const op = kAvgPoolFp16[rank - 1];
+  check_half(op, "x", x, kDevice<Int>);
+  return plan_average(op, rank, x, window);
+}
+
+template <class Int>
+PoolPlan<Int> plan_adaptive_avg_pool_fp16(int64_t rank, const at::Tensor& x,
+                                          at::ArrayRef<Int> output_size) {
+  const char* const op = kAdaptiveFp16[rank - 1];
+  check_half(op, "x", x, kDevice<Int>);
+  return plan_adaptive(op, rank, x, output_size);
+}
+
+// ---- runs ----------------------------------------------------------------------------------
+
+void run_max(const PoolPlan<int64_t>& plan, const at::Tensor& x, const at::Tensor& y) {
+  static auto& run_bytes = select(pool::max_kernels());
+  static auto& run_halves = select(fp16::max_kernels());
+  const auto axes = make_axes(plan, x);
+  if (x.scalar_type() == at::kHalf) {
+    for_runs(plan.op, x, plan.rank, axes, y, [&](const Run& run) {
+      run_halves(kernel_window(run), reinterpret_cast<uint16_t*>(run.y));
+    });
+    return;
+  }
   const uint8_t flip = flip_of(x.scalar_type());
-  const int32_t zero_point = unsigned_zero_point(average.x_zero_point, x.scalar_type());
-  for_runs(op, x, rank, axes, y, [&](const Run& run) {
-    const double divisor = static_cast<double>(average.divisor.of(run));
+  for_runs(plan.op, x, plan.rank, axes, y, [&](const Run& run) {
+    // Dilation can step over the image: the maximum of nothing is the smallest value.
+    if (run.taps() == 0) {
+      std::memset(run.y, flip, run.outputs * run.channels);
+    } else {
+      run_bytes(kernel_window(run), flip, run.y);
+    }
+  });
+}
+
+void run_average(const PoolPlan<int64_t>& plan, const QTensor& x, const OutputSpec& output,
+                 const at::Tensor& y) {
+  static auto& run_mean = select(pool::mean_kernels());
+  const Requantize q = make_requantize(output);
+  const uint8_t flip = flip_of(x.data.scalar_type());
+  const int32_t zero_point = unsigned_zero_point(x);
+  for_runs(plan.op, x.data, plan.rank, make_axes(plan, x.data), y, [&](const Run& run) {
+    const double divisor = static_cast<double>(plan.divisor.of(run));
     const float multiplier =
-        finite_multiplier(op, average.x_scale / (divisor * average.output.qparams.scale));
+        finite_multiplier(plan.op, x.qparams.scale / (divisor * output.qparams.scale));
     run_mean(kernel_window(run), flip, zero_point, multiplier, q, run.y);
   });
 }
 
-void run_average_fp16(const char* op, const at::Tensor& x, int64_t rank, const Triple<Axis>& axes,
-                      const Divisor& divisor, const at::Tensor& y) {
+void run_average_fp16(const PoolPlan<int64_t>& plan, const at::Tensor& x, const at::Tensor& y) {
   static auto& run_mean = select(fp16::mean_kernels());
-  for_runs(op, x, rank, axes, y, [&](const Run& run) {
-    run_mean(kernel_window(run), static_cast<double>(divisor.of(run)),
+  for_runs(plan.op, x, plan.rank, make_axes(plan, x), y, [&](const Run& run) {
+    run_mean(kernel_window(run), static_cast<double>(plan.divisor.of(run)),
              reinterpret_cast<uint16_t*>(run.y));
   });
 }
 
-Divisor check_divisor(const char* op, bool count_include_pad,
-                      std::optional<int64_t> divisor_override) {
-  TORCH_CHECK(!divisor_override || *divisor_override != 0, "qnative::", op,
-              ": divisor_override must not be 0");
-  return {count_include_pad, divisor_override};
-}
+// ---- Int = int64_t: CPU; c10::SymInt: Meta, which has nothing to run -------------------------
 
-// A maximum needs no scale.
-void check_max_pool(const char* op, const at::Tensor& x, at::DeviceType device) {
-  check_tensor(op, "x", x, device);
-  TORCH_CHECK(is_8bit(x.scalar_type()) || x.scalar_type() == at::kHalf, "qnative::", op,
-              ": x must be Byte, Char or Half, got ", x.scalar_type());
+template <class Int>
+constexpr bool kRuns = kDevice<Int> == at::kCPU;
+
+template <class Int>
+at::Tensor max_pool(int64_t rank, const at::Tensor& x, const BasicPoolWindow<Int>& window) {
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  const auto plan = plan_max_pool(rank, x, window);
+  const at::Tensor y = empty_image(x, rank, plan.size, x.scalar_type());
+  if constexpr (kRuns<Int>) run_max(plan, x, y);
+  return y;
 }
 
 template <class Int>
-Triple<Int> adaptive_size(const char* op, int64_t rank, const at::Tensor& x,
-                          at::ArrayRef<Int> output_size) {
-  check_image(op, at::symint::sizes<Int>(x), rank);
-  return expand_triple(op, "output_size", output_size, rank, 0);
+QTensor avg_pool(int64_t rank, const QTensor& x, const BasicPoolWindow<Int>& window,
+                 const OutputSpec& output) {
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  const auto plan = plan_avg_pool(rank, x, window, output);
+  const at::Tensor y = empty_image(x.data, rank, plan.size, output.dtype);
+  if constexpr (kRuns<Int>) run_average(plan, x, output, y);
+  return {y, output.qparams};
 }
 
 template <class Int>
-Triple<Int> check_adaptive(int64_t rank, const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                           at::ArrayRef<Int> output_size, at::DeviceType device) {
-  const char* const op = kAdaptive[rank - 1];
-  check_8bit(op, "x", x, device);
-  check_qparams(op, "x_", x_scale, x_zero_point, x.scalar_type());
-  return adaptive_size(op, rank, x, output_size);
+QTensor adaptive_avg_pool(int64_t rank, const QTensor& x, at::ArrayRef<Int> output_size,
+                          const OutputSpec& output) {
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  const auto plan = plan_adaptive_avg_pool(rank, x, output_size, output);
+  const at::Tensor y = empty_image(x.data, rank, plan.size, output.dtype);
+  if constexpr (kRuns<Int>) run_average(plan, x, output, y);
+  return {y, output.qparams};
 }
 
 template <class Int>
-PoolArgs<Int> check_avg_pool(int64_t rank, const at::Tensor& x, double x_scale,
-                             int64_t x_zero_point, at::ArrayRef<Int> kernel_size,
-                             at::ArrayRef<Int> stride, at::ArrayRef<Int> padding, bool ceil_mode,
-                             at::DeviceType device) {
-  const char* const op = kAvgPool[rank - 1];
-  check_8bit(op, "x", x, device);
-  check_qparams(op, "x_", x_scale, x_zero_point, x.scalar_type());
-  return pool_args<Int>(op, rank, kernel_size, stride, padding, Int(1), ceil_mode);
-}
-
-template <int rank>
-at::Tensor max_pool_meta(const at::Tensor& x, c10::SymIntArrayRef kernel_size,
-                         c10::SymIntArrayRef stride, c10::SymIntArrayRef padding,
-                         c10::SymIntArrayRef dilation, bool ceil_mode) {
-  const char* const op = kMaxPool[rank - 1];
-  check_max_pool(op, x, at::kMeta);
-  const auto args =
-      pool_args<c10::SymInt>(op, rank, kernel_size, stride, padding, dilation, ceil_mode);
-  return empty_image_meta(x, rank, pool_size(op, x, args), x.scalar_type());
-}
-
-template <int rank>
-at::Tensor avg_pool_meta(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                         c10::SymIntArrayRef kernel_size, c10::SymIntArrayRef stride,
-                         c10::SymIntArrayRef padding, bool ceil_mode, bool count_include_pad,
-                         std::optional<int64_t> divisor_override, double y_scale,
-                         int64_t y_zero_point, at::ScalarType y_dtype) {
-  const char* const op = kAvgPool[rank - 1];
-  const auto args = check_avg_pool<c10::SymInt>(rank, x, x_scale, x_zero_point, kernel_size, stride,
-                                                padding, ceil_mode, at::kMeta);
-  check_divisor(op, count_include_pad, divisor_override);
-  make_output(op, y_scale, y_zero_point, y_dtype);
-  return empty_image_meta(x, rank, pool_size(op, x, args), y_dtype);
-}
-
-at::Tensor avg_pool1d_meta(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                           c10::SymIntArrayRef kernel_size, c10::SymIntArrayRef stride,
-                           c10::SymIntArrayRef padding, bool ceil_mode, bool count_include_pad,
-                           double y_scale, int64_t y_zero_point, at::ScalarType y_dtype) {
-  return avg_pool_meta<1>(x, x_scale, x_zero_point, kernel_size, stride, padding, ceil_mode,
-                          count_include_pad, std::nullopt, y_scale, y_zero_point, y_dtype);
-}
-
-template <int rank>
-at::Tensor adaptive_avg_pool_meta(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                                  c10::SymIntArrayRef output_size, double y_scale,
-                                  int64_t y_zero_point, at::ScalarType y_dtype) {
-  const auto size =
-      check_adaptive<c10::SymInt>(rank, x, x_scale, x_zero_point, output_size, at::kMeta);
-  make_output(kAdaptive[rank - 1], y_scale, y_zero_point, y_dtype);
-  return empty_image_meta(x, rank, size, y_dtype);
-}
-
-template <int rank>
-at::Tensor avg_pool_fp16_meta(const at::Tensor& x, c10::SymIntArrayRef kernel_size,
-                              c10::SymIntArrayRef stride, c10::SymIntArrayRef padding,
-                              bool ceil_mode, bool count_include_pad,
-                              std::optional<int64_t> divisor_override) {
-  const char* const op = kAvgPoolFp16[rank - 1];
-  check_half(op, "x", x, at::kMeta);
-  const auto args =
-      pool_args<c10::SymInt>(op, rank, kernel_size, stride, padding, c10::SymInt(1), ceil_mode);
-  check_divisor(op, count_include_pad, divisor_override);
-  return empty_image_meta(x, rank, pool_size(op, x, args), at::kHalf);
-}
-
-at::Tensor avg_pool1d_fp16_meta(const at::Tensor& x, c10::SymIntArrayRef kernel_size,
-                                c10::SymIntArrayRef stride, c10::SymIntArrayRef padding,
-                                bool ceil_mode, bool count_include_pad) {
-  return avg_pool_fp16_meta<1>(x, kernel_size, stride, padding, ceil_mode, count_include_pad,
-                               std::nullopt);
-}
-
-template <int rank>
-at::Tensor adaptive_avg_pool_fp16_meta(const at::Tensor& x, c10::SymIntArrayRef output_size) {
-  const char* const op = kAdaptiveFp16[rank - 1];
-  check_half(op, "x", x, at::kMeta);
-  return empty_image_meta(x, rank, adaptive_size(op, rank, x, output_size), at::kHalf);
-}
-
-at::Tensor max_pool(int64_t rank, const at::Tensor& x, at::IntArrayRef kernel_size,
-                    at::IntArrayRef stride, at::IntArrayRef padding, at::IntArrayRef dilation,
-                    bool ceil_mode) {
-  static auto& run_max = select(pool::max_kernels());
-  static auto& run_max_fp16 = select(fp16::max_kernels());
+at::Tensor avg_pool_fp16(int64_t rank, const at::Tensor& x, const BasicPoolWindow<Int>& window) {
   const at::AutoDispatchBelowADInplaceOrView guard;
-  const char* const op = kMaxPool[rank - 1];
-  check_max_pool(op, x, at::kCPU);
-  const auto args = pool_args<int64_t>(op, rank, kernel_size, stride, padding, dilation, ceil_mode);
-  const auto size = pool_size(op, x, args);
-  const at::Tensor y = empty_image(x, rank, size, x.scalar_type());
-  const uint8_t flip = flip_of(x.scalar_type());
-  const auto axes = window_axes(image_size<int64_t>(x, rank), size, args);
-  // Dilation can step over the image: the maximum of nothing is the smallest value.
-  if (x.scalar_type() == at::kHalf) {
-    for_runs(op, x, rank, axes, y, [&](const Run& run) {
-      run_max_fp16(kernel_window(run), reinterpret_cast<uint16_t*>(run.y));
-    });
-    return y;
-  }
-  for_runs(op, x, rank, axes, y, [&](const Run& run) {
-    if (run.taps() == 0) {
-      std::memset(run.y, flip, run.outputs * run.channels);
-    } else {
-      run_max(kernel_window(run), flip, run.y);
-    }
-  });
+  const auto plan = plan_avg_pool_fp16(rank, x, window);
+  const at::Tensor y = empty_image(x, rank, plan.size, at::kHalf);
+  if constexpr (kRuns<Int>) run_average_fp16(plan, x, y);
   return y;
 }
 
-at::Tensor avg_pool(int64_t rank, const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                    at::IntArrayRef kernel_size, at::IntArrayRef stride, at::IntArrayRef padding,
-                    bool ceil_mode, bool count_include_pad, std::optional<int64_t> divisor_override,
-                    double y_scale, int64_t y_zero_point, at::ScalarType y_dtype) {
+template <class Int>
+at::Tensor adaptive_avg_pool_fp16(int64_t rank, const at::Tensor& x,
+                                  at::ArrayRef<Int> output_size) {
   const at::AutoDispatchBelowADInplaceOrView guard;
-  const char* const op = kAvgPool[rank - 1];
-  const auto args = check_avg_pool<int64_t>(rank, x, x_scale, x_zero_point, kernel_size, stride,
-                                            padding, ceil_mode, at::kCPU);
-  const Average average{x_scale, x_zero_point,
-                        check_divisor(op, count_include_pad, divisor_override),
-                        make_output(op, y_scale, y_zero_point, y_dtype)};
-  const auto size = pool_size(op, x, args);
-  const at::Tensor y = empty_image(x, rank, size, y_dtype);
-  run_average(op, x, rank, window_axes(image_size<int64_t>(x, rank), size, args), average, y);
-  return y;
-}
-
-at::Tensor adaptive_avg_pool(int64_t rank, const at::Tensor& x, double x_scale,
-                             int64_t x_zero_point, at::IntArrayRef output_size, double y_scale,
-                             int64_t y_zero_point, at::ScalarType y_dtype) {
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  const char* const op = kAdaptive[rank - 1];
-  const auto size = check_adaptive<int64_t>(rank, x, x_scale, x_zero_point, output_size, at::kCPU);
-  const Average average{x_scale, x_zero_point, Divisor{},
-                        make_output(op, y_scale, y_zero_point, y_dtype)};
-  const at::Tensor y = empty_image(x, rank, size, y_dtype);
-  run_average(op, x, rank, adaptive_axes(image_size<int64_t>(x, rank), size), average, y);
-  return y;
-}
-
-at::Tensor avg_pool_fp16(int64_t rank, const at::Tensor& x, at::IntArrayRef kernel_size,
-                         at::IntArrayRef stride, at::IntArrayRef padding, bool ceil_mode,
-                         bool count_include_pad, std::optional<int64_t> divisor_override) {
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  const char* const op = kAvgPoolFp16[rank - 1];
-  check_half(op, "x", x, at::kCPU);
-  const auto args = pool_args<int64_t>(op, rank, kernel_size, stride, padding, 1, ceil_mode);
-  const Divisor divisor = check_divisor(op, count_include_pad, divisor_override);
-  const auto size = pool_size(op, x, args);
-  const at::Tensor y = empty_image(x, rank, size, at::kHalf);
-  const auto axes = window_axes(image_size<int64_t>(x, rank), size, args);
-  run_average_fp16(op, x, rank, axes, divisor, y);
-  return y;
-}
-
-at::Tensor adaptive_avg_pool_fp16(int64_t rank, const at::Tensor& x, at::IntArrayRef output_size) {
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  const char* const op = kAdaptiveFp16[rank - 1];
-  check_half(op, "x", x, at::kCPU);
-  const auto size = adaptive_size(op, rank, x, output_size);
-  const at::Tensor y = empty_image(x, rank, size, at::kHalf);
-  run_average_fp16(op, x, rank, adaptive_axes(image_size<int64_t>(x, rank), size), Divisor{}, y);
+  const auto plan = plan_adaptive_avg_pool_fp16(rank, x, output_size);
+  const at::Tensor y = empty_image(x, rank, plan.size, at::kHalf);
+  if constexpr (kRuns<Int>) run_average_fp16(plan, x, y);
   return y;
 }
 
 }  // namespace
 
-at::Tensor max_pool1d(const at::Tensor& x, at::IntArrayRef kernel_size, at::IntArrayRef stride,
-                      at::IntArrayRef padding, at::IntArrayRef dilation, bool ceil_mode) {
-  return max_pool(1, x, kernel_size, stride, padding, dilation, ceil_mode);
+at::Tensor max_pool1d(const at::Tensor& x, const PoolWindow& window) {
+  return max_pool<int64_t>(1, x, window);
 }
 
-at::Tensor max_pool2d(const at::Tensor& x, at::IntArrayRef kernel_size, at::IntArrayRef stride,
-                      at::IntArrayRef padding, at::IntArrayRef dilation, bool ceil_mode) {
-  return max_pool(2, x, kernel_size, stride, padding, dilation, ceil_mode);
+at::Tensor max_pool2d(const at::Tensor& x, const PoolWindow& window) {
+  return max_pool<int64_t>(2, x, window);
 }
 
-at::Tensor max_pool3d(const at::Tensor& x, at::IntArrayRef kernel_size, at::IntArrayRef stride,
-                      at::IntArrayRef padding, at::IntArrayRef dilation, bool ceil_mode) {
-  return max_pool(3, x, kernel_size, stride, padding, dilation, ceil_mode);
+at::Tensor max_pool3d(const at::Tensor& x, const PoolWindow& window) {
+  return max_pool<int64_t>(3, x, window);
 }
 
-at::Tensor avg_pool1d(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                      at::IntArrayRef kernel_size, at::IntArrayRef stride, at::IntArrayRef padding,
-                      bool ceil_mode, bool count_include_pad, double y_scale, int64_t y_zero_point,
-                      at::ScalarType y_dtype) {
-  return avg_pool(1, x, x_scale, x_zero_point, kernel_size, stride, padding, ceil_mode,
-                  count_include_pad, std::nullopt, y_scale, y_zero_point, y_dtype);
+QTensor avg_pool1d(const QTensor& x, const PoolWindow& window, const OutputSpec& y) {
+  return avg_pool<int64_t>(1, x, window, y);
 }
 
-at::Tensor avg_pool2d(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                      at::IntArrayRef kernel_size, at::IntArrayRef stride, at::IntArrayRef padding,
-                      bool ceil_mode, bool count_include_pad,
-                      std::optional<int64_t> divisor_override, double y_scale, int64_t y_zero_point,
-                      at::ScalarType y_dtype) {
-  return avg_pool(2, x, x_scale, x_zero_point, kernel_size, stride, padding, ceil_mode,
-                  count_include_pad, divisor_override, y_scale, y_zero_point, y_dtype);
+QTensor avg_pool2d(const QTensor& x, const PoolWindow& window, const OutputSpec& y) {
+  return avg_pool<int64_t>(2, x, window, y);
 }
 
-at::Tensor avg_pool3d(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                      at::IntArrayRef kernel_size, at::IntArrayRef stride, at::IntArrayRef padding,
-                      bool ceil_mode, bool count_include_pad,
-                      std::optional<int64_t> divisor_override, double y_scale, int64_t y_zero_point,
-                      at::ScalarType y_dtype) {
-  return avg_pool(3, x, x_scale, x_zero_point, kernel_size, stride, padding, ceil_mode,
-                  count_include_pad, divisor_override, y_scale, y_zero_point, y_dtype);
+QTensor avg_pool3d(const QTensor& x, const PoolWindow& window, const OutputSpec& y) {
+  return avg_pool<int64_t>(3, x, window, y);
 }
 
-at::Tensor adaptive_avg_pool1d(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                               at::IntArrayRef output_size, double y_scale, int64_t y_zero_point,
-                               at::ScalarType y_dtype) {
-  return adaptive_avg_pool(1, x, x_scale, x_zero_point, output_size, y_scale, y_zero_point,
-                           y_dtype);
+QTensor adaptive_avg_pool1d(const QTensor& x, at::IntArrayRef output_size, const OutputSpec& y) {
+  return adaptive_avg_pool<int64_t>(1, x, output_size, y);
 }
 
-at::Tensor adaptive_avg_pool2d(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                               at::IntArrayRef output_size, double y_scale, int64_t y_zero_point,
-                               at::ScalarType y_dtype) {
-  return adaptive_avg_pool(2, x, x_scale, x_zero_point, output_size, y_scale, y_zero_point,
-                           y_dtype);
+QTensor adaptive_avg_pool2d(const QTensor& x, at::IntArrayRef output_size, const OutputSpec& y) {
+  return adaptive_avg_pool<int64_t>(2, x, output_size, y);
 }
 
-at::Tensor adaptive_avg_pool3d(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                               at::IntArrayRef output_size, double y_scale, int64_t y_zero_point,
-                               at::ScalarType y_dtype) {
-  return adaptive_avg_pool(3, x, x_scale, x_zero_point, output_size, y_scale, y_zero_point,
-                           y_dtype);
+QTensor adaptive_avg_pool3d(const QTensor& x, at::IntArrayRef output_size, const OutputSpec& y) {
+  return adaptive_avg_pool<int64_t>(3, x, output_size, y);
 }
 
-at::Tensor avg_pool1d_fp16(const at::Tensor& x, at::IntArrayRef kernel_size, at::IntArrayRef stride,
-                           at::IntArrayRef padding, bool ceil_mode, bool count_include_pad) {
-  return avg_pool_fp16(1, x, kernel_size, stride, padding, ceil_mode, count_include_pad,
-                       std::nullopt);
+at::Tensor avg_pool1d_fp16(const at::Tensor& x, const PoolWindow& window) {
+  return avg_pool_fp16<int64_t>(1, x, window);
 }
 
-at::Tensor avg_pool2d_fp16(const at::Tensor& x, at::IntArrayRef kernel_size, at::IntArrayRef stride,
-                           at::IntArrayRef padding, bool ceil_mode, bool count_include_pad,
-                           std::optional<int64_t> divisor_override) {
-  return avg_pool_fp16(2, x, kernel_size, stride, padding, ceil_mode, count_include_pad,
-                       divisor_override);
+at::Tensor avg_pool2d_fp16(const at::Tensor& x, const PoolWindow& window) {
+  return avg_pool_fp16<int64_t>(2, x, window);
 }
 
-at::Tensor avg_pool3d_fp16(const at::Tensor& x, at::IntArrayRef kernel_size, at::IntArrayRef stride,
-                           at::IntArrayRef padding, bool ceil_mode, bool count_include_pad,
-                           std::optional<int64_t> divisor_override) {
-  return avg_pool_fp16(3, x, kernel_size, stride, padding, ceil_mode, count_include_pad,
-                       divisor_override);
+at::Tensor avg_pool3d_fp16(const at::Tensor& x, const PoolWindow& window) {
+  return avg_pool_fp16<int64_t>(3, x, window);
 }
 
 at::Tensor adaptive_avg_pool1d_fp16(const at::Tensor& x, at::IntArrayRef output_size) {
-  return adaptive_avg_pool_fp16(1, x, output_size);
+  return adaptive_avg_pool_fp16<int64_t>(1, x, output_size);
 }
 
 at::Tensor adaptive_avg_pool2d_fp16(const at::Tensor& x, at::IntArrayRef output_size) {
-  return adaptive_avg_pool_fp16(2, x, output_size);
+  return adaptive_avg_pool_fp16<int64_t>(2, x, output_size);
 }
 
 at::Tensor adaptive_avg_pool3d_fp16(const at::Tensor& x, at::IntArrayRef output_size) {
-  return adaptive_avg_pool_fp16(3, x, output_size);
+  return adaptive_avg_pool_fp16<int64_t>(3, x, output_size);
 }
 
-TORCH_LIBRARY_IMPL(qnative, CPU, m) {
-  m.impl("max_pool1d", TORCH_FN(max_pool1d));
-  m.impl("max_pool2d", TORCH_FN(max_pool2d));
-  m.impl("max_pool3d", TORCH_FN(max_pool3d));
-  m.impl("avg_pool1d", TORCH_FN(avg_pool1d));
-  m.impl("avg_pool2d", TORCH_FN(avg_pool2d));
-  m.impl("avg_pool3d", TORCH_FN(avg_pool3d));
-  m.impl("avg_pool1d_fp16", TORCH_FN(avg_pool1d_fp16));
-  m.impl("avg_pool2d_fp16", TORCH_FN(avg_pool2d_fp16));
-  m.impl("avg_pool3d_fp16", TORCH_FN(avg_pool3d_fp16));
-  m.impl("adaptive_avg_pool1d", TORCH_FN(adaptive_avg_pool1d));
-  m.impl("adaptive_avg_pool2d", TORCH_FN(adaptive_avg_pool2d));
-  m.impl("adaptive_avg_pool3d", TORCH_FN(adaptive_avg_pool3d));
-  m.impl("adaptive_avg_pool1d_fp16", TORCH_FN(adaptive_avg_pool1d_fp16));
-  m.impl("adaptive_avg_pool2d_fp16", TORCH_FN(adaptive_avg_pool2d_fp16));
-  m.impl("adaptive_avg_pool3d_fp16", TORCH_FN(adaptive_avg_pool3d_fp16));
+// ---- the ops of the schemas ------------------------------------------------------------------
+
+namespace {
+
+template <class Int>
+using Values = c10::SmallVector<Int, 3>;
+
+template <int64_t kRank, class Int>
+at::Tensor max_pool_op(const at::Tensor& x, at::ArrayRef<Int> kernel_size, at::ArrayRef<Int> stride,
+                       at::ArrayRef<Int> padding, at::ArrayRef<Int> dilation, bool ceil_mode) {
+  return max_pool<Int>(kRank, x,
+                       {.kernel_size = Values<Int>(kernel_size),
+                        .stride = Values<Int>(stride),
+                        .padding = Values<Int>(padding),
+                        .dilation = Values<Int>(dilation),
+                        .ceil_mode = ceil_mode});
 }
 
-TORCH_LIBRARY_IMPL(qnative, Meta, m) {
-  m.impl("max_pool1d", TORCH_FN(max_pool_meta<1>));
-  m.impl("max_pool2d", TORCH_FN(max_pool_meta<2>));
-  m.impl("max_pool3d", TORCH_FN(max_pool_meta<3>));
-  m.impl("avg_pool1d", TORCH_FN(avg_pool1d_meta));
-  m.impl("avg_pool2d", TORCH_FN(avg_pool_meta<2>));
-  m.impl("avg_pool3d", TORCH_FN(avg_pool_meta<3>));
-  m.impl("avg_pool1d_fp16", TORCH_FN(avg_pool1d_fp16_meta));
-  m.impl("avg_pool2d_fp16", TORCH_FN(avg_pool_fp16_meta<2>));
-  m.impl("avg_pool3d_fp16", TORCH_FN(avg_pool_fp16_meta<3>));
-  m.impl("adaptive_avg_pool1d", TORCH_FN(adaptive_avg_pool_meta<1>));
-  m.impl("adaptive_avg_pool2d", TORCH_FN(adaptive_avg_pool_meta<2>));
-  m.impl("adaptive_avg_pool3d", TORCH_FN(adaptive_avg_pool_meta<3>));
-  m.impl("adaptive_avg_pool1d_fp16", TORCH_FN(adaptive_avg_pool_fp16_meta<1>));
-  m.impl("adaptive_avg_pool2d_fp16", TORCH_FN(adaptive_avg_pool_fp16_meta<2>));
-  m.impl("adaptive_avg_pool3d_fp16", TORCH_FN(adaptive_avg_pool_fp16_meta<3>));
+template <int64_t kRank, class Int>
+at::Tensor avg_pool_op(const at::Tensor& x, double x_scale, int64_t x_zero_point,
+                       at::ArrayRef<Int> kernel_size, at::ArrayRef<Int> stride,
+                       at::ArrayRef<Int> padding, bool ceil_mode, bool count_include_pad,
+                       std::optional<int64_t> divisor_override, double y_scale,
+                       int64_t y_zero_point, at::ScalarType y_dtype) {
+  return avg_pool<Int>(kRank, BorrowedQTensor(x, {x_scale, x_zero_point}),
+                       {.kernel_size = Values<Int>(kernel_size),
+                        .stride = Values<Int>(stride),
+                        .padding = Values<Int>(padding),
+                        .ceil_mode = ceil_mode,
+                        .count_include_pad = count_include_pad,
+                        .divisor_override = divisor_override},
+                       {.qparams = {y_scale, y_zero_point}, .dtype = y_dtype})
+      .data;
 }
+
+template <class Int>
+at::Tensor avg_pool1d_op(const at::Tensor& x, double x_scale, int64_t x_zero_point,
+                         at::ArrayRef<Int> kernel_size, at::ArrayRef<Int> stride,
+                         at::ArrayRef<Int> padding, bool ceil_mode, bool count_include_pad,
+                         double y_scale, int64_t y_zero_point, at::ScalarType y_dtype) {
+  return avg_pool_op<1, Int>(x, x_scale, x_zero_point, kernel_size, stride, padding, ceil_mode,
+                             count_include_pad, std::nullopt, y_scale, y_zero_point, y_dtype);
+}
+
+template <int64_t kRank, class Int>
+at::Tensor adaptive_avg_pool_op(const at::Tensor& x, double x_scale, int64_t x_zero_point,
+                                at::ArrayRef<Int> output_size, double y_scale, int64_t y_zero_point,
+                                at::ScalarType y_dtype) {
+  return adaptive_avg_pool<Int>(kRank, BorrowedQTensor(x, {x_scale, x_zero_point}), output_size,
+                                {.qparams = {y_scale, y_zero_point}, .dtype = y_dtype})
+      .data;
+}
+
+template <int64_t kRank, class Int>
+at::Tensor avg_pool_fp16_op(const at::Tensor& x, at::ArrayRef<Int> kernel_size,
+                            at::ArrayRef<Int> stride, at::ArrayRef<Int> padding, bool ceil_mode,
+                            bool count_include_pad, std::optional<int64_t> divisor_override) {
+  return avg_pool_fp16<Int>(kRank, x,
+                            {.kernel_size = Values<Int>(kernel_size),
+                             .stride = Values<Int>(stride),
+                             .padding = Values<Int>(padding),
+                             .ceil_mode = ceil_mode,
+                             .count_include_pad = count_include_pad,
+                             .divisor_override = divisor_override});
+}
+
+template <class Int>
+at::Tensor avg_pool1d_fp16_op(const at::Tensor& x, at::ArrayRef<Int> kernel_size,
+                              at::ArrayRef<Int> stride, at::ArrayRef<Int> padding, bool ceil_mode,
+                              bool count_include_pad) {
+  return avg_pool_fp16_op<1, Int>(x, kernel_size, stride, padding, ceil_mode, count_include_pad,
+                                  std::nullopt);
+}
+
+template <int64_t kRank, class Int>
+at::Tensor adaptive_avg_pool_fp16_op(const at::Tensor& x, at::ArrayRef<Int> output_size) {
+  return adaptive_avg_pool_fp16<Int>(kRank, x, output_size);
+}
+
+template <class Int>
+void register_ops(torch::Library& m) {
+  m.impl("max_pool1d", TORCH_FN((max_pool_op<1, Int>)));
+  m.impl("max_pool2d", TORCH_FN((max_pool_op<2, Int>)));
+  m.impl("max_pool3d", TORCH_FN((max_pool_op<3, Int>)));
+  m.impl("avg_pool1d", TORCH_FN(avg_pool1d_op<Int>));
+  m.impl("avg_pool2d", TORCH_FN((avg_pool_op<2, Int>)));
+  m.impl("avg_pool3d", TORCH_FN((avg_pool_op<3, Int>)));
+  m.impl("avg_pool1d_fp16", TORCH_FN(avg_pool1d_fp16_op<Int>));
+  m.impl("avg_pool2d_fp16", TORCH_FN((avg_pool_fp16_op<2, Int>)));
+  m.impl("avg_pool3d_fp16", TORCH_FN((avg_pool_fp16_op<3, Int>)));
+  m.impl("adaptive_avg_pool1d", TORCH_FN((adaptive_avg_pool_op<1, Int>)));
+  m.impl("adaptive_avg_pool2d", TORCH_FN((adaptive_avg_pool_op<2, Int>)));
+  m.impl("adaptive_avg_pool3d", TORCH_FN((adaptive_avg_pool_op<3, Int>)));
+  m.impl("adaptive_avg_pool1d_fp16", TORCH_FN((adaptive_avg_pool_fp16_op<1, Int>)));
+  m.impl("adaptive_avg_pool2d_fp16", TORCH_FN((adaptive_avg_pool_fp16_op<2, Int>)));
+  m.impl("adaptive_avg_pool3d_fp16", TORCH_FN((adaptive_avg_pool_fp16_op<3, Int>)));
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(qnative, CPU, m) { register_ops<int64_t>(m); }
+TORCH_LIBRARY_IMPL(qnative, Meta, m) { register_ops<c10::SymInt>(m); }
 
 }  // namespace qnative::ops

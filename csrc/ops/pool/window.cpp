@@ -117,20 +117,19 @@ Triple<Int> expand_triple(const char* op, const char* name, at::ArrayRef<Int> va
 }
 
 template <class Int>
-PoolArgs<Int> pool_args(const char* op, int64_t rank, at::ArrayRef<Int> kernel_size,
-                        at::ArrayRef<Int> stride, at::ArrayRef<Int> padding,
-                        at::ArrayRef<Int> dilation, bool ceil_mode) {
+PoolArgs<Int> pool_args(const char* op, int64_t rank, const BasicPoolWindow<Int>& window) {
   PoolArgs<Int> args{.rank = rank,
-                     .kernel = expand_triple(op, "kernel_size", kernel_size, rank, 1),
+                     .kernel = expand_triple<Int>(op, "kernel_size", window.kernel_size, rank, 1),
                      .stride = {},
-                     .padding = expand_triple(op, "padding", padding, rank, 0, 0),
-                     .dilation = expand_triple(op, "dilation", dilation, rank, 1),
-                     .ceil_mode = ceil_mode};
-  args.stride = stride.empty() ? args.kernel : expand_triple(op, "stride", stride, rank, 1);
+                     .padding = expand_triple<Int>(op, "padding", window.padding, rank, 0, 0),
+                     .dilation = expand_triple<Int>(op, "dilation", window.dilation, rank, 1),
+                     .ceil_mode = window.ceil_mode};
+  args.stride = window.stride.empty() ? args.kernel
+                                      : expand_triple<Int>(op, "stride", window.stride, rank, 1);
   for (int i = 0; i < 3; ++i) {
     TORCH_CHECK(args.padding[i] * 2 <= args.kernel[i], "qnative::", op,
-                ": padding must be at most half of kernel_size, got ", padding, " and ",
-                kernel_size);
+                ": padding must be at most half of kernel_size, got ",
+                at::ArrayRef<Int>(window.padding), " and ", at::ArrayRef<Int>(window.kernel_size));
   }
   return args;
 }
@@ -178,8 +177,8 @@ at::Tensor empty_image(const at::Tensor& x, int64_t rank, const Triple<int64_t>&
   return from_image(y, rank, has_batch(x, rank));
 }
 
-at::Tensor empty_image_meta(const at::Tensor& x, int64_t rank, const Triple<c10::SymInt>& size,
-                            at::ScalarType dtype) {
+at::Tensor empty_image(const at::Tensor& x, int64_t rank, const Triple<c10::SymInt>& size,
+                       at::ScalarType dtype) {
   const at::Tensor image = to_image(x, rank);
   c10::SymDimVector sizes(image.sym_sizes());
   std::copy(size.end() - rank, size.end(), sizes.end() - rank);
@@ -215,12 +214,11 @@ void for_runs(const char* op, const at::Tensor& x, int64_t rank, const Triple<Ax
   if (!in_place) y_batched.copy_(target);
 }
 
-#define QNATIVE_INSTANTIATE(Int)                                                               \
-  template Triple<Int> expand_triple(const char*, const char*, at::ArrayRef<Int>, int64_t,     \
-                                     int64_t, int64_t);                                        \
-  template PoolArgs<Int> pool_args(const char*, int64_t, at::ArrayRef<Int>, at::ArrayRef<Int>, \
-                                   at::ArrayRef<Int>, at::ArrayRef<Int>, bool);                \
-  template Triple<Int> image_size<Int>(const at::Tensor&, int64_t);                            \
+#define QNATIVE_INSTANTIATE(Int)                                                           \
+  template Triple<Int> expand_triple(const char*, const char*, at::ArrayRef<Int>, int64_t, \
+                                     int64_t, int64_t);                                    \
+  template PoolArgs<Int> pool_args(const char*, int64_t, const BasicPoolWindow<Int>&);     \
+  template Triple<Int> image_size<Int>(const at::Tensor&, int64_t);                        \
   template Triple<Int> pool_size(const char*, const at::Tensor&, const PoolArgs<Int>&);
 QNATIVE_INSTANTIATE(int64_t)
 QNATIVE_INSTANTIATE(c10::SymInt)

@@ -9,6 +9,7 @@
 #include "common/checks.h"
 #include "common/empty.h"
 #include "common/image.h"
+#include "qnative/ops/pool.h"
 
 // Pooling over 1 to 3 dimensions: which pixels of the input each output takes, and how x and y lie.
 namespace qnative::ops {
@@ -30,9 +31,7 @@ struct PoolArgs {
   bool ceil_mode;
 };
 template <class Int>
-PoolArgs<Int> pool_args(const char* op, int64_t rank, at::ArrayRef<Int> kernel_size,
-                        at::ArrayRef<Int> stride, at::ArrayRef<Int> padding,
-                        at::ArrayRef<Int> dilation, bool ceil_mode);
+PoolArgs<Int> pool_args(const char* op, int64_t rank, const BasicPoolWindow<Int>& window);
 
 // Depth, height and width of x, of which the last `rank` dimensions are pooled, and of y.
 template <class Int>
@@ -68,12 +67,12 @@ struct Run {
   int64_t taps() const { return planes * rows * columns; }
 };
 
-// y of an op over images: the memory format of x, as torch; also without batch dimension, and for
-// one dimension the strides of channels_last for H = 1, those of conv1d.
+// y of an op over images, on the CPU and on Meta: the memory format of x, as torch; also without
+// batch dimension, and for one dimension the strides of channels_last for H = 1, those of conv1d.
 at::Tensor empty_image(const at::Tensor& x, int64_t rank, const Triple<int64_t>& size,
                        at::ScalarType dtype);
-at::Tensor empty_image_meta(const at::Tensor& x, int64_t rank, const Triple<c10::SymInt>& size,
-                            at::ScalarType dtype);
+at::Tensor empty_image(const at::Tensor& x, int64_t rank, const Triple<c10::SymInt>& size,
+                       at::ScalarType dtype);
 
 // Calls f(run) for all of y, in parallel. y: from empty_image(), of elements as large as those of
 // x.

@@ -2,6 +2,7 @@
 
 #include <torch/library.h>
 
+#include "common/borrow.h"
 #include "common/dispatch.h"
 #include "common/layout.h"
 #include "common/parallel.h"
@@ -9,27 +10,6 @@
 #include "quantize/checks.h"
 
 namespace qnative::ops {
-namespace {
-
-constexpr int64_t kGrain = 16 * 1024;  // elements a task
-
-at::Tensor quantize_meta(const at::Tensor& x, double scale, int64_t zero_point,
-                         at::ScalarType dtype, std::optional<int64_t> quant_min,
-                         std::optional<int64_t> quant_max) {
-  check_real("quantize_per_tensor", x, at::kMeta);
-  check_quant_range("quantize_per_tensor", dtype, quant_min, quant_max);
-  check_qparams("quantize_per_tensor", "", scale, zero_point, dtype);
-  return empty_elementwise_meta("quantize_per_tensor", {x}, dtype);
-}
-
-at::Tensor dequantize_meta(const at::Tensor& x, double scale, int64_t zero_point) {
-  check_8bit("dequantize_per_tensor", "x", x, at::kMeta);
-  check_qparams("dequantize_per_tensor", "", scale, zero_point, x.scalar_type());
-  return empty_elementwise_meta("dequantize_per_tensor", {x}, at::kFloat);
-}
-
-}  // namespace
-
 void check_real(const char* op, const at::Tensor& x, at::DeviceType device, const char* name) {
   check_tensor(op, name, x, device);
   const at::ScalarType dtype = x.scalar_type();
@@ -38,67 +18,126 @@ void check_real(const char* op, const at::Tensor& x, at::DeviceType device, cons
       "qnative::", op, ": ", name, " must be Float, Half, BFloat16 or Double, got ", dtype);
 }
 
-Range check_quant_range(const char* op, at::ScalarType dtype, std::optional<int64_t> quant_min,
-                        std::optional<int64_t> quant_max) {
-  TORCH_CHECK(is_8bit(dtype), "qnative::", op, ": dtype must be Byte or Char, got ", dtype);
-  const Range whole = range_of(dtype);
-  const Range part{quant_min.value_or(whole.min), quant_max.value_or(whole.max)};
+Range check_quant_range(const char* op, const QRange& range) {
+  TORCH_CHECK(is_8bit(range.dtype), "qnative::", op, ": dtype must be Byte or Char, got ",
+              range.dtype);
+  const Range whole = range_of(range.dtype);
+  const Range part{range.quant_min.value_or(whole.min), range.quant_max.value_or(whole.max)};
   TORCH_CHECK(whole.min <= part.min && part.min < part.max && part.max <= whole.max,
               "qnative::", op, ": quant_min < quant_max must lie in [", whole.min, ", ", whole.max,
-              "] for ", dtype, ", got ", part.min, " and ", part.max);
+              "] for ", range.dtype, ", got ", part.min, " and ", part.max);
   return part;
 }
 
-at::Tensor quantize_per_tensor(const at::Tensor& x, double scale, int64_t zero_point,
-                               at::ScalarType dtype, std::optional<int64_t> quant_min,
-                               std::optional<int64_t> quant_max) {
+namespace {
+
+constexpr int64_t kGrain = 16 * 1024;  // elements a task
+
+// What follows from constants and shapes, checked.
+template <class Int>
+struct QuantizePlan {
+  Layout<Int> layout;
+  float inverse_scale;
+  Requantize requantize;
+};
+
+template <class Int>
+QuantizePlan<Int> plan_quantize(const at::Tensor& x, const QParams& qparams, const QRange& range) {
+  constexpr const char* kOp = "quantize_per_tensor";
+  check_real(kOp, x, kDevice<Int>);
+  const Range part = check_quant_range(kOp, range);
+  check_qparams(kOp, "", qparams, range.dtype);
+  return {.layout = elementwise_layout<Int>(kOp, {x}),
+          .inverse_scale = static_cast<float>(1.0 / qparams.scale),
+          .requantize = {.zero_point = unsigned_zero_point(qparams.zero_point, range.dtype),
+                         .lo = unsigned_zero_point(part.min, range.dtype),
+                         .hi = unsigned_zero_point(part.max, range.dtype),
+                         .flip = flip_of(range.dtype)}};
+}
+
+at::Tensor run_quantize(const QuantizePlan<int64_t>& plan, const at::Tensor& x,
+                        at::ScalarType dtype) {
   static auto& run = select(quantize::quantize_kernels());
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  check_real("quantize_per_tensor", x, at::kCPU);
-  const Range range = check_quant_range("quantize_per_tensor", dtype, quant_min, quant_max);
-  check_qparams("quantize_per_tensor", "", scale, zero_point, dtype);
-  const at::Tensor y = empty_elementwise("quantize_per_tensor", {x}, dtype);
+  const at::Tensor y = empty(plan.layout, dtype);
   if (y.numel() == 0) return y;
   const at::Tensor dense = with_layout_of(x.to(at::kFloat), y);
-  const Requantize q{.zero_point = unsigned_zero_point(zero_point, dtype),
-                     .lo = unsigned_zero_point(range.min, dtype),
-                     .hi = unsigned_zero_point(range.max, dtype),
-                     .flip = flip_of(dtype)};
-  const float inverse_scale = static_cast<float>(1.0 / scale);
   const float* from = dense.const_data_ptr<float>();
   auto* to = static_cast<uint8_t*>(y.mutable_data_ptr());
   run_parts(y.numel(), 1, kGrain, [&](int64_t begin, int64_t end) {
-    run(from + begin, to + begin, end - begin, inverse_scale, q);
+    run(from + begin, to + begin, end - begin, plan.inverse_scale, plan.requantize);
   });
   return y;
 }
 
-at::Tensor dequantize_per_tensor(const at::Tensor& x, double scale, int64_t zero_point) {
+// Returns the layout of y.
+template <class Int>
+Layout<Int> plan_dequantize(const QTensor& x) {
+  constexpr const char* kOp = "dequantize_per_tensor";
+  check_8bit(kOp, "x", x.data, kDevice<Int>);
+  check_qparams(kOp, "", x.qparams, x.data.scalar_type());
+  return elementwise_layout<Int>(kOp, {x.data});
+}
+
+at::Tensor run_dequantize(const Layout<int64_t>& layout, const QTensor& x) {
   static auto& run = select(quantize::dequantize_kernels());
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  check_8bit("dequantize_per_tensor", "x", x, at::kCPU);
-  const at::ScalarType dtype = x.scalar_type();
-  check_qparams("dequantize_per_tensor", "", scale, zero_point, dtype);
-  const at::Tensor y = empty_elementwise("dequantize_per_tensor", {x}, at::kFloat);
+  const at::Tensor y = empty(layout, at::kFloat);
   if (y.numel() == 0) return y;
-  const at::Tensor dense = with_layout_of(x, y);
+  const at::Tensor dense = with_layout_of(x.data, y);
   const auto* from = static_cast<const uint8_t*>(dense.const_data_ptr());
   float* to = y.mutable_data_ptr<float>();
+  const auto scale = static_cast<float>(x.qparams.scale);
+  const int32_t zero_point = unsigned_zero_point(x);
+  const uint8_t flip = flip_of(x.data.scalar_type());
   run_parts(y.numel(), 1, kGrain, [&](int64_t begin, int64_t end) {
-    run(from + begin, to + begin, end - begin, static_cast<float>(scale),
-        unsigned_zero_point(zero_point, dtype), flip_of(dtype));
+    run(from + begin, to + begin, end - begin, scale, zero_point, flip);
   });
   return y;
 }
 
+QTensor quantize_meta(const at::Tensor& x, const QParams& qparams, const QRange& range) {
+  return {empty(plan_quantize<c10::SymInt>(x, qparams, range).layout, range.dtype), qparams};
+}
+
+at::Tensor dequantize_meta(const QTensor& x) {
+  return empty(plan_dequantize<c10::SymInt>(x), at::kFloat);
+}
+
+}  // namespace
+
+QTensor quantize_per_tensor(const at::Tensor& x, const QParams& qparams, const QRange& range) {
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  return {run_quantize(plan_quantize<int64_t>(x, qparams, range), x, range.dtype), qparams};
+}
+
+at::Tensor dequantize_per_tensor(const QTensor& x) {
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  return run_dequantize(plan_dequantize<int64_t>(x), x);
+}
+
+namespace {
+
+// The ops of the schemas. kRun: quantize_per_tensor, dequantize_per_tensor or its Meta function.
+template <auto kRun>
+at::Tensor quantize_op(const at::Tensor& x, double scale, int64_t zero_point, at::ScalarType dtype,
+                       std::optional<int64_t> quant_min, std::optional<int64_t> quant_max) {
+  return kRun(x, {scale, zero_point}, {dtype, quant_min, quant_max}).data;
+}
+
+template <auto kRun>
+at::Tensor dequantize_op(const at::Tensor& x, double scale, int64_t zero_point) {
+  return kRun(BorrowedQTensor(x, {scale, zero_point}));
+}
+
+}  // namespace
+
 TORCH_LIBRARY_IMPL(qnative, CPU, m) {
-  m.impl("quantize_per_tensor", TORCH_FN(quantize_per_tensor));
-  m.impl("dequantize_per_tensor", TORCH_FN(dequantize_per_tensor));
+  m.impl("quantize_per_tensor", TORCH_FN(quantize_op<quantize_per_tensor>));
+  m.impl("dequantize_per_tensor", TORCH_FN(dequantize_op<dequantize_per_tensor>));
 }
 
 TORCH_LIBRARY_IMPL(qnative, Meta, m) {
-  m.impl("quantize_per_tensor", TORCH_FN(quantize_meta));
-  m.impl("dequantize_per_tensor", TORCH_FN(dequantize_meta));
+  m.impl("quantize_per_tensor", TORCH_FN(quantize_op<quantize_meta>));
+  m.impl("dequantize_per_tensor", TORCH_FN(dequantize_op<dequantize_meta>));
 }
 
 }  // namespace qnative::ops

@@ -10,53 +10,54 @@
 namespace qnative::ops {
 namespace {
 
-constexpr int64_t kChannelGrain = 16 * 1024;  // elements a task
+constexpr const char* kQuantize = "quantize_per_channel";
+constexpr const char* kDequantize = "dequantize_per_channel";
+constexpr int64_t kGrain = 16 * 1024;  // elements a task
 
 // A non-negative axis; scale and zero_point fit it.
 template <class Int>
-int64_t check_channels_of(const char* op, const at::Tensor& x, const at::Tensor& scale,
-                          const std::optional<at::Tensor>& zero_point, int64_t axis,
-                          at::DeviceType device) {
+int64_t check_channel_qparams(const char* op, const at::Tensor& x, const ChannelQParams& qparams) {
+  const auto& [scale, zero_point, axis] = qparams;
   const int64_t rank = x.dim();
   TORCH_CHECK(axis >= -rank && axis < rank, "qnative::", op, ": axis must be in [", -rank, ", ",
               rank - 1, "], got ", axis);
-  if (axis < 0) axis += rank;
-  const at::ArrayRef<Int> sizes = at::symint::sizes<Int>(x);
-  check_tensor(op, "scale", scale, device);
+  const int64_t channel_axis = axis < 0 ? axis + rank : axis;
+  const Int channels = at::symint::size<Int>(x, channel_axis);
+  check_tensor(op, "scale", scale, kDevice<Int>);
   TORCH_CHECK(scale.scalar_type() == at::kFloat || scale.scalar_type() == at::kDouble,
               "qnative::", op, ": scale must be Float or Double, got ", scale.scalar_type());
-  TORCH_CHECK(scale.dim() == 1 && at::symint::size<Int>(scale, 0) == sizes[axis], "qnative::", op,
-              ": scale must have shape [", sizes[axis], "], got ", at::symint::sizes<Int>(scale));
-  if (!zero_point) return axis;
-  check_tensor(op, "zero_point", *zero_point, device);
+  TORCH_CHECK(scale.dim() == 1 && at::symint::size<Int>(scale, 0) == channels, "qnative::", op,
+              ": scale must have shape [", channels, "], got ", at::symint::sizes<Int>(scale));
+  if (!zero_point) return channel_axis;
+  check_tensor(op, "zero_point", *zero_point, kDevice<Int>);
   TORCH_CHECK(zero_point->scalar_type() == at::kInt || zero_point->scalar_type() == at::kLong,
               "qnative::", op, ": zero_point must be Int or Long, got ", zero_point->scalar_type());
-  TORCH_CHECK(zero_point->dim() == 1 && at::symint::size<Int>(*zero_point, 0) == sizes[axis],
-              "qnative::", op, ": zero_point must have shape [", sizes[axis], "], got ",
+  TORCH_CHECK(zero_point->dim() == 1 && at::symint::size<Int>(*zero_point, 0) == channels,
+              "qnative::", op, ": zero_point must have shape [", channels, "], got ",
               at::symint::sizes<Int>(*zero_point));
-  return axis;
+  return channel_axis;
 }
 
-// Values of scale and zero_point, checked: scales as double, zero points of the uint8 form.
-struct ChannelQParams {
+// Values of scale and zero_point, checked: zero points of the uint8 form.
+struct ChannelValues {
   c10::SmallVector<float, 64> scale, inverse_scale;
   c10::SmallVector<int32_t, 64> zero_point;
 };
 
-ChannelQParams read_qparams(const char* op, const at::Tensor& scale,
-                            const std::optional<at::Tensor>& zero_point, at::ScalarType dtype) {
-  const at::Tensor scales = scale.to(at::kDouble).contiguous();
-  const at::Tensor zero_points = zero_point ? zero_point->to(at::kLong).contiguous() : at::Tensor();
-  ChannelQParams q;
+ChannelValues read_qparams(const char* op, const ChannelQParams& qparams, at::ScalarType dtype) {
+  const at::Tensor scales = qparams.scale.to(at::kDouble).contiguous();
+  at::Tensor zero_points;
+  if (qparams.zero_point) zero_points = qparams.zero_point->to(at::kLong).contiguous();
+  ChannelValues values;
   for (int64_t c = 0; c < scales.numel(); ++c) {
-    const double s = scales.const_data_ptr<double>()[c];
-    const int64_t z = zero_point ? zero_points.const_data_ptr<int64_t>()[c] : 0;
-    check_qparams(op, "", s, z, dtype);
-    q.scale.push_back(static_cast<float>(s));
-    q.inverse_scale.push_back(static_cast<float>(1.0 / s));
-    q.zero_point.push_back(unsigned_zero_point(z, dtype));
+    const double scale = scales.const_data_ptr<double>()[c];
+    const int64_t zero_point = qparams.zero_point ? zero_points.const_data_ptr<int64_t>()[c] : 0;
+    check_qparams(op, "", {scale, zero_point}, dtype);
+    values.scale.push_back(static_cast<float>(scale));
+    values.inverse_scale.push_back(static_cast<float>(1.0 / scale));
+    values.zero_point.push_back(unsigned_zero_point(zero_point, dtype));
   }
-  return q;
+  return values;
 }
 
 // Elements of y in memory: [outer][channels][inner].
@@ -82,59 +83,55 @@ Blocks blocks_of(const at::Tensor& y, int64_t axis) {
 template <class Each, class One>
 void for_channels(const Blocks& blocks, const Each& each, const One& one) {
   if (blocks.inner == 1) {
-    run_parts(blocks.outer, blocks.channels, kChannelGrain, [&](int64_t begin, int64_t end) {
+    run_parts(blocks.outer, blocks.channels, kGrain, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) each(i * blocks.channels);
     });
   } else {
-    run_parts(blocks.outer * blocks.channels, blocks.inner, kChannelGrain,
+    run_parts(blocks.outer * blocks.channels, blocks.inner, kGrain,
               [&](int64_t begin, int64_t end) {
                 for (int64_t i = begin; i < end; ++i) one(i * blocks.inner, i % blocks.channels);
               });
   }
 }
 
-at::Tensor quantize_per_channel_meta(const at::Tensor& x, const at::Tensor& scale,
-                                     const at::Tensor& zero_point, int64_t axis,
-                                     at::ScalarType dtype, std::optional<int64_t> quant_min,
-                                     std::optional<int64_t> quant_max) {
-  const char* const op = "quantize_per_channel";
-  check_real(op, x, at::kMeta);
-  check_quant_range(op, dtype, quant_min, quant_max);
-  check_channels_of<c10::SymInt>(op, x, scale, zero_point, axis, at::kMeta);
-  return empty_elementwise_meta(op, {x}, dtype);
+// What follows from constants and shapes, checked.
+template <class Int>
+struct ChannelPlan {
+  int64_t axis;  // not negative
+  Layout<Int> layout;
+  Range range = {};  // of quantize
+};
+
+template <class Int>
+ChannelPlan<Int> plan_quantize(const at::Tensor& x, const ChannelQParams& qparams,
+                               const QRange& range) {
+  check_real(kQuantize, x, kDevice<Int>);
+  const Range part = check_quant_range(kQuantize, range);
+  const int64_t axis = check_channel_qparams<Int>(kQuantize, x, qparams);
+  return {axis, elementwise_layout<Int>(kQuantize, {x}), part};
 }
 
-at::Tensor dequantize_per_channel_meta(const at::Tensor& x, const at::Tensor& scale,
-                                       const std::optional<at::Tensor>& zero_point, int64_t axis) {
-  const char* const op = "dequantize_per_channel";
-  check_8bit(op, "x", x, at::kMeta);
-  check_channels_of<c10::SymInt>(op, x, scale, zero_point, axis, at::kMeta);
-  return empty_elementwise_meta(op, {x}, at::kFloat);
+template <class Int>
+ChannelPlan<Int> plan_dequantize(const at::Tensor& x, const ChannelQParams& qparams) {
+  check_8bit(kDequantize, "x", x, kDevice<Int>);
+  const int64_t axis = check_channel_qparams<Int>(kDequantize, x, qparams);
+  return {axis, elementwise_layout<Int>(kDequantize, {x})};
 }
 
-}  // namespace
-
-at::Tensor quantize_per_channel(const at::Tensor& x, const at::Tensor& scale,
-                                const at::Tensor& zero_point, int64_t axis, at::ScalarType dtype,
-                                std::optional<int64_t> quant_min,
-                                std::optional<int64_t> quant_max) {
+at::Tensor run_quantize(const ChannelPlan<int64_t>& plan, const at::Tensor& x,
+                        const ChannelQParams& qparams, at::ScalarType dtype) {
   static auto& run_one = select(quantize::quantize_kernels());
   static auto& run_each = select(quantize::quantize_each_kernels());
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  const char* const op = "quantize_per_channel";
-  check_real(op, x, at::kCPU);
-  const Range range = check_quant_range(op, dtype, quant_min, quant_max);
-  const int64_t channel_axis = check_channels_of<int64_t>(op, x, scale, zero_point, axis, at::kCPU);
-  const ChannelQParams q = read_qparams(op, scale, zero_point, dtype);
-  const at::Tensor y = empty_elementwise(op, {x}, dtype);
+  const ChannelValues q = read_qparams(kQuantize, qparams, dtype);
+  const at::Tensor y = empty(plan.layout, dtype);
   if (y.numel() == 0) return y;
   const at::Tensor dense = with_layout_of(x.to(at::kFloat), y);
   const float* from = dense.const_data_ptr<float>();
   auto* to = static_cast<uint8_t*>(y.mutable_data_ptr());
-  const int32_t lo = unsigned_zero_point(range.min, dtype);
-  const int32_t hi = unsigned_zero_point(range.max, dtype);
+  const int32_t lo = unsigned_zero_point(plan.range.min, dtype);
+  const int32_t hi = unsigned_zero_point(plan.range.max, dtype);
   const uint8_t flip = flip_of(dtype);
-  const Blocks blocks = blocks_of(y, channel_axis);
+  const Blocks blocks = blocks_of(y, plan.axis);
   for_channels(
       blocks,
       [&](int64_t at) {
@@ -148,22 +145,18 @@ at::Tensor quantize_per_channel(const at::Tensor& x, const at::Tensor& scale,
   return y;
 }
 
-at::Tensor dequantize_per_channel(const at::Tensor& x, const at::Tensor& scale,
-                                  const std::optional<at::Tensor>& zero_point, int64_t axis) {
+at::Tensor run_dequantize(const ChannelPlan<int64_t>& plan, const at::Tensor& x,
+                          const ChannelQParams& qparams) {
   static auto& run_one = select(quantize::dequantize_kernels());
   static auto& run_each = select(quantize::dequantize_each_kernels());
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  const char* const op = "dequantize_per_channel";
-  check_8bit(op, "x", x, at::kCPU);
-  const int64_t channel_axis = check_channels_of<int64_t>(op, x, scale, zero_point, axis, at::kCPU);
-  const ChannelQParams q = read_qparams(op, scale, zero_point, x.scalar_type());
-  const at::Tensor y = empty_elementwise(op, {x}, at::kFloat);
+  const ChannelValues q = read_qparams(kDequantize, qparams, x.scalar_type());
+  const at::Tensor y = empty(plan.layout, at::kFloat);
   if (y.numel() == 0) return y;
   const at::Tensor dense = with_layout_of(x, y);
   const auto* from = static_cast<const uint8_t*>(dense.const_data_ptr());
   float* to = y.mutable_data_ptr<float>();
   const uint8_t flip = flip_of(x.scalar_type());
-  const Blocks blocks = blocks_of(y, channel_axis);
+  const Blocks blocks = blocks_of(y, plan.axis);
   for_channels(
       blocks,
       [&](int64_t at) {
@@ -175,14 +168,53 @@ at::Tensor dequantize_per_channel(const at::Tensor& x, const at::Tensor& scale,
   return y;
 }
 
+at::Tensor quantize_meta(const at::Tensor& x, const ChannelQParams& qparams, const QRange& range) {
+  return empty(plan_quantize<c10::SymInt>(x, qparams, range).layout, range.dtype);
+}
+
+at::Tensor dequantize_meta(const at::Tensor& x, const ChannelQParams& qparams) {
+  return empty(plan_dequantize<c10::SymInt>(x, qparams).layout, at::kFloat);
+}
+
+}  // namespace
+
+at::Tensor quantize_per_channel(const at::Tensor& x, const ChannelQParams& qparams,
+                                const QRange& range) {
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  return run_quantize(plan_quantize<int64_t>(x, qparams, range), x, qparams, range.dtype);
+}
+
+at::Tensor dequantize_per_channel(const at::Tensor& x, const ChannelQParams& qparams) {
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  return run_dequantize(plan_dequantize<int64_t>(x, qparams), x, qparams);
+}
+
+namespace {
+
+// The ops of the schemas. kRun: quantize_per_channel, dequantize_per_channel or its Meta function.
+template <auto kRun>
+at::Tensor quantize_op(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& zero_point,
+                       int64_t axis, at::ScalarType dtype, std::optional<int64_t> quant_min,
+                       std::optional<int64_t> quant_max) {
+  return kRun(x, {scale, zero_point, axis}, {dtype, quant_min, quant_max});
+}
+
+template <auto kRun>
+at::Tensor dequantize_op(const at::Tensor& x, const at::Tensor& scale,
+                         const std::optional<at::Tensor>& zero_point, int64_t axis) {
+  return kRun(x, {scale, zero_point, axis});
+}
+
+}  // namespace
+
 TORCH_LIBRARY_IMPL(qnative, CPU, m) {
-  m.impl("quantize_per_channel", TORCH_FN(quantize_per_channel));
-  m.impl("dequantize_per_channel", TORCH_FN(dequantize_per_channel));
+  m.impl("quantize_per_channel", TORCH_FN(quantize_op<quantize_per_channel>));
+  m.impl("dequantize_per_channel", TORCH_FN(dequantize_op<dequantize_per_channel>));
 }
 
 TORCH_LIBRARY_IMPL(qnative, Meta, m) {
-  m.impl("quantize_per_channel", TORCH_FN(quantize_per_channel_meta));
-  m.impl("dequantize_per_channel", TORCH_FN(dequantize_per_channel_meta));
+  m.impl("quantize_per_channel", TORCH_FN(quantize_op<quantize_meta>));
+  m.impl("dequantize_per_channel", TORCH_FN(dequantize_op<dequantize_meta>));
 }
 
 }  // namespace qnative::ops

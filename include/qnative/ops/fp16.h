@@ -7,6 +7,8 @@
 #include <variant>
 
 #include "qnative/export.h"
+#include "qnative/ops/interpolate.h"
+#include "qnative/ops/pool.h"
 #include "qnative/types.h"
 
 // float16 to float16: computed in float32, sums of means in float64, and rounded once, half to
@@ -59,17 +61,9 @@ QNATIVE_API at::Tensor softmax_fp16(const at::Tensor& x, int64_t dim);
 // avg_pool and adaptive_avg_pool in qnative/ops/pool.h.
 //   y = half(float(sum / divisor)), sum and quotient in float64: the sum is exact while its
 //   magnitudes add up to less than 2^29, as those of 8192 numbers do in any case
-QNATIVE_API at::Tensor avg_pool1d_fp16(const at::Tensor& x, at::IntArrayRef kernel_size,
-                                       at::IntArrayRef stride, at::IntArrayRef padding,
-                                       bool ceil_mode, bool count_include_pad);
-QNATIVE_API at::Tensor avg_pool2d_fp16(const at::Tensor& x, at::IntArrayRef kernel_size,
-                                       at::IntArrayRef stride, at::IntArrayRef padding,
-                                       bool ceil_mode, bool count_include_pad,
-                                       std::optional<int64_t> divisor_override);
-QNATIVE_API at::Tensor avg_pool3d_fp16(const at::Tensor& x, at::IntArrayRef kernel_size,
-                                       at::IntArrayRef stride, at::IntArrayRef padding,
-                                       bool ceil_mode, bool count_include_pad,
-                                       std::optional<int64_t> divisor_override);
+QNATIVE_API at::Tensor avg_pool1d_fp16(const at::Tensor& x, const PoolWindow& window);
+QNATIVE_API at::Tensor avg_pool2d_fp16(const at::Tensor& x, const PoolWindow& window);
+QNATIVE_API at::Tensor avg_pool3d_fp16(const at::Tensor& x, const PoolWindow& window);
 QNATIVE_API at::Tensor adaptive_avg_pool1d_fp16(const at::Tensor& x, at::IntArrayRef output_size);
 QNATIVE_API at::Tensor adaptive_avg_pool2d_fp16(const at::Tensor& x, at::IntArrayRef output_size);
 QNATIVE_API at::Tensor adaptive_avg_pool3d_fp16(const at::Tensor& x, at::IntArrayRef output_size);
@@ -78,11 +72,9 @@ QNATIVE_API at::Tensor adaptive_avg_pool3d_fp16(const at::Tensor& x, at::IntArra
 // avg_pool. The mean of nothing is NaN.
 QNATIVE_API at::Tensor mean_fp16(const at::Tensor& x, at::OptionalIntArrayRef dim, bool keepdim);
 
-// torch.nn.functional.interpolate; the arguments are those of interpolate in qnative/ops/pool.h.
-// The nearest modes copy. The others: y = half(chain over D of (chain over H of (chain over W of
-// x))), with float32 weights as torch computes them and chain as there.
-QNATIVE_API at::Tensor interpolate_fp16(const at::Tensor& x, at::OptionalIntArrayRef size,
-                                        std::optional<at::ArrayRef<double>> scale_factors,
-                                        std::string_view mode, std::optional<bool> align_corners);
+// torch.nn.functional.interpolate; the arguments are those of interpolate in
+// qnative/ops/interpolate.h. The nearest modes copy. The others: y = half(chain over D of (chain
+// over H of (chain over W of x))), with float32 weights as torch computes them and chain as there.
+QNATIVE_API at::Tensor interpolate_fp16(const at::Tensor& x, const Interpolation& interpolation);
 
 }  // namespace qnative::ops

@@ -3,65 +3,69 @@
 #include <ATen/ATen.h>
 
 #include <optional>
-#include <string_view>
 
 #include "qnative/export.h"
+#include "qnative/types.h"
 
-// Normalizations and softmax; qnative/ops.h explains the words. weight, bias and running
-// statistics are float32 tensors of real numbers. eps: finite and not negative. Real results that
-// are not a number become the largest value of y.
+// Normalizations and softmax; qnative/ops.h has the words and rules.
+//
+//   const QTensor y = ops::group_norm(x, 32, {weight, bias}, 1e-5, {.qparams = {0.5, 128}});
+//
+// Safe to call from any number of threads at the same time.
+//
+// eps: finite and not negative; activation: bounds. Real results that are not a number become the
+// largest value of y.
+namespace qnative {
+
+// What a normalized value is multiplied with, then what is added: float32, real numbers.
+struct NormWeights {
+  std::optional<at::Tensor> weight = {};  // ones
+  std::optional<at::Tensor> bias = {};    // zeros
+};
+
+// Statistics from training: float32 [C], real numbers.
+struct RunningStats {
+  at::Tensor mean;
+  at::Tensor var;
+};
+
+}  // namespace qnative
+
 namespace qnative::ops {
 
 // torch.nn.functional.layer_norm. x: 8-bit [..., *normalized_shape], any strides; weight, bias:
-// normalized_shape. y: contiguous; y_dtype uint8, int8 or float32. Mean and variance are those of
-// exact integer sums.
+// normalized_shape. y: contiguous; uint8, int8 or float32. Mean and variance are those of exact
+// integer sums.
 //   d = sqrt(x_scale^2 * variance + eps), or infinity where the variance is 0
 //   r / y_scale = fma(fma(float(x - x_zero_point), float(x_scale / d), float(-mean * x_scale / d)),
 //                     weight * float(1 / y_scale), bias * float(1 / y_scale))
-QNATIVE_API at::Tensor layer_norm(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                                  at::IntArrayRef normalized_shape,
-                                  const std::optional<at::Tensor>& weight,
-                                  const std::optional<at::Tensor>& bias, double eps, double y_scale,
-                                  int64_t y_zero_point, at::ScalarType y_dtype);
+QNATIVE_API QTensor layer_norm(const QTensor& x, at::IntArrayRef normalized_shape,
+                               const NormWeights& weights, double eps, const OutputSpec& y);
 
-// The others take x: 8-bit [N, C, ...] of two or more dimensions, any strides; weight, bias,
-// running_mean and running_var: [C]. y is channels_last where x is, otherwise contiguous.
+// The others take x: 8-bit [N, C, ...] of two or more dimensions, any strides; weight, bias: [C].
+// y is channels_last where x is, otherwise contiguous.
 //   r / y_scale = fma(float(x - x_zero_point), float(scale * weight / y_scale),
 //                     float((shift * weight + bias) / y_scale))
 
 // scale = x_scale / d and shift = -mean * scale, from the statistics of a group of C / num_groups
 // channels, with d as in layer_norm.
-QNATIVE_API at::Tensor group_norm(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                                  int64_t num_groups, const std::optional<at::Tensor>& weight,
-                                  const std::optional<at::Tensor>& bias, double eps, double y_scale,
-                                  int64_t y_zero_point, at::ScalarType y_dtype);
+QNATIVE_API QTensor group_norm(const QTensor& x, int64_t num_groups, const NormWeights& weights,
+                               double eps, const OutputSpec& y);
 
-// use_input_stats: as group_norm with a group for each channel; the running statistics are neither
-// used nor updated. Otherwise as batch_norm, for which both must be there.
-QNATIVE_API at::Tensor instance_norm(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                                     const std::optional<at::Tensor>& weight,
-                                     const std::optional<at::Tensor>& bias,
-                                     const std::optional<at::Tensor>& running_mean,
-                                     const std::optional<at::Tensor>& running_var,
-                                     bool use_input_stats, double eps, double y_scale,
-                                     int64_t y_zero_point, at::ScalarType y_dtype);
+// Without statistics: as group_norm with a group for each channel. With them: as batch_norm.
+QNATIVE_API QTensor instance_norm(const QTensor& x, const NormWeights& weights,
+                                  const std::optional<RunningStats>& stats, double eps,
+                                  const OutputSpec& y);
 
-// scale = x_scale / d and shift = -running_mean / d, d = sqrt(running_var + eps); an error where a
-// channel's constants are not finite. The activation is applied to r.
-QNATIVE_API at::Tensor batch_norm(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                                  const std::optional<at::Tensor>& weight,
-                                  const std::optional<at::Tensor>& bias,
-                                  const at::Tensor& running_mean, const at::Tensor& running_var,
-                                  double eps, double y_scale, int64_t y_zero_point,
-                                  at::ScalarType y_dtype, std::string_view activation = "none",
-                                  at::ArrayRef<double> activation_args = {});
+// scale = x_scale / d and shift = -mean / d, d = sqrt(var + eps); an error where a channel's
+// constants are not finite.
+QNATIVE_API QTensor batch_norm(const QTensor& x, const NormWeights& weights,
+                               const RunningStats& stats, double eps, const OutputSpec& y);
 
-// torch.softmax. x: 8-bit, any shape. y: strides as in torch's unary operators; y_dtype uint8, int8
-// or float32.
+// torch.softmax. x: 8-bit, any shape. y: uint8, int8 or float32, strides as in torch's unary
+// operators.
 //   e(v) = exp((v - largest of the row) * x_scale) as float32, 0 where that is denormal
 //   r / y_scale = e(x) * float(1 / (y_scale * sum of the row's e, each rounded to 2^-31))
-QNATIVE_API at::Tensor softmax(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                               int64_t dim, double y_scale, int64_t y_zero_point,
-                               at::ScalarType y_dtype);
+QNATIVE_API QTensor softmax(const QTensor& x, int64_t dim, const OutputSpec& y);
 
 }  // namespace qnative::ops
