@@ -1,9 +1,10 @@
-"""Cases of linear, matmul and lstm."""
+"""Cases of linear, matmul, attention and lstm."""
 
 import contextlib
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 import qnative
 from benchmark import onnx_ops
@@ -11,6 +12,7 @@ from benchmark.cases.case import (
     SCALE,
     Y_RELU,
     Y_SCALE,
+    ZERO_POINT,
     Case,
     Weight,
     X,
@@ -113,6 +115,45 @@ def matmul(batch: int, rows: int, inner: int, columns: int) -> Case:
     }
     operations = 2 * batch * rows * inner * columns
     return Case("matmul", f"{batch}x{rows}x{inner}x{columns}", operations, functions)
+
+
+def attention_operands(heads: int, queries: int, keys: int, size: int) -> list[Tensor]:
+    """q, k and v, float32."""
+    return [torch.randn(1, heads, rows, size) for rows in (queries, keys, keys)]
+
+
+def attention(heads: int, queries: int, keys: int, size: int) -> Case:
+    """torch has no such op for int8: its products and its softmax, one after the other."""
+    floats = attention_operands(heads, queries, keys, size)
+    q, k, v = ((x / SCALE + ZERO_POINT).round().clamp(0, 127).byte() for x in floats)
+    # The keys have what scores are multiplied by in their scale.
+    theirs = quantized(q), quantized(k, SCALE / size**0.5).mT, quantized(v)
+
+    def torch_int8() -> Tensor:
+        scores = torch.ops.quantized.matmul(theirs[0], theirs[1], 0.05, 128)
+        weights = torch.ops.quantized.softmax(scores, -1, 1 / 256, 0)
+        return torch.ops.quantized.matmul(weights, theirs[2], SCALE, ZERO_POINT)
+
+    functions = {
+        "qnative": lambda: ops.attention(q, *X, k, *X, v, *X, *X, torch.uint8),
+        "torch int8": torch_int8,
+        "fp32": lambda: F.scaled_dot_product_attention(*floats),
+    }
+    operations = 4 * heads * queries * keys * size
+    return Case("attention", f"{heads}x{queries}x{keys}x{size}", operations, functions)
+
+
+def attention_dynamic(heads: int, queries: int, keys: int, size: int) -> Case:
+    """float32 in and out; torch's own op of half the width is the only peer."""
+    floats = attention_operands(heads, queries, keys, size)
+    half = [x.bfloat16() for x in floats]
+    functions = {
+        "qnative": lambda: ops.attention_dynamic(*floats),
+        "torch bfloat16": lambda: F.scaled_dot_product_attention(*half),
+        "fp32": lambda: F.scaled_dot_product_attention(*floats),
+    }
+    operations = 4 * heads * queries * keys * size
+    return Case("attention_dynamic", f"{heads}x{queries}x{keys}x{size}", operations, functions)
 
 
 def lstm(steps: int, batch: int, size: int) -> Case:

@@ -10,6 +10,8 @@ from benchmark.cases.conv import conv2d, convolution
 from benchmark.cases.elementwise import elementwise, embedding_bag, row_wise
 from benchmark.cases.float16 import float16
 from benchmark.cases.products import (
+    attention,
+    attention_dynamic,
     linear,
     linear_dynamic,
     linear_dynamic_fp16,
@@ -40,6 +42,7 @@ def shaped(name: str, make: Callable[..., Case]) -> Iterator[Callable[[], Case]]
 SHAPED: dict[str, tuple[Callable[..., Case], ...]] = {
     "linear": (linear, linear_dynamic, linear_dynamic_fp16, linear_fp16),
     "matmul": (matmul,),
+    "attention": (attention, attention_dynamic),
     "convolution": (convolution,),
     "lstm": (lstm,),
     "conv2d": (conv2d,),

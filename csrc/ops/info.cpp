@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "attention/attention.h"
 #include "channel_params/channel_params.h"
 #include "dwconv/dwconv.h"
 #include "elementwise/elementwise.h"
@@ -17,6 +18,7 @@
 #include "isa.h"
 #include "lookup/lookup.h"
 #include "norm/norm.h"
+#include "panels/panels.h"
 #include "pool/pool.h"
 #include "qnative/limits.h"
 #include "quantize/quantize.h"
@@ -43,6 +45,13 @@ class Lines {
 
 std::string kernel_lines(Isa cap) {
   Lines lines(cap);
+  lines.add("attention.probabilities", attention::probabilities_kernels());
+  lines.add("attention.combine", attention::combine_kernels());
+  lines.add("attention.combine_float", attention::combine_float_kernels());
+  lines.add("attention.measure_columns", attention::measure_columns_kernels());
+  lines.add("attention.quantize_columns", attention::quantize_columns_kernels());
+  lines.add("attention.quantize_rows", attention::quantize_rows_kernels());
+  lines.add("attention.float_rows", attention::float_rows_kernels());
   lines.add("channel_params.scale", channel_params::scale_kernels());
   lines.add("dwconv", dwconv::kernels());
   lines.add("elementwise.add", elementwise::add_kernels());
@@ -76,6 +85,7 @@ std::string kernel_lines(Isa cap) {
   lines.add("norm.largest", norm::largest_kernels());
   lines.add("norm.sum_exponentials", norm::sum_exponentials_kernels());
   lines.add("norm.exponentials", norm::exponentials_kernels());
+  lines.add("panels", panels::kernels());
   lines.add("pool.max", pool::max_kernels());
   lines.add("pool.mean", pool::mean_kernels());
   lines.add("quantize", quantize::quantize_kernels());

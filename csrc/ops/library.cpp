@@ -63,6 +63,18 @@ TORCH_LIBRARY(qnative, m) {
       "activation=\"none\", float[] activation_args=[]) -> Tensor",
       tags);
 
+  // attention: scaled_dot_product_attention; attention_dynamic from float32 to float32
+  m.def(
+      "attention(Tensor q, float q_scale, int q_zero_point, Tensor k, float k_scale, int "
+      "k_zero_point, Tensor v, float v_scale, int v_zero_point, float y_scale, int y_zero_point, "
+      "ScalarType y_dtype, Tensor? attn_mask=None, bool is_causal=False, *, float? scale=None, "
+      "bool enable_gqa=False) -> Tensor",
+      tags);
+  m.def(
+      "attention_dynamic(Tensor q, Tensor k, Tensor v, Tensor? attn_mask=None, bool "
+      "is_causal=False, *, float? scale=None, bool enable_gqa=False) -> Tensor",
+      tags);
+
   // conv: stride, padding, output_padding and dilation have one value or one for each dimension,
   // padding of conv<d>d also two
   const auto def = [&](const std::string& schema) { m.def(schema.c_str(), tags); };

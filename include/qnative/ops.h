@@ -20,6 +20,7 @@
 // Errors: c10::Error with the name of the op, what was wanted and what came, before memory of any
 // tensor is touched. Tensors of zero elements are accepted wherever torch accepts them.
 
+#include "qnative/ops/attention.h"
 #include "qnative/ops/conv.h"
 #include "qnative/ops/embedding.h"
 #include "qnative/ops/fp16.h"

@@ -106,6 +106,18 @@ def _of_images() -> Iterator[tuple[str, Any]]:
     yield "norm.prelu", _OPS.prelu(x, 0.1, 7, _real(37), *_Y)
 
 
+def _of_attention() -> Iterator[tuple[str, Any]]:
+    q, k, v = (0.1, 7), (0.02, 100), (0.05, 128)
+    operands = (_u8(2, 19, 37), *q, _u8(2, 70, 37), *k, _u8(2, 70, 41), *v)
+    mask = _real(19, 70)
+    yield "panels.matmul", _OPS.matmul(_u8(19, 37), *q, _s8(37, 70), 0.1, 3, 20.0, 3, torch.uint8)
+    yield "attention.8-bit", _OPS.attention(*operands, 0.05, 120, torch.uint8, mask)
+    yield "attention.float output", _OPS.attention(*operands, 1.0, 0, torch.float32, None, True)
+    for rows in (3, 19):
+        reals = (_real(2, rows, 37), _real(2, 70, 37), _real(2, 70, 41))
+        yield f"attention.{rows} rows", _OPS.attention_dynamic(*reals, mask[:rows])
+
+
 def _of_rows() -> Iterator[tuple[str, Any]]:
     indices = torch.randint(0, 29, (5, 7), generator=_RANDOM)
     for bits in (8, 4):
@@ -129,7 +141,7 @@ def _of_rows() -> Iterator[tuple[str, Any]]:
 def main() -> None:
     _RANDOM.manual_seed(0)
     digests = {}
-    for part in (_products, _of_elements, _of_halves, _of_images, _of_rows):
+    for part in (_products, _of_elements, _of_halves, _of_images, _of_attention, _of_rows):
         for name, y in part():
             digest = hashlib.sha256()
             for tensor in y if isinstance(y, tuple) else (y,):

@@ -70,8 +70,21 @@ class Problem {
     pack(weight_.data(), shape_.n, shape_.segments, shape_.segment_size, packed_.data() + 1);
   }
 
-  // The weights are 1 byte off alignment.
-  Args args(void* y, bool float_output) const {
+  // The weights become the first ones of segments that are longer.
+  void lengthen(int64_t size) {
+    std::vector<int8_t> longer = random_.full_range<int8_t>(shape_.n * size);
+    for (int64_t n = 0; n < shape_.n; ++n) {
+      std::copy_n(&weight_[n * shape_.segment_size], shape_.segment_size, &longer[n * size]);
+    }
+    packed_.assign(packed_size(shape_.n, 1, size) + 1, 0);
+    pack(longer.data(), shape_.n, 1, size, packed_.data() + 1);
+    panel_stride_ = panels_size(16, 1, size);
+  }
+
+  // The weights are 1 byte off alignment. T: what y holds.
+  template <class T>
+  Args args(T* y) const {
+    constexpr bool float_output = std::is_same_v<T, float>;
     return {
         .x = x_->data() - origin_,
         .row_offset = row_offset_.empty() ? nullptr : row_offset_.data(),
@@ -97,7 +110,9 @@ class Problem {
         .outlier_count = float_output && !outlier_count_.empty() ? outlier_count_.data() : nullptr,
         .outliers = outliers_.data(),
         .outlier_stride = kOutliers,
-        .has_zeros = has_zeros_};
+        .has_zeros = has_zeros_,
+        .panel_stride = panel_stride_,
+        .sum_output = std::is_same_v<T, int32_t>};
   }
 
   // A zero point and a scale for each row, as dynamic quantization has them.
@@ -157,6 +172,7 @@ class Problem {
   float float_lo_ = -kInf, float_hi_ = kInf;
   FloatActivation activation_ = FloatActivation::kNone;
   bool has_zeros_ = false;
+  int64_t panel_stride_ = 0;
   std::vector<int32_t> row_factor_, column_factor_;  // empty: none
   std::vector<float> row_multiplier_;
   static constexpr int kOutliers = 5;  // of a row at most
@@ -211,7 +227,7 @@ template <class T>
 void expect_output(const Kernel<Fn>& kernel, const Problem& problem, const Range& range, bool small,
                    const Guarded<T>& expected) {
   Guarded<T> actual(problem.y_size(), 3);
-  Args args = problem.args(actual.data(), std::is_same_v<T, float>);
+  Args args = problem.args(actual.data());
   args.small = small;
   Scratch scratch(scratch_size(args, range.m_end - range.m_begin));
   kernel.run(args, range.m_begin, range.m_end, range.n_begin, range.n_end, scratch.data());
@@ -228,7 +244,7 @@ void expect_output(const Kernel<Fn>& kernel, const Problem& problem, const Range
 template <class T>
 void expect_equals_scalar(const Kernel<Fn>& kernel, const Problem& problem, const Range& range) {
   Guarded<T> expected(problem.y_size());
-  const Args args = problem.args(expected.data(), std::is_same_v<T, float>);
+  const Args args = problem.args(expected.data());
   kernels().back().run(args, range.m_begin, range.m_end, range.n_begin, range.n_end, nullptr);
   expect_output(kernel, problem, range, false, expected);
   if (problem.is_small() && !testing::Test::HasFatalFailure()) {
@@ -240,6 +256,7 @@ void expect_equals_scalar(const Kernel<Fn>& kernel, const Problem& problem) {
   const Range all = {0, problem.shape_.m, 0, problem.shape_.n};
   expect_equals_scalar<uint8_t>(kernel, problem, all);
   expect_equals_scalar<float>(kernel, problem, all);
+  expect_equals_scalar<int32_t>(kernel, problem, all);
 }
 
 // Every kernel that runs here, and the one of tiles also for products that are too small for it.

@@ -82,6 +82,20 @@ TEST_P(GemmTest, RowParameters) {
   }
 }
 
+TEST_P(GemmTest, PanelsOfLongerSegments) {
+  for (int64_t m : {1, 2, 5, 16, 33}) {
+    for (int64_t n : {1, 8, 16, 24, 33, 64, 130}) {
+      for (int64_t size : {4, 32, 64, 132}) {
+        Problem problem({m, n, 1, size}, Rows::kStrided, m * 1000 + n);
+        problem.add_row_parameters();
+        problem.lengthen(size + 4 * (n % 7));
+        expect_equals_scalar(GetParam(), problem);
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
 TEST_P(GemmTest, RowParametersWrapAndKeepNan) {
   Problem problem({7, 70, 1, 33}, Rows::kDense, 5);
   problem.add_row_parameters();
@@ -131,7 +145,7 @@ TEST_P(GemmTest, EmptyRangesWriteNothing) {
   const Problem problem({4, 20, 1, 8}, Rows::kDense, 3);
   for (const Range& range : {Range{2, 2, 0, 20}, Range{0, 4, 16, 16}, Range{0, 4, 32, 48}}) {
     Guarded<uint8_t> y(problem.y_size());
-    const Args args = problem.args(y.data(), false);
+    const Args args = problem.args(y.data());
     Scratch scratch(scratch_size(args));
     GetParam().run(args, range.m_begin, range.m_end, range.n_begin, range.n_end, scratch.data());
     for (uint8_t value : y.values()) EXPECT_EQ(value, y.kPoison);
@@ -289,10 +303,12 @@ TEST(GemmScalarTest, IsTheFormula) {
       problem.float_hi_ = 90.0f;
       Guarded<uint8_t> y(problem.y_size());
       Guarded<float> real(problem.y_size());
+      Guarded<int32_t> sums(problem.y_size());
       const Kernel<Fn>& scalar = kernels().back();
       ASSERT_EQ(scalar.isa, Isa::kScalar);
-      scalar.run(problem.args(y.data(), false), 0, shape.m, 0, shape.n, nullptr);
-      scalar.run(problem.args(real.data(), true), 0, shape.m, 0, shape.n, nullptr);
+      scalar.run(problem.args(y.data()), 0, shape.m, 0, shape.n, nullptr);
+      scalar.run(problem.args(real.data()), 0, shape.m, 0, shape.n, nullptr);
+      scalar.run(problem.args(sums.data()), 0, shape.m, 0, shape.n, nullptr);
       for (int64_t i = 0; i < shape.m; ++i) {
         for (int64_t n = 0; n < shape.n; ++n) {
           const double acc = static_cast<float>(problem.accumulator(i, n, false));
@@ -305,6 +321,7 @@ TEST(GemmScalarTest, IsTheFormula) {
           const float r = scaled(acc, problem.multiplier_[n]);
           const double level = std::nearbyint(static_cast<double>(r)) + 131;
           const int64_t at = i * (shape.n + 5) + n;
+          EXPECT_EQ(sums.data()[at], problem.accumulator(i, n, false));
           EXPECT_EQ(y.data()[at], static_cast<int>(std::clamp(level, 7.0, 249.0)) ^ 0x80);
           EXPECT_EQ(
               real.data()[at],
@@ -317,7 +334,7 @@ TEST(GemmScalarTest, IsTheFormula) {
 
 TEST(GemmScratchTest, IsBoundedAndGrowsWithRows) {
   Problem problem({1, 16, 1, 768}, Rows::kDense, 1);
-  const Args args = problem.args(nullptr, false);
+  const Args args = problem.args<uint8_t>(nullptr);
   EXPECT_LT(scratch_size(args, 1), scratch_size(args, 33));
   EXPECT_LE(scratch_size(args), 640 * 1024);
   EXPECT_EQ(scratch_size(args, 1 << 30), scratch_size(args));

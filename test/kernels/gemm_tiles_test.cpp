@@ -61,6 +61,12 @@ TEST_P(GemmTilesTest, RowParameters) {
 }
 
 // Weights beyond a megabyte go with several blocks of rows, outputs beyond one are fetched.
+TEST_P(GemmTilesTest, PanelsOfLongerSegments) {
+  Problem problem({40, 70, 1, 132}, Rows::kDense, 3);
+  problem.lengthen(300);
+  expect_equals_scalar(GetParam(), problem);
+}
+
 TEST_P(GemmTilesTest, LargeOperands) {
   expect_equals_scalar(GetParam(), Problem({150, 300, 1, 4000}, Rows::kDense, 1));
   expect_equals_scalar(GetParam(), Problem({2300, 470, 1, 40}, Rows::kStrided, 2));

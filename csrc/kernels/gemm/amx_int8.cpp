@@ -101,7 +101,7 @@ class TileProduct {
         m_begin_(m_begin),
         run_(m_end - m_begin),
         size_(row_size(args)),
-        panel_(panel_size(args.segments, args.segment_size)) {
+        panel_(panel_stride(args)) {
     choose_rows(m_end - m_begin);
     choose_steps();
     run_tiles_ = ceil_div(run_, kTileRows);
@@ -266,7 +266,7 @@ class TileProduct {
 
   // The lines that a tile will write. A large y is in no cache.
   void prefetch_output(int64_t tile, int64_t n, int64_t columns) const {
-    const int64_t size = args_.float_output ? sizeof(float) : 1;
+    const int64_t size = y_bytes(args_);
     const int64_t stride = args_.y_stride * size;
     if (run_ * tiles_ / run_tiles_ * stride < 1024 * 1024) return;
     const uint8_t* y =

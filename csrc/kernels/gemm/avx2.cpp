@@ -164,7 +164,7 @@ template <int kPanels>
 void one_row(const Args& args, const int16_t* nibbles, int64_t m, int64_t n, int64_t columns) {
   constexpr int64_t kRun = 8 * kGroup;
   constexpr int kVectors = 2 * kPanels;
-  const int64_t panel = panel_size(args.segments, args.segment_size);
+  const int64_t panel = panel_stride(args);
   const int64_t size = row_size(args);
   const int8_t* w = args.weight + n / kPanelColumns * panel;
   __m256i acc[kPanels][1][2];
@@ -214,7 +214,7 @@ void run_few_rows(const Args& args, int64_t m, int64_t rows, int64_t n_begin, in
 void run_block(const Args& args, int64_t m, int64_t rows, int64_t n_begin, int64_t n_end,
                std::byte* scratch) {
   const int64_t stride = wide_row_stride(args);
-  const int64_t panel_bytes = panel_size(args.segments, args.segment_size);
+  const int64_t panel_bytes = panel_stride(args);
   const int64_t count = row_size(args) / kGroup;
   int16_t* const x = reinterpret_cast<int16_t*>(scratch);
   Step* const steps = reinterpret_cast<Step*>(x + rows * stride);

@@ -30,7 +30,7 @@ using TilesFn = void(const Args& args, int64_t m, int64_t count, int64_t before,
 template <int kRows>
 [[gnu::always_inline]] inline void prefetch_output(const Args& args, int64_t m, int64_t n,
                                                    int64_t columns) {
-  const int64_t size = args.float_output ? sizeof(float) : 1;
+  const int64_t size = y_bytes(args);
   if (args.y_stride * size < 64) return;
   const uint8_t* y = static_cast<const uint8_t*>(args.y) + (m * args.y_stride + n) * size;
   unroll<kRows>([&](auto) __attribute__((always_inline)) {
@@ -166,7 +166,7 @@ template <int kVectors>
 
 template <int kVectors>
 void row_tiles(const Args& args, int64_t m, int64_t count, int64_t, int64_t n, int64_t columns) {
-  const int64_t panel = panel_size(args.segments, args.segment_size);
+  const int64_t panel = panel_stride(args);
   for (int64_t end = m + count; m < end; ++m) row_tile<kVectors>(args, panel, m, n, columns);
 }
 
@@ -179,7 +179,7 @@ struct Whole {
   template <int kRows>
   static void run(const Args& args, int64_t m, int64_t count, int64_t before, int64_t n,
                   int64_t columns) {
-    const int64_t panel = panel_size(args.segments, args.segment_size);
+    const int64_t panel = panel_stride(args);
     for (int64_t i = before; i < before + count; ++i, m += kRows) {
       const bool has_share = 2 * i < kVectors && n + 16 * kVectors < args.n;
       const int64_t ahead = has_share ? (kVectors + 2 * i) * panel : 0;
@@ -195,7 +195,7 @@ struct Paired {
 
   template <int kRows>
   static void run(const Args& args, int64_t m, int64_t count, int64_t, int64_t n, int64_t columns) {
-    const int64_t panel = panel_size(args.segments, args.segment_size);
+    const int64_t panel = panel_stride(args);
     for (int64_t end = m + count * kRows; m < end; m += kRows) {
       paired_tile<kRows, kHalves>(args, panel, m, n, columns);
     }

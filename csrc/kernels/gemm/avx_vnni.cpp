@@ -21,7 +21,7 @@ using TileFn = void(const Args& args, int64_t m, int64_t n, int64_t columns);
 // of eight are multiplied.
 template <int kRows, int kPanels, int kVectors>
 void tile(const Args& args, int64_t m, int64_t n, int64_t columns) {
-  const int64_t panel = panel_size(args.segments, args.segment_size);
+  const int64_t panel = panel_stride(args);
   const int8_t* w = args.weight + n / kPanelColumns * panel;
   const uint8_t* row[kRows];
   __m256i acc[kPanels][kRows][kVectors];

@@ -130,6 +130,17 @@ void add_outliers(const Args& args, __m256i* acc, int64_t rows, int64_t vectors,
   }
 }
 
+// Eight sums, or the first `left` of them.
+[[gnu::always_inline]] inline void store_ints(int32_t* y, __m256i sums, int64_t left) {
+  if (left >= 8) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(y), sums);
+  } else if (left > 0) {
+    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(left)), lanes);
+    _mm256_maskstore_epi32(y, mask, sums);
+  }
+}
+
 // What the sums of rows [m, m + kRows) and of 8 * kVectors columns begin with.
 template <int kRows, int kVectors>
 [[gnu::always_inline]] inline void begin_sums(const Args& args, int64_t m, int64_t n,
@@ -162,6 +173,15 @@ template <int kRows, int kVectors>
     return;
   }
   const int64_t y_stride = args.y_stride;
+  if (args.sum_output) {
+    int32_t* sums = static_cast<int32_t*>(args.y) + m * y_stride + n;
+    unroll<kRows>([&](auto i) __attribute__((always_inline)) {
+      for (int j = 0; j < kVectors; ++j) {
+        store_ints(sums + i * y_stride + 8 * j, acc[i][j], columns - 8 * j);
+      }
+    });
+    return;
+  }
   const Bytes<kVectors> output(args, n);
   uint8_t* y = static_cast<uint8_t*>(args.y) + m * y_stride + n;
   unroll<kRows>([&](auto i) __attribute__((always_inline)) {

@@ -19,7 +19,7 @@
 //   row(i)    = row_offset ? row_offset[i] : i * x_stride
 //   r         = fma(float(acc), multiplier[n], bias[n])
 //   y[i][n]   = requantize(r), or for float output activation(r) clamped to [float_lo, float_hi],
-//               NaN kept
+//               NaN kept, or for sum output acc[i][n] itself
 //
 // The factors undo zero points of rows. Float output may have a scale for each row too: multiplier
 // [n] is then float(row_multiplier[i] * multiplier[n]). Outliers are what single values of a row
@@ -46,7 +46,7 @@ struct Args {
   const float* multiplier;  // [round_up(n, 16)]
   const float* bias;        // [round_up(n, 16)]
   int64_t n;
-  void* y;           // uint8_t, or float when float_output
+  void* y;           // uint8_t, float when float_output, int32_t when sum_output
   int64_t y_stride;  // elements between rows of y
   bool float_output;
   Requantize requantize;  // for uint8 output
@@ -61,6 +61,10 @@ struct Args {
   int64_t outlier_stride = 0;
   bool small = false;      // every multiplier and bias is, as requantize.h has it
   bool has_zeros = false;  // many of the weights are 0: it pays to look for those
+  // Bytes from one panel to the next, 0: they follow each other. Panels of a longer segment give
+  // the products of its first segment_size weights, a multiple of 4.
+  int64_t panel_stride = 0;
+  bool sum_output = false;  // float_output is false then, multiplier and bias are not read
 };
 
 // Computes rows [m_begin, m_end) and columns [n_begin, min(n_end, n)); n_begin is a multiple of 16.
@@ -84,16 +88,5 @@ int64_t packed_size(int64_t n, int64_t segments, int64_t segment_size);  // pane
 void pack(const int8_t* weight, int64_t n, int64_t segments, int64_t segment_size, int8_t* packed);
 void unpack(const int8_t* packed, int64_t n, int64_t segments, int64_t segment_size,
             int8_t* weight);
-
-// An 8-bit matrix [k][n] of any strides, whose bytes with `flip` turned over are int8.
-struct Matrix {
-  const uint8_t* data;
-  int64_t k, n;
-  int64_t k_stride, n_stride;
-  uint8_t flip;
-};
-// Panels [begin, end) of 16 columns of the matrix, of one segment of k bytes, and their column
-// sums. packed, sums: of the first of these panels.
-void pack_panels(const Matrix& matrix, int64_t begin, int64_t end, int8_t* packed, int32_t* sums);
 
 }  // namespace qnative::gemm

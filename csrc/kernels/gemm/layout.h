@@ -15,6 +15,11 @@ inline int64_t panel_size(int64_t segments, int64_t segment_size) {
   return segments * ceil_div(segment_size, kGroup) * kStepBytes;
 }
 
+// From one panel of the weights to the next.
+inline int64_t panel_stride(const Args& args) {
+  return args.panel_stride != 0 ? args.panel_stride : panel_size(args.segments, args.segment_size);
+}
+
 // Bytes of x that one row multiplies, with every segment padded to groups of four.
 inline int64_t row_size(const Args& args) {
   return args.segments * round_up(args.segment_size, kGroup);
@@ -23,6 +28,9 @@ inline int64_t row_size(const Args& args) {
 inline const uint8_t* x_row(const Args& args, int64_t i) {
   return args.x + (args.row_offset != nullptr ? args.row_offset[i] : i * args.x_stride);
 }
+
+// Of one element of y.
+inline int64_t y_bytes(const Args& args) { return args.float_output || args.sum_output ? 4 : 1; }
 
 inline bool has_outliers(const Args& args, int64_t m, int64_t rows) {
   if (args.outlier_count == nullptr) return false;
@@ -35,8 +43,7 @@ inline const Outlier* outliers_of(const Args& args, int64_t i) {
 }
 // The lanes of columns n, n + 1, ... whose byte k % 4 is the weight of k; n is a multiple of 16.
 inline const int8_t* lanes_of(const Args& args, int64_t n, int64_t k) {
-  return args.weight + n / kPanelColumns * panel_size(args.segments, args.segment_size) +
-         k / kGroup * kStepBytes;
+  return args.weight + n / kPanelColumns * panel_stride(args) + k / kGroup * kStepBytes;
 }
 // How far that byte is from the top of its lane, in bits.
 inline int shift_to_top(int32_t k) { return 8 * (3 - k % static_cast<int32_t>(kGroup)); }

@@ -13,7 +13,7 @@ int32_t accumulate(const Args& args, int64_t i, int64_t n) {
   const uint8_t* row = x_row(args, i);
   const int64_t groups = ceil_div(args.segment_size, kGroup);
   const int8_t* column = args.weight +
-                         n / kPanelColumns * panel_size(args.segments, args.segment_size) +
+                         n / kPanelColumns * panel_stride(args) +
                          n % kPanelColumns * kGroup;
   uint32_t acc = static_cast<uint32_t>(args.start[n]);
   if (args.row_factor != nullptr) {
@@ -41,8 +41,13 @@ void scalar(const Args& args, int64_t m_begin, int64_t m_end, int64_t n_begin, i
             std::byte*) {
   for (int64_t i = m_begin; i < m_end; ++i) {
     for (int64_t n = n_begin; n < std::min(n_end, args.n); ++n) {
-      const float acc = static_cast<float>(accumulate(args, i, n));
+      const int32_t sum = accumulate(args, i, n);
+      const auto acc = static_cast<float>(sum);
       const int64_t at = i * args.y_stride + n;
+      if (args.sum_output) {
+        static_cast<int32_t*>(args.y)[at] = sum;
+        continue;
+      }
       float multiplier = args.multiplier[n];
       if (args.float_output) {
         if (args.row_multiplier != nullptr) multiplier *= args.row_multiplier[i];

@@ -14,7 +14,7 @@ namespace {
 template <int kVectors>
 [[gnu::noinline]] void sum_outliers(const Args& args, int64_t rows, int64_t m, int64_t n,
                                     __m512i* sums) {
-  const int64_t panel = panel_size(args.segments, args.segment_size);
+  const int64_t panel = panel_stride(args);
   const int8_t* const lanes = lanes_of(args, n, 0);
   for (int64_t i = 0; i < rows; ++i, sums += kVectors) {
     __m512i sum[kVectors];

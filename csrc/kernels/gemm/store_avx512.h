@@ -126,6 +126,19 @@ template <int kRows, int kVectors>
 }
 
 template <int kVectors>
+[[gnu::always_inline]] inline void store_ints(int32_t* y, const __m512i (&acc)[kVectors],
+                                              int64_t columns) {
+  unroll<kVectors>([&](auto j) __attribute__((always_inline)) {
+    const int64_t left = columns - 16 * j;
+    if (left >= 16) {
+      _mm512_storeu_si512(y + 16 * j, acc[j]);
+    } else {
+      _mm512_mask_storeu_epi32(y + 16 * j, static_cast<__mmask16>((1U << left) - 1), acc[j]);
+    }
+  });
+}
+
+template <int kVectors>
 [[gnu::always_inline]] inline void store_floats(float* y, const __m512 (&r)[kVectors],
                                                 int64_t columns) {
   if (columns >= 16 * kVectors) {
@@ -197,6 +210,13 @@ template <int kRows, int kVectors>
 template <int kRows, int kVectors>
 [[gnu::always_inline]] inline void store(const Args& args, const __m512i (&acc)[kRows][kVectors],
                                          int64_t m, int64_t n, int64_t columns) {
+  if (args.sum_output) {
+    int32_t* y = static_cast<int32_t*>(args.y) + m * args.y_stride + n;
+    unroll<kRows>([&](auto i) __attribute__((always_inline)) {
+      store_ints<kVectors>(y + i * args.y_stride, acc[i], columns);
+    });
+    return;
+  }
   if (!args.float_output) {
     store_requantized(args, acc, m, n, columns);
     return;

@@ -10,14 +10,6 @@ struct Real : RealAvx2 {
   static unsigned above(F x, F y) {
     return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(x, y, _CMP_GT_OQ)));
   }
-  // op on lanes l and l + 4, then l + 2 and l + 1.
-  template <class Op>
-  static float fold(F x, Op op) {
-    x = op(x, _mm256_permute2f128_ps(x, x, 1));
-    x = op(x, _mm256_permute_ps(x, 0b01001110));
-    x = op(x, _mm256_permute_ps(x, 0b10110001));
-    return _mm256_cvtss_f32(x);
-  }
 };
 
 }  // namespace

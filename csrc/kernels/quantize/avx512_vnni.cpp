@@ -7,20 +7,6 @@ namespace {
 
 struct Real : RealAvx512 {
   static unsigned above(F x, F y) { return _mm512_cmp_ps_mask(x, y, _CMP_GT_OQ); }
-  // op on lanes l and l + 8, then l + 4, l + 2 and l + 1.
-  template <class Op>
-  static float fold(F x, Op op) {
-    x = op(x, permuted(x, _mm512_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15, 0, 0, 0, 0, 0, 0, 0, 0)));
-    x = op(x, permuted(x, _mm512_setr_epi32(4, 5, 6, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)));
-    x = op(x, _mm512_shuffle_ps(x, x, 0b01001110));
-    x = op(x, _mm512_shuffle_ps(x, x, 0b10110001));
-    return _mm_cvtss_f32(_mm512_castps512_ps128(x));
-  }
-
- private:
-  static F permuted(F x, __m512i order) {
-    return _mm512_castsi512_ps(_mm512_permutexvar_epi32(order, _mm512_castps_si512(x)));
-  }
 };
 
 }  // namespace

@@ -129,6 +129,10 @@ inline ToV convert_lanes(const FromV& from, Convert convert) {
       a, [](uint32_t v) { return (uint8_t)(v < 255 ? v : 255); });
 }
 
+[[maybe_unused]] inline __m512d emulated_cvtepi32_pd(__m256i a) {
+  return convert_lanes<double, int32_t, __m512d>(a,
+                                                 [](int32_t v) { return static_cast<double>(v); });
+}
 [[maybe_unused]] inline __m512d emulated_cvtps_pd(__m256 a) {
   return convert_lanes<double, float, __m512d>(a, [](float v) { return double{v}; });
 }
@@ -189,6 +193,7 @@ inline void masked_store(To* to, uint64_t mask, const V& v) {
 #undef _mm512_cvtepi32_epi8
 #undef _mm512_cvtusepi32_epi8
 #undef _mm512_reduce_add_epi32
+#undef _mm512_cvtepi32_pd
 #undef _mm512_cvtps_pd
 #undef _mm512_cvtpd_ps
 #undef _mm512_cvtph_ps
@@ -201,6 +206,7 @@ inline void masked_store(To* to, uint64_t mask, const V& v) {
 #define _mm512_cvtepi32_epi8(a) qnative::emulated_cvtepi32_epi8(a)
 #define _mm512_cvtusepi32_epi8(a) qnative::emulated_cvtusepi32_epi8(a)
 #define _mm512_reduce_add_epi32(a) qnative::emulated_reduce_add_epi32(a)
+#define _mm512_cvtepi32_pd(a) qnative::emulated_cvtepi32_pd(a)
 #define _mm512_cvtps_pd(a) qnative::emulated_cvtps_pd(a)
 #define _mm512_cvtpd_ps(a) qnative::emulated_cvtpd_ps(a)
 #define _mm512_cvtph_ps(a) qnative::emulated_cvtph_ps(a)

@@ -43,6 +43,15 @@ struct RealAvx2 {
                                                 _mm256_set1_epi32(0x3f800000)));
   }
 
+  // op on lanes l and l + 4, then l + 2 and l + 1.
+  template <class Op>
+  static float fold(F x, Op op) {
+    x = op(x, _mm256_permute2f128_ps(x, x, 1));
+    x = op(x, _mm256_permute_ps(x, 0b01001110));
+    x = op(x, _mm256_permute_ps(x, 0b10110001));
+    return _mm256_cvtss_f32(x);
+  }
+
   struct D {
     __m256d a, b;
   };

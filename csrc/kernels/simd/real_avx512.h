@@ -48,6 +48,16 @@ struct RealAvx512 {
                                                 _mm512_set1_epi32(0x3f800000)));
   }
 
+  // op on lanes l and l + 8, then l + 4, l + 2 and l + 1.
+  template <class Op>
+  static float fold(F x, Op op) {
+    x = op(x, permuted(x, _mm512_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15, 0, 0, 0, 0, 0, 0, 0, 0)));
+    x = op(x, permuted(x, _mm512_setr_epi32(4, 5, 6, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)));
+    x = op(x, _mm512_shuffle_ps(x, x, 0b01001110));
+    x = op(x, _mm512_shuffle_ps(x, x, 0b10110001));
+    return _mm_cvtss_f32(_mm512_castps512_ps128(x));
+  }
+
   struct D {
     __m512d a, b;
   };
@@ -76,6 +86,9 @@ struct RealAvx512 {
   }
 
  private:
+  static F permuted(F x, __m512i order) {
+    return _mm512_castsi512_ps(_mm512_permutexvar_epi32(order, _mm512_castps_si512(x)));
+  }
   static F masked(F x, int32_t mask) {
     return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(mask)));
   }

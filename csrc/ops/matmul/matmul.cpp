@@ -12,6 +12,7 @@
 #include "common/scratch.h"
 #include "gemm/gemm.h"
 #include "matmul/shape.h"
+#include "panels/panels.h"
 #include "product/channel_params.h"
 #include "product/windows.h"
 #include "qnative/limits.h"
@@ -136,15 +137,16 @@ class Matmul {
   }
 
   void pack_panel(int64_t i, int64_t slot, int64_t panel) const {
-    const gemm::Matrix matrix = {.data = b_data_ + b_.offsets[i],
+    static auto& pack = select(panels::kernels());
+    const panels::Matrix matrix = {.data = b_data_ + b_.offsets[i],
                                  .k = k_,
                                  .n = n_,
                                  .k_stride = b_.row_stride,
                                  .n_stride = b_.column_stride,
                                  .flip = b_flip_};
     int32_t* const start = starts_ + (slot * panels_ + panel) * 16;
-    gemm::pack_panels(matrix, panel, panel + 1,
-                      packed_ + slot * panel_bytes_ + panel * (panel_bytes_ / panels_), start);
+    pack(matrix, panel, panel + 1,
+         packed_ + slot * panel_bytes_ + panel * (panel_bytes_ / panels_), start);
     const auto both = static_cast<int32_t>(k_) * a_zero_point_ * b_zero_point_;
     for (int j = 0; j < 16; ++j) start[j] = both - a_zero_point_ * start[j];
   }

@@ -31,6 +31,8 @@ CASES = [
     pytest.param(lambda: products.linear_dynamic(3, 20, 17), id="linear_dynamic"),
     pytest.param(lambda: products.linear_dynamic_fp16(3, 20, 17), id="linear_dynamic_fp16"),
     pytest.param(lambda: products.matmul(2, 5, 40, 7), id="matmul"),
+    pytest.param(lambda: products.attention(2, 5, 40, 16), id="attention"),
+    pytest.param(lambda: products.attention_dynamic(2, 5, 40, 16), id="attention_dynamic"),
     pytest.param(lambda: products.linear_fp16(3, 20, 17), id="linear_fp16"),
     *(
         pytest.param(lambda op=op: conv.convolution(op, 2, 8, 7, 16, 3, 2, 1), id=op)

@@ -13,8 +13,9 @@ from qnative.cli import _self_test, doctor
 from support.checks import python
 
 FAMILIES = {
-    *("channel_params", "dwconv", "elementwise", "embedding", "fp16", "gemm", "gemm_fp16"),
-    *("interleave", "interpolate", "lookup", "norm", "pool", "quantize", "rnn_cell"),
+    *("attention", "channel_params", "dwconv", "elementwise", "embedding", "fp16", "gemm"),
+    *("gemm_fp16", "interleave", "interpolate", "lookup", "norm", "panels", "pool", "quantize"),
+    "rnn_cell",
 }
 
 

@@ -95,6 +95,40 @@ def test_torchscript(network, compiler):
         assert torch.equal(scripted(x), network(x))
 
 
+class Attention(torch.nn.Module):
+    """Batch and length are open; heads are grouped."""
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        q = torch.ops.qnative
+        heads = x.unflatten(-1, [8, 16]).transpose(1, 2)
+        queries, keys, values = heads[:, :4], heads[:, 4:6], heads[:, 6:]
+        y = q.attention_dynamic(queries, keys, values, mask, enable_gqa=True)
+        y8 = q.quantize_per_tensor(y, 0.02, 128, torch.uint8)
+        z = q.attention(
+            y8, 0.02, 128, y8, 0.02, 128, y8, 0.02, 128,
+            0.02, 120, torch.int8, None, True, scale=0.3,
+        )  # fmt: skip
+        return y + q.dequantize_per_tensor(z, 0.02, 120)
+
+
+def tokens(batch, length):
+    g = generator(length)
+    mask = torch.rand(batch, 1, 1, length, generator=g) > 0.2
+    return torch.randn(batch, length, 128, generator=g), mask
+
+
+def test_attention_of_any_length():
+    auto, network = torch.export.Dim.AUTO, Attention().eval()
+    shapes = ({0: auto, 1: auto}, {0: auto, 3: auto})
+    program = torch.export.export(network, tokens(3, 11), dynamic_shapes=shapes).module()
+    scripted = torch.jit.script(network)
+    compiled = torch.compile(network, backend="inductor", dynamic=True, fullgraph=True)
+    for inputs in (tokens(3, 11), tokens(2, 70)):
+        want = network(*inputs)
+        for form in (program, scripted, compiled):
+            assert torch.equal(form(*inputs), want)
+
+
 def test_float_outputs_require_no_grad(network):
     x = image(2).requires_grad_()
     assert not network(x).requires_grad

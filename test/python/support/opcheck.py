@@ -21,6 +21,17 @@ def f16(*shape):
     return torch.randn(shape, generator=GENERATOR).half()
 
 
+def f32(*shape):
+    return torch.randn(shape, generator=GENERATOR)
+
+
+mask = f32
+
+
+def attention_args(q, k, v, *options, dtype=torch.uint8):
+    return (q, 0.1, 3, k, 0.1, 4, v, 0.1, 5, 0.1, 0, dtype, *options)
+
+
 def channels_last(x):
     return x.to(memory_format=torch.channels_last)
 
@@ -176,6 +187,20 @@ CASES = {
         binary_args(u8(7), s8(3, 7, 2)),
         binary_args(u8(0, 4, 7), s8(7, 2)),
         binary_args(u8(4, 0), s8(0, 2)),
+    ],
+    "attention": [
+        attention_args(u8(2, 3, 5, 8), s8(2, 3, 7, 8), u8(2, 3, 7, 8), mask(5, 7)),
+        attention_args(*(u8(2, n, 3, 8).transpose(1, 2) for n in (5, 7, 7)), None, True),
+        attention_args(s8(5, 8), u8(7, 8), s8(7, 9), dtype=torch.float32),
+        attention_args(u8(4, 1, 5, 8), u8(3, 0, 8), u8(3, 0, 8), dtype=torch.int8),
+        attention_args(u8(2, 3, 0, 8), u8(2, 3, 7, 8), u8(2, 3, 7, 8)),
+    ],
+    "attention_dynamic": [
+        (f32(2, 3, 5, 8), f32(2, 3, 7, 8), f32(2, 3, 7, 8), mask(2, 1, 1, 7) > 0),
+        (f32(2, 5, 3, 8).transpose(1, 2), f32(2, 3, 7, 8), f32(2, 3, 7, 8), None, True),
+        (f32(2, 3, 8, 5).mT, f32(2, 3, 7, 8), f32(2, 3, 7, 8)),
+        (f32(2, 8), f32(7, 8), f32(7, 9), mask(2, 7)),
+        (f32(4, 1, 5, 8), f32(3, 0, 8), f32(3, 0, 8)),
     ],
     "linear_pack": [(s8(5, 7),), (s8(7, 40).t(),)],
     "linear_unpack": [(OPS.linear_pack(s8(5, 7)), [5, 7])],

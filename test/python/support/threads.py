@@ -52,6 +52,12 @@ def rnn(cell: str, g: torch.Generator, half: bool = False) -> tuple:
     return (*net.packed(), *net.sizes(), False)
 
 
+def heads(x: torch.Tensor) -> tuple:
+    """Of 64 columns: q, k and v with their scales and zero points."""
+    x = x.reshape(*x.shape[:2], -1, 64)
+    return (x, *Q) * 3
+
+
 def conv2d(d: SimpleNamespace, weight: torch.Tensor, groups: int) -> torch.Tensor:
     shape = [64, 64 // groups, 3, 3]
     return OPS.conv2d(d.image, *Q, weight, d.scale, None, shape, [1], [1], [1], groups, *OUT)
@@ -101,6 +107,16 @@ CASES = {
     ),
     "matmul": lambda d: OPS.matmul(d.rows, *Q, d.rows.t(), *Q, 900.0, 3, U8),
     "matmul batched": lambda d: OPS.matmul(d.image, *Q, d.image.mT, *Q, 900.0, 3, U8),
+    # Heads, and the rows of one head, are shared out.
+    "attention": lambda d: OPS.attention(*heads(d.image), 0.1, 7, U8),
+    "attention causal": lambda d: OPS.attention(
+        *heads(d.plain[:1].view(1, 1, -1)), 0.1, 7, U8, None, True
+    ),
+    "attention_dynamic": lambda d: OPS.attention_dynamic(*[d.real.flatten(0, 1)] * 3),
+    "attention_dynamic of one head": lambda d: OPS.attention_dynamic(*[d.rows_of] * 3),
+    "attention_dynamic of few rows": lambda d: OPS.attention_dynamic(
+        d.real.flatten(0, 1)[:, :1], *[d.real.flatten(0, 1)] * 2
+    ),
     "conv2d": lambda d: conv2d(d, d.dense, 1),
     "conv2d depthwise": lambda d: conv2d(d, d.depthwise, 64),
     **{
