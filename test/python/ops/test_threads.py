@@ -9,19 +9,27 @@ import multiprocessing
 import pytest
 import torch
 
-from support.threads import CASES, count_threads, data
+from support.threads import CASES, data, serve
+
+
+@pytest.fixture(scope="module")
+def forks():
+    """A connection to a process that runs each request in a fork of itself."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=serve, args=(theirs,))
+    process.start()
+    theirs.close()
+    yield ours
+    ours.close()
+    process.join(60)
+    assert process.exitcode == 0
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_threads_are_used(name):
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "hypothesis"])
-    queue = context.SimpleQueue()
-    process = context.Process(target=count_threads, args=(name, [1, 3], queue))
-    process.start()
-    process.join(60)
-    assert process.exitcode == 0
-    assert queue.get() == [0, 2]
+def test_threads_are_used(forks, name):
+    forks.send((name, [1, 3]))
+    assert forks.recv() == [0, 2]
 
 
 @pytest.mark.parametrize("name", CASES)

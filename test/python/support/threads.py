@@ -2,6 +2,7 @@
 the threads."""
 
 import functools
+import multiprocessing
 import os
 from types import SimpleNamespace
 
@@ -181,12 +182,35 @@ CASES = {
 }
 
 
-def count_threads(name: str, counts: list[int], queue) -> None:
-    torch.set_num_threads(1)
-    inputs, new = data(), []
+def started_threads(name: str, counts: list[int]) -> list[int]:
+    """Threads that the process gets in a call with each number of threads."""
+    started = []
     for count in counts:
         torch.set_num_threads(count)
         before = len(os.listdir("/proc/self/task"))
-        CASES[name](inputs)
-        new.append(len(os.listdir("/proc/self/task")) - before)
-    queue.put(new)
+        CASES[name](data())
+        started.append(len(os.listdir("/proc/self/task")) - before)
+    return started
+
+
+def answer(connection, request: tuple) -> None:
+    connection.send(started_threads(*request))
+
+
+def serve(connection) -> None:
+    """Runs ``started_threads(*request)`` for each request in a fork of this process, which has no
+    thread pool. Answers with the result, or None if the fork fails."""
+    torch.set_num_threads(1)
+    data()
+    context = multiprocessing.get_context("fork")
+    while True:
+        try:
+            request = connection.recv()
+        except EOFError:  # the tests are over
+            return
+        ours, theirs = context.Pipe(duplex=False)
+        child = context.Process(target=answer, args=(theirs, request))
+        child.start()
+        theirs.close()
+        child.join(60)
+        connection.send(ours.recv() if child.exitcode == 0 else None)
