@@ -12,9 +12,8 @@ namespace {
 int32_t accumulate(const Args& args, int64_t i, int64_t n) {
   const uint8_t* row = x_row(args, i);
   const int64_t groups = ceil_div(args.segment_size, kGroup);
-  const int8_t* column = args.weight +
-                         n / kPanelColumns * panel_stride(args) +
-                         n % kPanelColumns * kGroup;
+  const int8_t* column =
+      args.weight + n / kPanelColumns * panel_stride(args) + n % kPanelColumns * kGroup;
   uint32_t acc = static_cast<uint32_t>(args.start[n]);
   if (args.row_factor != nullptr) {
     acc += static_cast<uint32_t>(args.row_factor[i]) * static_cast<uint32_t>(args.column_factor[n]);

@@ -139,14 +139,14 @@ class Matmul {
   void pack_panel(int64_t i, int64_t slot, int64_t panel) const {
     static auto& pack = select(panels::kernels());
     const panels::Matrix matrix = {.data = b_data_ + b_.offsets[i],
-                                 .k = k_,
-                                 .n = n_,
-                                 .k_stride = b_.row_stride,
-                                 .n_stride = b_.column_stride,
-                                 .flip = b_flip_};
+                                   .k = k_,
+                                   .n = n_,
+                                   .k_stride = b_.row_stride,
+                                   .n_stride = b_.column_stride,
+                                   .flip = b_flip_};
     int32_t* const start = starts_ + (slot * panels_ + panel) * 16;
-    pack(matrix, panel, panel + 1,
-         packed_ + slot * panel_bytes_ + panel * (panel_bytes_ / panels_), start);
+    pack(matrix, panel, panel + 1, packed_ + slot * panel_bytes_ + panel * (panel_bytes_ / panels_),
+         start);
     const auto both = static_cast<int32_t>(k_) * a_zero_point_ * b_zero_point_;
     for (int j = 0; j < 16; ++j) start[j] = both - a_zero_point_ * start[j];
   }
