@@ -39,13 +39,14 @@ void linear(benchmark::State& state) {
 }
 
 void conv2d(benchmark::State& state) {
-  const at::Tensor x = bytes({1, kSize, 2, 2}).contiguous(at::MemoryFormat::ChannelsLast);
-  const at::Tensor scale = at::full({kSize}, kScale), bias = at::ones(kSize);
-  const at::Tensor packed = ops::conv2d_pack(weights({kSize, kSize, 1, 1}), 1);
-  const at::DimVector one{1, 1}, zero{0, 0};
+  const QTensor x{bytes({1, kSize, 2, 2}).contiguous(at::MemoryFormat::ChannelsLast), kQParams};
+  const PackedWeight w{ops::conv2d_pack(weights({kSize, kSize, 1, 1}), 1),
+                       at::full({kSize}, kScale),
+                       at::ones(kSize),
+                       {kSize, kSize, 1, 1}};
+  const ConvGeometry geometry;
   run(state, [&] {
-    return ops::conv2d(x, kScale, kZeroPoint, packed, scale, bias, {kSize, kSize, 1, 1}, one, zero,
-                       one, 1, kScale, kZeroPoint, at::kByte, "relu");
+    return ops::conv2d(x, w, geometry, {.qparams = kQParams, .activation = Activation::relu()});
   });
 }
 

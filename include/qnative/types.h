@@ -3,8 +3,10 @@
 #include <ATen/ATen.h>
 
 #include <cstdint>
+#include <initializer_list>
 #include <limits>
 #include <optional>
+#include <utility>
 
 #include "qnative/export.h"
 
@@ -18,6 +20,26 @@
 // They are plain data: nothing is checked until an op gets them. Any number of threads may read one
 // value at the same time. Copies share their tensors.
 namespace qnative {
+
+// An at::ArrayRef that owns its values: made from one value, {values} or an ArrayRef. Int: int64_t,
+// or c10::SymInt where shapes are symbols.
+template <class Int>
+class Values {
+ public:
+  Values() = default;
+  Values(Int value) : values_({std::move(value)}) {}
+  Values(std::initializer_list<Int> values) : values_(values) {}
+  Values(at::ArrayRef<Int> values) : values_(values) {}
+
+  operator at::ArrayRef<Int>() const { return values_; }
+  bool empty() const { return values_.empty(); }
+  const Int* begin() const { return values_.data(); }
+  const Int* end() const { return values_.data() + values_.size(); }
+
+ private:
+  c10::SmallVector<Int, at::kDimVectorStaticSize> values_;
+};
+using IntList = Values<int64_t>;
 
 // real value = (q - zero_point) * scale
 struct QParams {
@@ -37,7 +59,7 @@ struct PackedWeight {
   at::Tensor data;   // from the op's <op>_pack: int8, or float16 from linear_fp16_pack
   at::Tensor scale;  // float32 [output channels], positive; undefined for float16
   std::optional<at::Tensor> bias = {};  // float32 [output channels], real numbers
-  at::DimVector shape;                  // of the weight before packing, e.g. {N, K}
+  IntList shape;                        // of the weight before packing, e.g. {N, K}
 };
 
 // The functions of one float32 that Activation has makers for.

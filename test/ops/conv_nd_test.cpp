@@ -46,32 +46,27 @@ struct Layer {
   at::Tensor weight, scale, bias;
 };
 
-template <class F>
-at::Tensor convolve(const F& f, const at::Tensor& x, const at::Tensor& packed, const Layer& l) {
-  return f(x, kX.scale, kX.zero_point, packed, l.scale, l.bias, l.shape, at::IntArrayRef(2),
-           at::IntArrayRef(1), at::IntArrayRef(1), 2, kY.scale, kY.zero_point, at::kByte, "none",
-           at::ArrayRef<double>());
+using Conv = QTensor(const QTensor&, const PackedWeight&, const ConvGeometry&, const OutputSpec&);
+
+// layer by the op, with its weight packed.
+QTensor convolve(Conv& conv, const at::Tensor& x, const at::Tensor& packed, const Layer& l) {
+  ConvGeometry geometry{.stride = 2, .padding = 1, .groups = 2};
+  if (l.is_transposed) geometry.output_padding = 1;
+  return conv({x, kX}, {packed, l.scale, l.bias, at::IntArrayRef(l.shape)}, geometry,
+              {.qparams = kY});
 }
 
-template <class F>
-at::Tensor transpose(const F& f, const at::Tensor& x, const at::Tensor& packed, const Layer& l) {
-  return f(x, kX.scale, kX.zero_point, packed, l.scale, l.bias, l.shape, at::IntArrayRef(2),
-           at::IntArrayRef(1), at::IntArrayRef(1), at::IntArrayRef(1), 2, kY.scale, kY.zero_point,
-           at::kByte, "none", at::ArrayRef<double>());
-}
-
-template <class Run>
-void check(const Run& run, const Layer& layer, const at::Tensor& unpacked) {
-  expect_equal(unpacked, layer.weight);
+void check(Conv& conv, const at::Tensor& packed, const Layer& layer) {
+  const auto run = [&](const at::Tensor& x) { return convolve(conv, x, packed, layer); };
   std::vector<int64_t> sizes(layer.shape.size(), 5);
   sizes[0] = 2;
   sizes[1] = 6;
   const at::Tensor x = random_bytes(sizes, at::kByte);
-  const at::Tensor y = quantized(layer.expected(x), kY, at::kByte);
+  const QTensor y = quantize(layer.expected(x), kY, at::kByte);
   expect_equal(run(x), y);
   expect_equal(run(x.movedim(1, -1).contiguous().movedim(-1, 1)), y);
-  expect_equal(run(x[1]), y[1]);
-  expect_equal(run(x.slice(0, 0, 0)), y.slice(0, 0, 0));
+  expect_equal(run(x[1]).data, y.data[1]);
+  expect_equal(run(x.slice(0, 0, 0)).data, y.data.slice(0, 0, 0));
   expect_error([&] { run(x.slice(1, 1)); }, "x must have 6 channels");
   expect_error([&] { run(at::Tensor()); }, "x must be");
 }
@@ -79,41 +74,36 @@ void check(const Run& run, const Layer& layer, const at::Tensor& unpacked) {
 TEST(ConvNd, OneDimension) {
   const Layer layer(1, false);
   const at::Tensor packed = conv1d_pack(layer.weight, 2);
-  const auto f = [](auto&&... args) { return ops::conv1d(args...); };
-  check([&](const at::Tensor& x) { return convolve(f, x, packed, layer); }, layer,
-        conv1d_unpack(packed, layer.shape, 2));
+  expect_equal(conv1d_unpack(packed, layer.shape, 2), layer.weight);
+  check(ops::conv1d, packed, layer);
 }
 
 TEST(ConvNd, ThreeDimensions) {
   const Layer layer(3, false);
   const at::Tensor packed = conv3d_pack(layer.weight, 2);
-  const auto f = [](auto&&... args) { return ops::conv3d(args...); };
-  check([&](const at::Tensor& x) { return convolve(f, x, packed, layer); }, layer,
-        conv3d_unpack(packed, layer.shape, 2));
+  expect_equal(conv3d_unpack(packed, layer.shape, 2), layer.weight);
+  check(ops::conv3d, packed, layer);
 }
 
 TEST(ConvTranspose, OneDimension) {
   const Layer layer(1, true);
   const at::Tensor packed = conv_transpose1d_pack(layer.weight, 2);
-  const auto f = [](auto&&... args) { return ops::conv_transpose1d(args...); };
-  check([&](const at::Tensor& x) { return transpose(f, x, packed, layer); }, layer,
-        conv_transpose1d_unpack(packed, layer.shape, 2));
+  expect_equal(conv_transpose1d_unpack(packed, layer.shape, 2), layer.weight);
+  check(ops::conv_transpose1d, packed, layer);
 }
 
 TEST(ConvTranspose, TwoDimensions) {
   const Layer layer(2, true);
   const at::Tensor packed = conv_transpose2d_pack(layer.weight, 2);
-  const auto f = [](auto&&... args) { return ops::conv_transpose2d(args...); };
-  check([&](const at::Tensor& x) { return transpose(f, x, packed, layer); }, layer,
-        conv_transpose2d_unpack(packed, layer.shape, 2));
+  expect_equal(conv_transpose2d_unpack(packed, layer.shape, 2), layer.weight);
+  check(ops::conv_transpose2d, packed, layer);
 }
 
 TEST(ConvTranspose, ThreeDimensions) {
   const Layer layer(3, true);
   const at::Tensor packed = conv_transpose3d_pack(layer.weight, 2);
-  const auto f = [](auto&&... args) { return ops::conv_transpose3d(args...); };
-  check([&](const at::Tensor& x) { return transpose(f, x, packed, layer); }, layer,
-        conv_transpose3d_unpack(packed, layer.shape, 2));
+  expect_equal(conv_transpose3d_unpack(packed, layer.shape, 2), layer.weight);
+  check(ops::conv_transpose3d, packed, layer);
 }
 
 }  // namespace

@@ -31,22 +31,33 @@ const Case kCases[] = {
 struct Layer {
   explicit Layer(const Case& c)
       : weight(random_bytes(c.weight, at::kChar)),
-        packed(conv2d_pack(weight, c.groups)),
-        scale(at::exp2(at::randint(-6, -3, {c.weight[0]})).to(at::kFloat)),
-        bias(at::randint(-64, 64, {c.weight[0]}).to(at::kFloat)) {}
-  at::Tensor weight, packed, scale, bias;
+        packed{.data = conv2d_pack(weight, c.groups),
+               .scale = at::exp2(at::randint(-6, -3, {c.weight[0]})).to(at::kFloat),
+               .bias = at::randint(-64, 64, {c.weight[0]}).to(at::kFloat),
+               .shape = at::IntArrayRef(c.weight)} {}
+
+  // The weight of float64.
+  at::Tensor real_weight() const {
+    return weight.to(at::kDouble) * packed.scale.view({-1, 1, 1, 1});
+  }
+  at::Tensor real_bias() const { return packed.bias->to(at::kDouble); }
+
+  at::Tensor weight;
+  PackedWeight packed;
 };
 
 const QParams kX{0.125, 9}, kY{16, 7};
 
-at::Tensor run(const Case& c, const Layer& layer, const at::Tensor& x, at::ScalarType dtype) {
-  return conv2d(x, kX.scale, kX.zero_point, layer.packed, layer.scale, layer.bias, c.weight,
-                c.stride, c.padding, c.dilation, c.groups, kY.scale, kY.zero_point, dtype);
+QTensor run(const Case& c, const Layer& layer, const at::Tensor& x, at::ScalarType dtype) {
+  PackedWeight w = layer.packed;
+  w.shape = at::IntArrayRef(c.weight);
+  const ConvGeometry geometry{
+      .stride = c.stride, .padding = c.padding, .dilation = c.dilation, .groups = c.groups};
+  return conv2d({x, kX}, w, geometry, {.qparams = kY, .dtype = dtype});
 }
 
 at::Tensor expected(const Case& c, const Layer& layer, const at::Tensor& x) {
-  const at::Tensor weight = layer.weight.to(at::kDouble) * layer.scale.view({-1, 1, 1, 1});
-  return at::conv2d(real(x, kX), weight, layer.bias.to(at::kDouble), c.stride, c.padding,
+  return at::conv2d(real(x, kX), layer.real_weight(), layer.real_bias(), c.stride, c.padding,
                     c.dilation, c.groups);
 }
 
@@ -59,13 +70,13 @@ TEST(Conv2d, EqualsFloat64) {
       const at::Tensor y = expected(c, layer, x);
       for (at::MemoryFormat format :
            {at::MemoryFormat::Contiguous, at::MemoryFormat::ChannelsLast}) {
-        const at::Tensor q = run(c, layer, x.contiguous(format), dtype);
-        expect_equal(q, quantized(y, kY, dtype));
-        EXPECT_TRUE(q.is_contiguous(at::MemoryFormat::ChannelsLast));
-        expect_equal(run(c, layer, x.contiguous(format), at::kFloat), y.to(at::kFloat));
+        const QTensor q = run(c, layer, x.contiguous(format), dtype);
+        expect_equal(q, quantize(y, kY, dtype));
+        EXPECT_TRUE(q.data.is_contiguous(at::MemoryFormat::ChannelsLast));
+        expect_equal(run(c, layer, x.contiguous(format), at::kFloat), {y.to(at::kFloat), {}});
       }
-      expect_equal(run(c, layer, x[0], dtype), quantized(y[0], kY, dtype));
-      expect_equal(run(c, layer, x.slice(0, 0, 0), dtype), quantized(y.slice(0, 0, 0), kY, dtype));
+      expect_equal(run(c, layer, x[0], dtype), quantize(y[0], kY, dtype));
+      expect_equal(run(c, layer, x.slice(0, 0, 0), dtype), quantize(y.slice(0, 0, 0), kY, dtype));
     }
   }
 }
@@ -74,15 +85,15 @@ TEST(Conv2d, PaddingByName) {
   const Case c{{1, 4, 6, 7}, {5, 4, 2, 3}, 1, 1, 0, 1};
   const Layer layer(c);
   const at::Tensor x = random_bytes(c.x, at::kByte);
-  const auto named = [&](const char* padding) {
-    return conv2d(x, kX.scale, kX.zero_point, layer.packed, layer.scale, layer.bias, c.weight, {1},
-                  padding, {1}, 1, kY.scale, kY.zero_point, at::kByte);
+  const auto padded = [&](const ConvPadding& padding) {
+    return conv2d({x, kX}, layer.packed, {.padding = padding}, {.qparams = kY});
   };
-  expect_equal(named("valid"), run(c, layer, x, at::kByte));
-  const at::Tensor weight = layer.weight.to(at::kDouble) * layer.scale.view({-1, 1, 1, 1});
+  expect_equal(padded(ConvPadding::valid()), run(c, layer, x, at::kByte));
   const at::Tensor same =
-      at::conv2d(real(x, kX), weight, layer.bias.to(at::kDouble), {1}, "same", {1});
-  expect_equal(named("same"), quantized(same, kY, at::kByte));
+      at::conv2d(real(x, kX), layer.real_weight(), layer.real_bias(), {1}, "same", {1});
+  expect_equal(padded(ConvPadding::same()), quantize(same, kY, at::kByte));
+  // Top, bottom, left, right: those of "same".
+  expect_equal(padded({0, 1, 1, 1}), quantize(same, kY, at::kByte));
 }
 
 TEST(Conv2d, PackAndUnpack) {
@@ -106,6 +117,14 @@ TEST(Conv2d, Errors) {
   expect_error(with({c.x, {5, 3, 3, 3}, 1, 1, 0, 1}, x), "qnative::conv2d: x must have 3 channels");
   expect_error(with({c.x, {50, 4, 3, 3}, 1, 1, 0, 1}, x), "qnative::conv2d: weight must be");
   expect_error(with(c, x.to(at::kFloat)), "qnative::conv2d: x must be Byte or Char, got Float");
+  expect_error([&] { conv2d({x, kX}, layer.packed, {.output_padding = 1}, {}); },
+               "qnative::conv2d: output_padding is for transposed convolutions, got [1]");
+  expect_error(
+      [&] { conv2d({x, kX}, layer.packed, {.stride = 2, .padding = ConvPadding::same()}, {}); },
+      "qnative::conv2d: padding 'same' needs stride 1, got [2]");
+  expect_error(
+      [&] { conv_transpose2d({x, kX}, layer.packed, {.padding = ConvPadding::same()}, {}); },
+      "qnative::conv_transpose2d: padding must be numbers, got 'same'");
 }
 
 }  // namespace

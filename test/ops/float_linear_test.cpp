@@ -13,34 +13,46 @@ TEST(LinearDynamic, IsExactForRowsOfBytes) {
   x.select(1, 17).fill_(155);
   const at::Tensor expected =
       at::linear(x.to(at::kDouble), weight.to(at::kDouble) * scale.unsqueeze(1)).to(at::kFloat);
-  expect_equal(linear_dynamic(x, linear_pack(weight), scale, {}, {21, 30}), expected);
-  expect_equal(linear_dynamic(x, linear_pack(weight), scale, {}, {21, 30}, "relu"),
-               expected.relu());
+  const PackedWeight w{linear_pack(weight), scale, {}, {21, 30}};
+  expect_equal(linear_dynamic(x, w), expected);
+  expect_equal(linear_dynamic(x, w, Activation::relu()), expected.relu());
 }
 
 TEST(LinearFp16, IsExactForSmallIntegers) {
   const at::Tensor weight = at::randint(-8, 8, {21, 30}).to(at::kFloat);
   const at::Tensor x = at::randint(-8, 8, {7, 30}).to(at::kFloat);
   const at::Tensor bias = at::randint(-8, 8, {21}).to(at::kFloat);
-  const at::Tensor packed = linear_fp16_pack(weight);
+  PackedWeight w{linear_fp16_pack(weight), {}, bias, {21, 30}};
   const at::Tensor expected = at::linear(x, weight, bias);
-  expect_equal(linear_dynamic_fp16(x, packed, bias, {21, 30}), expected);
-  expect_equal(linear_fp16(x.to(at::kHalf), packed, bias, {21, 30}), expected.to(at::kHalf));
-  expect_equal(linear_fp16_unpack(packed, {21, 30}), weight.to(at::kHalf));
-  expect_error([&] { linear_fp16(x, packed, bias, {21, 30}); },
-               "qnative::linear_fp16: x must be Half, got Float");
+  expect_equal(linear_dynamic_fp16(x, w), expected);
+  expect_equal(linear_fp16(x.to(at::kHalf), w), expected.to(at::kHalf));
+  expect_equal(linear_fp16(x.to(at::kHalf), w, Activation::clamp(-20, 7)),
+               expected.clamp(-20, 7).to(at::kHalf));
+  expect_equal(linear_fp16_unpack(w.data, {21, 30}), weight.to(at::kHalf));
+  expect_error([&] { linear_fp16(x, w); }, "qnative::linear_fp16: x must be Half, got Float");
+  w.scale = at::ones({21});
+  expect_error([&] { linear_dynamic_fp16(x, w); },
+               "qnative::linear_dynamic_fp16: a float16 weight has no scale, got [21]");
 }
 
 TEST(Matmul, EqualsFloat64) {
-  const QParams a_q{0.125, 3}, b_q{0.5, -7}, y_q{64, 100};
-  const at::Tensor a = random_bytes({3, 1, 5, 33}, at::kByte);
-  const at::Tensor b = random_bytes({2, 18, 33}, at::kChar).transpose(1, 2);
-  const at::Tensor expected = at::matmul(real(a, a_q), real(b, b_q));
-  expect_equal(matmul(a, a_q.scale, a_q.zero_point, b, b_q.scale, b_q.zero_point, y_q.scale,
-                      y_q.zero_point, at::kByte),
-               quantized(expected, y_q, at::kByte));
-  expect_equal(matmul(a, a_q.scale, a_q.zero_point, b, b_q.scale, b_q.zero_point, 1, 0, at::kFloat),
-               expected.to(at::kFloat));
+  const QParams y_q{64, 100};
+  const QTensor a{random_bytes({3, 1, 5, 33}, at::kByte), {0.125, 3}};
+  const QTensor b{random_bytes({2, 18, 33}, at::kChar).transpose(1, 2), {0.5, -7}};
+  const at::Tensor expected = at::matmul(real(a), real(b));
+  expect_equal(matmul(a, b, {.qparams = y_q}), quantize(expected, y_q, at::kByte));
+  expect_equal(matmul(a, b, {.dtype = at::kFloat}), {expected.to(at::kFloat), {}});
+}
+
+TEST(Matmul, OfNothingIsTheActivationOfZero) {
+  const QTensor a{at::empty({2, 0}, at::kByte), {0.125, 3}};
+  const QTensor b{at::empty({0, 3}, at::kByte), {0.5, 7}};
+  const OutputSpec y{.qparams = {0.5, 10}, .activation = Activation::clamp(2, 4)};
+  expect_equal(matmul(a, b, y), {at::full({2, 3}, 14, at::kByte), y.qparams});
+  const at::Tensor half_a = at::empty({2, 0}, at::kHalf), half_b = at::empty({0, 3}, at::kHalf);
+  expect_equal(matmul_fp16(half_a, half_b), at::zeros({2, 3}, at::kHalf));
+  expect_equal(matmul_fp16(half_a, half_b, Activation::sigmoid()),
+               at::full({2, 3}, 0.5, at::kHalf));
 }
 
 }  // namespace

@@ -50,7 +50,7 @@ class BorrowedWeight {
  public:
   BorrowedWeight(const at::Tensor& data, const at::Tensor& scale,
                  const std::optional<at::Tensor>& bias, at::IntArrayRef shape)
-      : value_{.data = {}, .scale = {}, .bias = std::nullopt, .shape = at::DimVector(shape)} {
+      : value_{.data = {}, .scale = {}, .bias = std::nullopt, .shape = shape} {
     value_.data = Borrow::createBorrow(data);
     value_.scale = Borrow::createBorrow(scale);
     if (bias) value_.bias = Borrow::createBorrow(*bias);

@@ -2,9 +2,16 @@
 
 #include <ATen/ATen.h>
 
+#include <array>
+
 // What torch takes as an image of `dims` dimensions, [N, C, (D, (H,)) W] or without N, as
 // [N, C, H, W] or [N, C, D, H, W], and back.
 namespace qnative::ops {
+
+// A value for depth, height and width. An op of fewer dimensions has, for those that it lacks in
+// front, the value that changes nothing.
+template <class T>
+using Spatial = std::array<T, 3>;
 
 inline bool has_batch(const at::Tensor& x, int64_t dims) { return x.dim() == dims + 2; }
 

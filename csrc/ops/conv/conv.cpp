@@ -2,20 +2,14 @@
 
 #include <torch/library.h>
 
+#include "common/activation.h"
+#include "common/borrow.h"
 #include "conv/depthwise.h"
 #include "conv/image.h"
 
 // conv1d, conv2d and conv3d.
 namespace qnative::ops {
 namespace {
-
-// What the schemas say, in order; padding comes as numbers or by name.
-using at::IntArrayRef;
-using at::Tensor;
-using c10::SymIntArrayRef;
-using Bias = std::optional<Tensor>;
-using Doubles = at::ArrayRef<double>;
-using Text = std::string_view;
 
 Window make_window(const ConvArgs& args, const std::array<int64_t, 5>& y) {
   // A stride that is never taken could be anything, up to overflowing.
@@ -37,115 +31,99 @@ Window make_window(const ConvArgs& args, const std::array<int64_t, 5>& y) {
           .out_w = y[4]};
 }
 
-Tensor run_conv(const ConvOperands& in, const ConvArgs& args, const OutputSpec& output) {
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  const std::array<int64_t, 5> sizes = check_conv<int64_t>(in, args, at::kCPU);
-  const Window window = make_window(args, sizes);
+at::Tensor run_conv(const ConvPlan<int64_t>& plan, const QTensor& x, const PackedWeight& w) {
+  const ConvArgs& args = plan.args;
+  const Window window = make_window(args, plan.y_sizes);
   check_padded_size(args, window, args.weight.group_channels * args.weight.groups);
   const WeightLayout layout = args.weight.layout();
   Scratch scratch(ChannelParams::bytes(layout));
-  const int32_t zero_point = unsigned_zero_point(in.x_zero_point, in.x.scalar_type());
   const ChannelParams params =
-      make_channel_params(args.kind.name, in.x_scale, zero_point, in.weight, layout,
-                          in.weight_scale, in.bias, output, scratch);
-  const Tensor y = empty_image(sizes, args, output.dtype);
-  if (y.numel() > 0) {
-    gemm::Args product = make_product(in.weight, layout, params, output, y);
-    product.has_zeros = args.weight.merged_groups() > 1;
-    Tensor x = to_image(in.x, args.kind.dims);
-    if (args.weight.is_depthwise()) {
-      x = for_depthwise(x, args.weight.out_channels);
-      run_depthwise(make_source(x, in.x_zero_point), window, make_output_strides(y), product);
-    } else {
-      x = with_dense_channels(x);
-      run_image({.x = make_source(x, in.x_zero_point),
-                 .window = window,
-                 .groups = layout.groups,
-                 .group_weight = layout.group_bytes(),
-                 .group_params = layout.padded_n(),
-                 .segment_taps = args.weight.kernel[2],
-                 .product = product});
-    }
+      make_channel_params(args.kind.name, unsigned_qparams(x), w, layout, plan.output, scratch);
+  const at::Tensor y = empty_output(plan);
+  if (y.numel() == 0) return y;
+  gemm::Args product = make_product(w, layout, params, plan.output, y);
+  product.has_zeros = args.weight.merged_groups() > 1;
+  at::Tensor image = to_image(x.data, args.kind.dims);
+  if (args.weight.is_depthwise()) {
+    image = for_depthwise(image, args.weight.out_channels);
+    run_depthwise(make_source(image, x.qparams.zero_point), window, make_output_strides(y),
+                  product);
+  } else {
+    image = with_dense_channels(image);
+    run_image({.x = make_source(image, x.qparams.zero_point),
+               .window = window,
+               .groups = layout.groups,
+               .group_weight = layout.group_bytes(),
+               .group_params = layout.padded_n(),
+               .segment_taps = args.weight.kernel[2],
+               .product = product});
   }
-  return from_image(y, args.kind.dims, has_batch(in.x, args.kind.dims));
+  return y;
 }
 
-template <const ConvKind& kKind, class Padding>
-Tensor conv(const Tensor& x, double x_scale, int64_t x_zero_point, const Tensor& weight,
-            const Tensor& weight_scale, const Bias& bias, IntArrayRef weight_shape,
-            IntArrayRef stride, Padding padding, IntArrayRef dilation, int64_t groups,
-            double y_scale, int64_t y_zero_point, at::ScalarType y_dtype, Text activation,
-            Doubles activation_args) {
-  return run_conv({x, x_scale, x_zero_point, weight, weight_scale, bias},
-                  conv_args(kKind, weight_shape, stride, padding, dilation, groups),
-                  make_output(kKind.name, y_scale, y_zero_point, y_dtype, activation,
-                              activation_args, FloatOutput::kAllowed));
+QTensor conv(const ConvKind& kind, const QTensor& x, const PackedWeight& w,
+             const ConvGeometry& geometry, const OutputSpec& y) {
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  const auto plan = plan_conv<int64_t>(kind, x, w, geometry, y, at::kCPU);
+  const at::Tensor image = run_conv(plan, x, w);
+  return {from_image(image, kind.dims, has_batch(x.data, kind.dims)), output_qparams(y)};
 }
 
-IntArrayRef numbers(const at::DimVector& padding) { return padding; }
-Text numbers(Text padding) { return padding; }
-at::DimVector concrete_padding(SymIntArrayRef padding) { return concrete(padding); }
-Text concrete_padding(Text padding) { return padding; }
-
-template <const ConvKind& kKind, class Padding>
-Tensor meta(const Tensor& x, double x_scale, int64_t x_zero_point, const Tensor& weight,
-            const Tensor& weight_scale, const Bias& bias, SymIntArrayRef weight_shape,
-            SymIntArrayRef stride, Padding padding, SymIntArrayRef dilation, c10::SymInt groups,
-            double y_scale, int64_t y_zero_point, at::ScalarType y_dtype, Text activation,
-            Doubles activation_args) {
-  make_output(kKind.name, y_scale, y_zero_point, y_dtype, activation, activation_args,
-              FloatOutput::kAllowed);
-  const auto concrete_pads = concrete_padding(padding);
-  const ConvArgs args =
-      conv_args(kKind, concrete(weight_shape), concrete(stride), numbers(concrete_pads),
-                concrete(dilation), groups.guard_int(__FILE__, __LINE__));
-  return conv_meta({x, x_scale, x_zero_point, weight, weight_scale, bias}, args, y_dtype);
+// The ops of the schemas. kRun: conv or conv_meta. Padding: numbers, as the other Ints, or its
+// name.
+template <const ConvKind& kKind, auto kRun, class Ints, class Padding>
+at::Tensor conv_op(const at::Tensor& x, double x_scale, int64_t x_zero_point,
+                   const at::Tensor& weight, const at::Tensor& weight_scale,
+                   const std::optional<at::Tensor>& bias, Ints weight_shape, Ints stride,
+                   Padding padding, Ints dilation, typename Ints::value_type groups, double y_scale,
+                   int64_t y_zero_point, at::ScalarType y_dtype, std::string_view activation,
+                   at::ArrayRef<double> activation_args) {
+  return kRun(kKind, BorrowedQTensor(x, {x_scale, x_zero_point}),
+              BorrowedWeight(weight, weight_scale, bias, concrete(weight_shape)),
+              {.stride = at::IntArrayRef(concrete(stride)),
+               .padding = make_padding(kKind, padding),
+               .dilation = at::IntArrayRef(concrete(dilation)),
+               .groups = concrete(groups)},
+              {.qparams = {y_scale, y_zero_point},
+               .dtype = y_dtype,
+               .activation = parse_activation(kKind.name, activation, activation_args)})
+      .data;
 }
 
-template <const ConvKind& kKind>
-void register_cpu(torch::Library& m) {
+template <const ConvKind& kKind, auto kRun, class Ints>
+void register_ops(torch::Library& m) {
   const std::string name = kKind.name;
-  m.impl(name.c_str(), TORCH_FN((conv<kKind, IntArrayRef>)));
-  m.impl((name + ".padding").c_str(), TORCH_FN((conv<kKind, Text>)));
-}
-
-template <const ConvKind& kKind>
-void register_meta(torch::Library& m) {
-  const std::string name = kKind.name;
-  m.impl(name.c_str(), TORCH_FN((meta<kKind, SymIntArrayRef>)));
-  m.impl((name + ".padding").c_str(), TORCH_FN((meta<kKind, Text>)));
+  m.impl(name.c_str(), TORCH_FN((conv_op<kKind, kRun, Ints, Ints>)));
+  m.impl((name + ".padding").c_str(), TORCH_FN((conv_op<kKind, kRun, Ints, std::string_view>)));
 }
 
 }  // namespace
 
-#define QNATIVE_CONV(op, kind, Padding)                                                            \
-  Tensor op(const Tensor& x, double x_scale, int64_t x_zero_point, const Tensor& weight,           \
-            const Tensor& weight_scale, const Bias& bias, IntArrayRef weight_shape,                \
-            IntArrayRef stride, Padding padding, IntArrayRef dilation, int64_t groups,             \
-            double y_scale, int64_t y_zero_point, at::ScalarType y_dtype, Text activation,         \
-            Doubles activation_args) {                                                             \
-    return conv<kind, Padding>(x, x_scale, x_zero_point, weight, weight_scale, bias, weight_shape, \
-                               stride, padding, dilation, groups, y_scale, y_zero_point, y_dtype,  \
-                               activation, activation_args);                                       \
-  }
-QNATIVE_CONV(conv1d, kConv1d, IntArrayRef)
-QNATIVE_CONV(conv1d, kConv1d, Text)
-QNATIVE_CONV(conv2d, kConv2d, IntArrayRef)
-QNATIVE_CONV(conv2d, kConv2d, Text)
-QNATIVE_CONV(conv3d, kConv3d, IntArrayRef)
-QNATIVE_CONV(conv3d, kConv3d, Text)
-#undef QNATIVE_CONV
+QTensor conv1d(const QTensor& x, const PackedWeight& w, const ConvGeometry& geometry,
+               const OutputSpec& y) {
+  return conv(kConv1d, x, w, geometry, y);
+}
+
+QTensor conv2d(const QTensor& x, const PackedWeight& w, const ConvGeometry& geometry,
+               const OutputSpec& y) {
+  return conv(kConv2d, x, w, geometry, y);
+}
+
+QTensor conv3d(const QTensor& x, const PackedWeight& w, const ConvGeometry& geometry,
+               const OutputSpec& y) {
+  return conv(kConv3d, x, w, geometry, y);
+}
 
 TORCH_LIBRARY_IMPL(qnative, CPU, m) {
-  register_cpu<kConv1d>(m);
-  register_cpu<kConv2d>(m);
-  register_cpu<kConv3d>(m);
+  register_ops<kConv1d, conv, at::IntArrayRef>(m);
+  register_ops<kConv2d, conv, at::IntArrayRef>(m);
+  register_ops<kConv3d, conv, at::IntArrayRef>(m);
 }
 
 TORCH_LIBRARY_IMPL(qnative, Meta, m) {
-  register_meta<kConv1d>(m);
-  register_meta<kConv2d>(m);
-  register_meta<kConv3d>(m);
+  register_ops<kConv1d, conv_meta, c10::SymIntArrayRef>(m);
+  register_ops<kConv2d, conv_meta, c10::SymIntArrayRef>(m);
+  register_ops<kConv3d, conv_meta, c10::SymIntArrayRef>(m);
 }
 
 }  // namespace qnative::ops

@@ -3,6 +3,8 @@
 #include <cstring>
 #include <numeric>
 
+#include "common/activation.h"
+#include "common/borrow.h"
 #include "common/empty.h"
 #include "common/parallel.h"
 #include "conv/depthwise.h"
@@ -14,13 +16,6 @@
 // inserted, and nothing is multiplied by them.
 namespace qnative::ops {
 namespace {
-
-using at::IntArrayRef;
-using at::Tensor;
-using c10::SymIntArrayRef;
-using Bias = std::optional<Tensor>;
-using Doubles = at::ArrayRef<double>;
-using Text = std::string_view;
 
 constexpr int64_t kCopyGrain = 1 << 18;  // bytes of weight a task
 
@@ -81,7 +76,7 @@ struct Phase {
   }
   // Calls f(index of the tap in torch's weight) in the order of the window.
   template <class F>
-  void for_each_tap(const Spatial& kernel, const F& f) const {
+  void for_each_tap(const Spatial<int64_t>& kernel, const F& f) const {
     for (int64_t i = 0; i < d.taps; ++i) {
       for (int64_t j = 0; j < h.taps; ++j) {
         const int64_t row = d.tap(i) * kernel[1] + h.tap(j);
@@ -93,21 +88,22 @@ struct Phase {
 
 class ConvTranspose {
  public:
-  ConvTranspose(const ConvOperands& in, const ConvArgs& args, const std::array<int64_t, 5>& sizes,
-                const gemm::Args& product, int32_t* start, const Tensor& y)
-      : args_(args),
-        weight_(args.weight),
-        layout_(args.weight.layout()),
-        channels_(args.weight.channels()),
-        sizes_(sizes),
+  // start: of product, which each phase fills.
+  ConvTranspose(const ConvPlan<int64_t>& plan, const QTensor& x, const gemm::Args& product,
+                int32_t* start, const at::Tensor& y)
+      : args_(plan.args),
+        weight_(args_.weight),
+        layout_(weight_.layout()),
+        channels_(weight_.channels()),
+        sizes_(plan.y_sizes),
         product_(product),
         start_(start),
         x_(weight_.is_depthwise()
-               ? for_depthwise(to_image(in.x, args.kind.dims), weight_.out_channels)
-               : with_dense_channels(to_image(in.x, args.kind.dims))),
-        source_(make_source(x_, in.x_zero_point)),
+               ? for_depthwise(to_image(x.data, args_.kind.dims), weight_.out_channels)
+               : with_dense_channels(to_image(x.data, args_.kind.dims))),
+        source_(make_source(x_, x.qparams.zero_point)),
         y_strides_(make_output_strides(y)),
-        packed_(empty({in.weight.numel()}, at::kChar)) {
+        packed_(empty({layout_.groups * layout_.group_bytes()}, at::kChar)) {
     if (!weight_.is_depthwise()) return;
     unpacked_ = empty({weight_.out_channels, weight_.taps()}, at::kChar);
     gemm::unpack(product_.weight, layout_.n, layout_.segments, layout_.segment_size,
@@ -144,7 +140,7 @@ class ConvTranspose {
       product.weight = depthwise_weight(phase);
       return run_depthwise(source_, window, strides, product);
     }
-    const bool is_dense = args_.stride == Spatial{1, 1, 1};
+    const bool is_dense = args_.stride == Spatial<int64_t>{1, 1, 1};
     run_image({.x = source_,
                .window = window,
                .groups = channels_.groups,
@@ -199,7 +195,7 @@ class ConvTranspose {
     const int64_t count = phase.taps(), n = weight_.out_channels;
     at::DimVector taps;
     phase.for_each_tap(weight_.kernel, [&](int64_t tap) { taps.push_back(tap); });
-    const Tensor chosen = empty({n, count}, at::kChar);
+    const at::Tensor chosen = empty({n, count}, at::kChar);
     const int8_t* from = unpacked_.const_data_ptr<int8_t>();
     int8_t* at = chosen.mutable_data_ptr<int8_t>();
     for (int64_t c = 0; c < n; ++c, from += weight_.taps()) {
@@ -229,82 +225,83 @@ class ConvTranspose {
   const std::array<int64_t, 5>& sizes_;
   const gemm::Args product_;
   int32_t* const start_;
-  const Tensor x_;
+  const at::Tensor x_;
   const Source source_;
   const OutputStrides y_strides_;
-  const Tensor packed_;  // weight of a phase
-  Tensor unpacked_;      // weight of a depthwise convolution, [O][taps]
+  const at::Tensor packed_;  // weight of a phase
+  at::Tensor unpacked_;      // weight of a depthwise convolution, [O][taps]
 };
 
-Tensor run_conv_transpose(const ConvOperands& in, const ConvArgs& args, const OutputSpec& output) {
+QTensor conv_transpose(const ConvKind& kind, const QTensor& x, const PackedWeight& w,
+                       const ConvGeometry& geometry, const OutputSpec& y) {
   const at::AutoDispatchBelowADInplaceOrView guard;
-  const std::array<int64_t, 5> sizes = check_conv<int64_t>(in, args, at::kCPU);
-  const WeightLayout channels = args.weight.channels();
+  const auto plan = plan_conv<int64_t>(kind, x, w, geometry, y, at::kCPU);
+  const WeightLayout channels = plan.args.weight.channels();
   Scratch scratch(ChannelParams::bytes(channels));
-  const MutableChannelParams params = make_channel_scales(
-      args.kind.name, in.x_scale, channels, in.weight_scale, in.bias, output, scratch);
-  const Tensor y = empty_image(sizes, args, output.dtype);
-  if (y.numel() > 0) {
-    const gemm::Args product = make_product(in.weight, channels, params, output, y);
-    ConvTranspose(in, args, sizes, product, params.start, y).run();
+  const MutableChannelParams params =
+      make_channel_scales(kind.name, x.qparams.scale, w, channels, y, scratch);
+  const at::Tensor image = empty_output(plan);
+  if (image.numel() > 0) {
+    const gemm::Args product = make_product(w, channels, params, y, image);
+    ConvTranspose(plan, x, product, params.start, image).run();
   }
-  return from_image(y, args.kind.dims, has_batch(in.x, args.kind.dims));
+  return {from_image(image, kind.dims, has_batch(x.data, kind.dims)), output_qparams(y)};
 }
 
-template <const ConvKind& kKind>
-Tensor conv_transpose(const Tensor& x, double x_scale, int64_t x_zero_point, const Tensor& weight,
-                      const Tensor& weight_scale, const Bias& bias, IntArrayRef weight_shape,
-                      IntArrayRef stride, IntArrayRef padding, IntArrayRef output_padding,
-                      IntArrayRef dilation, int64_t groups, double y_scale, int64_t y_zero_point,
-                      at::ScalarType y_dtype, Text activation, Doubles activation_args) {
-  return run_conv_transpose(
-      {x, x_scale, x_zero_point, weight, weight_scale, bias},
-      conv_transpose_args(kKind, weight_shape, stride, padding, output_padding, dilation, groups),
-      make_output(kKind.name, y_scale, y_zero_point, y_dtype, activation, activation_args,
-                  FloatOutput::kAllowed));
+// The ops of the schemas. kRun: conv_transpose or conv_meta.
+template <const ConvKind& kKind, auto kRun, class Ints>
+at::Tensor conv_transpose_op(const at::Tensor& x, double x_scale, int64_t x_zero_point,
+                             const at::Tensor& weight, const at::Tensor& weight_scale,
+                             const std::optional<at::Tensor>& bias, Ints weight_shape, Ints stride,
+                             Ints padding, Ints output_padding, Ints dilation,
+                             typename Ints::value_type groups, double y_scale, int64_t y_zero_point,
+                             at::ScalarType y_dtype, std::string_view activation,
+                             at::ArrayRef<double> activation_args) {
+  return kRun(kKind, BorrowedQTensor(x, {x_scale, x_zero_point}),
+              BorrowedWeight(weight, weight_scale, bias, concrete(weight_shape)),
+              {.stride = at::IntArrayRef(concrete(stride)),
+               .padding = make_padding(kKind, padding),
+               .dilation = at::IntArrayRef(concrete(dilation)),
+               .groups = concrete(groups),
+               .output_padding = at::IntArrayRef(concrete(output_padding))},
+              {.qparams = {y_scale, y_zero_point},
+               .dtype = y_dtype,
+               .activation = parse_activation(kKind.name, activation, activation_args)})
+      .data;
 }
 
-template <const ConvKind& kKind>
-Tensor meta(const Tensor& x, double x_scale, int64_t x_zero_point, const Tensor& weight,
-            const Tensor& weight_scale, const Bias& bias, SymIntArrayRef weight_shape,
-            SymIntArrayRef stride, SymIntArrayRef padding, SymIntArrayRef output_padding,
-            SymIntArrayRef dilation, c10::SymInt groups, double y_scale, int64_t y_zero_point,
-            at::ScalarType y_dtype, Text activation, Doubles activation_args) {
-  make_output(kKind.name, y_scale, y_zero_point, y_dtype, activation, activation_args,
-              FloatOutput::kAllowed);
-  const ConvArgs args = conv_transpose_args(
-      kKind, concrete(weight_shape), concrete(stride), concrete(padding), concrete(output_padding),
-      concrete(dilation), groups.guard_int(__FILE__, __LINE__));
-  return conv_meta({x, x_scale, x_zero_point, weight, weight_scale, bias}, args, y_dtype);
+template <const ConvKind& kKind, auto kRun, class Ints>
+void register_op(torch::Library& m) {
+  m.impl(kKind.name, TORCH_FN((conv_transpose_op<kKind, kRun, Ints>)));
 }
 
 }  // namespace
 
-#define QNATIVE_CONV_TRANSPOSE(op, kind)                                                         \
-  Tensor op(const Tensor& x, double x_scale, int64_t x_zero_point, const Tensor& weight,         \
-            const Tensor& weight_scale, const Bias& bias, IntArrayRef weight_shape,              \
-            IntArrayRef stride, IntArrayRef padding, IntArrayRef output_padding,                 \
-            IntArrayRef dilation, int64_t groups, double y_scale, int64_t y_zero_point,          \
-            at::ScalarType y_dtype, Text activation, Doubles activation_args) {                  \
-    return conv_transpose<kind>(x, x_scale, x_zero_point, weight, weight_scale, bias,            \
-                                weight_shape, stride, padding, output_padding, dilation, groups, \
-                                y_scale, y_zero_point, y_dtype, activation, activation_args);    \
-  }
-QNATIVE_CONV_TRANSPOSE(conv_transpose1d, kConvTranspose1d)
-QNATIVE_CONV_TRANSPOSE(conv_transpose2d, kConvTranspose2d)
-QNATIVE_CONV_TRANSPOSE(conv_transpose3d, kConvTranspose3d)
-#undef QNATIVE_CONV_TRANSPOSE
+QTensor conv_transpose1d(const QTensor& x, const PackedWeight& w, const ConvGeometry& geometry,
+                         const OutputSpec& y) {
+  return conv_transpose(kConvTranspose1d, x, w, geometry, y);
+}
+
+QTensor conv_transpose2d(const QTensor& x, const PackedWeight& w, const ConvGeometry& geometry,
+                         const OutputSpec& y) {
+  return conv_transpose(kConvTranspose2d, x, w, geometry, y);
+}
+
+QTensor conv_transpose3d(const QTensor& x, const PackedWeight& w, const ConvGeometry& geometry,
+                         const OutputSpec& y) {
+  return conv_transpose(kConvTranspose3d, x, w, geometry, y);
+}
 
 TORCH_LIBRARY_IMPL(qnative, CPU, m) {
-  m.impl("conv_transpose1d", TORCH_FN(conv_transpose<kConvTranspose1d>));
-  m.impl("conv_transpose2d", TORCH_FN(conv_transpose<kConvTranspose2d>));
-  m.impl("conv_transpose3d", TORCH_FN(conv_transpose<kConvTranspose3d>));
+  register_op<kConvTranspose1d, conv_transpose, at::IntArrayRef>(m);
+  register_op<kConvTranspose2d, conv_transpose, at::IntArrayRef>(m);
+  register_op<kConvTranspose3d, conv_transpose, at::IntArrayRef>(m);
 }
 
 TORCH_LIBRARY_IMPL(qnative, Meta, m) {
-  m.impl("conv_transpose1d", TORCH_FN(meta<kConvTranspose1d>));
-  m.impl("conv_transpose2d", TORCH_FN(meta<kConvTranspose2d>));
-  m.impl("conv_transpose3d", TORCH_FN(meta<kConvTranspose3d>));
+  register_op<kConvTranspose1d, conv_meta, c10::SymIntArrayRef>(m);
+  register_op<kConvTranspose2d, conv_meta, c10::SymIntArrayRef>(m);
+  register_op<kConvTranspose3d, conv_meta, c10::SymIntArrayRef>(m);
 }
 
 }  // namespace qnative::ops

@@ -8,7 +8,7 @@
 namespace qnative::ops {
 namespace {
 
-// Up to here the strips of run_convolution() read other layouts as fast as they would be converted.
+// Up to here the strips of run_windows() read other layouts as fast as they would be converted.
 constexpr int64_t kFewChannels = 4;
 
 at::MemoryFormat format_of(int64_t rank) {
@@ -26,38 +26,25 @@ at::ArrayRef<Int> drop_depth(const std::array<Int, 5>& sizes, std::array<Int, 4>
 
 }  // namespace
 
-template <class Int>
-std::array<Int, 5> check_conv(const ConvOperands& in, const ConvArgs& args, at::DeviceType device) {
-  const char* op = args.kind.name;
-  check_8bit(op, "x", in.x, device);
-  check_qparams(op, "x_", in.x_scale, in.x_zero_point, in.x.scalar_type());
-  const std::array<Int, 5> sizes = conv_sizes(at::symint::sizes<Int>(in.x), args);
-  check_packed(op, in.weight, args.weight.layout(), device);
-  check_channels(op, in.weight_scale, in.bias, Int(args.weight.out_channels), device);
-  return sizes;
-}
-template std::array<int64_t, 5> check_conv(const ConvOperands&, const ConvArgs&, at::DeviceType);
-template std::array<c10::SymInt, 5> check_conv(const ConvOperands&, const ConvArgs&,
-                                               at::DeviceType);
-
-at::Tensor empty_image(const std::array<int64_t, 5>& sizes, const ConvArgs& args,
-                       at::ScalarType dtype) {
+at::Tensor empty_output(const ConvPlan<int64_t>& plan) {
   std::array<int64_t, 4> flat;
-  const at::IntArrayRef shape = drop_depth(sizes, flat, args);
-  return empty(shape, dtype, format_of(static_cast<int64_t>(shape.size())));
+  const at::IntArrayRef shape = drop_depth(plan.y_sizes, flat, plan.args);
+  return empty(shape, plan.output.dtype, format_of(static_cast<int64_t>(shape.size())));
 }
 
-at::Tensor conv_meta(const ConvOperands& in, const ConvArgs& args, at::ScalarType y_dtype) {
-  const std::array<c10::SymInt, 5> sizes = check_conv<c10::SymInt>(in, args, at::kMeta);
+QTensor conv_meta(const ConvKind& kind, const QTensor& x, const PackedWeight& w,
+                  const ConvGeometry& geometry, const OutputSpec& y) {
+  const auto plan = plan_conv<c10::SymInt>(kind, x, w, geometry, y, at::kMeta);
   std::array<c10::SymInt, 4> flat;
-  const c10::SymIntArrayRef shape = drop_depth(sizes, flat, args);
+  const c10::SymIntArrayRef shape = drop_depth(plan.y_sizes, flat, plan.args);
   const at::MemoryFormat format = format_of(static_cast<int64_t>(shape.size()));
-  const at::Tensor y = at::empty_symint(shape, in.x.options().dtype(y_dtype).memory_format(format));
-  return from_image(y, args.kind.dims, has_batch(in.x, args.kind.dims));
+  const at::Tensor image =
+      at::empty_symint(shape, x.data.options().dtype(y.dtype).memory_format(format));
+  return {from_image(image, kind.dims, has_batch(x.data, kind.dims)), output_qparams(y)};
 }
 
 // Dimensions of size 1 get the stride of a dense channels_last tensor, theirs may be anything.
-Source make_source(const at::Tensor& x, int64_t x_zero_point) {
+Source make_source(const at::Tensor& x, int64_t zero_point) {
   const int64_t rank = x.dim();
   const auto stride = [&](int64_t dim, int64_t dense) {
     return x.size(dim) == 1 ? dense : x.stride(dim);
@@ -76,7 +63,7 @@ Source make_source(const at::Tensor& x, int64_t x_zero_point) {
   source.slice_stride = rank == 5 ? stride(2, slice) : slice;
   source.image_stride = stride(0, source.depth * source.slice_stride);
   source.flip = flip_of(x.scalar_type());
-  source.pad_value = static_cast<uint8_t>(unsigned_zero_point(x_zero_point, x.scalar_type()));
+  source.pad_value = static_cast<uint8_t>(unsigned_zero_point(zero_point, x.scalar_type()));
   return source;
 }
 
@@ -119,7 +106,7 @@ void run_image(Convolution c) {
     std::swap(c.window.out_h, c.window.out_w);
     if (c.y_strides) std::swap(c.y_strides->row, c.y_strides->pixel);
   }
-  run_convolution(c);
+  run_windows(c);
 }
 
 }  // namespace qnative::ops

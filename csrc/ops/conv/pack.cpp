@@ -4,7 +4,7 @@
 
 #include "common/checks.h"
 #include "common/empty.h"
-#include "conv/shape.h"
+#include "conv/plan.h"
 #include "gemm/gemm.h"
 #include "qnative/ops/conv.h"
 
@@ -96,9 +96,8 @@ struct Packing {
   static at::Tensor pack_meta(const at::Tensor& weight, c10::SymInt groups) {
     const std::string op = name("_pack");
     check_unpacked(op.c_str(), weight, weight_form(kKind), kKind.dims + 2, at::kMeta);
-    const WeightLayout layout = conv_weight(op.c_str(), kKind, concrete(weight.sym_sizes()),
-                                            groups.guard_int(__FILE__, __LINE__))
-                                    .layout();
+    const WeightLayout layout =
+        conv_weight(op.c_str(), kKind, concrete(weight.sym_sizes()), concrete(groups)).layout();
     return at::empty({layout.groups * layout.group_bytes()}, weight.options());
   }
 
@@ -106,8 +105,7 @@ struct Packing {
                                 c10::SymInt groups) {
     const std::string op = name("_unpack");
     const at::DimVector shape = concrete(weight_shape);
-    const ConvWeight conv =
-        conv_weight(op.c_str(), kKind, shape, groups.guard_int(__FILE__, __LINE__));
+    const ConvWeight conv = conv_weight(op.c_str(), kKind, shape, concrete(groups));
     check_packed(op.c_str(), weight, conv.layout(), at::kMeta);
     return at::empty(shape, weight.options());
   }

@@ -39,7 +39,7 @@ struct Images {
   }
 
   at::Tensor source;  // owns x
-  Triple<int64_t> in, out;
+  Spatial<int64_t> in, out;
   int64_t count, channels, pixel_bytes;
   const uint8_t* x;
   uint8_t* y;
@@ -70,7 +70,7 @@ void copy_row(const Images& images, const Taps& taps, const uint8_t* from, uint8
 }
 
 // table: 256 bytes, or null for a copy.
-void run_nearest(const Images& images, const Triple<Taps>& taps, const uint8_t* table) {
+void run_nearest(const Images& images, const Spatial<Taps>& taps, const uint8_t* table) {
   static auto& run_lookup = select(lookup::kernels());
   const int64_t bytes = images.y_row_bytes();
   run_parts(images.rows(), bytes, kGrain, [&](int64_t begin, int64_t end) {
@@ -132,7 +132,7 @@ class Rows {
 // run_row and run_column: the kernels for elements T. row_args and column_args: what they say of
 // bytes; the rest is filled in here.
 template <class T, class RowFn, class ColumnFn>
-void run_weighted(const Images& images, const Triple<Taps>& taps, RowFn& run_row,
+void run_weighted(const Images& images, const Spatial<Taps>& taps, RowFn& run_row,
                   ColumnFn& run_column, interpolate::RowArgs row_args,
                   const interpolate::ColumnArgs& column_args) {
   const auto& [deep, vertical, horizontal] = taps;
@@ -193,7 +193,7 @@ at::Tensor run_interpolate(const Resample<int64_t>& plan, const QTensor& x,
   const at::Tensor y = empty_image(x.data, plan.rank, plan.out, output.dtype);
   if (y.numel() == 0) return y;
   const Images images(x.data, plan, y);
-  const Triple<Taps> taps = make_taps(images.in, plan);
+  const Spatial<Taps> taps = make_taps(images.in, plan);
   if (plan.is_nearest()) {
     run_nearest(images, taps, table ? table->data() : nullptr);
     return y;
@@ -214,7 +214,7 @@ at::Tensor run_interpolate_fp16(const Resample<int64_t>& plan, const at::Tensor&
   const at::Tensor y = empty_image(x, plan.rank, plan.out, at::kHalf);
   if (y.numel() == 0) return y;
   const Images images(x, plan, y);
-  const Triple<Taps> taps = make_taps(images.in, plan);
+  const Spatial<Taps> taps = make_taps(images.in, plan);
   if (plan.is_nearest()) {
     run_nearest(images, taps, nullptr);
   } else {
@@ -256,10 +256,8 @@ BasicInterpolation<Int> make_interpolation(at::OptionalArrayRef<Int> size,
                                            std::string_view mode,
                                            std::optional<bool> align_corners) {
   BasicInterpolation<Int> interpolation{.mode = std::string(mode), .align_corners = align_corners};
-  if (size) interpolation.size.emplace(size->begin(), size->end());
-  if (scale_factors) {
-    interpolation.scale_factors.emplace(scale_factors->begin(), scale_factors->end());
-  }
+  if (size) interpolation.size = *size;
+  if (scale_factors) interpolation.scale_factors = *scale_factors;
   return interpolation;
 }
 

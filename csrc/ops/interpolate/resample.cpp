@@ -107,18 +107,17 @@ Resample<Int> plan_resample(const char* op, const at::Tensor& x,
   TORCH_CHECK(size.has_value() != scale_factors.has_value(), "qnative::", op,
               ": either size or scale_factors must be given, got ", size ? "both" : "none");
   if (size) {
-    resample.out = expand_triple<Int>(op, "size", *size, rank, 1);
+    resample.out = expand_triple<Int>(op, "size", at::ArrayRef<Int>(*size), rank, 1);
     return resample;
   }
-  const auto given = static_cast<int64_t>(scale_factors->size());
+  const at::ArrayRef<double> factors = *scale_factors;
+  const auto given = static_cast<int64_t>(factors.size());
   TORCH_CHECK(given == 1 || given == rank, "qnative::", op, ": scale_factors must have 1 ",
-              rank == 1 ? "value" : c10::str("or ", rank, " values"), ", got ",
-              at::ArrayRef<double>(*scale_factors));
+              rank == 1 ? "value" : c10::str("or ", rank, " values"), ", got ", factors);
   for (int64_t i = 0; i < rank; ++i) {
-    const double factor = given == 1 ? scale_factors->front() : (*scale_factors)[i];
+    const double factor = given == 1 ? factors.front() : factors[i];
     TORCH_CHECK(factor > 0 && std::isfinite(factor), "qnative::", op,
-                ": scale_factors must be positive and finite, got ",
-                at::ArrayRef<double>(*scale_factors));
+                ": scale_factors must be positive and finite, got ", factors);
     const Int out = scaled(sizes[i + 2], factor);
     TORCH_CHECK(out >= 1 && out <= kMaxExtent, "qnative::", op,
                 ": sizes of y must be in [1, 2^31), got ", out, " for size ", sizes[i + 2],
@@ -129,8 +128,8 @@ Resample<Int> plan_resample(const char* op, const at::Tensor& x,
   return resample;
 }
 
-Triple<Taps> make_taps(const Triple<int64_t>& size, const Resample<int64_t>& resample) {
-  Triple<Taps> taps;
+Spatial<Taps> make_taps(const Spatial<int64_t>& size, const Resample<int64_t>& resample) {
+  Spatial<Taps> taps;
   for (int64_t i = 0; i < 3; ++i) {
     const int64_t out = resample.out[i];
     const auto& scale = resample.scale[i];

@@ -18,8 +18,8 @@ struct Resample {
   int64_t rank;  // 1 to 3
   ResampleMode mode;
   bool align_corners;
-  Triple<std::optional<double>> scale;  // nothing where size is given
-  Triple<Int> out;
+  Spatial<std::optional<double>> scale;  // nothing where size is given
+  Spatial<Int> out;
 
   bool is_nearest() const {
     return mode == ResampleMode::kNearest || mode == ResampleMode::kNearestExact;
@@ -35,6 +35,6 @@ struct Taps {
   std::vector<int32_t> index;  // [outputs][count]
   std::vector<float> weight;   // [outputs][count]; empty for the nearest modes
 };
-Triple<Taps> make_taps(const Triple<int64_t>& size, const Resample<int64_t>& resample);
+Spatial<Taps> make_taps(const Spatial<int64_t>& size, const Resample<int64_t>& resample);
 
 }  // namespace qnative::ops

@@ -8,8 +8,8 @@
 #include "common/scratch.h"
 #include "gemm/gemm.h"
 #include "product/channel_params.h"
+#include "product/rows.h"
 #include "product/weight.h"
-#include "product/windows.h"
 
 namespace qnative::ops {
 namespace {

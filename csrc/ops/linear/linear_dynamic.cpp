@@ -3,14 +3,15 @@
 #include <algorithm>
 
 #include "common/activation.h"
+#include "common/borrow.h"
 #include "common/checks.h"
 #include "common/empty.h"
 #include "common/parallel.h"
 #include "common/scratch.h"
 #include "product/channel_params.h"
 #include "product/quantized_rows.h"
+#include "product/rows.h"
 #include "product/weight.h"
-#include "product/windows.h"
 #include "qnative/ops/linear.h"
 
 namespace qnative::ops {
@@ -20,10 +21,20 @@ constexpr const char* kOp = "linear_dynamic";
 constexpr int64_t kTaskRows = 32;                 // at least, where a task reads all weights
 constexpr int64_t kBlockBytes = 4 * 1024 * 1024;  // bytes of quantized rows at a time
 
+// What follows from constants and shapes, checked.
 template <class Int>
-auto check(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& weight_scale,
-           const std::optional<at::Tensor>& bias, const WeightLayout& layout,
-           at::IntArrayRef repeated, at::DeviceType device) {
+struct DynamicPlan {
+  WeightLayout layout;
+  OutputSpec output;
+  int64_t k;  // values of a row of x, without repeated ones
+  c10::SmallVector<Int, at::kDimVectorStaticSize> y_sizes;
+};
+
+template <class Int>
+DynamicPlan<Int> plan_dynamic(const at::Tensor& x, const PackedWeight& w,
+                              const Activation& activation, at::IntArrayRef repeated,
+                              at::DeviceType device) {
+  const WeightLayout layout = linear_layout(kOp, w.shape);
   check_tensor(kOp, "x", x, device);
   check_dtype(kOp, "x", x, at::kFloat);
   const int64_t k = layout.segment_size - static_cast<int64_t>(repeated.size());
@@ -34,37 +45,16 @@ auto check(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& weig
                 "), got ", source);
   }
   auto y_sizes = linear_sizes<Int>(kOp, x, layout.n, k);
-  check_packed(kOp, weight, layout, device);
-  check_channels(kOp, weight_scale, bias, Int(layout.n), device);
-  return y_sizes;
+  check_packed(kOp, w.data, layout, device);
+  check_channels(kOp, w.scale, w.bias, Int(layout.n), device);
+  check_activation(kOp, activation, Functions::kAllowed);
+  return {layout, {.dtype = at::kFloat, .activation = activation}, k, std::move(y_sizes)};
 }
 
-OutputSpec make_float_output(std::string_view activation, at::ArrayRef<double> activation_args) {
-  const Activation act = parse_activation(kOp, activation, activation_args, Functions::kAllowed);
-  return {.dtype = at::kFloat, .activation = check_activation(kOp, act, Functions::kAllowed)};
-}
-
-at::Tensor linear_dynamic_meta(const at::Tensor& x, const at::Tensor& weight,
-                               const at::Tensor& weight_scale,
-                               const std::optional<at::Tensor>& bias,
-                               c10::SymIntArrayRef weight_shape, std::string_view activation,
-                               at::ArrayRef<double> activation_args,
-                               at::OptionalIntArrayRef repeated) {
-  const WeightLayout layout = linear_layout(kOp, concrete(weight_shape));
-  const auto y_sizes = check<c10::SymInt>(x, weight, weight_scale, bias, layout,
-                                          repeated.value_or(at::IntArrayRef()), at::kMeta);
-  make_float_output(activation, activation_args);
-  return at::empty_symint(y_sizes, x.options());
-}
-
-// AOTInductor cannot pass a list of no integers: none at all stands for it.
-at::Tensor linear_dynamic_cpu(const at::Tensor& x, const at::Tensor& weight,
-                              const at::Tensor& weight_scale, const std::optional<at::Tensor>& bias,
-                              at::IntArrayRef weight_shape, std::string_view activation,
-                              at::ArrayRef<double> activation_args,
-                              at::OptionalIntArrayRef repeated) {
-  return linear_dynamic(x, weight, weight_scale, bias, weight_shape, activation, activation_args,
-                        repeated.value_or(at::IntArrayRef()));
+at::Tensor linear_dynamic_meta(const at::Tensor& x, const PackedWeight& w,
+                               const Activation& activation, at::IntArrayRef repeated) {
+  const auto plan = plan_dynamic<c10::SymInt>(x, w, activation, repeated, at::kMeta);
+  return at::empty_symint(plan.y_sizes, x.options());
 }
 
 // These rows of x, quantized to `rows` and multiplied. product: from row 0 on.
@@ -84,32 +74,25 @@ void multiply_rows(const QuantizedRows& rows, const float* x, int64_t k, const P
            product);
 }
 
-}  // namespace
-
-at::Tensor linear_dynamic(const at::Tensor& x, const at::Tensor& weight,
-                          const at::Tensor& weight_scale, const std::optional<at::Tensor>& bias,
-                          at::IntArrayRef weight_shape, std::string_view activation,
-                          at::ArrayRef<double> activation_args, at::IntArrayRef repeated) {
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  const WeightLayout layout = linear_layout(kOp, weight_shape);
-  const auto y_sizes = check<int64_t>(x, weight, weight_scale, bias, layout, repeated, at::kCPU);
-  const OutputSpec output = make_float_output(activation, activation_args);
+at::Tensor run_dynamic(const DynamicPlan<int64_t>& plan, const at::Tensor& x, const PackedWeight& w,
+                       at::IntArrayRef repeated) {
+  const WeightLayout& layout = plan.layout;
   const auto repeats = static_cast<int64_t>(repeated.size());
-  const int64_t k = layout.segment_size - repeats, n = layout.padded_n(), m = x.numel() / k;
+  const int64_t k = plan.k, n = layout.padded_n(), m = x.numel() / k;
   const int64_t block = std::min(m, std::max<int64_t>(kBlockBytes / layout.segment_size, 1));
   Scratch scratch(ChannelParams::bytes(layout) + Scratch::bytes<int32_t>(n) +
                   QuantizedRows::scratch_bytes(block, k, repeats));
   // With the zero point -1 the sums of the columns, which the zero points of the rows multiply.
   const ChannelParams params =
-      make_channel_params(kOp, 1, -1, weight, layout, weight_scale, bias, output, scratch);
-  at::Tensor y = empty(y_sizes, at::kFloat);
+      make_channel_params(kOp, {.scale = 1, .zero_point = -1}, w, layout, plan.output, scratch);
+  at::Tensor y = empty(plan.y_sizes, at::kFloat);
   if (y.numel() == 0) return y;
   auto* const start = scratch.take<int32_t>(n);
   std::fill_n(start, n, 0);
   const QuantizedRows rows(block, k, repeated, scratch);
   const auto dense = x.expect_contiguous();
   const float* const data = dense->const_data_ptr<float>();
-  gemm::Args product = make_product(weight, layout, params, output, y);
+  gemm::Args product = make_product(w, layout, params, plan.output, y);
   product.start = start;
   product.column_factor = params.start;
   product.y = y.mutable_data_ptr<float>();
@@ -127,8 +110,37 @@ at::Tensor linear_dynamic(const at::Tensor& x, const at::Tensor& weight,
   return y;
 }
 
-TORCH_LIBRARY_IMPL(qnative, CPU, m) { m.impl("linear_dynamic", TORCH_FN(linear_dynamic_cpu)); }
+}  // namespace
 
-TORCH_LIBRARY_IMPL(qnative, Meta, m) { m.impl("linear_dynamic", TORCH_FN(linear_dynamic_meta)); }
+at::Tensor linear_dynamic(const at::Tensor& x, const PackedWeight& w, const Activation& activation,
+                          at::IntArrayRef repeated) {
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  const auto plan = plan_dynamic<int64_t>(x, w, activation, repeated, at::kCPU);
+  return run_dynamic(plan, x, w, repeated);
+}
+
+namespace {
+
+// The op of the schema. AOTInductor cannot pass a list of no integers: none at all stands for it.
+template <auto kRun, class Ints>
+at::Tensor linear_dynamic_op(const at::Tensor& x, const at::Tensor& weight,
+                             const at::Tensor& weight_scale, const std::optional<at::Tensor>& bias,
+                             Ints weight_shape, std::string_view activation,
+                             at::ArrayRef<double> activation_args,
+                             at::OptionalIntArrayRef repeated) {
+  return kRun(x, BorrowedWeight(weight, weight_scale, bias, concrete(weight_shape)),
+              parse_activation(kOp, activation, activation_args, Functions::kAllowed),
+              repeated.value_or(at::IntArrayRef()));
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(qnative, CPU, m) {
+  m.impl("linear_dynamic", TORCH_FN((linear_dynamic_op<linear_dynamic, at::IntArrayRef>)));
+}
+
+TORCH_LIBRARY_IMPL(qnative, Meta, m) {
+  m.impl("linear_dynamic", TORCH_FN((linear_dynamic_op<linear_dynamic_meta, c10::SymIntArrayRef>)));
+}
 
 }  // namespace qnative::ops

@@ -4,6 +4,7 @@
 
 #include "blocks.h"
 #include "common/activation.h"
+#include "common/borrow.h"
 #include "common/checks.h"
 #include "common/dispatch.h"
 #include "common/empty.h"
@@ -55,50 +56,58 @@ void check_weight(const at::Tensor& weight, at::DeviceType device) {
               weight.sym_sizes());
 }
 
-// x and y are of `dtype`; returns the shape of y.
+// linear_fp16 or linear_dynamic_fp16; x and y are of `dtype`.
+struct HalfOp {
+  const char* op;
+  at::ScalarType dtype;
+};
+constexpr HalfOp kFp16{"linear_fp16", at::kHalf};
+constexpr HalfOp kDynamicFp16{"linear_dynamic_fp16", at::kFloat};
+
+// What follows from constants and shapes, checked.
 template <class Int>
-auto check(const char* op, const at::Tensor& x, at::ScalarType dtype, const at::Tensor& weight,
-           const std::optional<at::Tensor>& bias, const Shape& shape, at::DeviceType device) {
-  check_tensor(op, "x", x, device);
-  check_dtype(op, "x", x, dtype);
-  auto y_sizes = linear_sizes<Int>(op, x, shape.n, shape.k);
-  check_packed_half(op, weight, shape, device);
-  check_bias(op, bias, Int(shape.n), device);
-  return y_sizes;
+struct HalfPlan {
+  Shape shape;
+  c10::SmallVector<Int, at::kDimVectorStaticSize> y_sizes;
+};
+
+template <class Int>
+HalfPlan<Int> plan_half(const HalfOp& kind, const at::Tensor& x, const PackedWeight& w,
+                        const Activation& activation, at::DeviceType device) {
+  const Shape shape = check_shape(kind.op, w.shape);
+  check_tensor(kind.op, "x", x, device);
+  check_dtype(kind.op, "x", x, kind.dtype);
+  auto y_sizes = linear_sizes<Int>(kind.op, x, shape.n, shape.k);
+  check_packed_half(kind.op, w.data, shape, device);
+  TORCH_CHECK(!w.scale.defined(), "qnative::", kind.op, ": a float16 weight has no scale, got ",
+              w.scale.sym_sizes());
+  check_bias(kind.op, w.bias, Int(shape.n), device);
+  check_activation(kind.op, activation, Functions::kAllowed);
+  return {shape, std::move(y_sizes)};
 }
 
-at::Tensor run_meta(const char* op, at::ScalarType dtype, const at::Tensor& x,
-                    const at::Tensor& weight, const std::optional<at::Tensor>& bias,
-                    c10::SymIntArrayRef weight_shape, std::string_view activation,
-                    at::ArrayRef<double> activation_args) {
-  const Shape shape = check_shape(op, concrete(weight_shape));
-  const auto y_sizes = check<c10::SymInt>(op, x, dtype, weight, bias, shape, at::kMeta);
-  check_activation(op, parse_activation(op, activation, activation_args, Functions::kAllowed),
-                   Functions::kAllowed);
-  return at::empty_symint(y_sizes, x.options());
+template <const HalfOp& kHalfOp>
+at::Tensor half_meta(const at::Tensor& x, const PackedWeight& w, const Activation& activation) {
+  const auto plan = plan_half<c10::SymInt>(kHalfOp, x, w, activation, at::kMeta);
+  return at::empty_symint(plan.y_sizes, x.options());
 }
 
-at::Tensor run(const char* op, at::ScalarType dtype, const at::Tensor& x, const at::Tensor& weight,
-               const std::optional<at::Tensor>& bias, at::IntArrayRef weight_shape,
-               std::string_view activation, at::ArrayRef<double> activation_args) {
+template <const HalfOp& kHalfOp>
+at::Tensor run_half(const at::Tensor& x, const PackedWeight& w, const Activation& activation) {
   static auto& widen = select(gemm_fp16::widen_kernels());
   const at::AutoDispatchBelowADInplaceOrView guard;
-  const Shape shape = check_shape(op, weight_shape);
-  const auto y_sizes = check<int64_t>(op, x, dtype, weight, bias, shape, at::kCPU);
-  const Activation act =
-      check_activation(op, parse_activation(op, activation, activation_args, Functions::kAllowed),
-                       Functions::kAllowed);
-  at::Tensor y = empty(y_sizes, dtype);
+  const auto [shape, y_sizes] = plan_half<int64_t>(kHalfOp, x, w, activation, at::kCPU);
+  at::Tensor y = empty(y_sizes, kHalfOp.dtype);
   if (y.numel() == 0) return y;
-  const bool is_half = dtype == at::kHalf;
+  constexpr bool is_half = kHalfOp.dtype == at::kHalf;
   const int64_t n = shape.n, k = shape.k, m = x.numel() / k;
   const int64_t block = is_half ? std::min(m, std::max<int64_t>(kBlockFloats / k, 1)) : m;
   Scratch scratch(Scratch::bytes<float>(shape.padded_n()) +
                   (is_half ? Scratch::bytes<float>(block * k) : 0));
   auto* const biases = scratch.take<float>(shape.padded_n());
   std::fill_n(biases, shape.padded_n(), 0.0f);
-  if (bias) {
-    const auto dense = bias->expect_contiguous();
+  if (w.bias) {
+    const auto dense = w.bias->expect_contiguous();
     std::copy_n(dense->const_data_ptr<float>(), n, biases);
   }
   float* const wide = is_half ? scratch.take<float>(block * k) : nullptr;
@@ -115,33 +124,18 @@ at::Tensor run(const char* op, at::ScalarType dtype, const at::Tensor& x, const 
     run_product({.x = is_half ? wide : dense->const_data_ptr<float>(),
                  .x_stride = k,
                  .k = k,
-                 .weight = static_cast<const uint16_t*>(weight.const_data_ptr()),
+                 .weight = static_cast<const uint16_t*>(w.data.const_data_ptr()),
                  .bias = biases,
                  .n = n,
                  .y = y_data + begin * n * static_cast<int64_t>(y.element_size()),
                  .y_stride = n,
                  .half_output = is_half,
-                 .activation = act.function,
-                 .lo = static_cast<float>(act.min),
-                 .hi = static_cast<float>(act.max)},
+                 .activation = activation.function,
+                 .lo = static_cast<float>(activation.min),
+                 .hi = static_cast<float>(activation.max)},
                 rows);
   }
   return y;
-}
-
-at::Tensor linear_fp16_meta(const at::Tensor& x, const at::Tensor& weight,
-                            const std::optional<at::Tensor>& bias, c10::SymIntArrayRef weight_shape,
-                            std::string_view activation, at::ArrayRef<double> activation_args) {
-  return run_meta("linear_fp16", at::kHalf, x, weight, bias, weight_shape, activation,
-                  activation_args);
-}
-
-at::Tensor linear_dynamic_fp16_meta(const at::Tensor& x, const at::Tensor& weight,
-                                    const std::optional<at::Tensor>& bias,
-                                    c10::SymIntArrayRef weight_shape, std::string_view activation,
-                                    at::ArrayRef<double> activation_args) {
-  return run_meta("linear_dynamic_fp16", at::kFloat, x, weight, bias, weight_shape, activation,
-                  activation_args);
 }
 
 at::Tensor pack_fp16_meta(const at::Tensor& weight) {
@@ -159,52 +153,63 @@ at::Tensor unpack_fp16_meta(const at::Tensor& weight, c10::SymIntArrayRef weight
 
 }  // namespace
 
-at::Tensor linear_fp16(const at::Tensor& x, const at::Tensor& weight,
-                       const std::optional<at::Tensor>& bias, at::IntArrayRef weight_shape,
-                       std::string_view activation, at::ArrayRef<double> activation_args) {
-  return run("linear_fp16", at::kHalf, x, weight, bias, weight_shape, activation, activation_args);
+at::Tensor linear_fp16(const at::Tensor& x, const PackedWeight& w, const Activation& activation) {
+  return run_half<kFp16>(x, w, activation);
 }
 
-at::Tensor linear_dynamic_fp16(const at::Tensor& x, const at::Tensor& weight,
-                               const std::optional<at::Tensor>& bias, at::IntArrayRef weight_shape,
-                               std::string_view activation, at::ArrayRef<double> activation_args) {
-  return run("linear_dynamic_fp16", at::kFloat, x, weight, bias, weight_shape, activation,
-             activation_args);
+at::Tensor linear_dynamic_fp16(const at::Tensor& x, const PackedWeight& w,
+                               const Activation& activation) {
+  return run_half<kDynamicFp16>(x, w, activation);
 }
 
 at::Tensor linear_fp16_pack(const at::Tensor& weight) {
   const at::AutoDispatchBelowADInplaceOrView guard;
   check_weight(weight, at::kCPU);
   const Shape shape = check_shape("linear_fp16_pack", weight.sizes());
-  constexpr double kMost = 65504;
+  constexpr double kMaxHalf = 65504;
   const at::Tensor half = weight.scalar_type() == at::kHalf
                               ? weight.contiguous()
-                              : weight.clamp(-kMost, kMost).to(at::kHalf).contiguous();
+                              : weight.clamp(-kMaxHalf, kMaxHalf).to(at::kHalf).contiguous();
   at::Tensor packed = empty({gemm_fp16::packed_size(shape.n, shape.k)}, at::kHalf);
   gemm_fp16::pack(static_cast<const uint16_t*>(half.const_data_ptr()), shape.n, shape.k, shape.k, 1,
                   static_cast<uint16_t*>(packed.mutable_data_ptr()));
   return packed;
 }
 
-at::Tensor linear_fp16_unpack(const at::Tensor& weight, at::IntArrayRef weight_shape) {
-  const Shape shape = check_shape("linear_fp16_unpack", weight_shape);
+at::Tensor linear_fp16_unpack(const at::Tensor& weight, at::IntArrayRef sizes) {
+  const Shape shape = check_shape("linear_fp16_unpack", sizes);
   check_packed_half("linear_fp16_unpack", weight, shape, at::kCPU);
-  at::Tensor unpacked = empty(weight_shape, at::kHalf);
+  at::Tensor unpacked = empty(sizes, at::kHalf);
   gemm_fp16::unpack(static_cast<const uint16_t*>(weight.const_data_ptr()), shape.n, shape.k,
                     static_cast<uint16_t*>(unpacked.mutable_data_ptr()));
   return unpacked;
 }
 
+namespace {
+
+// The ops of the schemas. kRun: run_half or half_meta of kHalfOp.
+template <const HalfOp& kHalfOp, auto kRun, class Ints>
+at::Tensor half_op(const at::Tensor& x, const at::Tensor& weight,
+                   const std::optional<at::Tensor>& bias, Ints weight_shape,
+                   std::string_view activation, at::ArrayRef<double> activation_args) {
+  return kRun(x, BorrowedWeight(weight, at::Tensor(), bias, concrete(weight_shape)),
+              parse_activation(kHalfOp.op, activation, activation_args, Functions::kAllowed));
+}
+
+}  // namespace
+
 TORCH_LIBRARY_IMPL(qnative, CPU, m) {
-  m.impl("linear_fp16", TORCH_FN(linear_fp16));
-  m.impl("linear_dynamic_fp16", TORCH_FN(linear_dynamic_fp16));
+  m.impl("linear_fp16", TORCH_FN((half_op<kFp16, run_half<kFp16>, at::IntArrayRef>)));
+  m.impl("linear_dynamic_fp16",
+         TORCH_FN((half_op<kDynamicFp16, run_half<kDynamicFp16>, at::IntArrayRef>)));
   m.impl("linear_fp16_pack", TORCH_FN(linear_fp16_pack));
   m.impl("linear_fp16_unpack", TORCH_FN(linear_fp16_unpack));
 }
 
 TORCH_LIBRARY_IMPL(qnative, Meta, m) {
-  m.impl("linear_fp16", TORCH_FN(linear_fp16_meta));
-  m.impl("linear_dynamic_fp16", TORCH_FN(linear_dynamic_fp16_meta));
+  m.impl("linear_fp16", TORCH_FN((half_op<kFp16, half_meta<kFp16>, c10::SymIntArrayRef>)));
+  m.impl("linear_dynamic_fp16",
+         TORCH_FN((half_op<kDynamicFp16, half_meta<kDynamicFp16>, c10::SymIntArrayRef>)));
   m.impl("linear_fp16_pack", TORCH_FN(pack_fp16_meta));
   m.impl("linear_fp16_unpack", TORCH_FN(unpack_fp16_meta));
 }

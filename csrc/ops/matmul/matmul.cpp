@@ -5,16 +5,19 @@
 #include <algorithm>
 #include <vector>
 
+#include "common/activation.h"
+#include "common/borrow.h"
 #include "common/checks.h"
 #include "common/dispatch.h"
 #include "common/empty.h"
+#include "common/output.h"
 #include "common/parallel.h"
 #include "common/scratch.h"
 #include "gemm/gemm.h"
 #include "matmul/shape.h"
 #include "panels/panels.h"
-#include "product/channel_params.h"
-#include "product/windows.h"
+#include "product/rows.h"
+#include "product/weight.h"
 #include "qnative/limits.h"
 
 namespace qnative::ops {
@@ -23,25 +26,21 @@ namespace {
 constexpr int64_t kByteGrain = 64 * 1024;          // bytes a task packs or sums
 constexpr int64_t kPackedBytes = 8 * 1024 * 1024;  // of matrices that are packed at a time
 
-struct Operand {
-  const at::Tensor& tensor;
-  double scale;
-  int64_t zero_point;
-};
+constexpr const char* kMatmul = "matmul";
 
+// Shapes that follow from a and b, everything checked.
 template <class Int>
-MatmulShape<Int> check(const Operand& a, const Operand& b, at::DeviceType device) {
-  constexpr const char* kOp = "matmul";
-  check_8bit(kOp, "a", a.tensor, device);
-  check_8bit(kOp, "b", b.tensor, device);
-  check_qparams(kOp, "a_", a.scale, a.zero_point, a.tensor.scalar_type());
-  check_qparams(kOp, "b_", b.scale, b.zero_point, b.tensor.scalar_type());
-  const auto shape = matmul_shape<Int>(kOp, a.tensor, b.tensor);
+MatmulShape<Int> plan_matmul(const QTensor& a, const QTensor& b, const OutputSpec& y,
+                             at::DeviceType device) {
+  check_qtensor(kMatmul, "a", a, device);
+  check_qtensor(kMatmul, "b", b, device);
+  const auto shape = matmul_shape<Int>(kMatmul, a.data, b.data);
   if (const std::optional<int64_t> known = c10::SymInt(shape.k).maybe_as_int()) {
     TORCH_CHECK(*known <= kMaxProductsU8U8, "qnative::matmul: at most ", kMaxProductsU8U8,
-                " products can be summed in int32, got ", at::symint::sizes<Int>(a.tensor), " and ",
-                at::symint::sizes<Int>(b.tensor));
+                " products can be summed in int32, got ", at::symint::sizes<Int>(a.data), " and ",
+                at::symint::sizes<Int>(b.data));
   }
+  check_output(kMatmul, y, FloatOutput::kAllowed);
   return shape;
 }
 
@@ -49,25 +48,24 @@ MatmulShape<Int> check(const Operand& a, const Operand& b, at::DeviceType device
 // that of the int8 form.
 class Matmul {
  public:
-  Matmul(const Operand& a, const Operand& b, const MatmulShape<int64_t>& shape,
+  Matmul(const QTensor& a, const QTensor& b, const MatmulShape<int64_t>& shape,
          const OutputSpec& output, const at::Tensor& y)
-      : a_(a.tensor, shape.batch, true),
-        b_(b.tensor, shape.batch, false),
-        a_data_(static_cast<const uint8_t*>(a.tensor.const_data_ptr())),
-        b_data_(static_cast<const uint8_t*>(b.tensor.const_data_ptr())),
-        a_flip_(flip_of(a.tensor.scalar_type())),
-        b_flip_(flip_of(b.tensor.scalar_type()) ^ 0x80),
-        a_zero_point_(unsigned_zero_point(a.zero_point, a.tensor.scalar_type())),
-        b_zero_point_(unsigned_zero_point(b.zero_point, b.tensor.scalar_type()) - 128),
-        m_(shape.m),
+      : a_(a.data, shape.batch, true),
+        b_(b.data, shape.batch, false),
+        a_data_(static_cast<const uint8_t*>(a.data.const_data_ptr())),
+        b_data_(static_cast<const uint8_t*>(b.data.const_data_ptr())),
+        a_flip_(flip_of(a.data.scalar_type())),
+        b_flip_(flip_of(b.data.scalar_type()) ^ 0x80),
+        a_zero_point_(unsigned_zero_point(a.qparams.zero_point, a.data.scalar_type())),
+        b_zero_point_(unsigned_zero_point(b.qparams.zero_point, b.data.scalar_type()) - 128),
+        m_(merge_rows(a.data, shape.m, shape.k, a_, b_)),
         n_(shape.n),
         k_(shape.k),
-        multiplier_(finite_multiplier("matmul", a.scale * b.scale / output.qparams.scale)),
+        multiplier_(finite_multiplier(
+            kMatmul, a.qparams.scale * b.qparams.scale / output_qparams(output).scale)),
         output_(output),
         y_(static_cast<std::byte*>(y.mutable_data_ptr())),
-        y_bytes_(static_cast<int64_t>(y.element_size())) {
-    m_ = merge_rows(a.tensor, m_, k_, a_, b_);
-  }
+        y_bytes_(static_cast<int64_t>(y.element_size())) {}
 
   void run() {
     const auto batches = static_cast<int64_t>(a_.offsets.size());
@@ -213,40 +211,45 @@ void fill_zero(const OutputSpec& output, at::Tensor& y) {
   }
 }
 
-at::Tensor matmul_meta(const at::Tensor& a, double a_scale, int64_t a_zero_point,
-                       const at::Tensor& b, double b_scale, int64_t b_zero_point, double y_scale,
-                       int64_t y_zero_point, at::ScalarType y_dtype, std::string_view activation,
-                       at::ArrayRef<double> activation_args) {
-  const auto shape =
-      check<c10::SymInt>({a, a_scale, a_zero_point}, {b, b_scale, b_zero_point}, at::kMeta);
-  make_output("matmul", y_scale, y_zero_point, y_dtype, activation, activation_args,
-              FloatOutput::kAllowed);
-  return at::empty_symint(shape.y, a.options().dtype(y_dtype));
+QTensor matmul_meta(const QTensor& a, const QTensor& b, const OutputSpec& y) {
+  const auto shape = plan_matmul<c10::SymInt>(a, b, y, at::kMeta);
+  return {at::empty_symint(shape.y, a.data.options().dtype(y.dtype)), output_qparams(y)};
 }
 
 }  // namespace
 
-at::Tensor matmul(const at::Tensor& a, double a_scale, int64_t a_zero_point, const at::Tensor& b,
-                  double b_scale, int64_t b_zero_point, double y_scale, int64_t y_zero_point,
-                  at::ScalarType y_dtype, std::string_view activation,
-                  at::ArrayRef<double> activation_args) {
+QTensor matmul(const QTensor& a, const QTensor& b, const OutputSpec& y) {
   const at::AutoDispatchBelowADInplaceOrView guard;
-  const Operand left{a, a_scale, a_zero_point}, right{b, b_scale, b_zero_point};
-  const auto shape = check<int64_t>(left, right, at::kCPU);
-  const OutputSpec output = make_output("matmul", y_scale, y_zero_point, y_dtype, activation,
-                                        activation_args, FloatOutput::kAllowed);
-  at::Tensor y = empty(shape.y, y_dtype);
-  if (y.numel() == 0) return y;
+  const auto shape = plan_matmul<int64_t>(a, b, y, at::kCPU);
+  QTensor result{empty(shape.y, y.dtype), output_qparams(y)};
+  if (result.data.numel() == 0) return result;
   if (shape.k == 0) {
-    fill_zero(output, y);
+    fill_zero(y, result.data);
   } else {
-    Matmul(left, right, shape, output, y).run();
+    Matmul(a, b, shape, y, result.data).run();
   }
-  return y;
+  return result;
 }
 
-TORCH_LIBRARY_IMPL(qnative, CPU, m) { m.impl("matmul", TORCH_FN(matmul)); }
+namespace {
 
-TORCH_LIBRARY_IMPL(qnative, Meta, m) { m.impl("matmul", TORCH_FN(matmul_meta)); }
+// The op of the schema. kRun: matmul or matmul_meta.
+template <auto kRun>
+at::Tensor matmul_op(const at::Tensor& a, double a_scale, int64_t a_zero_point, const at::Tensor& b,
+                     double b_scale, int64_t b_zero_point, double y_scale, int64_t y_zero_point,
+                     at::ScalarType y_dtype, std::string_view activation,
+                     at::ArrayRef<double> activation_args) {
+  return kRun(BorrowedQTensor(a, {a_scale, a_zero_point}),
+              BorrowedQTensor(b, {b_scale, b_zero_point}),
+              {.qparams = {y_scale, y_zero_point},
+               .dtype = y_dtype,
+               .activation = parse_activation(kMatmul, activation, activation_args)})
+      .data;
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(qnative, CPU, m) { m.impl("matmul", TORCH_FN(matmul_op<matmul>)); }
+TORCH_LIBRARY_IMPL(qnative, Meta, m) { m.impl("matmul", TORCH_FN(matmul_op<matmul_meta>)); }
 
 }  // namespace qnative::ops

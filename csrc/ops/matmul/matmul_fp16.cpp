@@ -17,7 +17,7 @@
 namespace qnative::ops {
 namespace {
 
-constexpr const char* kOp = "matmul_fp16";
+constexpr const char* kMatmulFp16 = "matmul_fp16";
 constexpr int64_t kElementGrain = 32 * 1024;    // halves that a task packs or widens
 constexpr int64_t kElements = 2 * 1024 * 1024;  // of either side that are converted at a time
 
@@ -136,41 +136,47 @@ class MatmulFp16 {
 };
 
 template <class Int>
-MatmulShape<Int> check(const at::Tensor& a, const at::Tensor& b, at::DeviceType device) {
-  check_half(kOp, "a", a, device);
-  check_half(kOp, "b", b, device);
-  return matmul_shape<Int>(kOp, a, b);
+MatmulShape<Int> plan_matmul(const at::Tensor& a, const at::Tensor& b, const Activation& activation,
+                             at::DeviceType device) {
+  check_half(kMatmulFp16, "a", a, device);
+  check_half(kMatmulFp16, "b", b, device);
+  check_activation(kMatmulFp16, activation, Functions::kAllowed);
+  return matmul_shape<Int>(kMatmulFp16, a, b);
 }
 
-at::Tensor matmul_fp16_meta(const at::Tensor& a, const at::Tensor& b, std::string_view activation,
-                            at::ArrayRef<double> activation_args) {
-  const auto shape = check<c10::SymInt>(a, b, at::kMeta);
-  check_activation(kOp, parse_activation(kOp, activation, activation_args, Functions::kAllowed),
-                   Functions::kAllowed);
-  return at::empty_symint(shape.y, a.options());
+at::Tensor matmul_fp16_meta(const at::Tensor& a, const at::Tensor& b,
+                            const Activation& activation) {
+  return at::empty_symint(plan_matmul<c10::SymInt>(a, b, activation, at::kMeta).y, a.options());
 }
 
 }  // namespace
 
-at::Tensor matmul_fp16(const at::Tensor& a, const at::Tensor& b, std::string_view activation,
-                       at::ArrayRef<double> activation_args) {
+at::Tensor matmul_fp16(const at::Tensor& a, const at::Tensor& b, const Activation& activation) {
   const at::AutoDispatchBelowADInplaceOrView guard;
-  const auto shape = check<int64_t>(a, b, at::kCPU);
-  const Activation act =
-      check_activation(kOp, parse_activation(kOp, activation, activation_args, Functions::kAllowed),
-                       Functions::kAllowed);
+  const auto shape = plan_matmul<int64_t>(a, b, activation, at::kCPU);
   at::Tensor y = empty(shape.y, at::kHalf);
   if (y.numel() == 0) return y;
-  if (shape.k == 0) {
-    // Without products every sum is 0: the activation of that.
-    y.zero_();
-    return activation == "none" ? y : pointwise_fp16(y, act);
-  }
-  MatmulFp16(a, b, shape, act, y).run();
+  // Without products every sum is 0: the activation of that.
+  if (shape.k == 0) return pointwise_fp16(y.zero_(), activation);
+  MatmulFp16(a, b, shape, activation, y).run();
   return y;
 }
 
-TORCH_LIBRARY_IMPL(qnative, CPU, m) { m.impl("matmul_fp16", TORCH_FN(matmul_fp16)); }
-TORCH_LIBRARY_IMPL(qnative, Meta, m) { m.impl("matmul_fp16", TORCH_FN(matmul_fp16_meta)); }
+namespace {
+
+// The op of the schema. kRun: matmul_fp16 or matmul_fp16_meta.
+template <auto kRun>
+at::Tensor matmul_fp16_op(const at::Tensor& a, const at::Tensor& b, std::string_view activation,
+                          at::ArrayRef<double> activation_args) {
+  return kRun(a, b,
+              parse_activation(kMatmulFp16, activation, activation_args, Functions::kAllowed));
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(qnative, CPU, m) { m.impl(kMatmulFp16, TORCH_FN(matmul_fp16_op<matmul_fp16>)); }
+TORCH_LIBRARY_IMPL(qnative, Meta, m) {
+  m.impl(kMatmulFp16, TORCH_FN(matmul_fp16_op<matmul_fp16_meta>));
+}
 
 }  // namespace qnative::ops

@@ -54,12 +54,12 @@ template <class Int>
 struct PoolPlan {
   const char* op;
   int64_t rank;
-  Triple<Int> size;                        // of y
+  Spatial<Int> size;                       // of y
   std::optional<PoolArgs<Int>> args = {};  // none: adaptive
   Divisor divisor = {};                    // of averages
 };
 
-Triple<Axis> make_axes(const PoolPlan<int64_t>& plan, const at::Tensor& x) {
+Spatial<Axis> make_axes(const PoolPlan<int64_t>& plan, const at::Tensor& x) {
   const auto size = image_size<int64_t>(x, plan.rank);
   return plan.args ? window_axes(size, plan.size, *plan.args) : adaptive_axes(size, plan.size);
 }
@@ -302,17 +302,14 @@ at::Tensor adaptive_avg_pool3d_fp16(const at::Tensor& x, at::IntArrayRef output_
 
 namespace {
 
-template <class Int>
-using Values = c10::SmallVector<Int, 3>;
-
 template <int64_t kRank, class Int>
 at::Tensor max_pool_op(const at::Tensor& x, at::ArrayRef<Int> kernel_size, at::ArrayRef<Int> stride,
                        at::ArrayRef<Int> padding, at::ArrayRef<Int> dilation, bool ceil_mode) {
   return max_pool<Int>(kRank, x,
-                       {.kernel_size = Values<Int>(kernel_size),
-                        .stride = Values<Int>(stride),
-                        .padding = Values<Int>(padding),
-                        .dilation = Values<Int>(dilation),
+                       {.kernel_size = kernel_size,
+                        .stride = stride,
+                        .padding = padding,
+                        .dilation = dilation,
                         .ceil_mode = ceil_mode});
 }
 
@@ -323,9 +320,9 @@ at::Tensor avg_pool_op(const at::Tensor& x, double x_scale, int64_t x_zero_point
                        std::optional<int64_t> divisor_override, double y_scale,
                        int64_t y_zero_point, at::ScalarType y_dtype) {
   return avg_pool<Int>(kRank, BorrowedQTensor(x, {x_scale, x_zero_point}),
-                       {.kernel_size = Values<Int>(kernel_size),
-                        .stride = Values<Int>(stride),
-                        .padding = Values<Int>(padding),
+                       {.kernel_size = kernel_size,
+                        .stride = stride,
+                        .padding = padding,
                         .ceil_mode = ceil_mode,
                         .count_include_pad = count_include_pad,
                         .divisor_override = divisor_override},
@@ -356,9 +353,9 @@ at::Tensor avg_pool_fp16_op(const at::Tensor& x, at::ArrayRef<Int> kernel_size,
                             at::ArrayRef<Int> stride, at::ArrayRef<Int> padding, bool ceil_mode,
                             bool count_include_pad, std::optional<int64_t> divisor_override) {
   return avg_pool_fp16<Int>(kRank, x,
-                            {.kernel_size = Values<Int>(kernel_size),
-                             .stride = Values<Int>(stride),
-                             .padding = Values<Int>(padding),
+                            {.kernel_size = kernel_size,
+                             .stride = stride,
+                             .padding = padding,
                              .ceil_mode = ceil_mode,
                              .count_include_pad = count_include_pad,
                              .divisor_override = divisor_override});

@@ -70,8 +70,8 @@ int64_t count_alike(const std::vector<Span>& spans, size_t first) {
 
 // The windows of one call, over dense channels_last pixels.
 struct Windows {
-  const Triple<Axis>& axes;
-  Triple<int64_t> in, out;
+  const Spatial<Axis>& axes;
+  Spatial<int64_t> in, out;
   int64_t channels, pixel_bytes;
   const uint8_t* x;
   uint8_t* y;
@@ -108,10 +108,10 @@ struct Windows {
 }  // namespace
 
 template <class Int>
-Triple<Int> expand_triple(const char* op, const char* name, at::ArrayRef<Int> values, int64_t rank,
-                          int64_t least, int64_t filler) {
+Spatial<Int> expand_triple(const char* op, const char* name, at::ArrayRef<Int> values, int64_t rank,
+                           int64_t least, int64_t filler) {
   const auto expanded = expand_values(op, name, values, rank, least);
-  Triple<Int> triple{Int(filler), Int(filler), Int(filler)};
+  Spatial<Int> triple{Int(filler), Int(filler), Int(filler)};
   std::copy(expanded.begin(), expanded.end(), triple.end() - rank);
   return triple;
 }
@@ -135,17 +135,17 @@ PoolArgs<Int> pool_args(const char* op, int64_t rank, const BasicPoolWindow<Int>
 }
 
 template <class Int>
-Triple<Int> image_size(const at::Tensor& x, int64_t rank) {
+Spatial<Int> image_size(const at::Tensor& x, int64_t rank) {
   const at::ArrayRef<Int> sizes = at::symint::sizes<Int>(x);
-  Triple<Int> size{Int(1), Int(1), Int(1)};
+  Spatial<Int> size{Int(1), Int(1), Int(1)};
   std::copy(sizes.end() - rank, sizes.end(), size.end() - rank);
   return size;
 }
 
 template <class Int>
-Triple<Int> pool_size(const char* op, const at::Tensor& x, const PoolArgs<Int>& args) {
+Spatial<Int> pool_size(const char* op, const at::Tensor& x, const PoolArgs<Int>& args) {
   check_image(op, at::symint::sizes<Int>(x), args.rank);
-  Triple<Int> size = image_size<Int>(x, args.rank);
+  Spatial<Int> size = image_size<Int>(x, args.rank);
   for (int i = 0; i < 3; ++i) {
     size[i] = pool_extent(op, size[i], args.kernel[i], args.stride[i], args.padding[i],
                           args.dilation[i], args.ceil_mode);
@@ -153,9 +153,9 @@ Triple<Int> pool_size(const char* op, const at::Tensor& x, const PoolArgs<Int>& 
   return size;
 }
 
-Triple<Axis> window_axes(const Triple<int64_t>& size, const Triple<int64_t>& out_size,
-                         const PoolArgs<int64_t>& args) {
-  Triple<Axis> axes;
+Spatial<Axis> window_axes(const Spatial<int64_t>& size, const Spatial<int64_t>& out_size,
+                          const PoolArgs<int64_t>& args) {
+  Spatial<Axis> axes;
   for (int i = 0; i < 3; ++i) {
     axes[i] = window_axis(size[i], out_size[i], args.kernel[i], args.stride[i], args.padding[i],
                           args.dilation[i]);
@@ -163,12 +163,12 @@ Triple<Axis> window_axes(const Triple<int64_t>& size, const Triple<int64_t>& out
   return axes;
 }
 
-Triple<Axis> adaptive_axes(const Triple<int64_t>& size, const Triple<int64_t>& out_size) {
+Spatial<Axis> adaptive_axes(const Spatial<int64_t>& size, const Spatial<int64_t>& out_size) {
   return {adaptive_axis(size[0], out_size[0]), adaptive_axis(size[1], out_size[1]),
           adaptive_axis(size[2], out_size[2])};
 }
 
-at::Tensor empty_image(const at::Tensor& x, int64_t rank, const Triple<int64_t>& size,
+at::Tensor empty_image(const at::Tensor& x, int64_t rank, const Spatial<int64_t>& size,
                        at::ScalarType dtype) {
   const at::Tensor image = to_image(x, rank);
   at::DimVector sizes(image.sizes());
@@ -177,7 +177,7 @@ at::Tensor empty_image(const at::Tensor& x, int64_t rank, const Triple<int64_t>&
   return from_image(y, rank, has_batch(x, rank));
 }
 
-at::Tensor empty_image(const at::Tensor& x, int64_t rank, const Triple<c10::SymInt>& size,
+at::Tensor empty_image(const at::Tensor& x, int64_t rank, const Spatial<c10::SymInt>& size,
                        at::ScalarType dtype) {
   const at::Tensor image = to_image(x, rank);
   c10::SymDimVector sizes(image.sym_sizes());
@@ -186,7 +186,7 @@ at::Tensor empty_image(const at::Tensor& x, int64_t rank, const Triple<c10::SymI
   return from_image(at::empty_symint(sizes, options), rank, has_batch(x, rank));
 }
 
-void for_runs(const char* op, const at::Tensor& x, int64_t rank, const Triple<Axis>& axes,
+void for_runs(const char* op, const at::Tensor& x, int64_t rank, const Spatial<Axis>& axes,
               const at::Tensor& y, const std::function<void(const Run&)>& f) {
   if (y.numel() == 0) return;
   // Kernels count in float32 and int32.
@@ -214,12 +214,12 @@ void for_runs(const char* op, const at::Tensor& x, int64_t rank, const Triple<Ax
   if (!in_place) y_batched.copy_(target);
 }
 
-#define QNATIVE_INSTANTIATE(Int)                                                           \
-  template Triple<Int> expand_triple(const char*, const char*, at::ArrayRef<Int>, int64_t, \
-                                     int64_t, int64_t);                                    \
-  template PoolArgs<Int> pool_args(const char*, int64_t, const BasicPoolWindow<Int>&);     \
-  template Triple<Int> image_size<Int>(const at::Tensor&, int64_t);                        \
-  template Triple<Int> pool_size(const char*, const at::Tensor&, const PoolArgs<Int>&);
+#define QNATIVE_INSTANTIATE(Int)                                                            \
+  template Spatial<Int> expand_triple(const char*, const char*, at::ArrayRef<Int>, int64_t, \
+                                      int64_t, int64_t);                                    \
+  template PoolArgs<Int> pool_args(const char*, int64_t, const BasicPoolWindow<Int>&);      \
+  template Spatial<Int> image_size<Int>(const at::Tensor&, int64_t);                        \
+  template Spatial<Int> pool_size(const char*, const at::Tensor&, const PoolArgs<Int>&);
 QNATIVE_INSTANTIATE(int64_t)
 QNATIVE_INSTANTIATE(c10::SymInt)
 #undef QNATIVE_INSTANTIATE

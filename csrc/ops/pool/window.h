@@ -14,20 +14,16 @@
 // Pooling over 1 to 3 dimensions: which pixels of the input each output takes, and how x and y lie.
 namespace qnative::ops {
 
-// Of depth, height and width; what has fewer dimensions has a depth and a height of 1.
-template <class T>
-using Triple = std::array<T, 3>;
-
 // expand_values() with `filler` for the dimensions that are missing.
 template <class Int>
-Triple<Int> expand_triple(const char* op, const char* name, at::ArrayRef<Int> values, int64_t rank,
-                          int64_t least, int64_t filler = 1);
+Spatial<Int> expand_triple(const char* op, const char* name, at::ArrayRef<Int> values, int64_t rank,
+                           int64_t least, int64_t filler = 1);
 
 // Arguments of max_pool and avg_pool, checked as torch checks them.
 template <class Int>
 struct PoolArgs {
   int64_t rank;  // 1 to 3
-  Triple<Int> kernel, stride, padding, dilation;
+  Spatial<Int> kernel, stride, padding, dilation;
   bool ceil_mode;
 };
 template <class Int>
@@ -35,9 +31,9 @@ PoolArgs<Int> pool_args(const char* op, int64_t rank, const BasicPoolWindow<Int>
 
 // Depth, height and width of x, of which the last `rank` dimensions are pooled, and of y.
 template <class Int>
-Triple<Int> image_size(const at::Tensor& x, int64_t rank);
+Spatial<Int> image_size(const at::Tensor& x, int64_t rank);
 template <class Int>
-Triple<Int> pool_size(const char* op, const at::Tensor& x, const PoolArgs<Int>& args);
+Spatial<Int> pool_size(const char* op, const at::Tensor& x, const PoolArgs<Int>& args);
 
 // Taps begin, begin + step, ... of an axis of the input, `count` of them, inside of the image.
 // padded_count also counts padding, as count_include_pad does.
@@ -49,9 +45,9 @@ struct Axis {
   std::vector<Span> spans;
   int64_t step;
 };
-Triple<Axis> window_axes(const Triple<int64_t>& size, const Triple<int64_t>& out_size,
-                         const PoolArgs<int64_t>& args);
-Triple<Axis> adaptive_axes(const Triple<int64_t>& size, const Triple<int64_t>& out_size);
+Spatial<Axis> window_axes(const Spatial<int64_t>& size, const Spatial<int64_t>& out_size,
+                          const PoolArgs<int64_t>& args);
+Spatial<Axis> adaptive_axes(const Spatial<int64_t>& size, const Spatial<int64_t>& out_size);
 
 // Neighbouring outputs of one row whose windows have one size and one distance: what one call of a
 // kernel computes.
@@ -69,14 +65,14 @@ struct Run {
 
 // y of an op over images, on the CPU and on Meta: the memory format of x, as torch; also without
 // batch dimension, and for one dimension the strides of channels_last for H = 1, those of conv1d.
-at::Tensor empty_image(const at::Tensor& x, int64_t rank, const Triple<int64_t>& size,
+at::Tensor empty_image(const at::Tensor& x, int64_t rank, const Spatial<int64_t>& size,
                        at::ScalarType dtype);
-at::Tensor empty_image(const at::Tensor& x, int64_t rank, const Triple<c10::SymInt>& size,
+at::Tensor empty_image(const at::Tensor& x, int64_t rank, const Spatial<c10::SymInt>& size,
                        at::ScalarType dtype);
 
 // Calls f(run) for all of y, in parallel. y: from empty_image(), of elements as large as those of
 // x.
-void for_runs(const char* op, const at::Tensor& x, int64_t rank, const Triple<Axis>& axes,
+void for_runs(const char* op, const at::Tensor& x, int64_t rank, const Spatial<Axis>& axes,
               const at::Tensor& y, const std::function<void(const Run&)>& f);
 
 }  // namespace qnative::ops

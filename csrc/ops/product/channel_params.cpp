@@ -30,16 +30,15 @@ int64_t ChannelParams::bytes(const WeightLayout& layout) {
   return Scratch::bytes<int32_t>(channels) + 2 * Scratch::bytes<float>(channels);
 }
 
-MutableChannelParams make_channel_scales(const char* op, double x_scale, const WeightLayout& layout,
-                                         const at::Tensor& weight_scale,
-                                         const std::optional<at::Tensor>& bias, const OutputSpec& y,
+MutableChannelParams make_channel_scales(const char* op, double x_scale, const PackedWeight& w,
+                                         const WeightLayout& layout, const OutputSpec& y,
                                          Scratch& scratch) {
   const int64_t n = layout.n, padded_n = layout.padded_n();
   int32_t* const starts = scratch.take<int32_t>(layout.groups * padded_n);
   float* const multipliers = scratch.take<float>(layout.groups * padded_n);
   float* const biases = scratch.take<float>(layout.groups * padded_n);
-  const auto dense_scale = weight_scale.expect_contiguous();
-  const auto dense_bias = bias ? bias->expect_contiguous() : c10::MaybeOwned<at::Tensor>();
+  const auto dense_scale = w.scale.expect_contiguous();
+  const auto dense_bias = w.bias ? w.bias->expect_contiguous() : c10::MaybeOwned<at::Tensor>();
   static auto& run = select(channel_params::scale_kernels());
   bool small = true;
   for (int64_t g = 0; g < layout.groups; ++g) {
@@ -48,7 +47,7 @@ MutableChannelParams make_channel_scales(const char* op, double x_scale, const W
     float* const b = biases + g * padded_n;
     const channel_params::Summary summary =
         run({.weight_scale = scale,
-             .real_bias = bias ? (*dense_bias).const_data_ptr<float>() + g * n : nullptr,
+             .real_bias = w.bias ? (*dense_bias).const_data_ptr<float>() + g * n : nullptr,
              .n = n,
              .x_scale = x_scale,
              .y_scale = output_qparams(y).scale,
@@ -62,30 +61,28 @@ MutableChannelParams make_channel_scales(const char* op, double x_scale, const W
   return {starts, multipliers, biases, small};
 }
 
-ChannelParams make_channel_params(const char* op, double x_scale, int32_t x_zero_point,
-                                  const at::Tensor& weight, const WeightLayout& layout,
-                                  const at::Tensor& weight_scale,
-                                  const std::optional<at::Tensor>& bias, const OutputSpec& y,
+ChannelParams make_channel_params(const char* op, const QParams& x, const PackedWeight& w,
+                                  const WeightLayout& layout, const OutputSpec& y,
                                   Scratch& scratch) {
-  const MutableChannelParams params =
-      make_channel_scales(op, x_scale, layout, weight_scale, bias, y, scratch);
+  const MutableChannelParams params = make_channel_scales(op, x.scale, w, layout, y, scratch);
+  const auto x_zero_point = static_cast<int32_t>(x.zero_point);
   const int64_t padded_n = layout.padded_n();
   for (int64_t g = 0; g < layout.groups; ++g) {
     int32_t* start = params.start + g * padded_n;
     // Copied as bytes: a weight that is a view may lie at any address.
     std::memcpy(start,
-                weight.const_data_ptr<int8_t>() + g * layout.group_bytes() + layout.panel_bytes(),
+                w.data.const_data_ptr<int8_t>() + g * layout.group_bytes() + layout.panel_bytes(),
                 padded_n * sizeof(int32_t));
     for (int64_t i = 0; i < padded_n; ++i) start[i] *= -x_zero_point;
   }
   return params;
 }
 
-gemm::Args make_product(const at::Tensor& weight, const WeightLayout& layout,
+gemm::Args make_product(const PackedWeight& w, const WeightLayout& layout,
                         const ChannelParams& params, const OutputSpec& output,
                         const at::Tensor& y) {
   gemm::Args args{};
-  args.weight = weight.const_data_ptr<int8_t>();
+  args.weight = w.data.const_data_ptr<int8_t>();
   args.start = params.start;
   args.multiplier = params.multiplier;
   args.bias = params.bias;

@@ -5,6 +5,7 @@
 
 #include "common/dispatch.h"
 #include "interleave/interleave.h"
+#include "product/rows.h"
 
 namespace qnative::ops {
 namespace {
@@ -43,14 +44,6 @@ void pad_rows(const Source& x, const Window& window, int64_t begin, int64_t end,
 }
 
 }  // namespace
-
-void copy_flipped(const uint8_t* x, uint8_t* y, int64_t n, uint8_t flip) {
-  if (flip == 0) {
-    std::memcpy(y, x, n);
-  } else {
-    for (int64_t i = 0; i < n; ++i) y[i] = x[i] ^ flip;
-  }
-}
 
 void copy_strip(const Source& x, const Window& window, const Strip& strip, uint8_t* to) {
   const int64_t row_bytes = strip.columns * strip.channels;

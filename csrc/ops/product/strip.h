@@ -7,9 +7,6 @@
 // Pieces of an image copied to where kernels can read them.
 namespace qnative::ops {
 
-// y[i] = x[i] ^ flip
-void copy_flipped(const uint8_t* x, uint8_t* y, int64_t n, uint8_t flip);
-
 // The channels and input rows of a strip of one slice; slices, rows and columns outside of the
 // image are padding.
 struct Strip {

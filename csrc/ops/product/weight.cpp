@@ -83,9 +83,11 @@ QNATIVE_INSTANTIATE(int64_t)
 QNATIVE_INSTANTIATE(c10::SymInt)
 #undef QNATIVE_INSTANTIATE
 
+int64_t concrete(const c10::SymInt& value) { return value.guard_int(__FILE__, __LINE__); }
+
 at::DimVector concrete(c10::SymIntArrayRef values) {
   at::DimVector numbers;
-  for (const c10::SymInt& value : values) numbers.push_back(value.guard_int(__FILE__, __LINE__));
+  for (const c10::SymInt& value : values) numbers.push_back(concrete(value));
   return numbers;
 }
 

@@ -51,6 +51,8 @@ void check_unpacked(const char* op, const at::Tensor& weight, const char* form, 
 
 // SymInt arguments that describe weights are numbers: a traced program has its weights.
 at::DimVector concrete(c10::SymIntArrayRef values);
+int64_t concrete(const c10::SymInt& value);
 inline at::IntArrayRef concrete(at::IntArrayRef values) { return values; }
+inline int64_t concrete(int64_t value) { return value; }
 
 }  // namespace qnative::ops

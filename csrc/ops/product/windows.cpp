@@ -7,41 +7,40 @@
 #include "common/dispatch.h"
 #include "common/parallel.h"
 #include "common/scratch.h"
+#include "product/rows.h"
 #include "product/strip.h"
 
 namespace qnative::ops {
 namespace {
 
-constexpr int64_t kStripBytes = 128 * 1024;  // stays in the L2 cache beside a panel of weights
-constexpr int64_t kStripRows = 48;           // at least, so that weights are not read too often
 constexpr int64_t kTableRows = 16 * 1024;    // at most, where rows of x need a table of offsets
 constexpr int64_t kBufferBytes = 64 * 1024;  // of y, where its rows cannot be written in place
-constexpr int64_t kSlack = 64;               // kernels read a few bytes past the end
 
-// A 1 x 1 window over a whole image treats pixels alike: one image, one column.
-void merge_pixels(Convolution& c) {
+// A 1 x 1 window over a whole image treats pixels alike: one image, one column. Returns whether it
+// is that.
+bool merge_pixels(Convolution& c) {
   const Window& w = c.window;
   const bool is_pointwise = w.taps() == 1 && w.stride_d == 1 && w.stride_h == 1 &&
                             w.stride_w == 1 && w.pad_front == 0 && w.pad_top == 0 &&
                             w.pad_left == 0 && w.out_d == c.x.depth && w.out_h == c.x.height &&
                             w.out_w == c.x.width;
-  if (!is_pointwise || c.y_strides || c.x.channel_stride != 1) return;
-  if (c.x.row_stride != c.x.width * c.x.pixel_stride) return;
-  if (c.x.depth > 1 && c.x.slice_stride != c.x.height * c.x.row_stride) return;
+  if (!is_pointwise || c.y_strides || c.x.channel_stride != 1) return false;
+  if (c.x.row_stride != c.x.width * c.x.pixel_stride) return false;
+  if (c.x.depth > 1 && c.x.slice_stride != c.x.height * c.x.row_stride) return false;
   const int64_t pixels = c.x.depth * c.x.height * c.x.width;
-  if (c.x.images > 1 && c.x.image_stride != pixels * c.x.pixel_stride) return;
+  if (c.x.images > 1 && c.x.image_stride != pixels * c.x.pixel_stride) return false;
   c.x.height = c.x.images * pixels;
   c.x.images = c.x.depth = c.x.width = 1;
   c.x.row_stride = c.x.pixel_stride;
   c.window.out_h = c.x.height;
   c.window.out_d = c.window.out_w = 1;
+  return true;
 }
 
-class ImplicitGemm {
+class WindowProduct {
  public:
-  explicit ImplicitGemm(const Convolution& convolution)
+  explicit WindowProduct(const Convolution& convolution)
       : c_(convolution), x_(c_.x), w_(c_.window), args_(c_.product) {
-    merge_pixels(c_);
     choose_layout();
     choose_output();
     choose_rows();
@@ -181,9 +180,9 @@ class ImplicitGemm {
     const int64_t rows = x_.images * w_.out_d * w_.out_h;
     const int64_t k = std::max<int64_t>(args_.segments * args_.segment_size, 1);
     const int64_t tasks = count_tasks(rows * w_.out_w * k * args_.n * c_.groups, kProductGrain);
-    unit_ = args_.n >= 64 * tasks ? 64 : 16;
-    units_ = c_.groups > 1 ? c_.groups : ceil_div(args_.n, unit_);
-    grid_ = divide(tasks, rows, w_.out_w, units_, unit_);
+    units_ = column_units(args_.n, tasks);
+    if (c_.groups > 1) units_.count = c_.groups;
+    grid_ = divide(tasks, rows, w_.out_w, units_.count, units_.size);
   }
 
   // Of every tap, from the first byte that a row of the product reads.
@@ -222,7 +221,7 @@ class ImplicitGemm {
   void run_task(int64_t task, const Buffers& buffers) const {
     const Part rows =
         part_of(x_.images * w_.out_d * w_.out_h, grid_.row_parts, task / grid_.column_parts);
-    const Part columns = part_of(units_, grid_.column_parts, task % grid_.column_parts);
+    const Part columns = part_of(units_.count, grid_.column_parts, task % grid_.column_parts);
     for (int64_t row = rows.begin; row < rows.end;) {
       const int64_t slice = row / w_.out_h;
       const int64_t slice_end = std::min((slice + 1) * w_.out_h, rows.end);
@@ -260,12 +259,10 @@ class ImplicitGemm {
     std::byte* const y = is_in_place_
                              ? static_cast<std::byte*>(args_.y) + target_of(piece) * element_bytes()
                              : buffers.output;
-    const int64_t first_pixel =
-        ((piece.image * w_.out_d + piece.slice) * w_.out_h + piece.row) * w_.out_w;
     const bool has_groups = c_.groups > 1;
-    const Part channels = has_groups
-                              ? Part{columns.begin * args_.n, columns.end * args_.n}
-                              : Part{columns.begin * unit_, std::min(columns.end * unit_, args_.n)};
+    const Part channels = has_groups ? Part{columns.begin * args_.n, columns.end * args_.n}
+                                     : Part{columns.begin * units_.size,
+                                            std::min(columns.end * units_.size, args_.n)};
     for (int64_t g = has_groups ? columns.begin : 0; g < (has_groups ? columns.end : 1); ++g) {
       if (!is_direct_ && !shared) fill_strip(piece, g, buffers);
       gemm::Args args = args_;
@@ -275,12 +272,6 @@ class ImplicitGemm {
       args.multiplier += g * c_.group_params;
       args.bias += g * c_.group_params;
       args.y = y + g * args.n * element_bytes();
-      if (args.row_factor != nullptr) args.row_factor += first_pixel;
-      if (args.row_multiplier != nullptr) args.row_multiplier += first_pixel;
-      if (args.outlier_count != nullptr) {
-        args.outlier_count += first_pixel;
-        args.outliers += first_pixel * args.outlier_stride;
-      }
       run_gemm(args, 0, piece.rows * w_.out_w, has_groups ? 0 : channels.begin,
                has_groups ? args.n : channels.end, buffers.kernel);
     }
@@ -335,7 +326,7 @@ class ImplicitGemm {
     }
   }
 
-  Convolution c_;
+  const Convolution& c_;
   const Source& x_;
   const Window& w_;
   gemm::Args args_;
@@ -345,41 +336,24 @@ class ImplicitGemm {
   OutputStrides y_;
   int64_t slice_pitch_, row_pitch_, pixel_pitch_;  // of what the kernel reads, bytes
   const int64_t* tap_offset_;
-  int64_t strip_rows_;    // output rows of one call of the kernel, at most
-  int64_t unit_, units_;  // output channels a column unit, column units
-  Grid grid_;             // tasks
+  int64_t strip_rows_;  // output rows of one call of the kernel, at most
+  ColumnUnits units_;
+  Grid grid_;  // tasks
 };
 
 }  // namespace
 
-void run_convolution(const Convolution& convolution) { ImplicitGemm(convolution).run(); }
-
-void run_rows(const Rows& x, const gemm::Args& product) {
-  run_convolution({.x = {.data = x.data,
-                         .images = 1,
-                         .height = x.m,
-                         .width = 1,
-                         .channels = x.k,
-                         .image_stride = x.m * x.row_stride,
-                         .row_stride = x.row_stride,
-                         .pixel_stride = x.row_stride,
-                         .channel_stride = x.k_stride,
-                         .flip = x.flip,
-                         .pad_value = 0},
-                   .window = {.kernel_h = 1,
-                              .kernel_w = 1,
-                              .stride_h = 1,
-                              .stride_w = 1,
-                              .dilation_h = 1,
-                              .dilation_w = 1,
-                              .pad_top = 0,
-                              .pad_left = 0,
-                              .out_h = x.m,
-                              .out_w = 1},
-                   .groups = 1,
-                   .group_weight = 0,
-                   .group_params = 0,
-                   .product = product});
+void run_windows(Convolution& c) {
+  if (merge_pixels(c) && c.groups == 1) {
+    return run_rows({.data = c.x.data,
+                     .m = c.x.height,
+                     .k = c.x.channels,
+                     .row_stride = c.x.row_stride,
+                     .k_stride = 1,
+                     .flip = c.x.flip},
+                    c.product);
+  }
+  WindowProduct(c).run();
 }
 
 }  // namespace qnative::ops

@@ -5,9 +5,9 @@
 
 #include "gemm/gemm.h"
 
-// Convolution of 8-bit images as matrix products over windows that are read where they lie. A
-// linear layer is the convolution of an image of one column with a 1 x 1 window, and so is a
-// convolution of one dimension with a window of one column: rows can be shared out, columns not.
+// Convolution of 8-bit images as matrix products over windows that are read where they lie
+// (implicit gemm). Rows are shared out to tasks, columns are not: a convolution of one dimension
+// should have windows of one column.
 namespace qnative::ops {
 
 // 8-bit [images][depth][height][width][channels] of any strides, in bytes.
@@ -45,12 +45,11 @@ struct OutputStrides {
   int64_t image, slice, row, pixel;
 };
 
-// weight, start, multiplier, bias, n, y, float_output and the fields of the epilogue of `product`
-// are set, for the first group; x, offsets and strides are not. What product has for each row is
-// for all rows of y, and for one group only. Weights of the groups lie group_weight bytes apart,
-// start, multiplier and bias group_params elements apart. A segment of the packed weight has the
-// taps of a row of the window, or of all of a window of one column, or one tap; a window without
-// taps has no segment. y is [images][out_d][out_h][out_w][groups * n]. Nothing else may be empty.
+// product: all fields for the first group, but x, offsets, segments and strides, and nothing for
+// each row. Weights of the groups lie group_weight bytes apart, start, multiplier and bias
+// group_params elements apart. A segment of the packed weight has the taps of a row of the window,
+// or of all of a window of one column, or one tap; a window without taps has no segment. y is
+// [images][out_d][out_h][out_w][groups * n]. Nothing else may be empty.
 struct Convolution {
   Source x;
   Window window;
@@ -61,15 +60,6 @@ struct Convolution {
   gemm::Args product;
 };
 
-void run_convolution(const Convolution& convolution);
-
-// 8-bit [m][k] of any strides, in bytes, times weights of one segment: a product as above.
-struct Rows {
-  const uint8_t* data;
-  int64_t m, k;
-  int64_t row_stride, k_stride;
-  uint8_t flip;
-};
-void run_rows(const Rows& x, const gemm::Args& product);
+void run_windows(Convolution& convolution);  // changes it
 
 }  // namespace qnative::ops

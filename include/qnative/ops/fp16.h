@@ -50,8 +50,7 @@ QNATIVE_API at::Tensor pointwise_fp16(const at::Tensor& x, const PointwiseFuncti
 // dimensions broadcast; any strides. y: contiguous.
 //   y = half(act(sum)), sum = 0, then fma(a[k], b[k], sum) for k = 0, 1, ... in this order
 QNATIVE_API at::Tensor matmul_fp16(const at::Tensor& a, const at::Tensor& b,
-                                   std::string_view activation = "none",
-                                   at::ArrayRef<double> activation_args = {});
+                                   const Activation& activation = {});
 
 // torch.softmax. y: strides as in torch's unary operators.
 //   y = half(e(x) * (1 / sum of the row's e)), e(v) = exp(v - largest of the row)

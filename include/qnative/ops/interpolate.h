@@ -22,8 +22,8 @@ namespace qnative {
 // where shapes are symbols.
 template <class Int>
 struct BasicInterpolation {
-  std::optional<c10::SmallVector<Int, 3>> size = {};
-  std::optional<c10::SmallVector<double, 3>> scale_factors = {};
+  std::optional<Values<Int>> size = {};
+  std::optional<Values<double>> scale_factors = {};
   // "nearest", "nearest-exact", "linear" (L), "bilinear", "bicubic" (H, W) or "trilinear" (D, H, W)
   std::string mode = "nearest";
   std::optional<bool> align_corners = {};  // of all but the nearest modes

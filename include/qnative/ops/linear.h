@@ -2,9 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include <optional>
-#include <string_view>
-
 #include "qnative/export.h"
 #include "qnative/types.h"
 
@@ -29,57 +26,42 @@ QNATIVE_API QTensor linear(const QTensor& x, const PackedWeight& w, const Output
 // int8 [N, K] -> the layout of the kernels, int8 of one dimension, the same bytes on every machine.
 QNATIVE_API at::Tensor linear_pack(const at::Tensor& weight);
 
-// The inverse of linear_pack: int8 weight_shape.
-QNATIVE_API at::Tensor linear_unpack(const at::Tensor& weight, at::IntArrayRef weight_shape);
+// The inverse of linear_pack: int8 of `shape`.
+QNATIVE_API at::Tensor linear_unpack(const at::Tensor& weight, at::IntArrayRef shape);
 
-// ---- linear from float to float ------------------------------------------------------------
-// activation: also "gelu" (with erf), "gelu_tanh", "silu", "sigmoid", "tanh", "hardswish" or
-// "hardsigmoid".
+// ---- linear from float to float: any activation ---------------------------------------------
 
 // linear with x quantized on the way, each row with a scale and a zero point of its own.
-// x: float32 [..., K], any strides; weight, weight_scale, bias, weight_shape: as in linear.
-// y: float32 [..., N], contiguous. For each row of x, with low and high the least and greatest of
-// its values and 0, but for outliers:
+// x: float32 [..., K], any strides; w: as in linear. y: float32 [..., N], contiguous. For each row
+// of x, with low and high the least and greatest of its values and 0, but for outliers:
 //   scale      = max(float((high - low) / 255), 2^-126)
 //   zero_point = min(rne(-low * float(1 / scale)), 255)
 //   q          = clamp(rne(x * float(1 / scale)) + zero_point, 0, 255), of outliers not clamped
-//   y          = act(fma(float(sum_k (q - zero_point) * weight), float(scale * weight_scale[n]),
-//                        bias[n]))
+//   y          = act(fma(float(sum_k (q - zero_point) * w), float(scale * w_scale[n]), bias[n]))
 // Outliers are the values beyond 8 times the mean magnitude of the row, where those are four at
 // most; docs/numerics.md has the rule in full.
-// repeated: for weights beyond 127 steps of their scale. weight_shape is then {N, K + R}, and its
+// repeated: for weights beyond 127 steps of their scale. The shape of w is then {N, K + R}, and its
 // last R columns multiply the values of x at these R positions once more.
 // A row that holds NaN or an infinity gives NaN; other rows do not change.
-QNATIVE_API at::Tensor linear_dynamic(const at::Tensor& x, const at::Tensor& weight,
-                                      const at::Tensor& weight_scale,
-                                      const std::optional<at::Tensor>& bias,
-                                      at::IntArrayRef weight_shape,
-                                      std::string_view activation = "none",
-                                      at::ArrayRef<double> activation_args = {},
+QNATIVE_API at::Tensor linear_dynamic(const at::Tensor& x, const PackedWeight& w,
+                                      const Activation& activation = {},
                                       at::IntArrayRef repeated = {});
 
 // linear with weights stored in half precision and float32 arithmetic. x: float32 [..., K], any
-// strides; weight: from linear_fp16_pack; bias: float32 [N]; weight_shape: {N, K}. y: float32
-// [..., N], contiguous.
-//   y = act(acc + bias[n]), acc = 0, then fma(x[k], float(weight[n][k]), acc) for k = 0, 1, ...
-QNATIVE_API at::Tensor linear_dynamic_fp16(const at::Tensor& x, const at::Tensor& weight,
-                                           const std::optional<at::Tensor>& bias,
-                                           at::IntArrayRef weight_shape,
-                                           std::string_view activation = "none",
-                                           at::ArrayRef<double> activation_args = {});
+// strides; w: from linear_fp16_pack, of shape {N, K}. y: float32 [..., N], contiguous.
+//   y = act(acc + bias[n]), acc = 0, then fma(x[k], float(w[n][k]), acc) for k = 0, 1, ...
+QNATIVE_API at::Tensor linear_dynamic_fp16(const at::Tensor& x, const PackedWeight& w,
+                                           const Activation& activation = {});
 
 // The same with x and y in half precision: y is rounded once, at the end.
-QNATIVE_API at::Tensor linear_fp16(const at::Tensor& x, const at::Tensor& weight,
-                                   const std::optional<at::Tensor>& bias,
-                                   at::IntArrayRef weight_shape,
-                                   std::string_view activation = "none",
-                                   at::ArrayRef<double> activation_args = {});
+QNATIVE_API at::Tensor linear_fp16(const at::Tensor& x, const PackedWeight& w,
+                                   const Activation& activation = {});
 
 // float16 or float32 [N, K] -> the layout of the kernels, float16 of one dimension, the same on
 // every machine. Values of float32 beyond 65504 saturate.
 QNATIVE_API at::Tensor linear_fp16_pack(const at::Tensor& weight);
 
-// The inverse of linear_fp16_pack: float16 weight_shape.
-QNATIVE_API at::Tensor linear_fp16_unpack(const at::Tensor& weight, at::IntArrayRef weight_shape);
+// The inverse of linear_fp16_pack: float16 of `shape`.
+QNATIVE_API at::Tensor linear_fp16_unpack(const at::Tensor& weight, at::IntArrayRef shape);
 
 }  // namespace qnative::ops

@@ -9,8 +9,7 @@
 
 // Pooling and mean; qnative/ops.h has the words and rules.
 //
-//   const QTensor y = ops::avg_pool2d(x, {.kernel_size = {3}, .stride = {2}}, {.qparams = {0.5,
-//   3}});
+//   const QTensor y = ops::avg_pool2d(x, {.kernel_size = 3, .stride = 2}, {.qparams = {0.5, 3}});
 //
 // Safe to call from any number of threads at the same time.
 //
@@ -19,13 +18,13 @@
 // as in torch. activation: bounds.
 namespace qnative {
 
-// One value, or one for each dimension. Int: int64_t, or c10::SymInt where shapes are symbols.
+// One value, or one for each dimension. Int: as in Values.
 template <class Int>
 struct BasicPoolWindow {
-  c10::SmallVector<Int, 3> kernel_size;
-  c10::SmallVector<Int, 3> stride = {};  // empty: kernel_size
-  c10::SmallVector<Int, 3> padding = {Int(0)};
-  c10::SmallVector<Int, 3> dilation = {Int(1)};  // of max_pool; 1 in avg_pool
+  Values<Int> kernel_size;
+  Values<Int> stride = {};  // empty: kernel_size
+  Values<Int> padding = Int(0);
+  Values<Int> dilation = Int(1);  // of max_pool; 1 in avg_pool
   bool ceil_mode = false;
   bool count_include_pad = true;                 // of avg_pool
   std::optional<int64_t> divisor_override = {};  // of avg_pool, not 0

@@ -1,8 +1,11 @@
-#include "conv/shape.h"
+#include "conv/plan.h"
 
 #include <algorithm>
 #include <limits>
 #include <string>
+
+#include "common/checks.h"
+#include "common/output.h"
 
 namespace qnative::ops {
 namespace {
@@ -10,17 +13,17 @@ namespace {
 constexpr int64_t kMaxExtent = std::numeric_limits<int32_t>::max();
 constexpr const char* kAxisNames[] = {"depth", "height", "width"};
 
-// First index into Spatial of a convolution of `dims` dimensions.
+// First index into Spatial<T> of a convolution of `dims` dimensions.
 size_t first_axis(const ConvKind& kind) { return 3 - kind.dims; }
 
 // One value or one for each dimension, in [least, 2^31); `neutral` elsewhere.
-Spatial expand(const ConvKind& kind, const char* name, at::IntArrayRef values, int64_t least,
-               int64_t neutral) {
+Spatial<int64_t> expand(const ConvKind& kind, const char* name, at::IntArrayRef values,
+                        int64_t least, int64_t neutral) {
   const auto dims = static_cast<size_t>(kind.dims);
   TORCH_CHECK(values.size() == 1 || values.size() == dims, "qnative::", kind.name, ": ", name,
               " must have 1", dims > 1 ? " or " + std::to_string(dims) + " values" : " value",
               ", got ", values);
-  Spatial spatial;
+  Spatial<int64_t> spatial;
   spatial.fill(neutral);
   for (size_t i = 0; i < dims; ++i) {
     const int64_t value = values[values.size() == 1 ? 0 : i];
@@ -31,15 +34,55 @@ Spatial expand(const ConvKind& kind, const char* name, at::IntArrayRef values, i
   return spatial;
 }
 
-ConvArgs make_args(const ConvKind& kind, at::IntArrayRef weight_shape, at::IntArrayRef stride,
-                   at::IntArrayRef dilation, int64_t groups) {
-  return {.kind = kind,
-          .weight = conv_weight(kind.name, kind, weight_shape, groups),
-          .stride = expand(kind, "stride", stride, 1, 1),
-          .dilation = expand(kind, "dilation", dilation, 1, 1),
-          .padding_begin = {},
-          .padding_end = {},
-          .output_padding = {}};
+// Numbers: one, one for each dimension, or two for each.
+void set_padding(ConvArgs& args, at::IntArrayRef padding) {
+  const ConvKind& kind = args.kind;
+  const auto dims = static_cast<size_t>(kind.dims);
+  if (!kind.transposed && padding.size() == 2 * dims) {
+    at::DimVector begin, end;
+    for (size_t i = 0; i < dims; ++i) {
+      begin.push_back(padding[2 * i]);
+      end.push_back(padding[2 * i + 1]);
+    }
+    args.padding_begin = expand(kind, "padding", begin, 0, 0);
+    args.padding_end = expand(kind, "padding", end, 0, 0);
+    return;
+  }
+  TORCH_CHECK(kind.transposed || padding.size() == 1 || padding.size() == dims,
+              "qnative::", kind.name, ": padding must have 1",
+              dims > 1 ? ", " + std::to_string(dims) : "", " or ", 2 * dims, " values, got ",
+              padding);
+  args.padding_begin = args.padding_end = expand(kind, "padding", padding, 0, 0);
+}
+
+void set_same_padding(ConvArgs& args, at::IntArrayRef stride) {
+  TORCH_CHECK(!args.kind.transposed, "qnative::", args.kind.name,
+              ": padding must be numbers, got 'same'");
+  TORCH_CHECK(args.stride == (Spatial<int64_t>{1, 1, 1}), "qnative::", args.kind.name,
+              ": padding 'same' needs stride 1, got ", stride);
+  for (size_t i = 0; i < 3; ++i) {
+    const int64_t total = args.extent(i) - 1;
+    args.padding_begin[i] = total / 2;
+    args.padding_end[i] = total - total / 2;
+  }
+}
+
+void set_output_padding(ConvArgs& args, const ConvGeometry& geometry) {
+  const char* const op = args.kind.name;
+  const at::IntArrayRef values = geometry.output_padding;
+  if (!args.kind.transposed) {
+    const bool none = std::all_of(values.begin(), values.end(), [](int64_t v) { return v == 0; });
+    TORCH_CHECK(none, "qnative::", op, ": output_padding is for transposed convolutions, got ",
+                values);
+    return;
+  }
+  args.output_padding = expand(args.kind, "output_padding", values, 0, 0);
+  for (size_t i = 0; i < 3; ++i) {
+    TORCH_CHECK(args.output_padding[i] < std::max(args.stride[i], args.dilation[i]),
+                "qnative::", op, ": output_padding must be less than stride or dilation, got ",
+                values, " for stride ", at::IntArrayRef(geometry.stride), " and dilation ",
+                at::IntArrayRef(geometry.dilation));
+  }
 }
 
 template <class Int>
@@ -79,6 +122,27 @@ Int transposed_size(const ConvArgs& args, size_t axis, const Int& x) {
   TORCH_CHECK(y >= 1 && y <= kMaxExtent, "qnative::", args.kind.name, ": y must have a ",
               kAxisNames[axis], " in [1, 2^31), got ", y);
   return y;
+}
+
+// {N, O, depth, height, width} of y; N = 1 for x without a batch.
+template <class Int>
+std::array<Int, 5> conv_sizes(at::ArrayRef<Int> x_sizes, const ConvArgs& args) {
+  const ConvKind& kind = args.kind;
+  check_input(kind, x_sizes);
+  const auto dims = static_cast<size_t>(kind.dims);
+  const at::ArrayRef<Int> image = x_sizes.slice(x_sizes.size() - dims - 1);
+  const ConvWeight& weight = args.weight;
+  TORCH_CHECK(image[0] == weight.group_channels * weight.groups, "qnative::", kind.name,
+              ": x must have ", weight.group_channels * weight.groups,
+              " channels to fit weight_shape and groups ", weight.groups, ", got ", x_sizes);
+  std::array<Int, 5> sizes{x_sizes.size() == dims + 2 ? x_sizes[0] : Int(1),
+                           Int(weight.out_channels), Int(1), Int(1), Int(1)};
+  for (size_t i = 0; i < dims; ++i) {
+    const size_t axis = first_axis(kind) + i;
+    const Int& x = image[1 + i];
+    sizes[2 + axis] = kind.transposed ? transposed_size(args, axis, x) : out_size(args, axis, x);
+  }
+  return sizes;
 }
 
 }  // namespace
@@ -138,81 +202,46 @@ WeightLayout ConvWeight::channels() const {
   return channels;
 }
 
-ConvArgs conv_args(const ConvKind& kind, at::IntArrayRef weight_shape, at::IntArrayRef stride,
-                   at::IntArrayRef padding, at::IntArrayRef dilation, int64_t groups) {
-  ConvArgs args = make_args(kind, weight_shape, stride, dilation, groups);
-  const auto dims = static_cast<size_t>(kind.dims);
-  TORCH_CHECK(padding.size() == 1 || padding.size() == dims || padding.size() == 2 * dims,
-              "qnative::", kind.name, ": padding must have 1",
-              dims > 1 ? ", " + std::to_string(dims) : "", " or ", 2 * dims, " values, got ",
-              padding);
-  if (padding.size() != 2 * dims) {
-    args.padding_begin = args.padding_end = expand(kind, "padding", padding, 0, 0);
-    return args;
+ConvArgs conv_args(const ConvKind& kind, at::IntArrayRef weight_shape,
+                   const ConvGeometry& geometry) {
+  ConvArgs args{.kind = kind,
+                .weight = conv_weight(kind.name, kind, weight_shape, geometry.groups),
+                .stride = expand(kind, "stride", geometry.stride, 1, 1),
+                .dilation = expand(kind, "dilation", geometry.dilation, 1, 1),
+                .padding_begin = {},
+                .padding_end = {},
+                .output_padding = {}};
+  if (geometry.padding.is_same()) {
+    set_same_padding(args, geometry.stride);
+  } else {
+    set_padding(args, geometry.padding.values());
   }
-  at::DimVector begin, end;
-  for (size_t i = 0; i < dims; ++i) {
-    begin.push_back(padding[2 * i]);
-    end.push_back(padding[2 * i + 1]);
-  }
-  args.padding_begin = expand(kind, "padding", begin, 0, 0);
-  args.padding_end = expand(kind, "padding", end, 0, 0);
+  set_output_padding(args, geometry);
   return args;
 }
 
-ConvArgs conv_args(const ConvKind& kind, at::IntArrayRef weight_shape, at::IntArrayRef stride,
-                   std::string_view padding, at::IntArrayRef dilation, int64_t groups) {
-  ConvArgs args = make_args(kind, weight_shape, stride, dilation, groups);
-  TORCH_CHECK(padding == "same" || padding == "valid", "qnative::", kind.name,
-              ": padding must be numbers, 'same' or 'valid', got '", padding, "'");
-  if (padding == "valid") return args;
-  TORCH_CHECK(args.stride == (Spatial{1, 1, 1}), "qnative::", kind.name,
-              ": padding 'same' needs stride 1, got ", stride);
-  for (size_t i = 0; i < 3; ++i) {
-    const int64_t total = args.extent(i) - 1;
-    args.padding_begin[i] = total / 2;
-    args.padding_end[i] = total - total / 2;
-  }
-  return args;
-}
-
-ConvArgs conv_transpose_args(const ConvKind& kind, at::IntArrayRef weight_shape,
-                             at::IntArrayRef stride, at::IntArrayRef padding,
-                             at::IntArrayRef output_padding, at::IntArrayRef dilation,
-                             int64_t groups) {
-  ConvArgs args = make_args(kind, weight_shape, stride, dilation, groups);
-  args.padding_begin = args.padding_end = expand(kind, "padding", padding, 0, 0);
-  args.output_padding = expand(kind, "output_padding", output_padding, 0, 0);
-  for (size_t i = 0; i < 3; ++i) {
-    TORCH_CHECK(args.output_padding[i] < std::max(args.stride[i], args.dilation[i]),
-                "qnative::", kind.name,
-                ": output_padding must be less than stride or dilation, got ", output_padding,
-                " for stride ", stride, " and dilation ", dilation);
-  }
-  return args;
+ConvPadding make_padding(const ConvKind& kind, std::string_view name) {
+  TORCH_CHECK(name == "same" || name == "valid", "qnative::", kind.name,
+              ": padding must be numbers, 'same' or 'valid', got '", name, "'");
+  return name == "same" ? ConvPadding::same() : ConvPadding::valid();
 }
 
 template <class Int>
-std::array<Int, 5> conv_sizes(at::ArrayRef<Int> x_sizes, const ConvArgs& args) {
-  const ConvKind& kind = args.kind;
-  check_input(kind, x_sizes);
-  const auto dims = static_cast<size_t>(kind.dims);
-  const at::ArrayRef<Int> image = x_sizes.slice(x_sizes.size() - dims - 1);
-  const ConvWeight& weight = args.weight;
-  TORCH_CHECK(image[0] == weight.group_channels * weight.groups, "qnative::", kind.name,
-              ": x must have ", weight.group_channels * weight.groups,
-              " channels to fit weight_shape and groups ", weight.groups, ", got ", x_sizes);
-  std::array<Int, 5> sizes{x_sizes.size() == dims + 2 ? x_sizes[0] : Int(1),
-                           Int(weight.out_channels), Int(1), Int(1), Int(1)};
-  for (size_t i = 0; i < dims; ++i) {
-    const size_t axis = first_axis(kind) + i;
-    const Int& x = image[1 + i];
-    sizes[2 + axis] = kind.transposed ? transposed_size(args, axis, x) : out_size(args, axis, x);
-  }
-  return sizes;
+ConvPlan<Int> plan_conv(const ConvKind& kind, const QTensor& x, const PackedWeight& w,
+                        const ConvGeometry& geometry, const OutputSpec& y, at::DeviceType device) {
+  ConvPlan<Int> plan{.args = conv_args(kind, w.shape, geometry), .output = y, .y_sizes = {}};
+  const ConvArgs& args = plan.args;
+  check_qtensor(kind.name, "x", x, device);
+  plan.y_sizes = conv_sizes(at::symint::sizes<Int>(x.data), args);
+  check_packed(kind.name, w.data, args.weight.layout(), device);
+  check_channels(kind.name, w.scale, w.bias, Int(args.weight.out_channels), device);
+  check_output(kind.name, y, FloatOutput::kAllowed);
+  return plan;
 }
 
-template std::array<int64_t, 5> conv_sizes(at::IntArrayRef, const ConvArgs&);
-template std::array<c10::SymInt, 5> conv_sizes(c10::SymIntArrayRef, const ConvArgs&);
+template ConvPlan<int64_t> plan_conv(const ConvKind&, const QTensor&, const PackedWeight&,
+                                     const ConvGeometry&, const OutputSpec&, at::DeviceType);
+template ConvPlan<c10::SymInt> plan_conv(const ConvKind&, const QTensor&, const PackedWeight&,
+                                         const ConvGeometry&, const OutputSpec&, at::DeviceType);
 
 }  // namespace qnative::ops

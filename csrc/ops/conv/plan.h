@@ -5,10 +5,11 @@
 #include <array>
 #include <string_view>
 
-#include "common/checks.h"
+#include "common/image.h"
 #include "product/weight.h"
+#include "qnative/ops/conv.h"
 
-// Arguments of convolutions of one to three dimensions, checked, and the shapes they lead to.
+// Arguments of convolutions of one to three dimensions, checked, and the shapes that follow.
 namespace qnative::ops {
 
 struct ConvKind {
@@ -23,16 +24,12 @@ inline constexpr ConvKind kConvTranspose1d{"conv_transpose1d", 1, true};
 inline constexpr ConvKind kConvTranspose2d{"conv_transpose2d", 2, true};
 inline constexpr ConvKind kConvTranspose3d{"conv_transpose3d", 3, true};
 
-// A value for depth, height and width. What a convolution of fewer dimensions lacks in front has
-// the value that changes nothing.
-using Spatial = std::array<int64_t, 3>;
-
 // weight_shape: {O, C / groups, spatial...}, of transposed convolutions {C, O / groups,
 // spatial...}.
 struct ConvWeight {
   bool transposed;
   int64_t out_channels, group_channels;  // group_channels: inputs of a group
-  Spatial kernel;
+  Spatial<int64_t> kernel;
   int64_t groups;
 
   int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
@@ -55,25 +52,32 @@ const char* weight_form(const ConvKind& kind);
 struct ConvArgs {
   const ConvKind& kind;
   ConvWeight weight;
-  Spatial stride, dilation;
-  Spatial padding_begin, padding_end;
-  Spatial output_padding;  // of transposed convolutions
+  Spatial<int64_t> stride, dilation;
+  Spatial<int64_t> padding_begin, padding_end;
+  Spatial<int64_t> output_padding;  // of transposed convolutions
 
   int64_t extent(size_t i) const { return (weight.kernel[i] - 1) * dilation[i] + 1; }
 };
 
-ConvArgs conv_args(const ConvKind& kind, at::IntArrayRef weight_shape, at::IntArrayRef stride,
-                   at::IntArrayRef padding, at::IntArrayRef dilation, int64_t groups);
-// padding: "valid" or "same"
-ConvArgs conv_args(const ConvKind& kind, at::IntArrayRef weight_shape, at::IntArrayRef stride,
-                   std::string_view padding, at::IntArrayRef dilation, int64_t groups);
-ConvArgs conv_transpose_args(const ConvKind& kind, at::IntArrayRef weight_shape,
-                             at::IntArrayRef stride, at::IntArrayRef padding,
-                             at::IntArrayRef output_padding, at::IntArrayRef dilation,
-                             int64_t groups);
+ConvArgs conv_args(const ConvKind& kind, at::IntArrayRef weight_shape,
+                   const ConvGeometry& geometry);
 
-// {N, O, depth, height, width} of y; N = 1 for x without a batch.
+// The padding of a schema: numbers, "valid" or "same".
+inline ConvPadding make_padding(const ConvKind&, at::IntArrayRef values) { return values; }
+inline ConvPadding make_padding(const ConvKind&, c10::SymIntArrayRef values) {
+  return at::IntArrayRef(concrete(values));
+}
+ConvPadding make_padding(const ConvKind& kind, std::string_view name);
+
+// What follows from constants and shapes, checked.
 template <class Int>
-std::array<Int, 5> conv_sizes(at::ArrayRef<Int> x_sizes, const ConvArgs& args);
+struct ConvPlan {
+  ConvArgs args;
+  OutputSpec output;
+  std::array<Int, 5> y_sizes;  // {N, O, depth, height, width}; N = 1 for x without a batch
+};
+template <class Int>
+ConvPlan<Int> plan_conv(const ConvKind& kind, const QTensor& x, const PackedWeight& w,
+                        const ConvGeometry& geometry, const OutputSpec& y, at::DeviceType device);
 
 }  // namespace qnative::ops
