@@ -30,14 +30,17 @@ void check_sizes(const Recurrence& net) {
   const auto in_range = [](int64_t size, int64_t least) {
     return size >= least && size <= kMaxProductsU8S8;
   };
-  TORCH_CHECK(in_range(net.input_size, 1), "qnative::", net.op, ": input_size must be in [1, ",
-              kMaxProductsU8S8, "], got ", net.input_size);
-  TORCH_CHECK(in_range(net.hidden_size, 1), "qnative::", net.op, ": hidden_size must be in [1, ",
-              kMaxProductsU8S8, "], got ", net.hidden_size);
-  TORCH_CHECK(net.proj_size >= 0 && net.proj_size < net.hidden_size, "qnative::", net.op,
-              ": proj_size must be in [0, hidden_size), got ", net.proj_size);
-  TORCH_CHECK(net.num_layers >= 1 && net.num_layers < (1 << 20), "qnative::", net.op,
-              ": num_layers must be in [1, 2^20), got ", net.num_layers);
+  TORCH_CHECK(in_range(net.shape.input_size, 1), "qnative::", net.op,
+              ": input_size must be in [1, ", kMaxProductsU8S8, "], got ", net.shape.input_size);
+  TORCH_CHECK(in_range(net.shape.hidden_size, 1), "qnative::", net.op,
+              ": hidden_size must be in [1, ", kMaxProductsU8S8, "], got ", net.shape.hidden_size);
+  TORCH_CHECK(net.cell == Cell::kLstm || net.shape.proj_size == 0, "qnative::", net.op,
+              ": proj_size is for lstm, got ", net.shape.proj_size);
+  TORCH_CHECK(net.shape.proj_size >= 0 && net.shape.proj_size < net.shape.hidden_size,
+              "qnative::", net.op, ": proj_size must be in [0, hidden_size), got ",
+              net.shape.proj_size);
+  TORCH_CHECK(net.shape.num_layers >= 1 && net.shape.num_layers < (1 << 20), "qnative::", net.op,
+              ": num_layers must be in [1, 2^20), got ", net.shape.num_layers);
 }
 
 // float32 [n]
@@ -51,8 +54,8 @@ void check_vector(const Recurrence& net, const char* list, int64_t i, const at::
 
 void check_weight(const Recurrence& net, int64_t i, int64_t n, int64_t k, at::DeviceType device) {
   const std::string name = item("weights", i);
-  const at::Tensor& weight = net.weights[i];
-  const at::ScalarType dtype = net.weights.front().scalar_type();
+  const at::Tensor& weight = net.weights.packed[i];
+  const at::ScalarType dtype = net.weights.packed.front().scalar_type();
   check_tensor(net.op, name.c_str(), weight, device);
   check_dtype(net.op, name.c_str(), weight, dtype);
   const bool is_int8 = dtype == at::kChar;
@@ -62,34 +65,35 @@ void check_weight(const Recurrence& net, int64_t i, int64_t n, int64_t k, at::De
               "qnative::", net.op, ": ", name, " must be a packed weight [", n, ", ", k, "] of ",
               size, " contiguous elements, got shape ", weight.sym_sizes(), " and strides ",
               weight.sym_strides());
-  if (is_int8) check_vector(net, "weight_scales", i, net.weight_scales[i], n, device);
+  if (is_int8) check_vector(net, "weight_scales", i, net.weights.scales[i], n, device);
 }
 
 void check_net(const Recurrence& net, at::DeviceType device) {
   check_sizes(net);
-  const int64_t directions = net.num_layers * net.directions();
+  const int64_t directions = net.states();
   const int64_t per_direction = net.weights_per_direction();
-  const int64_t gates = net.gates() * net.hidden_size;
-  check_count(net, "weights", net.weights.size(), directions * per_direction);
-  check_tensor(net.op, "weights[0]", net.weights.front(), device);
-  const at::ScalarType dtype = net.weights.front().scalar_type();
+  const int64_t gates = net.gates() * net.shape.hidden_size;
+  check_count(net, "weights", net.weights.packed.size(), directions * per_direction);
+  check_tensor(net.op, "weights[0]", net.weights.packed.front(), device);
+  const at::ScalarType dtype = net.weights.packed.front().scalar_type();
   TORCH_CHECK(dtype == at::kChar || dtype == at::kHalf, "qnative::", net.op,
               ": weights must be Char or Half, got ", dtype);
-  check_count(net, "weight_scales", net.weight_scales.size(),
+  check_count(net, "weight_scales", net.weights.scales.size(),
               dtype == at::kChar ? directions * per_direction : 0);
-  if (!net.biases.empty()) check_count(net, "biases", net.biases.size(), 2 * directions);
+  const bool has_biases = !net.weights.biases.empty();
+  if (has_biases) check_count(net, "biases", net.weights.biases.size(), 2 * directions);
   for (int64_t i = 0; i < directions; ++i) {
     const int64_t input_size =
-        i < net.directions() ? net.input_size : net.directions() * net.output_size();
+        i < net.directions() ? net.shape.input_size : net.directions() * net.output_size();
     TORCH_CHECK(input_size <= kMaxProductsU8S8, "qnative::", net.op, ": at most ", kMaxProductsU8S8,
                 " products can be summed in int32, got ", input_size, " from both directions");
     check_weight(net, i * per_direction, gates, input_size, device);
     check_weight(net, i * per_direction + 1, gates, net.output_size(), device);
-    if (net.proj_size > 0) {
-      check_weight(net, i * per_direction + 2, net.proj_size, net.hidden_size, device);
+    if (net.shape.proj_size > 0) {
+      check_weight(net, i * per_direction + 2, net.shape.proj_size, net.shape.hidden_size, device);
     }
-    for (int64_t j = 2 * i; j < 2 * i + 2 && !net.biases.empty(); ++j) {
-      check_vector(net, "biases", j, net.biases[j], gates, device);
+    for (int64_t j = 2 * i; j < 2 * i + 2 && has_biases; ++j) {
+      check_vector(net, "biases", j, net.weights.biases[j], gates, device);
     }
   }
 }
@@ -98,9 +102,9 @@ void check_net(const Recurrence& net, at::DeviceType device) {
 template <class Int>
 void check_input(const Recurrence& net, const char* name, const at::Tensor& x, bool valid,
                  const char* form) {
-  TORCH_CHECK(valid && at::symint::sizes<Int>(x).back() == net.input_size, "qnative::", net.op,
-              ": ", name, " must be ", form, " with input_size ", net.input_size, ", got ",
-              at::symint::sizes<Int>(x));
+  TORCH_CHECK(valid && at::symint::sizes<Int>(x).back() == net.shape.input_size,
+              "qnative::", net.op, ": ", name, " must be ", form, " with input_size ",
+              net.shape.input_size, ", got ", at::symint::sizes<Int>(x));
 }
 
 // [*leading, size]
@@ -120,8 +124,7 @@ void check_state(const Recurrence& net, const char* name, const std::optional<at
 
 template <class Int>
 SequenceShape<Int> check_sequence(const Recurrence& net, const at::Tensor& x,
-                                  const std::optional<at::Tensor>& h0,
-                                  const std::optional<at::Tensor>& c0, bool batch_first,
+                                  const RecurrentState& first, bool batch_first,
                                   at::DeviceType device) {
   check_float(net, "x", x, device);
   check_net(net, device);
@@ -137,17 +140,18 @@ SequenceShape<Int> check_sequence(const Recurrence& net, const at::Tensor& x,
   }
   TORCH_CHECK(shape.steps > 0, "qnative::", net.op, ": x must have at least one time step, got ",
               sizes);
-  const Int states[] = {Int(net.num_layers * net.directions()), shape.batch};
+  const Int states[] = {Int(net.states()), shape.batch};
   const at::ArrayRef<Int> leading(states, shape.batched ? 2 : 1);
-  check_state<Int>(net, "h0", h0, leading, net.output_size(), device);
-  check_state<Int>(net, "c0", c0, leading, net.hidden_size, device);
+  check_state<Int>(net, "h0", first.h, leading, net.output_size(), device);
+  check_state<Int>(net, "c0", first.c, leading, net.shape.hidden_size, device);
   return shape;
 }
 
 template <class Int>
-Int check_packed_sequence(const Recurrence& net, const at::Tensor& data,
-                          const at::Tensor& batch_sizes, const at::Tensor& h0,
-                          const std::optional<at::Tensor>& c0, at::DeviceType device) {
+Int check_packed_sequence(const Recurrence& net, const PackedSequence& x,
+                          const RecurrentState& first, at::DeviceType device) {
+  const auto& [data, batch_sizes] = x;
+  const at::Tensor h0 = first.h.value_or(at::Tensor());
   check_float(net, "data", data, device);
   check_tensor(net.op, "batch_sizes", batch_sizes, device);
   check_dtype(net.op, "batch_sizes", batch_sizes, at::kLong);
@@ -159,9 +163,9 @@ Int check_packed_sequence(const Recurrence& net, const at::Tensor& data,
   TORCH_CHECK(h0.dim() == 3, "qnative::", net.op,
               ": h0 must be [layers * directions, B, features], got ", h0.sym_sizes());
   const Int batch = at::symint::sizes<Int>(h0)[1];
-  const Int leading[] = {Int(net.num_layers * net.directions()), batch};
-  check_state<Int>(net, "h0", h0, leading, net.output_size(), device);
-  check_state<Int>(net, "c0", c0, leading, net.hidden_size, device);
+  const Int leading[] = {Int(net.states()), batch};
+  check_state<Int>(net, "h0", first.h, leading, net.output_size(), device);
+  check_state<Int>(net, "c0", first.c, leading, net.shape.hidden_size, device);
   return batch;
 }
 
@@ -189,8 +193,11 @@ at::DimVector check_batch_sizes(const Recurrence& net, const at::Tensor& batch_s
 
 template <class Int>
 SequenceShape<Int> check_cell(const Recurrence& net, const at::Tensor& x,
-                              const std::optional<at::Tensor>& h,
-                              const std::optional<at::Tensor>& c, at::DeviceType device) {
+                              const RecurrentState& state, at::DeviceType device) {
+  TORCH_CHECK(net.states() == 1 && net.shape.proj_size == 0, "qnative::", net.op,
+              ": a cell has one layer, one direction and no projection, got num_layers ",
+              net.shape.num_layers, ", bidirectional ", net.shape.bidirectional, " and proj_size ",
+              net.shape.proj_size);
   check_float(net, "x", x, device);
   check_net(net, device);
   const int64_t rank = x.dim();
@@ -198,21 +205,18 @@ SequenceShape<Int> check_cell(const Recurrence& net, const at::Tensor& x,
   const SequenceShape<Int> shape{Int(1), rank == 2 ? at::symint::sizes<Int>(x)[0] : Int(1),
                                  rank == 2};
   const at::ArrayRef<Int> leading(&shape.batch, shape.batched ? 1 : 0);
-  check_state<Int>(net, "h", h, leading, net.hidden_size, device);
-  check_state<Int>(net, "c", c, leading, net.hidden_size, device);
+  check_state<Int>(net, "h", state.h, leading, net.shape.hidden_size, device);
+  check_state<Int>(net, "c", state.c, leading, net.shape.hidden_size, device);
   return shape;
 }
 
-#define QNATIVE_INSTANTIATE(Int)                                                              \
-  template SequenceShape<Int> check_sequence(                                                 \
-      const Recurrence&, const at::Tensor&, const std::optional<at::Tensor>&,                 \
-      const std::optional<at::Tensor>&, bool, at::DeviceType);                                \
-  template Int check_packed_sequence(const Recurrence&, const at::Tensor&, const at::Tensor&, \
-                                     const at::Tensor&, const std::optional<at::Tensor>&,     \
-                                     at::DeviceType);                                         \
-  template SequenceShape<Int> check_cell(const Recurrence&, const at::Tensor&,                \
-                                         const std::optional<at::Tensor>&,                    \
-                                         const std::optional<at::Tensor>&, at::DeviceType);
+#define QNATIVE_INSTANTIATE(Int)                                                           \
+  template SequenceShape<Int> check_sequence(const Recurrence&, const at::Tensor&,         \
+                                             const RecurrentState&, bool, at::DeviceType); \
+  template Int check_packed_sequence(const Recurrence&, const PackedSequence&,             \
+                                     const RecurrentState&, at::DeviceType);               \
+  template SequenceShape<Int> check_cell(const Recurrence&, const at::Tensor&,             \
+                                         const RecurrentState&, at::DeviceType);
 QNATIVE_INSTANTIATE(int64_t)
 QNATIVE_INSTANTIATE(c10::SymInt)
 #undef QNATIVE_INSTANTIATE

@@ -2,8 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include <optional>
-
 #include "rnn/recurrence.h"
 
 // Checks of the recurrent ops. Int is int64_t in CPU functions and c10::SymInt in Meta functions.
@@ -18,16 +16,14 @@ struct SequenceShape {
 // x: [T, B, input_size], [B, T, input_size] or [T, input_size].
 template <class Int>
 SequenceShape<Int> check_sequence(const Recurrence& net, const at::Tensor& x,
-                                  const std::optional<at::Tensor>& h0,
-                                  const std::optional<at::Tensor>& c0, bool batch_first,
+                                  const RecurrentState& first, bool batch_first,
                                   at::DeviceType device);
 
-// data: [rows, input_size], batch_sizes: int64 [T], whose values check_batch_sizes() looks at.
+// x.data: [rows, input_size], x.batch_sizes: int64 [T], whose values check_batch_sizes() looks at.
 // Returns the batch.
 template <class Int>
-Int check_packed_sequence(const Recurrence& net, const at::Tensor& data,
-                          const at::Tensor& batch_sizes, const at::Tensor& h0,
-                          const std::optional<at::Tensor>& c0, at::DeviceType device);
+Int check_packed_sequence(const Recurrence& net, const PackedSequence& x,
+                          const RecurrentState& first, at::DeviceType device);
 
 // Positive, not increasing, beginning with batch and adding up to rows. Returns the offsets of the
 // steps: sums of the first ones.
@@ -37,7 +33,6 @@ at::DimVector check_batch_sizes(const Recurrence& net, const at::Tensor& batch_s
 // x: [B, input_size] or [input_size].
 template <class Int>
 SequenceShape<Int> check_cell(const Recurrence& net, const at::Tensor& x,
-                              const std::optional<at::Tensor>& h,
-                              const std::optional<at::Tensor>& c, at::DeviceType device);
+                              const RecurrentState& state, at::DeviceType device);
 
 }  // namespace qnative::ops

@@ -61,8 +61,8 @@ struct Division {
 };
 
 Division divide_layer(const Recurrence& net, int64_t input_size, Steps offsets) {
-  const int64_t batch = offsets[1] - offsets[0], columns = net.gates() * net.hidden_size;
-  const int64_t cost = columns * (net.weight_scales.empty() ? kHalfCost : 1);
+  const int64_t batch = offsets[1] - offsets[0], columns = net.gates() * net.shape.hidden_size;
+  const int64_t cost = columns * (net.weights.scales.empty() ? kHalfCost : 1);
   const int64_t of_layer =
       offsets.back() * (input_size + net.output_size()) * cost * net.directions();
   const int64_t of_round = batch * net.output_size() * cost * net.directions();
@@ -70,8 +70,8 @@ Division divide_layer(const Recurrence& net, int64_t input_size, Steps offsets) 
       std::min(count_tasks(of_layer, kProductGrain), count_tasks(of_round, kRoundGrain));
   // One thread keeps the weights of one direction in its cache.
   const int64_t directions = tasks > 1 ? net.directions() : 1;
-  const Grid grid = divide(tasks / directions, batch, net.output_size(), panels(net.hidden_size),
-                           net.gates() * 16 * net.output_size());
+  const Grid grid = divide(tasks / directions, batch, net.output_size(),
+                           panels(net.shape.hidden_size), net.gates() * 16 * net.output_size());
   const int64_t rows = std::max({batch, kChunkElements / columns, kChunkRows});
   return {directions, grid, std::min(rows, offsets.back())};
 }
@@ -107,7 +107,7 @@ class Direction {
         offsets_(offsets),
         is_reverse_(index % net.directions() == 1),
         batch_(offsets[1] - offsets[0]),
-        gates_(net.gates() * net.hidden_size),
+        gates_(net.gates() * net.shape.hidden_size),
         chunk_rows_(division.chunk_rows),
         grid_(division.grid),
         x_(x.const_data_ptr<float>()),
@@ -120,23 +120,24 @@ class Direction {
                 Projection::scratch_bytes(net.output_size())),
         ih_(projection(index, 0, gates_, x_stride_)),
         hh_(projection(index, 1, gates_, net.output_size())),
-        hr_(net.proj_size > 0 ? std::optional(projection(index, 2, net.proj_size, net.hidden_size))
-                              : std::nullopt),
+        hr_(net.shape.proj_size > 0
+                ? std::optional(projection(index, 2, net.shape.proj_size, net.shape.hidden_size))
+                : std::nullopt),
         is_int8_(ih_.is_int8()),
         is_refined_(is_int8_ && net.candidate() >= 0),
-        gate_stride_(grid_.column_parts == 1 ? net.hidden_size : kLead + part_columns()),
+        gate_stride_(grid_.column_parts == 1 ? net.shape.hidden_size : kLead + part_columns()),
         row_stride_(kLead + round_up(net.gates() * gate_stride_, kPanelColumns)),
         kernel_bytes_(std::max({ih_.kernel_bytes(chunk_rows_), hh_.kernel_bytes(batch_),
                                 hr_ ? hr_->kernel_bytes(batch_) : 0})),
         input_(is_int8_ ? chunk_rows_ : 0, ih_.k()),
         rest_(is_refined_ ? chunk_rows_ : 0, ih_.k()),
-        states_(is_int8_ ? grid_.column_parts * batch_ : 0, net.hidden_size),
+        states_(is_int8_ ? grid_.column_parts * batch_ : 0, net.shape.hidden_size),
         rest_row_(is_refined_ ? chunk_rows_ : 0),
         rest_count_(division.parts()),
         rest_gate_(is_refined_ ? division.parts() * kRestRows * rest_stride() : 0),
         input_gates_(grid_.column_parts * chunk_rows_ * row_stride_),
         state_gates_(grid_.column_parts * batch_ * row_stride_),
-        hidden_(hr_ ? batch_ * net.hidden_size : 0),
+        hidden_(hr_ ? batch_ * net.shape.hidden_size : 0),
         kernel_(division.parts() * kernel_bytes_) {}
 
   bool is_int8() const { return is_int8_; }
@@ -188,11 +189,11 @@ class Direction {
   void project_state(int64_t step, int64_t part) const {
     const auto [begin, end] = rows_of_part(rows_of(step, 1), part);
     const Part columns =
-        part_of(panels(net_.proj_size), grid_.column_parts, part % grid_.column_parts);
+        part_of(panels(net_.shape.proj_size), grid_.column_parts, part % grid_.column_parts);
     if (begin == end || columns.begin == columns.end) return;
-    const ProjectionRows rows = state_rows(hidden_ + 0, net_.hidden_size, part);
+    const ProjectionRows rows = state_rows(hidden_ + 0, net_.shape.hidden_size, part);
     hr_->prepare(rows, begin, end);
-    hr_->run(rows, begin, end, 16 * columns.begin, std::min(16 * columns.end, net_.proj_size),
+    hr_->run(rows, begin, end, 16 * columns.begin, std::min(16 * columns.end, net_.shape.proj_size),
              y_ + first_row(step, 1) * y_stride_ + 16 * columns.begin, y_stride_, kernel(part));
   }
 
@@ -214,10 +215,10 @@ class Direction {
  private:
   Projection projection(int64_t index, int64_t which, int64_t n, int64_t k) {
     const int64_t weight = index * net_.weights_per_direction() + which;
-    const bool has_bias = which < 2 && !net_.biases.empty();
-    return Projection(net_.op, n, k, net_.weights[weight],
-                      net_.weight_scales.empty() ? at::Tensor() : net_.weight_scales[weight],
-                      has_bias ? net_.biases[index * 2 + which] : at::Tensor(), params_);
+    const bool has_bias = which < 2 && !net_.weights.biases.empty();
+    return Projection(net_.op, n, k, net_.weights.packed[weight],
+                      net_.weights.scales.empty() ? at::Tensor() : net_.weights.scales[weight],
+                      has_bias ? net_.weights.biases[index * 2 + which] : at::Tensor(), params_);
   }
 
   int64_t time_of(int64_t step) const {
@@ -235,8 +236,8 @@ class Direction {
   }
   Part units_of(int64_t part) const {
     const Part share =
-        part_of(panels(net_.hidden_size), grid_.column_parts, part % grid_.column_parts);
-    return {16 * share.begin, std::min(16 * share.end, net_.hidden_size)};
+        part_of(panels(net_.shape.hidden_size), grid_.column_parts, part % grid_.column_parts);
+    return {16 * share.begin, std::min(16 * share.end, net_.shape.hidden_size)};
   }
 
   ProjectionRows input_rows(int64_t first, int64_t count) const {
@@ -258,7 +259,7 @@ class Direction {
   std::byte* kernel(int64_t part) const { return kernel_ + part * kernel_bytes_; }
   // The most columns of a gate that a part has.
   int64_t part_columns() const {
-    return 16 * ((panels(net_.hidden_size) + grid_.column_parts - 1) / grid_.column_parts);
+    return 16 * ((panels(net_.shape.hidden_size) + grid_.column_parts - 1) / grid_.column_parts);
   }
   int64_t rest_stride() const { return kLead + part_columns(); }
 
@@ -269,7 +270,7 @@ class Direction {
       return projection.run(rows, begin, end, 0, gates_, gates, row_stride_, kernel(part));
     }
     const Part units = units_of(part);
-    for (int64_t n = units.begin; n < gates_; n += net_.hidden_size, gates += gate_stride_) {
+    for (int64_t n = units.begin; n < gates_; n += net_.shape.hidden_size, gates += gate_stride_) {
       const int64_t lead = n % 16;
       projection.run(rows, begin, end, n - lead, n + units.end - units.begin, gates - lead,
                      row_stride_, kernel(part));
@@ -280,7 +281,7 @@ class Direction {
   // through the candidate: that gate gets the rest of the input as well.
   void refine(int64_t rows, int64_t part) const {
     const Part units = units_of(part);
-    const int64_t n = net_.candidate() * net_.hidden_size + units.begin, lead = n % 16;
+    const int64_t n = net_.candidate() * net_.shape.hidden_size + units.begin, lead = n % 16;
     float* const sums = rest_gate_ + part * kRestRows * rest_stride();
     float* const gates = input_gates(part) + net_.candidate() * gate_stride_;
     const int64_t first = part / grid_.column_parts * grid_.column_parts;
@@ -315,9 +316,9 @@ class Direction {
                               .y = (hr_ ? hidden_ + 0 : y_ + row * y_stride_) + unit,
                               .ih_stride = row_stride_,
                               .hh_stride = row_stride_,
-                              .c_stride = net_.hidden_size,
+                              .c_stride = net_.shape.hidden_size,
                               .h_stride = h_stride,
-                              .y_stride = hr_ ? net_.hidden_size : y_stride_,
+                              .y_stride = hr_ ? net_.shape.hidden_size : y_stride_,
                               .gate_stride = gate_stride_,
                               .hidden = units_end - unit};
     cell_kernel(net_.cell)(args, begin, end);
@@ -383,7 +384,7 @@ at::Tensor run_recurrence(const Recurrence& net, const at::Tensor& x, Steps offs
                           const at::Tensor& h, const at::Tensor& c) {
   const int64_t batch = offsets[1] - offsets[0], width = net.directions() * net.output_size();
   at::Tensor input = x;
-  for (int64_t layer = 0; layer < net.num_layers; ++layer) {
+  for (int64_t layer = 0; layer < net.shape.num_layers; ++layer) {
     at::Tensor y = empty({offsets.back(), width}, at::kFloat);
     const Division division = divide_layer(net, input.size(1), offsets);
     for (int64_t first = 0; first < net.directions(); first += division.directions) {
@@ -391,7 +392,8 @@ at::Tensor run_recurrence(const Recurrence& net, const at::Tensor& x, Steps offs
       for (int64_t i = 0; i < division.directions; ++i) {
         const int64_t d = first + i, index = layer * net.directions() + d;
         float* const cell =
-            c.defined() ? c.mutable_data_ptr<float>() + index * batch * net.hidden_size : nullptr;
+            c.defined() ? c.mutable_data_ptr<float>() + index * batch * net.shape.hidden_size
+                        : nullptr;
         directions[i].emplace(net, index, offsets, division, input,
                               h.mutable_data_ptr<float>() + index * batch * net.output_size(), cell,
                               y.mutable_data_ptr<float>() + d * net.output_size(), width);

@@ -4,30 +4,31 @@
 
 #include <cstdint>
 
+#include "qnative/ops/rnn.h"
+
 // Recurrent layers over a whole sequence, on checked tensors.
 namespace qnative::ops {
 
 enum class Cell : uint8_t { kLstm, kGru, kRnnTanh, kRnnRelu };
 
-// Weights of a layer and direction: ih, hh and, with proj_size, hr. Biases: ih, hh. One layer after
-// the other, the reverse direction of a layer after the forward one.
+// An op with its arguments, but for the input and the first state.
 struct Recurrence {
   const char* op;  // the name after qnative::, for messages
   Cell cell;
-  int64_t input_size, hidden_size, proj_size, num_layers;
-  bool bidirectional;
-  at::TensorList weights, weight_scales, biases;
+  RecurrentWeights weights;
+  RecurrentShape shape;
 
   int64_t gates() const { return cell == Cell::kLstm ? 4 : cell == Cell::kGru ? 3 : 1; }
   // The gate whose tanh the next state moves to, or -1.
   int64_t candidate() const { return cell == Cell::kLstm || cell == Cell::kGru ? 2 : -1; }
-  int64_t directions() const { return bidirectional ? 2 : 1; }
+  int64_t directions() const { return shape.bidirectional ? 2 : 1; }
+  int64_t states() const { return shape.num_layers * directions(); }
   // Of one direction.
-  int64_t output_size() const { return proj_size > 0 ? proj_size : hidden_size; }
-  int64_t weights_per_direction() const { return proj_size > 0 ? 3 : 2; }
+  int64_t output_size() const { return shape.proj_size > 0 ? shape.proj_size : shape.hidden_size; }
+  int64_t weights_per_direction() const { return shape.proj_size > 0 ? 3 : 2; }
 };
 
-// Steps of a sequence of which step t is the rows [offsets[t], offsets[t + 1]) of a matrix. Fewer
+// Steps of a sequence: step t is the rows [offsets[t], offsets[t + 1]) of a matrix. Fewer
 // rows than in the step before are its first ones.
 using Steps = at::IntArrayRef;
 

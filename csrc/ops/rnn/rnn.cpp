@@ -27,10 +27,10 @@ Tensor first_state(const OptionalTensor& state, at::IntArrayRef sizes) {
 }
 
 struct States {
-  States(const Recurrence& net, int64_t batch, const OptionalTensor& h0, const OptionalTensor& c0)
-      : h(first_state(h0, {net.num_layers * net.directions(), batch, net.output_size()})),
+  States(const Recurrence& net, int64_t batch, const RecurrentState& first)
+      : h(first_state(first.h, {net.states(), batch, net.output_size()})),
         c(net.cell == Cell::kLstm
-              ? first_state(c0, {net.num_layers * net.directions(), batch, net.hidden_size})
+              ? first_state(first.c, {net.states(), batch, net.shape.hidden_size})
               : Tensor()) {}
   Tensor h, c;
 };
@@ -42,198 +42,192 @@ Three arranged(const Tensor& y, const Tensor& h, const Tensor& c, bool batched, 
 }
 
 Tensor empty_state(const Recurrence& net, const c10::SymInt& batch, int64_t size, const Tensor& x) {
-  return at::empty_symint({net.num_layers * net.directions(), batch, size}, x.options());
+  return at::empty_symint({net.states(), batch, size}, x.options());
 }
 
-Three sequence_meta(const Recurrence& net, const Tensor& x, const OptionalTensor& h0,
-                    const OptionalTensor& c0, bool batch_first) {
-  const auto shape = check_sequence<c10::SymInt>(net, x, h0, c0, batch_first, at::kMeta);
+Three sequence_meta(const Recurrence& net, const Tensor& x, const RecurrentState& first,
+                    bool batch_first) {
+  const auto shape = check_sequence<c10::SymInt>(net, x, first, batch_first, at::kMeta);
   const int64_t width = net.directions() * net.output_size();
   return arranged(at::empty_symint({shape.steps, shape.batch, width}, x.options()),
                   empty_state(net, shape.batch, net.output_size(), x),
-                  empty_state(net, shape.batch, net.hidden_size, x), shape.batched, batch_first);
+                  empty_state(net, shape.batch, net.shape.hidden_size, x), shape.batched,
+                  batch_first);
 }
 
-Three sequence(const Recurrence& net, const Tensor& x, const OptionalTensor& h0,
-               const OptionalTensor& c0, bool batch_first) {
+Three sequence(const Recurrence& net, const Tensor& x, const RecurrentState& first,
+               bool batch_first) {
   const at::AutoDispatchBelowADInplaceOrView guard;
-  const auto shape = check_sequence<int64_t>(net, x, h0, c0, batch_first, at::kCPU);
+  const auto shape = check_sequence<int64_t>(net, x, first, batch_first, at::kCPU);
   const bool swap = shape.batched && batch_first;
-  const Tensor rows =
-      (swap ? x.transpose(0, 1) : x).contiguous().view({shape.steps * shape.batch, net.input_size});
+  const Tensor rows = (swap ? x.transpose(0, 1) : x)
+                          .contiguous()
+                          .view({shape.steps * shape.batch, net.shape.input_size});
   // Of an empty batch there may be any number of steps.
   const int64_t steps = shape.batch == 0 ? 1 : shape.steps;
   at::DimVector offsets;
   for (int64_t t = 0; t <= steps; ++t) offsets.push_back(t * shape.batch);
-  const States states(net, shape.batch, h0, c0);
+  const States states(net, shape.batch, first);
   const Tensor y = run_recurrence(net, rows, offsets, states.h, states.c);
   return arranged(y.view({shape.steps, shape.batch, y.size(1)}), states.h, states.c, shape.batched,
                   batch_first);
 }
 
-Three packed_meta(const Recurrence& net, const Tensor& data, const Tensor& batch_sizes,
-                  const Tensor& h0, const OptionalTensor& c0) {
-  const auto batch = check_packed_sequence<c10::SymInt>(net, data, batch_sizes, h0, c0, at::kMeta);
+Three packed_meta(const Recurrence& net, const PackedSequence& x, const RecurrentState& first) {
+  const auto batch = check_packed_sequence<c10::SymInt>(net, x, first, at::kMeta);
   const int64_t width = net.directions() * net.output_size();
-  return {at::empty_symint({data.sym_size(0), width}, data.options()),
-          empty_state(net, batch, net.output_size(), data),
-          empty_state(net, batch, net.hidden_size, data)};
+  return {at::empty_symint({x.data.sym_size(0), width}, x.data.options()),
+          empty_state(net, batch, net.output_size(), x.data),
+          empty_state(net, batch, net.shape.hidden_size, x.data)};
 }
 
-Three packed(const Recurrence& net, const Tensor& data, const Tensor& batch_sizes, const Tensor& h0,
-             const OptionalTensor& c0) {
+Three packed(const Recurrence& net, const PackedSequence& x, const RecurrentState& first) {
   const at::AutoDispatchBelowADInplaceOrView guard;
-  const int64_t batch = check_packed_sequence<int64_t>(net, data, batch_sizes, h0, c0, at::kCPU);
-  const at::DimVector offsets = check_batch_sizes(net, batch_sizes, data.size(0), batch);
-  const States states(net, batch, h0, c0);
-  return {run_recurrence(net, data.contiguous(), offsets, states.h, states.c), states.h, states.c};
+  const int64_t batch = check_packed_sequence<int64_t>(net, x, first, at::kCPU);
+  const at::DimVector offsets = check_batch_sizes(net, x.batch_sizes, x.data.size(0), batch);
+  const States states(net, batch, first);
+  return {run_recurrence(net, x.data.contiguous(), offsets, states.h, states.c), states.h,
+          states.c};
 }
 
-Two cell_meta(const Recurrence& net, const Tensor& x, const OptionalTensor& h,
-              const OptionalTensor& c) {
-  const auto shape = check_cell<c10::SymInt>(net, x, h, c, at::kMeta);
-  const auto state = [&] {
-    const c10::SymInt size = net.hidden_size;
+Two cell_meta(const Recurrence& net, const Tensor& x, const RecurrentState& state) {
+  const auto shape = check_cell<c10::SymInt>(net, x, state, at::kMeta);
+  const auto next = [&] {
+    const c10::SymInt size = net.shape.hidden_size;
     return shape.batched ? at::empty_symint({shape.batch, size}, x.options())
                          : at::empty_symint({size}, x.options());
   };
-  return {state(), state()};
+  return {next(), next()};
 }
 
-Two cell(const Recurrence& net, const Tensor& x, const OptionalTensor& h, const OptionalTensor& c) {
+Two cell(const Recurrence& net, const Tensor& x, const RecurrentState& state) {
   const at::AutoDispatchBelowADInplaceOrView guard;
-  const auto shape = check_cell<int64_t>(net, x, h, c, at::kCPU);
-  const States states(net, shape.batch, h, c);
-  const Tensor rows = x.contiguous().view({shape.batch, net.input_size});
+  const auto shape = check_cell<int64_t>(net, x, state, at::kCPU);
+  const States states(net, shape.batch, state);
+  const Tensor rows = x.contiguous().view({shape.batch, net.shape.input_size});
   run_recurrence(net, rows, {0, shape.batch}, states.h, states.c);
-  const at::DimVector sizes =
-      shape.batched ? at::DimVector{shape.batch, net.hidden_size} : at::DimVector{net.hidden_size};
+  const at::DimVector sizes = shape.batched ? at::DimVector{shape.batch, net.shape.hidden_size}
+                                            : at::DimVector{net.shape.hidden_size};
   return {states.h.view(sizes), states.c.defined() ? states.c.view(sizes) : states.c};
 }
 
 Two without_c(const Three& outputs) { return {std::get<0>(outputs), std::get<1>(outputs)}; }
 
-// The ops, with the functions above for CPU or for Meta.
-template <auto kRun>
+}  // namespace
+
+Three lstm(const Tensor& x, const RecurrentState& first, const RecurrentWeights& weights,
+           const RecurrentShape& shape, bool batch_first) {
+  return sequence({"lstm", Cell::kLstm, weights, shape}, x, first, batch_first);
+}
+
+Three lstm_data(const PackedSequence& x, const RecurrentState& first,
+                const RecurrentWeights& weights, const RecurrentShape& shape) {
+  return packed({"lstm", Cell::kLstm, weights, shape}, x, first);
+}
+
+Two gru(const Tensor& x, const RecurrentState& first, const RecurrentWeights& weights,
+        const RecurrentShape& shape, bool batch_first) {
+  return without_c(sequence({"gru", Cell::kGru, weights, shape}, x, first, batch_first));
+}
+
+Two gru_data(const PackedSequence& x, const RecurrentState& first, const RecurrentWeights& weights,
+             const RecurrentShape& shape) {
+  return without_c(packed({"gru", Cell::kGru, weights, shape}, x, first));
+}
+
+Two lstm_cell(const Tensor& x, const RecurrentState& state, const RecurrentWeights& weights,
+              const RecurrentShape& shape) {
+  return cell({"lstm_cell", Cell::kLstm, weights, shape}, x, state);
+}
+
+Tensor gru_cell(const Tensor& x, const RecurrentState& state, const RecurrentWeights& weights,
+                const RecurrentShape& shape) {
+  return std::get<0>(cell({"gru_cell", Cell::kGru, weights, shape}, x, state));
+}
+
+Tensor rnn_tanh_cell(const Tensor& x, const RecurrentState& state, const RecurrentWeights& weights,
+                     const RecurrentShape& shape) {
+  return std::get<0>(cell({"rnn_tanh_cell", Cell::kRnnTanh, weights, shape}, x, state));
+}
+
+Tensor rnn_relu_cell(const Tensor& x, const RecurrentState& state, const RecurrentWeights& weights,
+                     const RecurrentShape& shape) {
+  return std::get<0>(cell({"rnn_relu_cell", Cell::kRnnRelu, weights, shape}, x, state));
+}
+
+namespace {
+
+// The ops of the schemas. kSequence, kPacked, kCell: sequence, packed and cell, or those for Meta.
+template <auto kSequence>
 Three lstm_op(const Tensor& x, const OptionalTensor& h0, const OptionalTensor& c0,
               TensorList weights, TensorList weight_scales, TensorList biases, int64_t input_size,
               int64_t hidden_size, int64_t proj_size, int64_t num_layers, bool bidirectional,
               bool batch_first) {
-  return kRun({"lstm", Cell::kLstm, input_size, hidden_size, proj_size, num_layers, bidirectional,
-               weights, weight_scales, biases},
-              x, h0, c0, batch_first);
+  return kSequence({"lstm",
+                    Cell::kLstm,
+                    {weights, weight_scales, biases},
+                    {input_size, hidden_size, proj_size, num_layers, bidirectional}},
+                   x, {h0, c0}, batch_first);
 }
 
-template <auto kRun>
+template <auto kPacked>
 Three lstm_data_op(const Tensor& data, const Tensor& batch_sizes, const Tensor& h0,
                    const Tensor& c0, TensorList weights, TensorList weight_scales,
                    TensorList biases, int64_t input_size, int64_t hidden_size, int64_t proj_size,
                    int64_t num_layers, bool bidirectional) {
-  return kRun({"lstm", Cell::kLstm, input_size, hidden_size, proj_size, num_layers, bidirectional,
-               weights, weight_scales, biases},
-              data, batch_sizes, h0, c0);
+  return kPacked({"lstm",
+                  Cell::kLstm,
+                  {weights, weight_scales, biases},
+                  {input_size, hidden_size, proj_size, num_layers, bidirectional}},
+                 {data, batch_sizes}, {h0, c0});
 }
 
-template <auto kRun>
+template <auto kSequence>
 Two gru_op(const Tensor& x, const OptionalTensor& h0, TensorList weights, TensorList weight_scales,
            TensorList biases, int64_t input_size, int64_t hidden_size, int64_t num_layers,
            bool bidirectional, bool batch_first) {
-  return without_c(kRun({"gru", Cell::kGru, input_size, hidden_size, 0, num_layers, bidirectional,
-                         weights, weight_scales, biases},
-                        x, h0, {}, batch_first));
+  return without_c(kSequence({"gru",
+                              Cell::kGru,
+                              {weights, weight_scales, biases},
+                              {input_size, hidden_size, 0, num_layers, bidirectional}},
+                             x, {h0}, batch_first));
 }
 
-template <auto kRun>
+template <auto kPacked>
 Two gru_data_op(const Tensor& data, const Tensor& batch_sizes, const Tensor& h0, TensorList weights,
                 TensorList weight_scales, TensorList biases, int64_t input_size,
                 int64_t hidden_size, int64_t num_layers, bool bidirectional) {
-  return without_c(kRun({"gru", Cell::kGru, input_size, hidden_size, 0, num_layers, bidirectional,
-                         weights, weight_scales, biases},
-                        data, batch_sizes, h0, {}));
+  return without_c(kPacked({"gru",
+                            Cell::kGru,
+                            {weights, weight_scales, biases},
+                            {input_size, hidden_size, 0, num_layers, bidirectional}},
+                           {data, batch_sizes}, {h0}));
 }
 
-template <auto kRun>
+template <auto kCell>
 Two lstm_cell_op(const Tensor& x, const OptionalTensor& h, const OptionalTensor& c,
                  TensorList weights, TensorList weight_scales, TensorList biases,
                  int64_t input_size, int64_t hidden_size) {
-  return kRun({"lstm_cell", Cell::kLstm, input_size, hidden_size, 0, 1, false, weights,
-               weight_scales, biases},
-              x, h, c);
+  return kCell(
+      {"lstm_cell", Cell::kLstm, {weights, weight_scales, biases}, {input_size, hidden_size}}, x,
+      {h, c});
 }
 
-constexpr const char* cell_name(Cell cell) {
-  return cell == Cell::kGru       ? "gru_cell"
-         : cell == Cell::kRnnTanh ? "rnn_tanh_cell"
-                                  : "rnn_relu_cell";
-}
+struct SimpleCell {
+  const char* op;
+  Cell cell;
+};
+constexpr SimpleCell kGruCell{"gru_cell", Cell::kGru};
+constexpr SimpleCell kTanhCell{"rnn_tanh_cell", Cell::kRnnTanh};
+constexpr SimpleCell kReluCell{"rnn_relu_cell", Cell::kRnnRelu};
 
-template <auto kRun, Cell kCell>
+template <auto kCell, const SimpleCell& kKind>
 Tensor simple_cell_op(const Tensor& x, const OptionalTensor& h, TensorList weights,
                       TensorList weight_scales, TensorList biases, int64_t input_size,
                       int64_t hidden_size) {
-  return std::get<0>(kRun({cell_name(kCell), kCell, input_size, hidden_size, 0, 1, false, weights,
-                           weight_scales, biases},
-                          x, h, {}));
+  return std::get<0>(kCell(
+      {kKind.op, kKind.cell, {weights, weight_scales, biases}, {input_size, hidden_size}}, x, {h}));
 }
-
-}  // namespace
-
-Three lstm(const Tensor& x, const OptionalTensor& h0, const OptionalTensor& c0, TensorList weights,
-           TensorList weight_scales, TensorList biases, int64_t input_size, int64_t hidden_size,
-           int64_t proj_size, int64_t num_layers, bool bidirectional, bool batch_first) {
-  return lstm_op<sequence>(x, h0, c0, weights, weight_scales, biases, input_size, hidden_size,
-                           proj_size, num_layers, bidirectional, batch_first);
-}
-
-Three lstm_data(const Tensor& data, const Tensor& batch_sizes, const Tensor& h0, const Tensor& c0,
-                TensorList weights, TensorList weight_scales, TensorList biases, int64_t input_size,
-                int64_t hidden_size, int64_t proj_size, int64_t num_layers, bool bidirectional) {
-  return lstm_data_op<packed>(data, batch_sizes, h0, c0, weights, weight_scales, biases, input_size,
-                              hidden_size, proj_size, num_layers, bidirectional);
-}
-
-Two gru(const Tensor& x, const OptionalTensor& h0, TensorList weights, TensorList weight_scales,
-        TensorList biases, int64_t input_size, int64_t hidden_size, int64_t num_layers,
-        bool bidirectional, bool batch_first) {
-  return gru_op<sequence>(x, h0, weights, weight_scales, biases, input_size, hidden_size,
-                          num_layers, bidirectional, batch_first);
-}
-
-Two gru_data(const Tensor& data, const Tensor& batch_sizes, const Tensor& h0, TensorList weights,
-             TensorList weight_scales, TensorList biases, int64_t input_size, int64_t hidden_size,
-             int64_t num_layers, bool bidirectional) {
-  return gru_data_op<packed>(data, batch_sizes, h0, weights, weight_scales, biases, input_size,
-                             hidden_size, num_layers, bidirectional);
-}
-
-Two lstm_cell(const Tensor& x, const OptionalTensor& h, const OptionalTensor& c, TensorList weights,
-              TensorList weight_scales, TensorList biases, int64_t input_size,
-              int64_t hidden_size) {
-  return lstm_cell_op<cell>(x, h, c, weights, weight_scales, biases, input_size, hidden_size);
-}
-
-Tensor gru_cell(const Tensor& x, const OptionalTensor& h, TensorList weights,
-                TensorList weight_scales, TensorList biases, int64_t input_size,
-                int64_t hidden_size) {
-  return simple_cell_op<cell, Cell::kGru>(x, h, weights, weight_scales, biases, input_size,
-                                          hidden_size);
-}
-
-Tensor rnn_tanh_cell(const Tensor& x, const OptionalTensor& h, TensorList weights,
-                     TensorList weight_scales, TensorList biases, int64_t input_size,
-                     int64_t hidden_size) {
-  return simple_cell_op<cell, Cell::kRnnTanh>(x, h, weights, weight_scales, biases, input_size,
-                                              hidden_size);
-}
-
-Tensor rnn_relu_cell(const Tensor& x, const OptionalTensor& h, TensorList weights,
-                     TensorList weight_scales, TensorList biases, int64_t input_size,
-                     int64_t hidden_size) {
-  return simple_cell_op<cell, Cell::kRnnRelu>(x, h, weights, weight_scales, biases, input_size,
-                                              hidden_size);
-}
-
-namespace {
 
 template <auto kSequence, auto kPacked, auto kCell>
 void register_ops(torch::Library& m) {
@@ -242,9 +236,9 @@ void register_ops(torch::Library& m) {
   m.impl("gru", TORCH_FN(gru_op<kSequence>));
   m.impl("gru.data", TORCH_FN(gru_data_op<kPacked>));
   m.impl("lstm_cell", TORCH_FN(lstm_cell_op<kCell>));
-  m.impl("gru_cell", TORCH_FN((simple_cell_op<kCell, Cell::kGru>)));
-  m.impl("rnn_tanh_cell", TORCH_FN((simple_cell_op<kCell, Cell::kRnnTanh>)));
-  m.impl("rnn_relu_cell", TORCH_FN((simple_cell_op<kCell, Cell::kRnnRelu>)));
+  m.impl("gru_cell", TORCH_FN((simple_cell_op<kCell, kGruCell>)));
+  m.impl("rnn_tanh_cell", TORCH_FN((simple_cell_op<kCell, kTanhCell>)));
+  m.impl("rnn_relu_cell", TORCH_FN((simple_cell_op<kCell, kReluCell>)));
 }
 
 }  // namespace
