@@ -22,49 +22,52 @@ constexpr int64_t kPackGrain = 2 * 1024;  // elements a task
 template <class Int>
 using Sizes = c10::SmallVector<Int, at::kDimVectorStaticSize>;
 
+constexpr TableOp kRows8{"embedding_8bit", 8};
+constexpr TableOp kRows4{"embedding_4bit", 4};
+constexpr TableOp kUnpack8{"embedding_8bit_unpack", 8};
+constexpr TableOp kUnpack4{"embedding_4bit_unpack", 4};
+
+embedding::RowsFn& rows_kernel(int bits) {
+  static auto& run_8bit = select(embedding::rows_8bit_kernels());
+  static auto& run_4bit = select(embedding::rows_4bit_kernels());
+  return bits == 8 ? run_8bit : run_4bit;
+}
+
 // The shape of the output.
 template <class Int>
-Sizes<Int> check_rows(const TableArgs<Int>& table, const at::Tensor& indices,
-                      at::DeviceType device) {
-  const Int dim = table.check(device);
-  check_integers(table.op, "indices", indices, device);
+Sizes<Int> check_rows(const TableOp& op, const BasicEmbeddingTable<Int>& table,
+                      const at::Tensor& indices, at::DeviceType device) {
+  const Int dim = check_table(op, table, device);
+  check_integers(op.op, "indices", indices, device);
   const at::ArrayRef<Int> sizes = at::symint::sizes<Int>(indices);
   Sizes<Int> y_sizes(sizes.begin(), sizes.end());
   y_sizes.push_back(dim);
   return y_sizes;
 }
 
-at::Tensor run_rows(const TableArgs<int64_t>& args, const at::Tensor& indices,
-                    embedding::RowsFn& run) {
+at::Tensor run_rows(const TableOp& op, const EmbeddingTable& table, const at::Tensor& indices) {
+  embedding::RowsFn& run = rows_kernel(op.bits);
   const at::AutoDispatchBelowADInplaceOrView guard;
-  const auto y_sizes = check_rows(args, indices, at::kCPU);
+  const auto y_sizes = check_rows(op, table, indices, at::kCPU);
   const int64_t dim = y_sizes.back();
-  const at::Tensor weight = args.weight.contiguous();
-  const embedding::Table table{weight.const_data_ptr<uint8_t>(), dim};
+  const at::Tensor weight = table.packed.contiguous();
+  const embedding::Table dense{weight.const_data_ptr<uint8_t>(), dim};
   const at::Tensor rows = to_long(indices);
   const int64_t* from = rows.const_data_ptr<int64_t>();
-  check_indices(args.op, from, rows.numel(), args.weight.size(0));
+  check_indices(op.op, from, rows.numel(), weight.size(0));
   const at::Tensor y = empty(y_sizes, at::kFloat);
   if (y.numel() == 0) return y;
   float* to = y.mutable_data_ptr<float>();
   run_parts(rows.numel(), dim, kGrain, [&](int64_t begin, int64_t end) {
-    run(table, from + begin, end - begin, to + begin * dim);
+    run(dense, from + begin, end - begin, to + begin * dim);
   });
   return y;
 }
 
-at::Tensor rows_meta(const TableArgs<c10::SymInt>& args, const at::Tensor& indices) {
-  return at::empty_symint(check_rows(args, indices, at::kMeta),
-                          args.weight.options().dtype(at::kFloat));
-}
-
-at::Tensor embedding_8bit_meta(const at::Tensor& weight, const at::Tensor& indices) {
-  return rows_meta({"embedding_8bit", weight, {}}, indices);
-}
-
-at::Tensor embedding_4bit_meta(const at::Tensor& weight, c10::SymInt embedding_dim,
-                               const at::Tensor& indices) {
-  return rows_meta({"embedding_4bit", weight, embedding_dim}, indices);
+template <const TableOp& kOp>
+at::Tensor rows_meta(const BasicEmbeddingTable<c10::SymInt>& table, const at::Tensor& indices) {
+  return at::empty_symint(check_rows(kOp, table, indices, at::kMeta),
+                          table.packed.options().dtype(at::kFloat));
 }
 
 // ---- pack, unpack --------------------------------------------------------------------------
@@ -111,35 +114,26 @@ at::Tensor embedding_4bit_pack_meta(const at::Tensor& weight) {
   return pack_meta("embedding_4bit_pack", weight, 2);
 }
 
-at::Tensor run_unpack(const TableArgs<int64_t>& args, embedding::RowsFn& run) {
-  args.check(at::kCPU);
-  return run_rows(args, at::arange(args.weight.size(0), at::kLong), run);
+at::Tensor run_unpack(const TableOp& op, const EmbeddingTable& table) {
+  check_table(op, table, at::kCPU);
+  return run_rows(op, table, at::arange(table.packed.size(0), at::kLong));
 }
 
-at::Tensor unpack_meta(const TableArgs<c10::SymInt>& args) {
-  const c10::SymInt dim = args.check(at::kMeta);
-  return at::empty_symint({args.weight.sym_size(0), dim}, args.weight.options().dtype(at::kFloat));
-}
-
-at::Tensor embedding_8bit_unpack_meta(const at::Tensor& weight) {
-  return unpack_meta({"embedding_8bit_unpack", weight, {}});
-}
-
-at::Tensor embedding_4bit_unpack_meta(const at::Tensor& weight, c10::SymInt embedding_dim) {
-  return unpack_meta({"embedding_4bit_unpack", weight, embedding_dim});
+template <const TableOp& kOp>
+at::Tensor unpack_meta(const BasicEmbeddingTable<c10::SymInt>& table) {
+  const c10::SymInt dim = check_table(kOp, table, at::kMeta);
+  return at::empty_symint({table.packed.sym_size(0), dim},
+                          table.packed.options().dtype(at::kFloat));
 }
 
 }  // namespace
 
-at::Tensor embedding_8bit(const at::Tensor& weight, const at::Tensor& indices) {
-  static auto& run = select(embedding::rows_8bit_kernels());
-  return run_rows({"embedding_8bit", weight, {}}, indices, run);
+at::Tensor embedding_8bit(const EmbeddingTable& table, const at::Tensor& indices) {
+  return run_rows(kRows8, table, indices);
 }
 
-at::Tensor embedding_4bit(const at::Tensor& weight, int64_t embedding_dim,
-                          const at::Tensor& indices) {
-  static auto& run = select(embedding::rows_4bit_kernels());
-  return run_rows({"embedding_4bit", weight, embedding_dim}, indices, run);
+at::Tensor embedding_4bit(const EmbeddingTable& table, const at::Tensor& indices) {
+  return run_rows(kRows4, table, indices);
 }
 
 at::Tensor embedding_8bit_pack(const at::Tensor& weight) {
@@ -150,32 +144,52 @@ at::Tensor embedding_4bit_pack(const at::Tensor& weight) {
   return run_pack("embedding_4bit_pack", weight, 4, embedding::pack_row_4bit);
 }
 
-at::Tensor embedding_8bit_unpack(const at::Tensor& weight) {
-  static auto& run = select(embedding::rows_8bit_kernels());
-  return run_unpack({"embedding_8bit_unpack", weight, {}}, run);
+at::Tensor embedding_8bit_unpack(const EmbeddingTable& table) {
+  return run_unpack(kUnpack8, table);
 }
 
-at::Tensor embedding_4bit_unpack(const at::Tensor& weight, int64_t embedding_dim) {
-  static auto& run = select(embedding::rows_4bit_kernels());
-  return run_unpack({"embedding_4bit_unpack", weight, embedding_dim}, run);
+at::Tensor embedding_4bit_unpack(const EmbeddingTable& table) {
+  return run_unpack(kUnpack4, table);
 }
+
+namespace {
+
+// The ops of the schemas. kRun: the function for CPU or for Meta; Int: as in Values.
+template <auto kRun, class Int>
+at::Tensor rows_8bit_op(const at::Tensor& weight, const at::Tensor& indices) {
+  return kRun(BorrowedTable<Int>(weight), indices);
+}
+template <auto kRun, class Int>
+at::Tensor rows_4bit_op(const at::Tensor& weight, Int embedding_dim, const at::Tensor& indices) {
+  return kRun(BorrowedTable<Int>(weight, std::move(embedding_dim)), indices);
+}
+template <auto kRun, class Int>
+at::Tensor unpack_8bit_op(const at::Tensor& weight) {
+  return kRun(BorrowedTable<Int>(weight));
+}
+template <auto kRun, class Int>
+at::Tensor unpack_4bit_op(const at::Tensor& weight, Int embedding_dim) {
+  return kRun(BorrowedTable<Int>(weight, std::move(embedding_dim)));
+}
+
+}  // namespace
 
 TORCH_LIBRARY_IMPL(qnative, CPU, m) {
-  m.impl("embedding_8bit", TORCH_FN(embedding_8bit));
-  m.impl("embedding_4bit", TORCH_FN(embedding_4bit));
+  m.impl("embedding_8bit", TORCH_FN((rows_8bit_op<embedding_8bit, int64_t>)));
+  m.impl("embedding_4bit", TORCH_FN((rows_4bit_op<embedding_4bit, int64_t>)));
   m.impl("embedding_8bit_pack", TORCH_FN(embedding_8bit_pack));
   m.impl("embedding_4bit_pack", TORCH_FN(embedding_4bit_pack));
-  m.impl("embedding_8bit_unpack", TORCH_FN(embedding_8bit_unpack));
-  m.impl("embedding_4bit_unpack", TORCH_FN(embedding_4bit_unpack));
+  m.impl("embedding_8bit_unpack", TORCH_FN((unpack_8bit_op<embedding_8bit_unpack, int64_t>)));
+  m.impl("embedding_4bit_unpack", TORCH_FN((unpack_4bit_op<embedding_4bit_unpack, int64_t>)));
 }
 
 TORCH_LIBRARY_IMPL(qnative, Meta, m) {
-  m.impl("embedding_8bit", TORCH_FN(embedding_8bit_meta));
-  m.impl("embedding_4bit", TORCH_FN(embedding_4bit_meta));
+  m.impl("embedding_8bit", TORCH_FN((rows_8bit_op<rows_meta<kRows8>, c10::SymInt>)));
+  m.impl("embedding_4bit", TORCH_FN((rows_4bit_op<rows_meta<kRows4>, c10::SymInt>)));
   m.impl("embedding_8bit_pack", TORCH_FN(embedding_8bit_pack_meta));
   m.impl("embedding_4bit_pack", TORCH_FN(embedding_4bit_pack_meta));
-  m.impl("embedding_8bit_unpack", TORCH_FN(embedding_8bit_unpack_meta));
-  m.impl("embedding_4bit_unpack", TORCH_FN(embedding_4bit_unpack_meta));
+  m.impl("embedding_8bit_unpack", TORCH_FN((unpack_8bit_op<unpack_meta<kUnpack8>, c10::SymInt>)));
+  m.impl("embedding_4bit_unpack", TORCH_FN((unpack_4bit_op<unpack_meta<kUnpack4>, c10::SymInt>)));
 }
 
 }  // namespace qnative::ops

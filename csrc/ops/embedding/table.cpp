@@ -15,24 +15,29 @@ constexpr int64_t kIndexGrain = 64 * 1024;  // indices a task
 }  // namespace
 
 template <class Int>
-Int TableArgs<Int>::check(at::DeviceType device) const {
-  check_tensor(op, "weight", weight, device);
-  check_dtype(op, "weight", weight, at::kByte);
-  TORCH_CHECK(weight.dim() == 2, "qnative::", op, ": weight must have 2 dimensions, got ",
+Int check_table(const TableOp& op, const BasicEmbeddingTable<Int>& table, at::DeviceType device) {
+  const at::Tensor& weight = table.packed;
+  check_tensor(op.op, "weight", weight, device);
+  check_dtype(op.op, "weight", weight, at::kByte);
+  TORCH_CHECK(weight.dim() == 2, "qnative::", op.op, ": weight must have 2 dimensions, got ",
               at::symint::sizes<Int>(weight));
+  TORCH_CHECK(table.embedding_dim.has_value() == (op.bits == 4), "qnative::", op.op,
+              ": embedding_dim is for tables of 4 bits, and must be there for them");
   const Int bytes = at::symint::size<Int>(weight, 1) - embedding::kParamBytes;
-  if (!embedding_dim) {
-    TORCH_CHECK(bytes >= 0, "qnative::", op, ": weight must be [rows, D + 8], got ",
+  if (op.bits == 8) {
+    TORCH_CHECK(bytes >= 0, "qnative::", op.op, ": weight must be [rows, D + 8], got ",
                 at::symint::sizes<Int>(weight));
     return bytes;
   }
-  TORCH_CHECK(*embedding_dim >= 0 && *embedding_dim / 2 + *embedding_dim % 2 == bytes,
-              "qnative::", op, ": weight must be [rows, (embedding_dim + 1) / 2 + 8], got ",
-              at::symint::sizes<Int>(weight), " and embedding_dim ", *embedding_dim);
-  return *embedding_dim;
+  const Int& dim = *table.embedding_dim;
+  TORCH_CHECK(dim >= 0 && dim / 2 + dim % 2 == bytes, "qnative::", op.op,
+              ": weight must be [rows, (embedding_dim + 1) / 2 + 8], got ",
+              at::symint::sizes<Int>(weight), " and embedding_dim ", dim);
+  return dim;
 }
-template struct TableArgs<int64_t>;
-template struct TableArgs<c10::SymInt>;
+template int64_t check_table(const TableOp&, const EmbeddingTable&, at::DeviceType);
+template c10::SymInt check_table(const TableOp&, const BasicEmbeddingTable<c10::SymInt>&,
+                                 at::DeviceType);
 
 void check_integers(const char* op, const char* name, const at::Tensor& tensor,
                     at::DeviceType device) {

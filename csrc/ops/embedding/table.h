@@ -4,20 +4,40 @@
 
 #include <cstdint>
 #include <optional>
+#include <utility>
+
+#include "qnative/ops/embedding.h"
 
 // What the ops over tables of 8-bit and 4-bit rows share. Int is int64_t in CPU functions and
 // c10::SymInt in Meta functions.
 namespace qnative::ops {
 
-// A table as the ops get it. embedding_dim: of 4-bit tables only.
-template <class Int>
-struct TableArgs {
-  const char* op;
-  const at::Tensor& weight;
-  std::optional<Int> embedding_dim;
+struct TableOp {
+  const char* op;  // the name after qnative::, for messages
+  int bits;        // of the table
+};
 
-  // Checks what can be checked; returns the number of columns.
-  Int check(at::DeviceType device) const;
+// Checks what can be checked; returns the number of columns.
+template <class Int>
+Int check_table(const TableOp& op, const BasicEmbeddingTable<Int>& table, at::DeviceType device);
+
+// A table of the schemas, borrowed.
+template <class Int>
+class BorrowedTable {
+ public:
+  explicit BorrowedTable(const at::Tensor& packed, std::optional<Int> embedding_dim = {})
+      : value_{{}, std::move(embedding_dim)} {
+    value_.packed = Borrow::createBorrow(packed);
+  }
+  ~BorrowedTable() { Borrow::destroyBorrow(value_.packed); }
+  BorrowedTable(const BorrowedTable&) = delete;
+  BorrowedTable& operator=(const BorrowedTable&) = delete;
+
+  operator const BasicEmbeddingTable<Int>&() const { return value_; }
+
+ private:
+  using Borrow = c10::MaybeOwnedTraits<at::Tensor>;
+  BasicEmbeddingTable<Int> value_;
 };
 
 // Int or Long.
