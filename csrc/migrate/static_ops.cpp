@@ -17,7 +17,7 @@ OutputSpec output(const CallSite& site, at::ScalarType dtype, const char* scale 
 }
 
 // Calls `op` with y and the activation at the end of its arguments, and ends the node.
-void finish(CallSite& site, const std::string& op, Args args, const OutputSpec& y) {
+void finish_static(CallSite& site, const std::string& op, Args args, const OutputSpec& y) {
   add_output(args, y);
   if (ends_in_relu(site.kind())) args.emplace_back("relu");
   site.becomes({site.call(op, args), y.qparams, y.dtype});
@@ -61,7 +61,7 @@ void linear(CallSite& site) {
     return finish_in_float(site, "qnative::linear", args, y,
                            [&](Value* real) { return site.call("aten::tanh", {real}); });
   }
-  finish(site, "qnative::linear", args, y);
+  finish_static(site, "qnative::linear", args, y);
 }
 
 // ---- conv ----------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ void conv(CallSite& site) {
   for (const IValue& each : made) args.emplace_back(site.insert(each));
   const OutputSpec y = output(site, x.dtype);
   const std::string op = "qnative::" + kind.name();
-  if (!adds) return finish(site, op, args, y);
+  if (!adds) return finish_static(site, op, args, y);
   const Quantized sum = site.quantized("qaccum");
   finish_in_float(site, op, args, y, [&](Value* real) {
     Args quantized;
@@ -144,7 +144,7 @@ void binary(CallSite& site, const char* op) {
   Args args;
   add_input(args, a);
   add_input(args, site.quantized("qb"));
-  finish(site, op, args, output(site, a.dtype, "scale", "zero_point"));
+  finish_static(site, op, args, output(site, a.dtype, "scale", "zero_point"));
 }
 
 // A number that is added moves the zero point, as upstream does it; where that leaves the range of

@@ -15,7 +15,7 @@
 namespace qnative::ops {
 namespace {
 
-constexpr const char* kOp = "attention_dynamic";
+constexpr const char* kDynamicOp = "attention_dynamic";
 constexpr int64_t kFloatGrain = 32 * 1024;  // products of a task in float32
 
 // A matrix of rows that are contiguous.
@@ -175,10 +175,10 @@ AttentionShape<Int> check(const at::Tensor& q, const at::Tensor& k, const at::Te
                           const AttentionOptions& options, at::DeviceType device) {
   const std::pair<const char*, const at::Tensor&> operands[] = {{"q", q}, {"k", k}, {"v", v}};
   for (const auto& [name, tensor] : operands) {
-    check_tensor(kOp, name, tensor, device);
-    check_dtype(kOp, name, tensor, at::kFloat);
+    check_tensor(kDynamicOp, name, tensor, device);
+    check_dtype(kDynamicOp, name, tensor, at::kFloat);
   }
-  return attention_shape<Int>(kOp, q, k, v, options, device);
+  return attention_shape<Int>(kDynamicOp, q, k, v, options, device);
 }
 
 at::Tensor attention_dynamic_meta(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,

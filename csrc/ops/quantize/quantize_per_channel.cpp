@@ -12,7 +12,7 @@ namespace {
 
 constexpr const char* kQuantize = "quantize_per_channel";
 constexpr const char* kDequantize = "dequantize_per_channel";
-constexpr int64_t kGrain = 16 * 1024;  // elements a task
+constexpr int64_t kChannelGrain = 16 * 1024;  // elements a task
 
 // A non-negative axis; scale and zero_point fit it.
 template <class Int>
@@ -83,11 +83,11 @@ Blocks blocks_of(const at::Tensor& y, int64_t axis) {
 template <class Each, class One>
 void for_channels(const Blocks& blocks, const Each& each, const One& one) {
   if (blocks.inner == 1) {
-    run_parts(blocks.outer, blocks.channels, kGrain, [&](int64_t begin, int64_t end) {
+    run_parts(blocks.outer, blocks.channels, kChannelGrain, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) each(i * blocks.channels);
     });
   } else {
-    run_parts(blocks.outer * blocks.channels, blocks.inner, kGrain,
+    run_parts(blocks.outer * blocks.channels, blocks.inner, kChannelGrain,
               [&](int64_t begin, int64_t end) {
                 for (int64_t i = begin; i < end; ++i) one(i * blocks.inner, i % blocks.channels);
               });
@@ -168,11 +168,12 @@ at::Tensor run_dequantize(const ChannelPlan<int64_t>& plan, const at::Tensor& x,
   return y;
 }
 
-at::Tensor quantize_meta(const at::Tensor& x, const ChannelQParams& qparams, const QRange& range) {
+at::Tensor quantize_channels_meta(const at::Tensor& x, const ChannelQParams& qparams,
+                                  const QRange& range) {
   return empty(plan_quantize<c10::SymInt>(x, qparams, range).layout, range.dtype);
 }
 
-at::Tensor dequantize_meta(const at::Tensor& x, const ChannelQParams& qparams) {
+at::Tensor dequantize_channels_meta(const at::Tensor& x, const ChannelQParams& qparams) {
   return empty(plan_dequantize<c10::SymInt>(x, qparams).layout, at::kFloat);
 }
 
@@ -193,28 +194,29 @@ namespace {
 
 // The ops of the schemas. kRun: quantize_per_channel, dequantize_per_channel or its Meta function.
 template <auto kRun>
-at::Tensor quantize_op(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& zero_point,
-                       int64_t axis, at::ScalarType dtype, std::optional<int64_t> quant_min,
-                       std::optional<int64_t> quant_max) {
+at::Tensor quantize_channels_op(const at::Tensor& x, const at::Tensor& scale,
+                                const at::Tensor& zero_point, int64_t axis, at::ScalarType dtype,
+                                std::optional<int64_t> quant_min,
+                                std::optional<int64_t> quant_max) {
   return kRun(x, {scale, zero_point, axis}, {dtype, quant_min, quant_max});
 }
 
 template <auto kRun>
-at::Tensor dequantize_op(const at::Tensor& x, const at::Tensor& scale,
-                         const std::optional<at::Tensor>& zero_point, int64_t axis) {
+at::Tensor dequantize_channels_op(const at::Tensor& x, const at::Tensor& scale,
+                                  const std::optional<at::Tensor>& zero_point, int64_t axis) {
   return kRun(x, {scale, zero_point, axis});
 }
 
 }  // namespace
 
 TORCH_LIBRARY_IMPL(qnative, CPU, m) {
-  m.impl("quantize_per_channel", TORCH_FN(quantize_op<quantize_per_channel>));
-  m.impl("dequantize_per_channel", TORCH_FN(dequantize_op<dequantize_per_channel>));
+  m.impl("quantize_per_channel", TORCH_FN(quantize_channels_op<quantize_per_channel>));
+  m.impl("dequantize_per_channel", TORCH_FN(dequantize_channels_op<dequantize_per_channel>));
 }
 
 TORCH_LIBRARY_IMPL(qnative, Meta, m) {
-  m.impl("quantize_per_channel", TORCH_FN(quantize_op<quantize_meta>));
-  m.impl("dequantize_per_channel", TORCH_FN(dequantize_op<dequantize_meta>));
+  m.impl("quantize_per_channel", TORCH_FN(quantize_channels_op<quantize_channels_meta>));
+  m.impl("dequantize_per_channel", TORCH_FN(dequantize_channels_op<dequantize_channels_meta>));
 }
 
 }  // namespace qnative::ops
