@@ -66,8 +66,9 @@ def test_every_block_is_one_that_a_test_runs():
     found = Counter((page, block.language) for page in PAGES for block in blocks(page))
     del found["docs/numerics.md", ""]  # formulas
     assert found == {
-        ("README.md", "sh"): 1,  # packaging/test_wheel.py
-        ("README.md", "python"): 2,
+        ("CONTRIBUTING.md", "sh"): 1,  # test_make_targets_exist
+        ("README.md", "sh"): 2,  # test_make_targets_exist, packaging/test_wheel.py
+        ("README.md", "python"): 4,
         ("README.md", "cmake"): 1,
         ("README.md", "cpp"): 1,
         ("docs/backend_config.md", "python"): 9,
@@ -82,6 +83,32 @@ def test_every_block_is_one_that_a_test_runs():
         ("examples/custom_backend/README.md", "sh"): 1,  # examples/test_custom_backend.py
         ("examples/custom_backend/README.md", "python"): 1,  # examples/test_custom_backend.py
     }
+
+
+def test_make_targets_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    found = set()
+    for page in PAGES:
+        found |= set(re.findall(r"(?:^|`)make ([a-z-]+)", (ROOT / page).read_text(), re.MULTILINE))
+    assert {"demo", "test", "lint"} <= found <= targets
+
+
+def test_files_exist():
+    """Every path in backticks, and every link."""
+    folders = ("include", "csrc", "qnative", "test", "benchmark", "examples", "docs", "cmake")
+    missing = []
+    for page in PAGES:
+        text = re.sub(
+            r"^```.*?^```$", "", (ROOT / page).read_text(), flags=re.MULTILINE | re.DOTALL
+        )
+        paths = re.findall(rf"`((?:{'|'.join(folders)})/[\w./-]*)`", text)
+        missing += [(page, path) for path in paths if not (ROOT / path).exists()]
+        links = re.findall(r"\]\(([^):#]+)(?:#[\w-]+)?\)", text)
+        missing += [
+            (page, link) for link in links if not (ROOT / page).parent.joinpath(link).exists()
+        ]
+    # The include path of a C++ program, not a path in the repository.
+    assert [each for each in missing if not (ROOT / "include" / each[1]).exists()] == []
 
 
 def test_reference():
@@ -182,21 +209,19 @@ def test_migrating_in_a_shell(old):
 
 
 def cpp_function(name: str, block: Block) -> tuple[list[str], str]:
-    """The includes of a block, and its program or statements as a function."""
+    """The includes of a block, and its statements as a function."""
     lines = block.text.splitlines(keepends=True)
     includes = [line for line in lines if line.startswith("#include")]
     rest = "".join(line for line in lines if line not in includes)
-    if "int main()" in rest:
-        return includes, rest.replace("int main()", f"void {name}()")
     return includes, f"void {name}() {{\n{rest}}}\n"
 
 
 def test_cpp(readme, old):
-    """All C++ blocks form one program; the CMake blocks are equal and form its project."""
-    cmake, other = (blocks(page, "cmake")[0] for page in ("README.md", "docs/deploying.md"))
-    assert re.sub(" +#.*", "", cmake.text) == other.text
-    pages = {"readme": "README.md", "deploying": "docs/deploying.md"}
-    pages["migrating"] = "docs/migrating.md"
+    """README has a program, the other blocks form one; the CMake blocks are equal and link both."""
+    cmake, other = (blocks(page, "cmake")[0].text for page in ("README.md", "docs/deploying.md"))
+    assert cmake == other
+    (program,) = blocks("README.md", "cpp")
+    pages = {"deploying": "docs/deploying.md", "migrating": "docs/migrating.md"}
     functions = [
         cpp_function(f"{name}_{i}", block)
         for name, page in pages.items()
@@ -204,15 +229,17 @@ def test_cpp(readme, old):
     ]
     includes = [line for lines, _ in functions for line in lines]
     parts = [*includes, "torch::Tensor x;\n", *(code for _, code in functions)]
-    parts += ["int main() {\n  readme_0();\n  migrating_0();\n}\n"]
-    (readme / "main.cpp").write_text("".join(parts))
+    (readme / "main.cpp").write_text(program.text)
+    (readme / "docs.cpp").write_text("".join([*parts, "int main() { migrating_0(); }\n"]))
     (readme / "CMakeLists.txt").write_text(
         "cmake_minimum_required(VERSION 3.22)\nproject(app LANGUAGES CXX)\n"
-        "set(CMAKE_CXX_STANDARD 20)\nadd_executable(app main.cpp)\n" + cmake.text
+        "add_executable(app main.cpp)\nadd_executable(docs docs.cpp)\n"
+        + cmake
+        + "target_link_libraries(docs qnative::qnative)\n"
     )
-    app = cpp_program.build(readme / "build", readme) / "app"
-    (old / "model.pt").write_bytes((readme / "model.pt").read_bytes())
-    done = subprocess.run([app], cwd=old, capture_output=True, text=True)
+    folder = cpp_program.build(readme / "build", readme)
+    done = subprocess.run([folder / "app"], cwd=readme, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "[8, 10]\nnative: 194 patterns\n"
+    subprocess.run([folder / "docs"], cwd=old, check=True)
     assert old_kinds(torch.jit.load(old / "new.pt")) == set()
