@@ -122,7 +122,7 @@ def kernels(report: dict) -> Table:
 
 def op_means(results: list[dict]) -> Table:
     """Geometric mean of each op, and its slowest shape relative to torch."""
-    table = [["op", "shapes", "best torch", "least of them", "best peer", "fp32", "% of the limit"]]
+    table = [["op", "shapes", "best torch", "slowest shape", "best peer", "fp32", "% of the limit"]]
     for op in dict.fromkeys(row["op"] for row in results):
         rows = [row for row in results if row["op"] == op]
         least = min(row["best_torch_over_qnative"] for row in rows)

@@ -21,24 +21,23 @@ DOC = Path(__file__).resolve().parents[4] / "docs" / "coverage.md"
 HEAD = """\
 # Coverage
 
-Every pair of a pattern and a DTypeConfig in `get_native_backend_config()` ({native} pairs) and, the
-others, in `get_test_only_legacy_native_backend_config()` ({legacy} more). `make docs` writes this
-page: for each pair it builds a model out of the pattern, quantizes it with this row alone, and
-checks that
+The kernel for each pair of a pattern and a DTypeConfig: {native} pairs of
+`get_native_backend_config()` and {legacy} more of `get_test_only_legacy_native_backend_config()`.
+`make docs` writes this page. For each pair it builds a model from the pattern, quantizes it with
+this row alone, and checks that
 
-- the op that the row names is in the graph, once, and no op of torch computes in float32 or
-  float16;
-- the result is as close to the float model as its scales allow, and, for 8-bit activations, at
-  most one quantum from the same 8-bit numbers in float arithmetic (from the trained model with fake
-  quantization, for modules of quantization-aware training);
+- the graph has the op that the row names once, and no op of torch computes in float32 or float16;
+- the result is as close to the float model as its scales allow. For 8-bit activations it is at most
+  one quantum from float arithmetic on the same 8-bit numbers, or, for modules of quantization-aware
+  training, from the trained model with fake quantization;
 - the saved TorchScript file gives the same bits.
 
-`test/python/test_coverage.py` does the same, and checks that this page says so.
+`test/python/test_coverage.py` checks the same, and that this page is up to date.
 
-- op: `qnative::<op>`. *free*: the pattern moves, renames or measures data and runs as it is, on
-  8-bit or float16 data. `torch.stack` has scales to match in 8 bits, and none in float16.
-- front end: *PT2E* is `qnative.quantize`, *FX* is `qnative.fx`, which modules of quantization-aware
-  training need.
+- op: `qnative::<op>`. *free*: the pattern moves, renames or measures data, and runs unchanged on
+  8-bit or float16 data. `torch.stack` must match scales in 8 bits; float16 has none.
+- front end: *PT2E* is `qnative.quantize`; *FX* is `qnative.fx`, required by modules of
+  quantization-aware training.
 
 | pattern | dtypes | op | front end | result |
 | --- | --- | --- | --- | --- |
@@ -47,8 +46,8 @@ checks that
 ARGUMENTS_HEAD = """
 ## Arguments that stay float
 
-The ops that the rows name do not run these calls. They stay float, with the reason that the report
-of `qnative.quantize` gives (`strict=True` makes it an error).
+The ops of the rows cannot run these calls. They stay float, and the report of `qnative.quantize`
+gives this reason; `strict=True` makes it an error.
 
 | call | stays float |
 | --- | --- |
