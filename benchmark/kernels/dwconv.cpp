@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "blocks.h"
 #include "gemm/gemm.h"
 #include "limits.h"
 
@@ -23,7 +24,7 @@ constexpr Layer kLayers[] = {{112, 32, 3, 1}, {56, 144, 3, 1}, {14, 480, 3, 1}, 
 
 void run(benchmark::State& state, const Layer& layer, Fn* kernel) {
   const int64_t c = layer.channels, taps = layer.kernel * layer.kernel;
-  const int64_t out = (layer.image - 1) / layer.stride + 1, padded = (c + 15) / 16 * 16;
+  const int64_t out = (layer.image - 1) / layer.stride + 1, padded = round_up(c, kPanelColumns);
   const std::vector<uint8_t> x(layer.image * layer.image * c, 100);
   std::vector<uint8_t> y(out * out * c);
   const std::vector<int8_t> weight(c * taps, 3);

@@ -2,8 +2,8 @@
 
 #include <cstdint>
 
-// Functions of one float32 that an epilogue applies. simd/activation.h has their formulas, which
-// every ISA computes in the same order: bits are equal.
+// Functions of one float32 that an epilogue applies. simd/activation.h has the formulas; every ISA
+// computes them in the same order and gives the same bits.
 namespace qnative {
 
 enum class FloatActivation : uint8_t {

@@ -33,10 +33,10 @@ inline uint16_t float_to_half(float value) {
   uint32_t magnitude;
   if (bits > 0x7f800000U) {
     magnitude = 0x7e00U | ((bits >> 13) & 0x03ffU);
-  } else if (bits >= 0x477ff000U) {  // 65520, half-way to what would follow 65504
+  } else if (bits >= 0x477ff000U) {  // 65520, halfway between 65504 and 65536
     magnitude = 0x7c00U;
   } else if (bits < 0x38800000U) {  // 2^-14
-    // The last place of 0.5 to 1 is the smallest half: the addition rounds.
+    // One ulp of [0.5, 1) is the smallest half, so the addition rounds.
     float shifted;
     memcpy(&shifted, &bits, sizeof(shifted));
     shifted += 0.5f;

@@ -16,27 +16,28 @@ struct Requantize {
   uint8_t flip;        // 0x80 for int8 output
 };
 
-// Where every r is finite and its int32 is exact, the upper clamp may come after rounding: a
-// kernel that knows it needs fewer steps for the same bits. Enough for it, whatever the sum is:
-constexpr float kSmallMultiplier = 0.25f;   // |multiplier| up to it
-constexpr float kSmallBias = 536870912.0f;  // 2^29, |bias| up to it
+// Parameters are small if |multiplier| <= kSmallMultiplier and |bias| <= kSmallBias. Then r fits in
+// int32 whatever the sum is, the upper clamp may follow the rounding, and kernels need fewer steps
+// for the same bits.
+constexpr float kSmallMultiplier = 0.25f;
+constexpr float kSmallBias = 536870912.0f;  // 2^29
 
 namespace {
 
-// Whether, for a `small` sum, packing with unsigned saturation is all of the clamp.
+// Whether packing with unsigned saturation is the whole clamp. small: of multiplier and bias.
 [[maybe_unused]] inline bool saturates(const Requantize& q, bool small) {
   return small && q.zero_point == 0 && q.lo == 0 && q.hi == 255 && q.flip == 0;
 }
 
 // y = clamp(rne(r) + zero_point, lo, hi) ^ flip, rne = round half to even.
-// r is clamped as a float first: it may lie outside of int32. As `r < hi ? r : hi` (minps) does,
-// NaN becomes hi.
+// r is clamped as a float first, because it may not fit in int32. NaN becomes hi, as in
+// `r < hi ? r : hi` (minps).
 [[maybe_unused]] inline uint8_t requantize(float r, const Requantize& q) {
   const float hi = static_cast<float>(q.hi - q.zero_point);
   const float lo = static_cast<float>(q.lo - q.zero_point);
   r = r < hi ? r : hi;
   r = r > lo ? r : lo;
-  // 1.5 * 2^23: the sum has no fraction bits, so that the addition rounds, half to even.
+  // 1.5 * 2^23: the sum has no fraction bits, so the addition rounds half to even.
   constexpr float kRound = 12582912.0f;
   r = (r + kRound) - kRound;
   return static_cast<uint8_t>(static_cast<int32_t>(r) + q.zero_point) ^ q.flip;

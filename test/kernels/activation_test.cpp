@@ -7,8 +7,7 @@
 
 #include "simd/real_scalar.h"
 
-// The formulas against long double. That other ISAs give their bits is tested with the kernels
-// which apply them.
+// The formulas against long double. The tests of the kernels that apply them compare the ISAs.
 namespace qnative {
 namespace {
 
@@ -46,7 +45,7 @@ INSTANTIATE_TEST_SUITE_P(All, ActivationTest,
                                          FloatActivation::kHardswish,
                                          FloatActivation::kHardsigmoid));
 
-// The factor of x has an error of a unit in the last place of 1.
+// The factor of x has an error of 1 ulp of 1.
 TEST_P(ActivationTest, IsTheFunction) {
   for (float magnitude = 1e-10f; magnitude < 100; magnitude *= 1.001f) {
     for (float x : {magnitude, -magnitude}) {

@@ -16,11 +16,10 @@
 
 #include "isa.h"
 
-// What the tests of every kernel family share.
+// Shared by the tests of all kernel families.
 namespace qnative::test {
 
-// The rows of a kernel table that this machine runs and that QNATIVE_ISA allows. Scalar is the
-// last.
+// The rows of a kernel table that this machine supports and QNATIVE_ISA allows, scalar last.
 template <class Fn>
 std::vector<Kernel<Fn>> runnable(std::span<const Kernel<Fn>> kernels) {
   std::vector<Kernel<Fn>> rows;
@@ -53,7 +52,7 @@ class Random {
     return values;
   }
 
-  // Over the whole range of an integer type; one value in eight is an end of the range.
+  // Over the whole range of an integer type; one value in eight is its minimum or maximum.
   template <class T>
   std::vector<T> full_range(int64_t size) {
     constexpr T lo = std::numeric_limits<T>::min(), hi = std::numeric_limits<T>::max();
@@ -121,7 +120,7 @@ class Guarded {
   Guarded(const Guarded&) = delete;
   Guarded& operator=(const Guarded&) = delete;
 
-  // Also the elements, so that one which the kernel leaves out is seen.
+  // Also the elements, so that the tests see one that the kernel does not write.
   void poison() { memset(storage_.data(), kPoison, storage_.size()); }
 
   T* data() { return data_; }

@@ -9,11 +9,12 @@
 #include <string>
 #include <vector>
 
+#include "blocks.h"
 #include "common.h"
 #include "dwconv/dwconv.h"
 #include "gemm/gemm.h"
 
-// What the tests of depthwise convolutions convolve.
+// Problems for the kernels of dwconv.
 namespace qnative::dwconv {
 namespace {
 
@@ -29,7 +30,7 @@ struct Shape {
   int64_t dilation_h = 1, dilation_w = 1;
   int64_t pad_top = 0, pad_bottom = 0, pad_left = 0, pad_right = 0;
   int64_t depth = 1, kernel_d = 1, dilation_d = 1, first_slice = 0;
-  int64_t y_gap = 0, y_row_gap = 0;  // elements left out behind pixels and rows of y
+  int64_t y_gap = 0, y_row_gap = 0;  // elements between pixels and between rows of y
 
   int64_t out_h() const {
     return out(height + pad_top + pad_bottom, kernel_h, stride_h, dilation_h);
@@ -77,12 +78,12 @@ Shape square(int64_t channels, int64_t size, int64_t kernel, int64_t stride) {
           .pad_right = pad};
 }
 
-// Everything that a call reads. The multipliers spread the sums of random data over 8 bits.
+// All data of a call. The multipliers spread the sums of random data over 8 bits.
 struct Problem {
   Problem(const Shape& s, uint64_t seed) : shape(s) {
     Random random(seed);
     const int64_t taps = s.taps();
-    const int64_t padded = (s.channels + 15) / 16 * 16;
+    const int64_t padded = round_up(s.channels, kPanelColumns);
     x = random.full_range<uint8_t>(s.x_size());
     weight = random.full_range<int8_t>(s.channels * taps);
     start = random.vector<int32_t>(padded, -20000, 20000);

@@ -33,8 +33,8 @@ std::vector<T> scalar_output(const Problem& p) {
   return y;
 }
 
-// Every row of the table gives the bits of scalar, with x against an unreadable page, told or not
-// that multipliers and biases are small.
+// Every row of the table gives the bits of scalar, with x against an unreadable page, with and
+// without `small`.
 template <class T>
 void expect_equal(Problem p) {
   SCOPED_TRACE(to_string(p.shape));
@@ -46,7 +46,7 @@ void expect_equal(Problem p) {
       p.small = side == Side::kAfter && p.is_small();
       const PageGuarded<uint8_t> x(p.x, side);
       Guarded<T> y(p.shape.y_size(), side == Side::kAfter ? 1 : 0);
-      // As scalar_output(), where gaps stay as they are.
+      // As in scalar_output(), gaps keep their bytes.
       if (p.shape.has_gaps()) std::fill_n(y.data(), y.size(), T{});
       run(kernel, p, x.data(), y.data(), 0, p.shape.out_h());
       EXPECT_TRUE(same_bits(y.values(), std::span<const T>(expected))) << name(kernel.isa);
@@ -222,7 +222,7 @@ TEST(Dwconv, RowsInPieces) {
         for (int64_t piece : {1, 2, 3, 5}) {
           for (int64_t begin = 0; begin < rows; begin += piece) {
             const int64_t end = std::min(begin + piece, rows);
-            // Only the rows asked for may be written, so only they exist.
+            // Only the requested rows may be written, so only they exist.
             Guarded<uint8_t> y((end - begin) * row_size);
             run(kernel_row, p, p.x.data(), y.data() - begin * row_size, begin, end);
             const std::span<const uint8_t> wanted(expected.data() + begin * row_size,
@@ -299,7 +299,7 @@ TEST(Dwconv, ValuesBeyondInt32AndNaN) {
   }
 }
 
-// Kernels x dilations x first slices, also outside of the image.
+// Kernels x dilations x first slices, also outside the image.
 std::vector<Shape> volumes(int64_t channels) {
   std::vector<Shape> shapes;
   for (int64_t kernel_d : {1, 2, 3}) {

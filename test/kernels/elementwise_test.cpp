@@ -18,7 +18,7 @@ using test::same_bits;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
-// Multipliers of ordinary layers, then those at which a conversion to int32 would fail.
+// Multipliers of ordinary layers, then those whose results do not fit in int32.
 std::vector<Args> cases() {
   Random random(1);
   const auto zero_point = [&] {
@@ -50,7 +50,7 @@ std::vector<Args> cases() {
   return args;
 }
 
-// The contract in other words: exact arithmetic, rounded where the formula rounds.
+// The contract independently: exact arithmetic, rounded where the formula rounds.
 uint8_t expected_output(long double r, const Requantize& q) {
   if (std::isnan(r)) return static_cast<uint8_t>(q.hi) ^ q.flip;
   const long double y = std::nearbyint(r) + q.zero_point;

@@ -38,7 +38,7 @@ std::vector<uint8_t> make_table(Random& random, int bits, int64_t dim) {
   return table;
 }
 
-// The contract in other words.
+// The contract, written independently.
 float value(const std::vector<uint8_t>& table, int bits, int64_t dim, int64_t row, int64_t d) {
   const uint8_t* data = table.data() + row * row_bytes(bits, dim);
   const uint8_t byte = data[d * bits / 8];

@@ -51,7 +51,7 @@ uint16_t clamped(long double r, float lo, float hi) {
   return std::isnan(r) ? rounded(r) : rounded(std::fmin(std::fmax(static_cast<float>(r), lo), hi));
 }
 
-// Distance of two halves in steps of their order; NaNs are alike.
+// Distance of two halves in ulps; NaNs are equal.
 int distance(uint16_t a, uint16_t b) {
   const auto place = [](uint16_t v) { return v & 0x8000 ? -(v & 0x7fff) : v & 0x7fff; };
   const auto is_nan = [](uint16_t v) { return (v & 0x7fff) > 0x7c00; };
@@ -112,7 +112,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Binary{"mul", mul_kernels(), [](auto a, auto b, auto) { return a * b; }}),
     [](const auto& info) { return info.param.name; });
 
-// The integer not above x / a: of numbers that float64 divides without crossing an integer.
+// floor(x / a), for numbers whose float64 quotient does not cross an integer.
 long double floor_divided(long double x, long double a) {
   if (a == 0) return x / a;
   if (std::isinf(x)) return kNan;
@@ -272,7 +272,7 @@ void for_each_case(const F& f) {
   }
 }
 
-// f(value) of the taps of output o, channel c.
+// Calls f(value) for the taps of output o, channel c.
 template <class F>
 void for_taps(const Case& t, int64_t o, int64_t c, const F& f) {
   const pool::Window& w = t.window;
@@ -345,7 +345,7 @@ TEST(Fp16Pool, MeanIsTheFormula) {
   }
 }
 
-// Where float64 cannot hold the sums, their order counts.
+// The order matters if float64 cannot hold the sums exactly.
 TEST(Fp16Pool, LongSumsAreInOneOrder) {
   Random random(5);
   constexpr int64_t kColumns = 300007;

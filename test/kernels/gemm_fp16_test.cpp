@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "blocks.h"
 #include "common.h"
 #include "half.h"
 
@@ -20,7 +21,7 @@ using test::runnable;
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
-int64_t padded(int64_t n) { return (n + 15) / 16 * 16; }
+int64_t padded(int64_t n) { return round_up(n, kPanelColumns); }
 
 struct Problem {
   Problem(int64_t m, int64_t n, int64_t k, uint64_t seed)
@@ -105,7 +106,7 @@ TEST_P(GemmFp16Test, RowsByColumns) {
   }
 }
 
-// More rows than a cache block, and long sums, whose order shows in their bits.
+// More rows than a cache block, and long sums: their bits depend on the order.
 TEST_P(GemmFp16Test, LargeK) {
   expect_equals_scalar(GetParam(), Problem(101, 18, 2200, 1));
   expect_equals_scalar(GetParam(), Problem(1, 130, 5000, 2));
@@ -150,7 +151,7 @@ TEST_P(GemmFp16Test, ActivationsAndBounds) {
   expect_equals_scalar(GetParam(), p);
 }
 
-// Outputs of every magnitude that a half has, and half-way cases.
+// Outputs of every magnitude of a half, and halfway cases.
 TEST_P(GemmFp16Test, RoundsToHalf) {
   Problem p(1, 66000, 0, 7);
   for (int64_t i = 0; i < p.n; ++i) {

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "blocks.h"
 #include "common.h"
 #include "gemm/gemm.h"
 
@@ -18,7 +19,7 @@ TEST(GemmPackTest, RoundTripLayoutAndSums) {
       for (int64_t size : {0, 1, 3, 4, 5, 21}) {
         Random random(n * 100 + size);
         const std::vector<int8_t> weight = random.full_range<int8_t>(n * segments * size);
-        const int64_t groups = (size + 3) / 4, panels = (n + 15) / 16;
+        const int64_t groups = ceil_div(size, 4), panels = ceil_div(n, kPanelColumns);
         ASSERT_EQ(panels_size(n, segments, size), panels * segments * groups * 64);
         ASSERT_EQ(packed_size(n, segments, size), panels_size(n, segments, size) + panels * 64);
         Guarded<int8_t> packed(packed_size(n, segments, size), 1);

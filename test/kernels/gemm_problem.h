@@ -12,7 +12,7 @@
 #include "common.h"
 #include "gemm/gemm.h"
 
-// Problems for the kernels of gemm, and comparisons with the scalar one.
+// Problems for the kernels of gemm, and comparisons with scalar.
 namespace qnative::gemm {
 
 #if defined(__x86_64__)
@@ -43,7 +43,7 @@ enum class Rows {
   kDense,        // row_offset null, rows next to each other
   kStrided,      // row_offset null, gaps between rows
   kOverlapping,  // row_offset and segment_offset irregular, not sorted, negative
-  kImage,        // row_offset of the pixels of image rows of 14, 12 or 5, segments in the next ones
+  kImage,  // rows are pixels of image rows of 14, 12 or 5; segments are in the next image rows
 };
 
 // A problem with the memory that it needs. x ends 3 bytes before an unreadable page.
@@ -56,7 +56,7 @@ class Problem {
     repack();
     const int64_t padded = round_up(shape.n, 16);
     start_ = random_.vector<int32_t>(padded, -100000, 100000);
-    // Such that the outputs spread over, and a little beyond, the 256 values.
+    // Spreads the outputs over the 256 values, and a little further.
     const double deviation = 74.0 * 128.0 * std::sqrt(shape.segments * shape.segment_size + 1.0);
     const float typical = static_cast<float>(90.0 / (deviation + 50000.0)) * multiplier_scale;
     multiplier_ = random_.vector<float>(padded, 0.5f * typical, 1.5f * typical);
@@ -70,7 +70,7 @@ class Problem {
     pack(weight_.data(), shape_.n, shape_.segments, shape_.segment_size, packed_.data() + 1);
   }
 
-  // The weights become the first ones of segments that are longer.
+  // Makes the weights the first ones of longer segments.
   void lengthen(int64_t size) {
     std::vector<int8_t> longer = random_.full_range<int8_t>(shape_.n * size);
     for (int64_t n = 0; n < shape_.n; ++n) {
@@ -81,7 +81,7 @@ class Problem {
     panel_stride_ = panels_size(16, 1, size);
   }
 
-  // The weights are 1 byte off alignment. T: what y holds.
+  // The weights are 1 byte away from alignment. T: the type of y.
   template <class T>
   Args args(T* y) const {
     constexpr bool float_output = std::is_same_v<T, float>;
@@ -109,19 +109,20 @@ class Problem {
         .row_multiplier = row_multiplier_.empty() ? nullptr : row_multiplier_.data(),
         .outlier_count = float_output && !outlier_count_.empty() ? outlier_count_.data() : nullptr,
         .outliers = outliers_.data(),
-        .outlier_stride = kOutliers,
+        .outlier_stride = kMaxOutliers,
         .has_zeros = has_zeros_,
         .panel_stride = panel_stride_,
         .sum_output = std::is_same_v<T, int32_t>};
   }
 
-  // A zero point and a scale for each row, as dynamic quantization has them.
+  // A zero point and a scale per row, as in dynamic quantization.
   void add_row_parameters() {
     row_factor_ = random_.vector<int32_t>(shape_.m, -255, 0);
     column_factor_ = random_.vector<int32_t>(round_up(shape_.n, 16), -30000, 30000);
     row_multiplier_ = random_.vector<float>(shape_.m, 0.25f, 4.0f);
-    outlier_count_ = random_.vector<int32_t>(shape_.m, 0, shape_.segment_size > 0 ? kOutliers : 0);
-    outliers_.resize(shape_.m * kOutliers);
+    outlier_count_ =
+        random_.vector<int32_t>(shape_.m, 0, shape_.segment_size > 0 ? kMaxOutliers : 0);
+    outliers_.resize(shape_.m * kMaxOutliers);
     for (Outlier& outlier : outliers_) {
       outlier.k = static_cast<int32_t>(
           random_.uniform<int64_t>(0, std::max<int64_t>(shape_.segment_size, 1) - 1));
@@ -143,7 +144,7 @@ class Problem {
     }
     const bool has_outliers = float_output && !outlier_count_.empty();
     for (int64_t o = 0; has_outliers && o < outlier_count_[i]; ++o) {
-      const auto [k, excess] = outliers_[i * kOutliers + o];
+      const auto [k, excess] = outliers_[i * kMaxOutliers + o];
       acc += int64_t{excess} * weight_[n * shape_.segments * shape_.segment_size + k];
     }
     EXPECT_EQ(acc, static_cast<int32_t>(acc));
@@ -161,7 +162,7 @@ class Problem {
   Shape shape_;
   Random random_;
   std::unique_ptr<PageGuarded<uint8_t>> x_;
-  int64_t origin_ = 0;  // of the first byte of x_, as seen by the offsets
+  int64_t origin_ = 0;  // offset of the first byte of x_
   int64_t x_stride_ = 0;
   std::vector<int32_t> row_offset_;
   std::vector<int64_t> segment_offset_;
@@ -175,7 +176,7 @@ class Problem {
   int64_t panel_stride_ = 0;
   std::vector<int32_t> row_factor_, column_factor_;  // empty: none
   std::vector<float> row_multiplier_;
-  static constexpr int kOutliers = 5;  // of a row at most
+  static constexpr int kMaxOutliers = 5;  // per row
   std::vector<int32_t> outlier_count_;
   std::vector<Outlier> outliers_;
 
@@ -222,7 +223,7 @@ bool equal(T a, T b) {
   return a == b || (a != a && b != b);  // a NaN's payload is not specified
 }
 
-// `kernel`, told or not that multipliers and biases are small, beside `expected`.
+// Compares `kernel` with `expected`, with and without `small` where it applies.
 template <class T>
 void expect_output(const Kernel<Fn>& kernel, const Problem& problem, const Range& range, bool small,
                    const Guarded<T>& expected) {
@@ -259,7 +260,7 @@ void expect_equals_scalar(const Kernel<Fn>& kernel, const Problem& problem) {
   expect_equals_scalar<int32_t>(kernel, problem, all);
 }
 
-// Every kernel that runs here, and the one of tiles also for products that are too small for it.
+// Every kernel that this machine supports, and tiles also for products that are too small to pay.
 std::vector<Kernel<Fn>> tested_kernels() {
   std::vector<Kernel<Fn>> tested = test::runnable(kernels());
 #if defined(__x86_64__)

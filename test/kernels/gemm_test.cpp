@@ -153,13 +153,13 @@ TEST_P(GemmTest, EmptyRangesWriteNothing) {
   }
 }
 
-// No segments or no bytes in them: y is made of start alone.
+// No segments, or empty ones: y depends on start alone.
 TEST_P(GemmTest, NothingToSum) {
   expect_equals_scalar(GetParam(), Problem({9, 70, 1, 0}, Rows::kDense, 3));
   expect_equals_scalar(GetParam(), Problem({9, 20, 3, 0}, Rows::kDense, 3));
 }
 
-// The largest products of either sign, and start at its own extremes.
+// The largest products of either sign, and start at its extremes.
 TEST_P(GemmTest, ExtremeOperandsNeverSaturate) {
   for (const Shape& shape : {Shape{13, 65, 1, 576}, Shape{6, 33, 9, 255}, Shape{1, 64, 1, 60000}}) {
     for (int weight : {-128, 127}) {
@@ -180,8 +180,8 @@ TEST_P(GemmTest, ExtremeOperandsNeverSaturate) {
   }
 }
 
-// Pairs of weights whose products with 255 are just within int16, or just beyond it: an ISA may add
-// the former as int16. `beyond` of 100 are of the latter.
+// Pairs of weights whose products with 255 just fit in int16, or just do not: an ISA may add the
+// former as int16. `beyond` of 100 pairs do not fit.
 void expect_pairs_never_saturate(const Kernel<Fn>& kernel, const Shape& shape, Rows rows,
                                  int beyond) {
   constexpr std::pair<int, int> kWithin[] = {{64, 64},   {127, 0},    {127, -128}, {-64, -64},
@@ -218,7 +218,7 @@ TEST_P(GemmTest, PairsNeverSaturate) {
   }
 }
 
-// Merged groups: an output channel reads but some of the input channels.
+// Merged groups: an output channel reads only some of the input channels.
 TEST_P(GemmTest, ZeroBlocks) {
   for (int64_t m : {1, 2, 5, 13, 40}) {
     for (int64_t channels : {2, 4, 8}) {
@@ -238,7 +238,7 @@ TEST_P(GemmTest, ZeroBlocks) {
   }
 }
 
-// Beyond int32 the sum is that of modular arithmetic, on every ISA.
+// Beyond int32 the sum wraps around, on every ISA.
 TEST_P(GemmTest, OverflowWraps) {
   Problem problem({3, 20, 1, 66}, Rows::kDense, 5);
   for (size_t i = 0; i < problem.start_.size(); ++i) {

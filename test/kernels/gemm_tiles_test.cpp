@@ -1,6 +1,6 @@
 #include "gemm_problem.h"
 
-// What matters to kernels that take rows by 16 and k by 64, beyond gemm_test.cpp.
+// Further cases for kernels with tiles of 16 rows and 64 k.
 namespace qnative::gemm {
 namespace {
 
@@ -8,7 +8,7 @@ class GemmTilesTest : public testing::TestWithParam<Kernel<Fn>> {};
 
 INSTANTIATE_TEST_SUITE_P(Kernels, GemmTilesTest, testing::ValuesIn(tested_kernels()), name_of);
 
-// Of groups of four k: those that divide into equal steps, and primes.
+// Numbers of groups of four k: some divide into equal steps, some are prime.
 const std::vector<int64_t> kSizes = {40, 44, 64, 67, 68, 76, 80, 112, 129, 144, 188, 240, 479, 511};
 
 TEST_P(GemmTilesTest, LargeEnoughForTiles) {
@@ -34,7 +34,7 @@ TEST_P(GemmTilesTest, Images) {
   }
 }
 
-// A part of the rows of an image does not begin or end with one of its rows.
+// A range of rows that does not begin or end with an image row.
 TEST_P(GemmTilesTest, PartsOfImages) {
   const Problem problem({98, 130, 3, 48}, Rows::kImage, 3);
   for (const auto& [m_begin, m_end] : {std::pair{0, 98}, {14, 42}, {7, 49}, {13, 97}, {5, 13}}) {
@@ -60,13 +60,13 @@ TEST_P(GemmTilesTest, RowParameters) {
   }
 }
 
-// Weights beyond a megabyte go with several blocks of rows, outputs beyond one are fetched.
 TEST_P(GemmTilesTest, PanelsOfLongerSegments) {
   Problem problem({40, 70, 1, 132}, Rows::kDense, 3);
   problem.lengthen(300);
   expect_equals_scalar(GetParam(), problem);
 }
 
+// More than 1 MB of weights need several blocks of rows; more than 1 MB of output is prefetched.
 TEST_P(GemmTilesTest, LargeOperands) {
   expect_equals_scalar(GetParam(), Problem({150, 300, 1, 4000}, Rows::kDense, 1));
   expect_equals_scalar(GetParam(), Problem({2300, 470, 1, 40}, Rows::kStrided, 2));

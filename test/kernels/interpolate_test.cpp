@@ -104,7 +104,7 @@ TEST(InterpolateColumn, EveryIsaGivesTheFormula) {
         }
         for (const auto& row : values) t.push_back(row.data());
         const auto row_weight = random.vector<float>(rows, -1.0f, 1.0f);
-        // The weight of a plane that stands alone is 1.
+        // The weight of a single plane is 1.
         const auto plane_weight =
             planes == 1 ? std::vector<float>{1.0f} : random.vector<float>(planes, 0.0f, 1.0f);
         const ColumnArgs args{.rows = rows,

@@ -5,7 +5,7 @@
 
 namespace qnative::test {
 
-// Lengths around every vector size and its multiples, and one that is long.
+// Lengths around every vector size and its multiples, and a long one.
 inline std::vector<int64_t> lengths() {
   std::vector<int64_t> n;
   for (int64_t i = 0; i <= 70; ++i) n.push_back(i);

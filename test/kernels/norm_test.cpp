@@ -49,7 +49,7 @@ TEST(Sum, EveryIsaIsExactAtEveryLength) {
   for (int64_t n : test::lengths()) expect_sums(random.full_range<uint8_t>(n));
 }
 
-// Where words, and then int32, would overflow.
+// Lengths at which words, and then int32, would overflow.
 TEST(Sum, LongSumsAreExact) {
   for (uint8_t fill : {0xff, 0x7f, 0x80}) {
     for (int64_t n : {255 * 64, 257 * 64 + 1, 16384 * 64 + 33, 40000 * 64}) {
@@ -115,7 +115,7 @@ float value(const Args& args, uint8_t x) {
   return static_cast<float>((x ^ args.x_flip) - args.x_zero_point);
 }
 
-// One rounding, in the way of the formula.
+// One rounding, as in the formula.
 float fma_of(float a, float b, float c) {
   return static_cast<float>(static_cast<long double>(a) * b + c);
 }
@@ -126,7 +126,7 @@ uint8_t expected_output(float r, const Requantize& q) {
   return static_cast<uint8_t>(std::clamp<double>(y, q.lo, q.hi)) ^ q.flip;
 }
 
-// Constants of ordinary layers, then those whose results no int32 holds.
+// Constants of ordinary layers, then those whose results do not fit in int32.
 std::vector<float> constants(Random& random, int64_t n) {
   const float extremes[] = {0, 1, -1, 1e-40f, 3e9f, -3e9f, 1e38f, -1e38f, 0.5f};
   std::vector<float> values(n);
@@ -137,7 +137,7 @@ std::vector<float> constants(Random& random, int64_t n) {
   return values;
 }
 
-// run(kernel, args, x, y) for each kernel gives expected(args, x[i], i), at each length.
+// Checks that run(kernel, args, x, y) gives expected(args, x[i], i), for each kernel and length.
 template <class Fn, class Run, class Expected>
 void expect_formula(std::span<const Kernel<Fn>> kernels, const Run& run,
                     const Expected& expected_r) {
@@ -282,7 +282,7 @@ TEST(Exponentials, EveryIsaSumsThemExactly) {
   }
 }
 
-// Values below the largest, which the others must not be taken for.
+// Values below the largest one.
 TEST(Largest, OfSmallValues) {
   Random random(9);
   for (int64_t n = 1; n < 200; ++n) {

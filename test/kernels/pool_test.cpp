@@ -35,7 +35,7 @@ std::vector<Shape> shapes() {
     all.push_back({2, 3, channels, 3, 1, 7, 11});
     all.push_back({4, 100, channels, 2, 0, 3 * channels, 100 * channels});
   }
-  // Runs of windows that overlap, short and long ones.
+  // Short and long runs of overlapping windows.
   for (int64_t channels : {3, 8, 17, 32, 100}) {
     for (int64_t side : {2, 3, 5, 13, 40}) {
       for (int64_t step : {1, 2, 3}) {
@@ -88,7 +88,7 @@ struct Image {
               .plane_stride = plane_stride};
   }
 
-  // f(value) for every value of channel c of window o.
+  // Calls f(value) for every value of channel c of window o.
   template <class F>
   void for_window(int64_t o, int64_t c, const F& f) const {
     for (int64_t p = 0; p < window.planes; ++p) {

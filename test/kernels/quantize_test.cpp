@@ -24,7 +24,7 @@ const Requantize kCases[] = {{0, 0, 255, 0},      {128, 0, 255, 0x80},  {255, 0,
 const float kInverseScales[] = {1.0f,    0.1f,  4.0f, 255.0f / 6, 1e-38f,   1e-42f,
                                 3.4e38f, 1e10f, 0.0f, kInfinity,  1.0f / 3, -2.0f};
 
-// Values of which the kernels could go wrong: ties, ends, what no int32 holds, what is no number.
+// Critical values: ties, ends of the range, values that do not fit in int32, infinities and NaN.
 std::vector<float> values(Random& random, int64_t n) {
   const float special[] = {0.0f,      -0.0f,      0.5f,   -0.5f,  1.5f,    2.5f,
                            -1.5f,     127.5f,     -1e9f,  2.2e9f, 1e20f,   -1e20,

@@ -21,7 +21,7 @@ constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 struct State {
   double c, h;
 };
-// What a gate gets from the input and from the hidden state.
+// The inputs of a gate: from the input and from the hidden state.
 using Gates = std::function<double(int gate)>;
 
 double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
@@ -120,7 +120,7 @@ Problem random_problem(const Family& family, int64_t rows, int64_t hidden, float
 class RnnCell : public testing::TestWithParam<Family> {};
 
 // The approximations are within 1e-7 and 2e-7, the gates round once more, and a state near `range`
-// has an ulp of its own.
+// has a larger ulp.
 TEST_P(RnnCell, ScalarIsCloseToTheFormula) {
   Random random(1);
   for (float range : {0.01f, 1.0f, 6.0f, 30.0f, 200.0f}) {
@@ -156,7 +156,7 @@ TEST_P(RnnCell, EveryIsaGivesTheBitsOfScalar) {
   }
 }
 
-// Every exponent, both signs, the ends and what lies beyond them, in every gate.
+// Every exponent and both signs, the ends of the range, infinities and NaN, in every gate.
 TEST_P(RnnCell, ExtremesGiveTheBitsOfScalarAndNanStays) {
   Random random(3);
   std::vector<float> values = {0.0f, -0.0f, kInfinity, -kInfinity, 87.0f, -87.0f, 10.0f, -10.0f};

@@ -10,7 +10,7 @@ Fn scale_scalar;
 
 namespace {
 
-// V has vectors of kLanes floats that are computed in double.
+// V: vectors of kLanes floats, and arithmetic on them in float64.
 template <class V>
 Summary run(const Args& args) {
   using F = typename V::Floats;

@@ -6,10 +6,10 @@
 #include "isa.h"
 #include "requantize.h"
 
-// From the scales of a product to what its epilogue takes for each output channel:
+// From the scales of a product to the parameters of its epilogue, for each output channel:
 //   multiplier[i] = float(x_scale * weight_scale[i] / y_scale)
 //   bias[i]       = float(real_bias[i] / y_scale), 0 without real_bias
-// computed in double. All arrays have n elements of any alignment of float.
+// computed in float64. All arrays have n elements.
 namespace qnative::channel_params {
 
 struct Args {
@@ -23,7 +23,7 @@ struct Args {
 
 struct Summary {
   bool valid;  // every weight_scale is positive and every multiplier finite
-  bool small;  // |multiplier| <= kSmallMultiplier and |bias| <= kSmallBias, all of them
+  bool small;  // every |multiplier| <= kSmallMultiplier and every |bias| <= kSmallBias
 };
 
 using Fn = Summary(const Args& args);

@@ -11,7 +11,7 @@ Summary scale_scalar(const Args& args) {
     const float multiplier = static_cast<float>(args.x_scale * args.weight_scale[i] / args.y_scale);
     const float bias =
         args.real_bias == nullptr ? 0.0f : static_cast<float>(args.real_bias[i] / args.y_scale);
-    // NaN fails all comparisons.
+    // Comparisons with NaN are false.
     summary.valid &=
         (args.weight_scale[i] > 0) && (multiplier <= std::numeric_limits<float>::max());
     summary.small &= (std::abs(multiplier) <= kSmallMultiplier) && (std::abs(bias) <= kSmallBias);

@@ -5,11 +5,11 @@
 #include "vectors256.h"
 
 // Exact in int16: a bundle is two rows, and vpmaddwd multiplies two taps of eight channels. A cell
-// is 8 channels, then the other 8.
+// is the first eight channels, then the other eight.
 namespace qnative::dwconv {
 namespace {
 
-class Avx2 : public Vectors256 {
+class TapsAvx2 : public Vectors256 {
  public:
   static constexpr int64_t kHeight = 2;
   static constexpr int64_t kFillUnits = 1;
@@ -54,7 +54,7 @@ class Avx2 : public Vectors256 {
   static void interleave_cells(const Source (&rows)[kHeight], uint8_t* to, int64_t count);
 };
 
-void Avx2::arrange(const Args& a, const Plan& p, const int8_t* packed, uint8_t* unit) {
+void TapsAvx2::arrange(const Args& a, const Plan& p, const int8_t* packed, uint8_t* unit) {
   const int64_t row_size = ceil_div(a.kernel_w, 4) * kCell;
   for (int64_t half = 0; half < 2; ++half) {
     uint8_t* to = unit + half * p.weight_size / 2;
@@ -78,10 +78,10 @@ void Avx2::arrange(const Args& a, const Plan& p, const int8_t* packed, uint8_t* 
   }
 }
 
-// Four cells at a time, because this is a third of the work of a stride 2 convolution.
+// Four cells at a time: this is a third of the work of a convolution of stride 2.
 template <bool kFlip>
-void Avx2::interleave_cells(const Source (&rows)[kHeight], uint8_t* to, int64_t count) {
-  // In each lane, four of its eight pairs of bytes as pairs of int16.
+void TapsAvx2::interleave_cells(const Source (&rows)[kHeight], uint8_t* to, int64_t count) {
+  // Widens four of the eight pairs of bytes in each lane to int16.
   const Vector widen =
       _mm256_setr_epi8(0, -1, 1, -1, 2, -1, 3, -1, 4, -1, 5, -1, 6, -1, 7, -1,  //
                        8, -1, 9, -1, 10, -1, 11, -1, 12, -1, 13, -1, 14, -1, 15, -1);
@@ -107,7 +107,7 @@ void Avx2::interleave_cells(const Source (&rows)[kHeight], uint8_t* to, int64_t 
 
 Fn avx2;
 void avx2(const Args& args, int64_t row_begin, int64_t row_end, std::byte* scratch) {
-  run<Avx2>(args, row_begin, row_end, scratch);
+  run<TapsAvx2>(args, row_begin, row_end, scratch);
 }
 
 }  // namespace qnative::dwconv

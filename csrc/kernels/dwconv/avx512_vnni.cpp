@@ -7,7 +7,7 @@
 namespace qnative::dwconv {
 namespace {
 
-class Avx512Vnni {
+class TapsAvx512 {
  public:
   using Vector = __m512i;
   static constexpr int64_t kHeight = 4;
@@ -30,7 +30,7 @@ class Avx512Vnni {
     dpbusd(acc, load(x + kOffset), w);
   }
 
-  explicit Avx512Vnni(const Args& a)
+  explicit TapsAvx512(const Args& a)
       : hi_(_mm512_set1_ps(static_cast<float>(a.requantize.hi - a.requantize.zero_point))),
         zero_point_(_mm512_set1_epi16(static_cast<int16_t>(a.requantize.zero_point))),
         lo_(_mm512_set1_epi8(static_cast<char>(a.requantize.lo))),
@@ -42,27 +42,27 @@ class Avx512Vnni {
         y_pixel_(a.y_pixel),
         float_output_(a.float_output) {}
 
-  // Rows of kColumns outputs of `channels` channels. acc[0] goes to element `at` of y, the outputs
-  // to its right and below it are `right` and `below` elements further.
+  // Stores rows of kColumns outputs of `channels` channels: acc[0] at element `at` of y, the
+  // outputs to its right and below it `right` and `below` elements further.
   template <int kColumns, int kCount>
   void output(const uint8_t* constants, int64_t channels, const Vector (&acc)[kCount], int64_t at,
               int64_t right, int64_t below) const;
 
-  // Neighbouring outputs of the channels in the mask of a group of 64, whose constants are kParts64
-  // registers each of multiplier and bias.
+  // Stores neighbouring outputs of the channels in the mask of a group of 64. constants: kParts64
+  // registers of multiplier, then kParts64 of bias.
   template <int kColumns>
   void output64(const uint8_t* constants, __mmask64 channels,
                 const Vector (&acc)[kColumns][kParts64], int64_t at) const;
   int64_t y_pixel() const { return y_pixel_; }
 
  private:
-  // From 16 channels of each of four rows to four rows of each channel.
+  // The permutation from 16 channels of each of four rows to four rows of each channel.
   static Vector interleaving() {
     alignas(64) uint8_t order[64];
     for (int i = 0; i < 64; ++i) order[i] = static_cast<uint8_t>(i % 4 * 16 + i / 4);
     return _mm512_load_si512(order);
   }
-  // Columns 4 * i to 4 * i + 3 of a row of the packed kernel; zeros outside of it.
+  // Columns [4 * i, 4 * i + 4) of a row of the packed kernel; zeros outside it.
   static Vector packed_row(const Args& a, const int8_t* packed, int64_t kh, int64_t i) {
     if (kh < 0 || kh >= kernel_rows(a)) return _mm512_setzero_si512();
     return _mm512_loadu_si512(packed + (kh * ceil_div(a.kernel_w, 4) + i) * kCell);
@@ -90,7 +90,7 @@ class Avx512Vnni {
   bool float_output_;
 };
 
-// In each 32-bit lane, the 4 x 4 bytes of `rows` transposed.
+// Transposes the 4 x 4 bytes of `rows` in each 32-bit lane.
 [[gnu::always_inline]] inline void transpose(__m512i (&rows)[4]) {
   constexpr __mmask64 kOddBytes = 0xaaaaaaaaaaaaaaaa;
   constexpr __mmask32 kOddWords = 0xaaaaaaaa;
@@ -106,7 +106,7 @@ class Avx512Vnni {
   rows[3] = _mm512_mask_blend_epi16(kOddWords, _mm512_srli_epi32(odd[0], 16), odd[1]);
 }
 
-void Avx512Vnni::arrange(const Args& a, const Plan& p, const int8_t* packed, uint8_t* to) {
+void TapsAvx512::arrange(const Args& a, const Plan& p, const int8_t* packed, uint8_t* to) {
   for (int64_t kw = 0; kw < a.kernel_w; kw += 4) {
     for (int64_t shift = 0; shift < p.shifts; ++shift) {
       for (int64_t i = 0; i < p.bundles; ++i) {
@@ -122,7 +122,7 @@ void Avx512Vnni::arrange(const Args& a, const Plan& p, const int8_t* packed, uin
   }
 }
 
-void Avx512Vnni::interleave(const Source (&rows)[kHeight], uint8_t flip, uint8_t* to,
+void TapsAvx512::interleave(const Source (&rows)[kHeight], uint8_t flip, uint8_t* to,
                             int64_t count) {
   const auto load16 = [](const uint8_t* from) {
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
@@ -142,9 +142,9 @@ void Avx512Vnni::interleave(const Source (&rows)[kHeight], uint8_t flip, uint8_t
   }
 }
 
-// Whole cache lines of x: 16 bytes at a time, every line would be read four times, from L2 where a
-// row is long.
-void Avx512Vnni::interleave_units(const Source (&rows)[kHeight], uint8_t flip, uint8_t* to,
+// Reads whole cache lines of x. At 16 bytes a time every line would be read four times, from L2 if
+// the row is long.
+void TapsAvx512::interleave_units(const Source (&rows)[kHeight], uint8_t flip, uint8_t* to,
                                   int64_t unit, int64_t count) {
   const Vector transposed = interleaving();
   const Vector flips = _mm512_set1_epi8(static_cast<char>(flip));
@@ -170,11 +170,11 @@ void Avx512Vnni::interleave_units(const Source (&rows)[kHeight], uint8_t flip, u
   }
 }
 
-// kCount outputs of 16 bytes, 1, 2 or 4: lane i has 4 bytes of lane i of each, in turn. Saturation
-// does the lower clamp: what is below -32768 (and INT_MIN, which cvtps gives below int32) ends as 0
-// after the zero point is added.
+// kCount (1, 2 or 4) outputs of 16 bytes: lane i has 4 bytes of lane i of each, in turn. Saturation
+// is the lower clamp: values below -32768, and INT_MIN, which cvtps gives for values below int32,
+// become 0 when the zero point is added.
 template <int kCount>
-[[gnu::always_inline]] inline __m512i Avx512Vnni::requantized(const __m512 (&r)[kCount]) const {
+[[gnu::always_inline]] inline __m512i TapsAvx512::requantized(const __m512 (&r)[kCount]) const {
   Vector v[kCount];
   if (saturates_) {
     unroll<kCount>([&](auto i) __attribute__((always_inline)) { v[i] = _mm512_cvtps_epi32(r[i]); });
@@ -193,9 +193,9 @@ template <int kCount>
   return _mm512_xor_si512(_mm512_max_epu8(_mm512_packus_epi16(front, back), lo_), flip_);
 }
 
-[[gnu::always_inline]] inline void Avx512Vnni::store_float(float* to, __m512 r,
+[[gnu::always_inline]] inline void TapsAvx512::store_float(float* to, __m512 r,
                                                            int64_t count) const {
-  // The second operand is what min and max give for NaN.
+  // min and max return the second operand for NaN.
   r = _mm512_min_ps(float_hi_, _mm512_max_ps(float_lo_, r));
   if (count == kUnit) {
     _mm512_storeu_ps(to, r);
@@ -205,7 +205,7 @@ template <int kCount>
 }
 
 template <int kColumns, int kCount>
-[[gnu::always_inline]] inline void Avx512Vnni::output(const uint8_t* constants, int64_t channels,
+[[gnu::always_inline]] inline void TapsAvx512::output(const uint8_t* constants, int64_t channels,
                                                       const Vector (&acc)[kCount], int64_t at,
                                                       int64_t right, int64_t below) const {
   const auto place = [&](int i) __attribute__((always_inline)) {
@@ -219,14 +219,14 @@ template <int kColumns, int kCount>
   }
   constexpr int kGroup = kCount < 4 ? kCount : 4;
   uint8_t* y = static_cast<uint8_t*>(y_) + at;
-  // Opaque, or g++ 12 keeps a pointer for each output, most of them in memory.
+  // Otherwise g++ 12 keeps a pointer for each output, most of them in memory.
   asm("" : "+r"(y));
   unroll<kCount / kGroup>([&](auto group) __attribute__((always_inline)) {
     __m512 r[kGroup];
     unroll<kGroup>([&](auto i) __attribute__((always_inline)) {
       r[i] = real(acc[group * kGroup + i], constants);
     });
-    // Lane i with the 16 channels of output i.
+    // Lane i has the 16 channels of output i.
     const Vector bytes = _mm512_permutexvar_epi32(
         _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), requantized(r));
     unroll<kGroup>([&](auto i) __attribute__((always_inline)) {
@@ -242,7 +242,7 @@ template <int kColumns, int kCount>
 }
 
 template <int kColumns>
-[[gnu::always_inline]] inline void Avx512Vnni::output64(const uint8_t* constants,
+[[gnu::always_inline]] inline void TapsAvx512::output64(const uint8_t* constants,
                                                         __mmask64 channels,
                                                         const Vector (&acc)[kColumns][kParts64],
                                                         int64_t at) const {
@@ -264,8 +264,8 @@ template <int kColumns>
   });
 }
 
-// The registers are not an array here: its address would keep all sums in memory.
-[[gnu::noinline]] void Avx512Vnni::store_float64(float* to, __mmask64 channels, __m512 r0,
+// Not an array of registers: its address would keep all sums in memory.
+[[gnu::noinline]] void TapsAvx512::store_float64(float* to, __mmask64 channels, __m512 r0,
                                                  __m512 r1, __m512 r2, __m512 r3) const {
   const __m512i first = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 0, 1, 2, 3, 16, 17, 18, 19);
   for (int lane = 0; lane < 4; ++lane) {
@@ -283,10 +283,10 @@ template <int kColumns>
 Fn avx512_vnni;
 void avx512_vnni(const Args& args, int64_t row_begin, int64_t row_end, std::byte* scratch) {
   if (is_strided(args)) {
-    run_strided(Avx512Vnni(args), args, row_begin, row_end, reinterpret_cast<uint8_t*>(scratch));
+    run_strided(TapsAvx512(args), args, row_begin, row_end, reinterpret_cast<uint8_t*>(scratch));
     return;
   }
-  run<Avx512Vnni>(args, row_begin, row_end, scratch);
+  run<TapsAvx512>(args, row_begin, row_end, scratch);
 }
 
 }  // namespace qnative::dwconv

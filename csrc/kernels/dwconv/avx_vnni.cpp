@@ -5,12 +5,12 @@
 #include "simd/unroll.h"
 #include "vectors256.h"
 
-// A bundle is four rows, and vpdpbusd multiplies four taps of eight channels. A cell is 8 channels,
-// then the other 8.
+// A bundle is four rows, and vpdpbusd multiplies four taps of eight channels. A cell is the first
+// eight channels, then the other eight.
 namespace qnative::dwconv {
 namespace {
 
-class AvxVnni : public Vectors256 {
+class TapsAvxVnni : public Vectors256 {
  public:
   static constexpr int64_t kHeight = 4;
   static constexpr int64_t kFillUnits = 1;
@@ -33,7 +33,7 @@ class AvxVnni : public Vectors256 {
   using Vectors256::Vectors256;
 };
 
-// In each 32-bit lane, the 4 x 4 bytes of `rows` transposed.
+// Transposes the 4 x 4 bytes of `rows` in each 32-bit lane.
 [[gnu::always_inline]] inline void transpose(__m256i (&rows)[4]) {
   const __m256i odd_bytes = _mm256_set1_epi16(static_cast<int16_t>(0xff00));
   __m256i even[2], odd[2];
@@ -48,7 +48,7 @@ class AvxVnni : public Vectors256 {
   rows[3] = _mm256_blend_epi16(_mm256_srli_epi32(odd[0], 16), odd[1], 0xaa);
 }
 
-void AvxVnni::arrange(const Args& a, const Plan& p, const int8_t* packed, uint8_t* unit) {
+void TapsAvxVnni::arrange(const Args& a, const Plan& p, const int8_t* packed, uint8_t* unit) {
   const int64_t row_size = ceil_div(a.kernel_w, 4) * kCell;
   for (int64_t half = 0; half < 2; ++half) {
     uint8_t* const to = unit + half * p.weight_size / 2;
@@ -74,7 +74,8 @@ void AvxVnni::arrange(const Args& a, const Plan& p, const int8_t* packed, uint8_
   }
 }
 
-void AvxVnni::interleave(const Source (&rows)[kHeight], uint8_t flip, uint8_t* to, int64_t count) {
+void TapsAvxVnni::interleave(const Source (&rows)[kHeight], uint8_t flip, uint8_t* to,
+                             int64_t count) {
   const Vector flips = _mm256_set1_epi8(static_cast<char>(flip));
   Source r[kHeight] = {rows[0], rows[1], rows[2], rows[3]};
   // Lanes of four channels: 0-3 and 4-7 of the low or high eight.
@@ -99,7 +100,7 @@ void AvxVnni::interleave(const Source (&rows)[kHeight], uint8_t flip, uint8_t* t
 
 Fn avx_vnni;
 void avx_vnni(const Args& args, int64_t row_begin, int64_t row_end, std::byte* scratch) {
-  run<AvxVnni>(args, row_begin, row_end, scratch);
+  run<TapsAvxVnni>(args, row_begin, row_end, scratch);
 }
 
 }  // namespace qnative::dwconv

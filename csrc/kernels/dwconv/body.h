@@ -7,21 +7,23 @@
 
 // The loops, for every ISA. An ISA file gives a class V:
 //
-//   V::Vector             a register; a cell is kParts of them
-//   V::kHeight            rows of a bundle
-//   V::arrange(...)       the taps of a unit, from the packed layout to [kParts][KW][shifts]
-//                         [bundles][channels of a vector][kHeight]: shift s has row
-//                         kHeight * i + j - s of the kernel, or zeros, in place j of bundle i
-//   V::kFillUnits         units whose bundles are made together, 1 if there is no
-//   interleave_units() V::interleave(...)    columns of a bundle from kHeight rows
-//   V::interleave_units(...)  the same of kFillUnits neighbouring units, `unit` bytes apart
-//   V::pad(...)           columns of a bundle that lie outside of the image
+// clang-format off
+//   V::Vector                 a register; a cell is kParts of them
+//   V::kHeight                rows of a bundle
+//   V::kFillUnits             units whose bundles are made together, 1 without interleave_units()
+//   V::arrange(...)           writes the taps of a unit as [kParts][KW][shifts][bundles]
+//                             [channels of a vector][kHeight]: place j of bundle i at shift s is
+//                             row kHeight * i + j - s of the kernel, or 0
+//   V::interleave(...)        writes columns of a bundle from kHeight rows
+//   V::interleave_units(...)  the same for kFillUnits neighbouring units, `unit` bytes apart
+//   V::pad(...)               writes columns of a bundle outside the image
 //   V::load(from), V::multiply_add(acc, x, w), V::multiply_add_from<offset>(acc, x, w)
-//   V(args).output(...)   from int32 to y
+//   V(args).output(...)       from int32 to y
+// clang-format on
 namespace qnative::dwconv {
 namespace {
 
-// Where a row of a bundle comes from: 16 bytes are read at from + i * stride for column i.
+// A row of a bundle: column i is the 16 bytes at from + i * stride.
 struct Source {
   const uint8_t* from;
   int64_t stride;
@@ -30,15 +32,15 @@ struct Source {
 template <class V>
 constexpr int64_t kParts = kCell / static_cast<int64_t>(sizeof(typename V::Vector));
 
-// One strip of one or two output rows, for the channels of one vector.
+// A strip of one or two output rows, for the channels of one vector.
 struct Strip {
   const Args* args;
   const uint8_t* ring;       // of the unit, at these channels
-  int64_t slots, slot_size;  // size in bytes
-  int64_t first;             // bundle, of those since the first output row
+  int64_t slots, slot_size;  // slot_size in bytes
+  int64_t first;             // first bundle, counted from the first output row
   const uint8_t* weight;     // taps, then a vector each of start, multiplier and bias
-  int64_t channels;          // that exist
-  int64_t at;                // element of y where the first output goes
+  int64_t channels;          // channels that exist
+  int64_t at;                // element of y of the first output
   int64_t columns;           // outputs
 };
 
@@ -87,7 +89,7 @@ template <class V, int kKernel, int kStride, int kRows, int kColumns>
   v.template output<kColumns>(constants, s.channels, acc, at, right, below);
 }
 
-// Not inlined, so that all registers are for the tiles.
+// Not inlined, to leave all registers to the tiles.
 template <class V, int kKernel, int kStride, int kRows>
 [[gnu::noinline]] void fixed(const V& v, const Strip& s) {
   constexpr int64_t kSlots = fixed_slots(kKernel, kStride, V::kHeight);
@@ -139,7 +141,7 @@ template <class V>
   for (; column < s.columns; ++column) generic_tile<V, 1>(v, s, column);
 }
 
-// The input columns of a strip: `before` and `after` of them lie outside of the image.
+// The input columns of a strip: the first `before` and the last `after` are outside the image.
 struct Columns {
   int64_t first;  // may be negative
   int64_t before, inside, after;
@@ -164,7 +166,7 @@ struct Call {
   uint8_t* scratch;
 };
 
-// Where 16 bytes would reach past the end of x, the row is copied to `copy` first.
+// Copies the row to `copy` if reading 16 bytes would reach past the end of x.
 inline Source row_source(const Args& a, int64_t slice, int64_t row, const Columns& columns,
                          int64_t channel, const uint8_t* padding, uint8_t* copy) {
   if (slice < 0 || slice >= a.depth || row < 0 || row >= a.height || columns.inside == 0) {
@@ -181,9 +183,9 @@ inline Source row_source(const Args& a, int64_t slice, int64_t row, const Column
   return {copy, kUnit};
 }
 
-// Fills a slot of `units` units, 1 or kFillUnits. Of fixed kernels with the first kFilled of
-// kHeight neighbouring rows of x from `row` on; of others (kFilled = 0) with what kernel rows [tap,
-// tap + kHeight) of a window that begins at `row` read. All channels of several units exist.
+// Fills a slot of `units` units, 1 or kFillUnits. Fixed kernels: with the first kFilled of kHeight
+// neighbouring rows of x from `row` on. Others (kFilled = 0): with the rows that kernel rows [tap,
+// tap + kHeight) of a window at `row` read. All channels of several units exist.
 template <class V, int64_t kFilled>
 void fill(const Call<V>& call, const Columns& columns, int64_t channel, int64_t row, int64_t tap,
           int64_t units, uint8_t* slot) {
@@ -216,8 +218,8 @@ void fill(const Call<V>& call, const Columns& columns, int64_t channel, int64_t 
   V::interleave(rows, a.x_flip, inside, columns.inside);
 }
 
-// Output rows [row, row + 2) of fixed kernels, or one row, of one unit, whose bundles are in place.
-// The strip is consumed: a copy would be read wider than it was written, which stalls.
+// Computes two output rows of fixed kernels, or one, of a unit whose bundles are in place. Changes
+// the strip in place: reading a copy wider than it was written would stall.
 template <class V, int kKernel, int kStride>
 void compute(const Call<V>& call, Strip& s, int64_t channel, bool two) {
   const Args& a = *call.args;
@@ -238,8 +240,8 @@ void compute(const Call<V>& call, Strip& s, int64_t channel, bool two) {
   }
 }
 
-// Rows [row_begin, row_end) of a strip of units [unit_begin, unit_end). Kernel 0 is the generic
-// one.
+// Rows [row_begin, row_end) of a strip of units [unit_begin, unit_end). kKernel 0: the generic
+// loop.
 template <class V, int kKernel, int kStride>
 void run_strip(const Call<V>& call, int64_t unit_begin, int64_t unit_end, int64_t row_begin,
                int64_t row_end, int64_t out_begin, int64_t out_columns) {
@@ -247,7 +249,7 @@ void run_strip(const Call<V>& call, int64_t unit_begin, int64_t unit_end, int64_
   const Plan& p = call.plan;
   const int64_t slots = kKernel != 0 ? fixed_slots(kKernel, kStride, V::kHeight) : p.slots;
   const int64_t slot_size = p.columns * kCell;
-  // A lone bundle of stride 2 has no use for its last row.
+  // A single bundle of stride 2 does not use its last row.
   constexpr int64_t kRead = kKernel + (kStride == 1 ? 1 : 0);
   constexpr int64_t kFilled = kRead < V::kHeight ? kRead : V::kHeight;
   const Columns columns = input_columns(a, out_begin, out_columns);
@@ -291,7 +293,7 @@ void run_strip(const Call<V>& call, int64_t unit_begin, int64_t unit_end, int64_
   }
 }
 
-// The weights of a unit, ready for tiles.
+// Writes the weights of a unit as tiles read them.
 template <class V>
 void arrange(const Args& a, const Plan& p, int64_t unit, uint8_t* to) {
   constexpr int64_t kVector = sizeof(typename V::Vector);

@@ -1,14 +1,15 @@
 #include <cmath>
 
+#include "blocks.h"
 #include "dwconv.h"
 
 namespace qnative::dwconv {
 namespace {
 
 int8_t weight_at(const Args& a, int64_t c, int64_t kd, int64_t kh, int64_t kw) {
-  const int64_t quads = (a.kernel_w + 3) / 4;
-  const int64_t row = (c / 16 * a.kernel_d + kd) * a.kernel_h + kh;
-  return a.weight[((row * quads + kw / 4) * 16 + c % 16) * 4 + kw % 4];
+  const int64_t groups = ceil_div(a.kernel_w, 4);
+  const int64_t row = (c / kPanelColumns * a.kernel_d + kd) * a.kernel_h + kh;
+  return a.weight[((row * groups + kw / 4) * kPanelColumns + c % kPanelColumns) * 4 + kw % 4];
 }
 
 int32_t x_at(const Args& a, int64_t id, int64_t ih, int64_t iw, int64_t c) {
@@ -18,7 +19,7 @@ int32_t x_at(const Args& a, int64_t id, int64_t ih, int64_t iw, int64_t c) {
   return a.x[((id * a.height + ih) * a.width + iw) * a.channels + c] ^ a.x_flip;
 }
 
-// Wraps around as the vector instructions do, should start be extreme.
+// Wraps around, as the vector instructions do.
 int32_t accumulate(const Args& a, int64_t oh, int64_t ow, int64_t c) {
   uint32_t acc = static_cast<uint32_t>(a.start[c]);
   for (int64_t kd = 0; kd < a.kernel_d; ++kd) {

@@ -6,31 +6,31 @@
 #include "simd/intrinsics_avx512.h"
 #include "simd/unroll.h"
 
-// 3x3 windows of stride 2, straight from x: an input column is read by one output or two, so that
-// a ring of bundles would be written about as often as it is read. The columns of 64 channels are
-// interleaved in registers instead.
+// 3x3 windows of stride 2, straight from x. One or two outputs read an input column, so a ring of
+// bundles would be written about as often as it is read: the columns of 64 channels are interleaved
+// in registers instead.
 //
 // Interleaving within the 128-bit lanes of registers puts channels 16 * lane + 4 * part + {0..3} of
-// a group of 64 into lane `lane` of register `part`. The weights in scratch have that order, and
-// packing the sums of the four parts puts the channels in order again.
+// a group of 64 into lane `lane` of register `part`. The weights in scratch have the same order,
+// and packing the sums of the four parts restores the order of the channels.
 namespace qnative::dwconv {
 namespace {
 
-// Of a group: 3 columns of taps, then start, multiplier and bias, a register for each part.
+// Weights of a group: 3 columns of taps, then start, multiplier and bias, one register per part.
 constexpr int kParts64 = kGroupChannels / kUnit;
 constexpr int64_t kConstants64 = 3 * kParts64 * kCell;
 
 // One output row of one group.
 struct StridedRow {
-  const uint8_t* from[3];  // input column 0 of the rows of the windows, any place outside of x
+  const uint8_t* from[3];  // input column 0 of the rows of the windows; any address if mask is 0
   __mmask64 mask[3];       // bytes to read from them
-  int64_t step;            // bytes from a column to the next
-  int64_t first, width;    // input columns: of the first window, may be negative; that exist
-  __m512i pad;             // what replaces bytes that are not read
+  int64_t step;            // bytes between columns
+  int64_t first, width;    // first input column of the first window, may be negative; columns of x
+  __m512i pad;             // replaces bytes that are not read
   __m512i flip;
   const uint8_t* weight;
   __mmask64 channels;
-  int64_t at;       // element of y where the first output goes
+  int64_t at;       // element of y of the first output
   int64_t columns;  // outputs
 };
 
@@ -54,7 +54,7 @@ template <bool kWhole, bool kFlip>
     }
     if constexpr (kFlip) x[i] = _mm512_xor_si512(x[i], r.flip);
   });
-  // The fourth tap is zero: any byte may take its place.
+  // The fourth tap is 0: any byte may take its place.
   const __m512i front01 = _mm512_unpacklo_epi8(x[0], x[1]);
   const __m512i back01 = _mm512_unpackhi_epi8(x[0], x[1]);
   const __m512i front2 = _mm512_unpacklo_epi8(x[2], x[2]);
@@ -65,8 +65,8 @@ template <bool kWhole, bool kFlip>
   to[3] = _mm512_unpackhi_epi16(back01, back2);
 }
 
-// kColumns outputs, the first of which reads x[0] and the columns after `column`; x[0] becomes what
-// the next one reads. Two outputs share the loads of weights and constants.
+// kColumns outputs: the first one reads x[0] and the columns after `column`. Leaves in x[0] the
+// column that the next one reads. Two outputs share the loads of weights and constants.
 template <int kColumns, bool kWhole, bool kFlip, class V>
 [[gnu::always_inline]] inline void strided_tile(const V& v, const StridedRow& r, int64_t column,
                                                 int64_t at, __m512i (&x)[5][kParts64]) {

@@ -5,7 +5,7 @@
 #include "dwconv.h"
 #include "simd/unroll.h"
 
-// What the ISAs of 256 bits share: vectors of eight channels, and how they become y.
+// Shared by the ISAs of 256 bits: vectors of eight channels, and the epilogue.
 namespace qnative::dwconv {
 namespace {
 
@@ -13,7 +13,7 @@ class Vectors256 {
  public:
   using Vector = __m256i;
 
-  // Opaque, or g++ 12 loads again for every use.
+  // Otherwise g++ 12 loads again for every use.
   [[gnu::always_inline]] static Vector load(const void* from) {
     Vector v = _mm256_load_si256(static_cast<const Vector*>(from));
     asm("" : "+x"(v));
@@ -30,8 +30,8 @@ class Vectors256 {
         y_(a.y),
         float_output_(a.float_output) {}
 
-  // Rows of kColumns outputs of `channels` channels. acc[0] goes to element `at` of y, the outputs
-  // to its right and below it are `right` and `below` elements further.
+  // Stores rows of kColumns outputs of `channels` channels: acc[0] at element `at` of y, the
+  // outputs to its right and below it `right` and `below` elements further.
   template <int kColumns, int kCount>
   void output(const uint8_t* constants, int64_t channels, const Vector (&acc)[kCount], int64_t at,
               int64_t right, int64_t below) const;
@@ -63,8 +63,8 @@ class Vectors256 {
   bool float_output_;
 };
 
-// kCount outputs of 8 bytes, 1, 2 or 4. Saturation does the lower clamp: what is below -32768 (and
-// INT_MIN, which cvtps gives below int32) ends as 0 after the zero point is added.
+// kCount (1, 2 or 4) outputs of 8 bytes. Saturation is the lower clamp: values below -32768, and
+// INT_MIN, which cvtps gives for values below int32, become 0 when the zero point is added.
 template <int kCount>
 [[gnu::always_inline]] inline __m256i Vectors256::requantized(const uint8_t* constants,
                                                               const Vector* acc) const {
@@ -78,14 +78,14 @@ template <int kCount>
           ? front
           : _mm256_adds_epi16(_mm256_packs_epi32(v[2 % kCount], v[3 % kCount]), zero_point_);
   const Vector bytes = _mm256_max_epu8(_mm256_packus_epi16(front, back), lo_);
-  // Dwords are channels 0-3 of the four outputs, then channels 4-7 of them.
+  // Dwords are channels 0-3 of the four outputs, then their channels 4-7.
   return _mm256_permutevar8x32_epi32(_mm256_xor_si256(bytes, flip_),
                                      _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 
 [[gnu::always_inline]] inline void Vectors256::store_float(float* to, __m256 r,
                                                            int64_t count) const {
-  // The second operand is what min and max give for NaN.
+  // min and max return the second operand for NaN.
   r = _mm256_min_ps(float_hi_, _mm256_max_ps(float_lo_, r));
   if (count == 8) {
     _mm256_storeu_ps(to, r);
@@ -117,7 +117,7 @@ template <int kColumns, int kCount>
     pairs[2 * i + 1] = _mm256_extracti128_si256(bytes, 1);
   });
   uint8_t* y = static_cast<uint8_t*>(y_) + at;
-  // Opaque, or g++ 12 keeps a pointer for each output, most of them in memory.
+  // Otherwise g++ 12 keeps a pointer for each output, most of them in memory.
   asm("" : "+r"(y));
   if (channels != 8) {
     unroll<kCount>([&](auto i) __attribute__((always_inline)) {
@@ -129,7 +129,7 @@ template <int kColumns, int kCount>
     if constexpr (i % 2 == 0) {
       _mm_storel_epi64(reinterpret_cast<__m128i*>(y + place(i)), pairs[i / 2]);
     } else {
-      // _mm_storeh_pd would do it at once, but says that y is aligned.
+      // _mm_storeh_pd would be one instruction, but its type claims that y is aligned.
       const __m128i high = _mm_unpackhi_epi64(pairs[i / 2], pairs[i / 2]);
       _mm_storel_epi64(reinterpret_cast<__m128i*>(y + place(i)), high);
     }

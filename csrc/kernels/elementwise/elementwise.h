@@ -12,8 +12,8 @@
 //   mul: r = float((a - a_zero_point) * (b - b_zero_point)) * a_multiplier
 //   y = requantize(r)
 //
-// a and b are bytes xored with a_flip and b_flip (0x80 for int8 input) before use; zero points are
-// those of the uint8 tensors.
+// a and b are xored with a_flip and b_flip (0x80 for int8 input) before use; zero points are those
+// of the uint8 form.
 namespace qnative::elementwise {
 
 struct Args {

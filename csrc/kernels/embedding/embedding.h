@@ -10,7 +10,8 @@
 //   value(r, d) = fma(float(q), scale, bias), q = element d of row r
 //
 // A row: dim bytes, or for 4 bits (dim + 1) / 2 bytes with the element of even d in the low nibble;
-// then scale and bias as float32, beside the numbers because what a row costs is its cache lines.
+// then scale and bias as float32. They are next to the numbers because the cost of a row is its
+// cache lines.
 //
 //   rows:  y[i][d] = value(indices[i], d)
 //   bags:  y[b][d] over the entries i of bag b in their order, each step rounded once
@@ -34,13 +35,13 @@ enum class Mode : uint8_t { kSum, kMean, kMax };
 
 struct Bags {
   const int64_t* indices;
-  const float* weights;    // one an entry, or null; sum only
-  const int64_t* offsets;  // count + 1 of them: bag b has the entries [offsets[b], offsets[b + 1])
+  const float* weights;    // one per entry, or null; sum only
+  const int64_t* offsets;  // [count + 1]: bag b has the entries [offsets[b], offsets[b + 1])
   int64_t count;
   Mode mode;
 };
 
-// Indices are rows of the table. y: n * dim or count * dim floats, overlapping nothing.
+// Indices are valid rows of the table. y: n * dim or count * dim floats, which overlap nothing.
 using RowsFn = void(const Table& table, const int64_t* indices, int64_t n, float* y);
 using BagsFn = void(const Table& table, const Bags& bags, float* y);
 

@@ -34,7 +34,7 @@ Range range_of(const float* x, int64_t n) {
   return range;
 }
 
-// The middle part of the range, a share of it.
+// The line over the middle `share` of the range.
 Line line_of(const Range& range, double share, int levels) {
   const double cut = (range.max - range.min) * (1 - share) / 2;
   const double width = (range.max - range.min) * share;
@@ -43,7 +43,7 @@ Line line_of(const Range& range, double share, int levels) {
 
 struct Fit {
   double error;
-  Line next;  // of least squares for the q that gave the error
+  Line next;  // least-squares line for the q of `error`
 };
 
 Fit fit(const float* x, int64_t n, Line line, int levels) {
@@ -66,14 +66,14 @@ Fit fit(const float* x, int64_t n, Line line, int levels) {
 Line search(const float* x, int64_t n, const Range& range, int levels) {
   constexpr int kSteps = 6;
   Line best = line_of(range, 1, levels);
-  double least = fit(x, n, best, levels).error;
+  double min_error = fit(x, n, best, levels).error;
   for (double share : {1.0, 0.85, 0.7}) {
     Line line = line_of(range, share, levels);
     double before = HUGE_VAL;
     for (int step = 0; step < kSteps; ++step) {
       const Fit found = fit(x, n, line, levels);
-      if (found.error < least) {
-        least = found.error;
+      if (found.error < min_error) {
+        min_error = found.error;
         best = line;
       }
       if (found.error >= before) break;

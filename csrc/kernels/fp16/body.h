@@ -6,11 +6,11 @@
 #include "lanes.h"
 #include "simd/activation.h"
 
-// The kernels over a vector type R of simd/real_*.h.
+// The kernels, over the vectors R of simd/real_*.h.
 namespace qnative::fp16 {
 namespace {
 
-// The first n < R::kLanes of a vector; the others are `rest`.
+// The first n < R::kLanes lanes; the others are `rest`.
 template <class R>
 typename R::F load_first(const uint16_t* p, int64_t n, uint16_t rest) {
   uint16_t part[R::kLanes];
@@ -26,7 +26,7 @@ void store_first(uint16_t* p, typename R::F x, int64_t n) {
   memcpy(p, part, n * sizeof(*p));
 }
 
-// y = f(x...), element by element.
+// y[i] = f(x[i]...)
 template <class R, class F, class... X>
 void map(uint16_t* y, int64_t n, const F& f, const X*... x) {
   int64_t i = 0;
@@ -34,7 +34,7 @@ void map(uint16_t* y, int64_t n, const F& f, const X*... x) {
   if (i < n) store_first<R>(y + i, f(load_first<R>(x + i, n - i, 0)...), n - i);
 }
 
-// The second operands are what min and max give for NaN.
+// min and max return the second operand for NaN.
 template <class R>
 struct Clamp {
   typename R::F lo, hi;
@@ -72,8 +72,8 @@ struct FloorDivide {
   F operator()(F x) const {
     const F quotient = R::div(x, divisor);
     if (by_zero) return quotient;
-    // Rounding may have taken the quotient up to an integer, which the sign of the rest tells. An
-    // infinite x has a rest of NaN.
+    // The sign of the remainder tells whether the quotient was rounded up to an integer. It is NaN
+    // for infinite x.
     const F zero = R::set(0.0f), floor = R::floor(quotient);
     const F rest = R::mul(R::fma(R::sub(zero, floor), divisor, x), sign);
     const F y = R::less(rest, zero, R::sub(floor, R::set(1.0f)), floor);
@@ -113,7 +113,7 @@ float largest(const uint16_t* x, int64_t n) {
 template <class R>
 void run_softmax(const uint16_t* x, uint16_t* y, int64_t n, float* scratch) {
   using F = typename R::F;
-  // With a NaN in x this may be another value of it: all of y is NaN then.
+  // If x has a NaN this may be any of its values: all of y is NaN then.
   const F most = R::set(largest<R>(x, n));
   const auto exp = [&](F v) { return Functions<R>::exp(R::sub(v, most)); };
   int64_t i = 0;
@@ -136,7 +136,7 @@ void run_softmax(const uint16_t* x, uint16_t* y, int64_t n, float* scratch) {
   if (i < n) store_first<R>(y + i, value(i), n - i);
 }
 
-// f(p) for the pixels of the window that begins at x, in their order.
+// Calls f(p) for the pixels of the window that begins at x, in order.
 template <class F>
 void for_pixels(const pool::Window& window, const uint8_t* x, const F& f) {
   for (int64_t p = 0; p < window.planes; ++p) {
@@ -149,8 +149,8 @@ void for_pixels(const pool::Window& window, const uint8_t* x, const F& f) {
   }
 }
 
-// Every window as blocks of one vector of channels: value(x, load) is the vector of y for the
-// window at x, load(p) the channels at p. The last block overlaps the one before it.
+// Computes every window in blocks of one vector of channels: value(x, load) is the vector of y for
+// the window at x, load(p) the channels at p. The last block overlaps the one before.
 template <class R, class Value>
 void run_blocks(const pool::Window& window, uint16_t* y, const Value& value) {
   const int64_t channels = window.channels;
@@ -176,22 +176,22 @@ void run_max(const pool::Window& window, uint16_t* y) {
     F most = R::set(-__builtin_inff());
     for_pixels(window, x, [&](const uint16_t* p) {
       const F v = load(p);
-      // max gives its second operand for NaN, which keeps one that is there already.
+      // max returns its second operand for NaN, which keeps a NaN in `most`.
       most = R::if_nan(v, v, R::max(v, most));
     });
     return most;
   });
 }
 
-// Dividing by one is multiplying by its inverse, bit for bit and many times faster; so it is for 0
-// and infinity, which count as such here.
+// Division by a power of two equals multiplication by its inverse, bit for bit, and is many times
+// slower. The same holds for 0 and infinity, which count as powers of two here.
 bool is_power_of_two(double x) {
   uint64_t bits;
   memcpy(&bits, &x, sizeof(bits));
   return (bits & ((uint64_t{1} << 52) - 1)) == 0;
 }
 
-// The mean of one channel without gaps between the pixels of a row.
+// The mean for one channel without gaps between the pixels of a row.
 template <class R>
 void run_mean_of_rows(const pool::Window& window, double divisor, uint16_t* y) {
   using D = typename R::D;

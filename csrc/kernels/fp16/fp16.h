@@ -7,8 +7,8 @@
 #include "isa.h"
 #include "pool/pool.h"
 
-// Functions of float16 tensors, as the bits of halves: computed in float32, rounded once, half to
-// even. NaN that comes out is 0x7e00.
+// Functions of float16 tensors, given as the bits of halves: computed in float32, rounded once,
+// half to even. NaN results are 0x7e00.
 namespace qnative::fp16 {
 
 // add: r = fma(b, alpha, a)        mul: r = a * b
@@ -24,7 +24,7 @@ using BinaryFn = void(const BinaryArgs& args, const uint16_t* a, const uint16_t*
 enum class Function : uint8_t {
   kActivation,   // r = activation(x)
   kAffine,       // r = fma(x, a, b)
-  kFloorDivide,  // r = the integer not above x / a, exactly; x / 0 where a is 0, NaN for infinite x
+  kFloorDivide,  // r = floor(x / a), exactly; x / 0 if a is 0, NaN for infinite x
 };
 struct UnaryArgs {
   Function function;
@@ -35,20 +35,20 @@ struct UnaryArgs {
 // x, y: n halves; y may be x.
 using UnaryFn = void(const UnaryArgs& args, const uint16_t* x, uint16_t* y, int64_t n);
 
-// y[i] = half(e[i] * (1 / sum of e)), e[i] = exp(x[i] - largest x), n >= 1. The sum is made in
-// kLanes lanes, e[i] in lane i % kLanes, of which the upper half is added to the lower one until
-// one is left. scratch: n floats, and room for kLanes more. y may be x.
+// y[i] = half(e[i] * (1 / sum of e)), e[i] = exp(x[i] - max x), n >= 1. Lane i % kLanes of kLanes
+// sums e[i]; then the upper half of the lanes is added to the lower half until one is left.
+// scratch: n + kLanes floats. y may be x.
 inline constexpr int64_t kLanes = 16;
 using SoftmaxFn = void(const uint16_t* x, uint16_t* y, int64_t n, float* scratch);
 
-// Windows of halves, of any number of taps: pointers and strides are those of bytes, channels are
-// counted. y does not overlap x.
+// Windows of halves, of any number of taps: strides are in bytes, channels in halves. y does not
+// overlap x.
 //
-// y[o * channels + c] = the largest x[c] of window o, NaN if one of them is, -infinity of none.
+// y[o * channels + c] = max over window o of x[c], NaN if one of them is NaN, -infinity of none.
 using MaxFn = void(const pool::Window& window, uint16_t* y);
-// y[o * channels + c] = half(float(sum of x[c] in window o / divisor)). The sum is float64, exact
-// while the magnitudes add up to less than 2^29. It is made in the order of memory; of one channel
-// without gaps between the pixels of a row, in lanes as softmax's, pixel j in lane j % kLanes.
+// y[o * channels + c] = half(float(sum of x[c] over window o / divisor)). The sum is float64, exact
+// while the magnitudes add up to less than 2^29, in the order of memory; for one channel without
+// gaps between the pixels of a row in lanes as in softmax, pixel j in lane j % kLanes.
 using MeanFn = void(const pool::Window& window, double divisor, uint16_t* y);
 
 std::span<const Kernel<BinaryFn>> add_kernels();

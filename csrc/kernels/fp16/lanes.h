@@ -5,7 +5,7 @@
 namespace qnative::fp16 {
 namespace {
 
-// The sum of kLanes numbers, of which the upper half is added to the lower one until one is left.
+// The sum of kLanes numbers: adds the upper half to the lower half until one is left.
 template <class T>
 T sum_lanes(T* lanes) {
   for (int64_t width = kLanes / 2; width > 0; width /= 2) {

@@ -23,7 +23,7 @@ float floor_divide(float x, float divisor) {
   const float quotient = x / divisor;
   if (divisor == 0) return quotient;
   if (std::isinf(x)) return std::numeric_limits<float>::quiet_NaN();
-  // Rounding may have taken the quotient up to an integer, which the sign of the rest tells.
+  // The sign of the remainder tells whether the quotient was rounded up to an integer.
   const float floor = std::floor(quotient), rest = std::fma(-floor, divisor, x);
   return (divisor < 0 ? -rest : rest) < 0 ? floor - 1 : floor;
 }
@@ -40,7 +40,7 @@ float evaluate(const UnaryArgs& args, float x) {
   return activate<RealScalar>(args.activation, x);
 }
 
-// f(value, column) for one channel of the window that begins at x.
+// Calls f(value, column) for one channel of the window that begins at x.
 template <class F>
 void for_taps(const pool::Window& window, const uint8_t* x, const F& f) {
   for (int64_t p = 0; p < window.planes; ++p, x += window.plane_stride) {

@@ -7,16 +7,20 @@
 #include "operands_avx2.h"
 #include "simd/unroll.h"
 
-// Exact in int16. vpmaddubsw takes bytes as they are and is a fifth faster, but saturates where a
-// pair of weights is large: it gets the groups of four k whose weights cannot do that in any of the
-// 16 columns. The others are widened for vpmaddwd:
+// What:     uint8 x int8 products without an exact instruction for bytes, in tiles of up to 6 rows
+//           x 16 columns.
+// Limits:   on Zen 4 vpmaddwd reaches 40 % of the rate of vpdpbusd, vpmaddubsw 50 %.
+// Strategy: vpmaddubsw multiplies bytes, but saturates if a pair of weights is large. It gets the
+//           groups of four k that cannot saturate in any of the 16 columns; the others are widened
+//           to int16 for vpmaddwd. One or two rows are too few to examine or widen the weights for:
+//           their x is split into nibbles, whose products with any weights are so small that eight
+//           of them fit in int16.
+// Source:   blocks of registers and caches as in Goto and van de Geijn, Anatomy of High-Performance
+//           Matrix Multiplication (2008).
 //
-// The 32 bytes of eight columns are read as 16 lanes of int16. Shifted, they are the weights of k =
-// (0, 2) of each column, and of (1, 3). With x in the same order vpmaddwd gives sums of whole
-// columns, and nothing is left to add across lanes.
-//
-// One or two rows are too few to look at the weights, or to widen them. There x is split into
-// nibbles, whose products with any weights are so small that several are added in int16.
+// Widening: the 32 bytes of eight columns are 16 lanes of int16. Shifting them gives the weights of
+// k = (0, 2) of each column, or of (1, 3). With x in the same order vpmaddwd sums whole columns and
+// nothing is left to add across lanes.
 namespace qnative::gemm {
 namespace {
 
@@ -27,7 +31,7 @@ namespace {
   asm("vpaddd %1, %0, %0" : "+x"(acc) : "x"(products));
 }
 
-// The same where x is not read again: its register is free for the products.
+// The same, with the products in the register of x, which is not read again.
 [[gnu::always_inline]] inline void multiply_add_last(__m256i& acc, __m256i x, __m256i w) {
   asm("vpmaddwd %1, %0, %0" : "+x"(x) : "x"(w));
   asm("vpaddd %1, %0, %0" : "+x"(acc) : "x"(x));
@@ -39,8 +43,8 @@ namespace {
   return v;
 }
 
-// Vectors [kFirst, kFirst + kCount) of the columns. The weights of a second one stay in memory:
-// there is no register left for them.
+// Multiplies vectors [kFirst, kFirst + kCount) of the columns. No register is left for the weights
+// of a second one: they are a memory operand.
 template <int kFirst, int kCount, int kRows, int kVectors>
 [[gnu::always_inline]] inline void add_bytes(const uint8_t* const (&x)[kRows], const int8_t* panel,
                                              const Step* steps, int64_t count,
@@ -54,7 +58,7 @@ template <int kFirst, int kCount, int kRows, int kVectors>
     asm("" : "+x"(w0));
     unroll<kRows>([&](auto i) __attribute__((always_inline)) {
       __m256i pairs = broadcast(x[i] + at), products;
-      // clang does not capture what only an asm names.
+      // clang does not capture variables that only an asm names.
       const __m256i first = w0;
       const auto* const second = reinterpret_cast<const __m256i_u*>(w + 32);
       if constexpr (kCount == 2) {
@@ -69,7 +73,7 @@ template <int kFirst, int kCount, int kRows, int kVectors>
   }
 }
 
-// x: rows as widen_rows() makes them. w: what widen_words() made.
+// x: rows from widen_rows(). w: weights from widen_words().
 template <int kRows, int kVectors>
 [[gnu::always_inline]] inline void add_words(const Args& args, const int16_t* x, const int8_t* w,
                                              const Groups& groups,
@@ -89,11 +93,11 @@ template <int kRows, int kVectors>
   }
 }
 
-// What is the same for all tiles of a panel.
+// The part of a panel's work that all its tiles share.
 struct Panel {
   Groups groups;
   const int8_t* weight;
-  int8_t* wide;  // what widen_words() makes
+  int8_t* wide;  // from widen_words()
 };
 
 using TileFn = void(const Args& args, const Panel& panel, const int16_t* x, int64_t m, int64_t n,
@@ -116,7 +120,7 @@ void tile(const Args& args, const Panel& panel, const int16_t* x, int64_t m, int
   store_sums(args, m, n, columns, acc);
 }
 
-// For too few rows to widen the weights beforehand: all groups as words.
+// For too few rows to widen the weights beforehand: widens each group when it is multiplied.
 template <int kRows>
 void thin_tile(const Args& args, const Panel& panel, const int16_t* x, int64_t m, int64_t n,
                int64_t columns) {
@@ -134,7 +138,7 @@ void thin_tile(const Args& args, const Panel& panel, const int16_t* x, int64_t m
                         };
   for (int64_t k = 0; k < size; k += kGroup, w += kStepBytes) {
     step(even_k(load_bytes(w)), even_k(load_bytes(w + 32)), x + k);
-    // Loaded again: there is no register left to keep the bytes in.
+    // Makes g++ load the bytes again: no register is left to keep them in.
     asm("" ::: "memory");
     step(odd_k(load_bytes(w)), odd_k(load_bytes(w + 32)), x + k + 2);
   }
@@ -151,15 +155,15 @@ alignas(32) constexpr int16_t kOne[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
 alignas(32) constexpr int16_t kSixteen[16] = {16, 16, 16, 16, 16, 16, 16, 16,
                                               16, 16, 16, 16, 16, 16, 16, 16};
 
-// acc += sums * factor, of pairs; the factor stays in memory, because every register is taken.
+// acc += sums * factor, by pairs. Every register is taken: the factor is a memory operand.
 [[gnu::always_inline]] inline void add_pairs(__m256i& acc, __m256i sums,
                                              const int16_t (&factor)[16]) {
   asm("vpmaddwd %1, %0, %0" : "+x"(sums) : "m"(factor));
   asm("vpaddd %1, %0, %0" : "+x"(acc) : "x"(sums));
 }
 
-// Row m, columns [n, n + 16 * kPanels). A pair of products is within 15 * 256, eight of them within
-// int16.
+// Row m, columns [n, n + 16 * kPanels). A pair of products is at most 15 * 256 in magnitude, so the
+// sum of eight pairs fits in int16.
 template <int kPanels>
 void one_row(const Args& args, const int16_t* nibbles, int64_t m, int64_t n, int64_t columns) {
   constexpr int64_t kRun = 8 * kGroup;

@@ -6,11 +6,30 @@
 #include "start_avx512.h"
 #include "store_avx512.h"
 
+// What:     uint8 x int8 products by vpdpbusd: four k of 16 columns per instruction.
+// Limits:   32 registers. Zen 4 issues one vpdpbusd and one load of 64 bytes per cycle: a tile
+//           needs several rows for each vector of weights that it loads.
+// Strategy: the sums of a tile stay in registers over all of k; a tile is up to four panels wide
+//           and as high as the registers allow. Blocks of rows stay in the L2 cache. An odd half of
+//           a panel is multiplied as pairs of groups (pairs_avx512.h). One row is bound by reading
+//           the weights once (row_tile).
+// Source:   blocks as in avx2.cpp.
 namespace qnative::gemm {
 namespace {
 
-// `count` tiles, one below the other from row m on, `before` others above them: 16 * kVectors
-// columns of kRows rows, of which `columns` columns are stored.
+constexpr int64_t kBlockBytes = 384 * 1024;  // of x: stays in the L2 cache beside 64 columns
+constexpr int64_t kMinBlockRows = 48;
+constexpr int kMaxPanels = 4;                                // of a tile
+constexpr int kMaxRows[kMaxPanels + 1] = {0, 16, 12, 8, 6};  // of a tile, by its panels
+constexpr int kMaxPairedRows[] = {0, 12, 0, 8};              // by halves of panels
+// Below so many bytes of k the epilogue takes more of the time, and five rows do better than six.
+constexpr int64_t kShortRow = 128;
+constexpr int kMaxShortRows = 5;
+// Below so many bytes of k pairs cost more than they save.
+constexpr int64_t kMinPairedRow = 32;
+
+// `count` tiles, one below the other from row m on, `before` others above them: kRows rows and 16 *
+// kVectors columns each, of which `columns` columns are stored.
 using TilesFn = void(const Args& args, int64_t m, int64_t count, int64_t before, int64_t n,
                      int64_t columns);
 
@@ -25,8 +44,8 @@ using TilesFn = void(const Args& args, int64_t m, int64_t count, int64_t before,
   return _mm512_set1_epi64(groups);
 }
 
-// The lines that a tile will write. A large y is in no cache, and what the stores of one tile wait
-// for delays the products of the next: 1.4 times faster at 6272 x 480 x 80.
+// Prefetches the lines that a tile will write. A large y is in no cache, and stores that wait for
+// memory delay the products of the next tile: 1.4 times faster at 6272 x 480 x 80.
 template <int kRows>
 [[gnu::always_inline]] inline void prefetch_output(const Args& args, int64_t m, int64_t n,
                                                    int64_t columns) {
@@ -42,7 +61,7 @@ template <int kRows>
 
 constexpr int kPointers = 8;  // general registers for addresses of rows
 
-// ahead: with kFetches, from the weights of the tile to some that later tiles need.
+// ahead: with kFetches, distance from the weights of this tile to those that later tiles need.
 template <int kRows, int kVectors, bool kFetches>
 [[gnu::always_inline]] inline void tile(const Args& args, int64_t panel, int64_t ahead, int64_t m,
                                         int64_t n, int64_t columns) {
@@ -55,8 +74,8 @@ template <int kRows, int kVectors, bool kFetches>
   for (int64_t s = 0; s < args.segments; ++s) {
     const int64_t end = args.segment_offset[s] + args.segment_size;
     for (int64_t k = args.segment_offset[s]; k < end; k += kGroup) {
-      // Rows are addressed as row[i] + k. g++ would rather keep distances from the first row, and
-      // those that do not fit into registers in vector registers, which are slow to get at.
+      // Address rows as row[i] + k. g++ would keep distances from the first row instead, and move
+      // those that do not fit in general registers to vector registers, which are slow to read.
       asm("" : "+r"(k));
       __m512i b[kVectors];
       unroll<kVectors>(
@@ -120,8 +139,8 @@ template <int kRows, int kHalves>
   store(args, acc, m, n, columns);
 }
 
-// One row is bound by reading the weights once: they are memory operands, and kSteps steps of k
-// with accumulators of their own hide the latency of vpdpbusd.
+// One row is bound by reading the weights once: they are memory operands, and separate accumulators
+// for kSteps steps of k hide the latency of vpdpbusd.
 template <int kVectors>
 [[gnu::always_inline]] inline void row_tile(const Args& args, int64_t panel, int64_t m, int64_t n,
                                             int64_t columns) {
@@ -170,25 +189,25 @@ void row_tiles(const Args& args, int64_t m, int64_t count, int64_t, int64_t n, i
   for (int64_t end = m + count; m < end; ++m) row_tile<kVectors>(args, panel, m, n, columns);
 }
 
-// 16 * kWidth columns. With kFetches the first tiles fetch the panels to the right into the L2
-// cache, two each. A large network finds its weights in no cache, and few rows do not hide it.
-template <int kWidth, bool kFetches = false>
+// Tiles of kPanels panels. With kFetches the first tiles fetch the panels to the right into the L2
+// cache, two each: in a large network the weights are in no cache, and few rows do not hide that.
+template <int kPanels, bool kFetches = false>
 struct Whole {
-  static constexpr int kVectors = kWidth;
+  static constexpr int kVectors = kPanels;
 
   template <int kRows>
   static void run(const Args& args, int64_t m, int64_t count, int64_t before, int64_t n,
                   int64_t columns) {
     const int64_t panel = panel_stride(args);
     for (int64_t i = before; i < before + count; ++i, m += kRows) {
-      const bool has_share = 2 * i < kVectors && n + 16 * kVectors < args.n;
+      const bool has_share = 2 * i < kVectors && n + kPanelColumns * kVectors < args.n;
       const int64_t ahead = has_share ? (kVectors + 2 * i) * panel : 0;
       tile<kRows, kVectors, kFetches>(args, panel, ahead, m, n, columns);
     }
   }
 };
 
-// 8 * kHalves columns.
+// Tiles of kHalves halves of panels.
 template <int kHalves>
 struct Paired {
   static constexpr int kVectors = (kHalves + 1) / 2;
@@ -210,10 +229,10 @@ TilesFn* select_tiles(int64_t rows, std::integer_sequence<int, kRows...>) {
   return kTiles[rows - 1];
 }
 
-template <int kMaxRows, class Tiles>
+template <int kRows, class Tiles>
 void sweep(const Args& args, int64_t m_begin, int64_t m_end, int64_t n, int64_t columns) {
-  constexpr std::make_integer_sequence<int, kMaxRows - 1> kRowCounts;
-  const Blocks blocks(m_end - m_begin, kMaxRows);
+  constexpr std::make_integer_sequence<int, kRows - 1> kRowCounts;
+  const Blocks blocks(m_end - m_begin, kRows);
   const int64_t middle = m_begin + blocks.larger * (blocks.size + 1);
   if (blocks.larger > 0) {
     select_tiles<Tiles>(blocks.size + 1, kRowCounts)(args, m_begin, blocks.larger, 0, n, columns);
@@ -222,30 +241,31 @@ void sweep(const Args& args, int64_t m_begin, int64_t m_end, int64_t n, int64_t 
                                                blocks.larger, n, columns);
 }
 
-// Whole panels of `columns` columns, 64 at most.
+// At most kMaxPanels whole panels of `columns` columns.
 void sweep_whole(const Args& args, int64_t m_begin, int64_t m_end, int64_t n, int64_t columns) {
-  switch (ceil_div(columns, 16)) {
+  switch (ceil_div(columns, kPanelColumns)) {
     case 0:
       return;
     case 1:
-      return sweep<16, Whole<1>>(args, m_begin, m_end, n, columns);
+      return sweep<kMaxRows[1], Whole<1>>(args, m_begin, m_end, n, columns);
     case 2:
-      return sweep<12, Whole<2>>(args, m_begin, m_end, n, columns);
+      return sweep<kMaxRows[2], Whole<2>>(args, m_begin, m_end, n, columns);
     case 3:
-      return sweep<8, Whole<3>>(args, m_begin, m_end, n, columns);
+      return sweep<kMaxRows[3], Whole<3>>(args, m_begin, m_end, n, columns);
     default:
-      // A short k leaves more of the time to the epilogue, where five rows do better than six.
-      if (row_size(args) <= 128) return sweep<5, Whole<4>>(args, m_begin, m_end, n, columns);
-      return sweep<6, Whole<4, true>>(args, m_begin, m_end, n, columns);
+      if (row_size(args) <= kShortRow) {
+        return sweep<kMaxShortRows, Whole<4>>(args, m_begin, m_end, n, columns);
+      }
+      return sweep<kMaxRows[4], Whole<4, true>>(args, m_begin, m_end, n, columns);
   }
 }
 
-// An odd number of halves of panels ends with three of them, or is one.
+// An odd number of halves of panels: one, or whole panels and then three halves.
 void sweep_halves(const Args& args, int64_t m_begin, int64_t m_end, int64_t n, int64_t columns) {
-  if (columns <= 8) return sweep<12, Paired<1>>(args, m_begin, m_end, n, columns);
+  if (columns <= 8) return sweep<kMaxPairedRows[1], Paired<1>>(args, m_begin, m_end, n, columns);
   const int64_t whole = (columns - 9) / 16 * 16;
   sweep_whole(args, m_begin, m_end, n, whole);
-  sweep<8, Paired<3>>(args, m_begin, m_end, n + whole, columns - whole);
+  sweep<kMaxPairedRows[3], Paired<3>>(args, m_begin, m_end, n + whole, columns - whole);
 }
 
 }  // namespace
@@ -253,18 +273,16 @@ void sweep_halves(const Args& args, int64_t m_begin, int64_t m_end, int64_t n, i
 Fn avx512_vnni;
 void avx512_vnni(const Args& args, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end,
                  std::byte*) {
-  // Rows of x that stay in the L2 cache beside a panel of 64 columns.
-  constexpr int64_t kBlockBytes = 384 * 1024;
+  constexpr int64_t kColumns = kMaxPanels * kPanelColumns;
   const int64_t k = row_size(args);
   const int64_t fitting = kBlockBytes / (k > 0 ? k : 1);
-  const int64_t block_rows = fitting > 48 ? fitting : 48;
-  // What pairs cost besides products takes a k of some length to pay.
-  const bool pairs_pay = k >= 32;
+  const int64_t block_rows = fitting > kMinBlockRows ? fitting : kMinBlockRows;
+  const bool pairs_pay = k >= kMinPairedRow;
   n_end = n_end < args.n ? n_end : args.n;
   for (int64_t m = m_begin; m < m_end; m += block_rows) {
     const int64_t m_next = m + block_rows < m_end ? m + block_rows : m_end;
-    for (int64_t n = n_begin; n < n_end; n += 64) {
-      const int64_t columns = n_end - n < 64 ? n_end - n : 64;
+    for (int64_t n = n_begin; n < n_end; n += kColumns) {
+      const int64_t columns = n_end - n < kColumns ? n_end - n : kColumns;
       const bool is_odd = ceil_div(columns, 8) % 2 == 1;
       (is_odd && pairs_pay ? sweep_halves : sweep_whole)(args, m, m_next, n, columns);
     }

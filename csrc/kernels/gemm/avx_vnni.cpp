@@ -6,6 +6,12 @@
 #include "simd/dpbusd_avx2.h"
 #include "simd/unroll.h"
 
+// What:     uint8 x int8 products by vpdpbusd on registers of 256 bits: four k of eight columns per
+//           instruction.
+// Limits:   16 registers: twelve sums, two vectors of weights, one of x.
+// Strategy: tiles of 1 to 6 rows and as many panels as give ten to twelve sums. Blocks of rows stay
+//           in the L2 cache, and all tiles of a block read the same panels from the L1 cache.
+// Source:   blocks as in avx2.cpp.
 namespace qnative::gemm {
 namespace {
 
@@ -17,8 +23,8 @@ using TileFn = void(const Args& args, int64_t m, int64_t n, int64_t columns);
   return _mm256_set1_epi32(group);
 }
 
-// Rows from m on, and kPanels panels of `columns` columns, of the last of which kVectors vectors
-// of eight are multiplied.
+// Rows [m, m + kRows), kPanels panels and kVectors vectors of eight columns of each; stores
+// `columns` columns.
 template <int kRows, int kPanels, int kVectors>
 void tile(const Args& args, int64_t m, int64_t n, int64_t columns) {
   const int64_t panel = panel_stride(args);
@@ -33,7 +39,7 @@ void tile(const Args& args, int64_t m, int64_t n, int64_t columns) {
     const int64_t end = args.segment_offset[s] + args.segment_size;
     for (int64_t k = args.segment_offset[s]; k < end; k += kGroup, w += kStepBytes) {
       unroll<kPanels>([&](auto p) __attribute__((always_inline)) {
-        // Or g++ keeps distances of rows, and x for the next panel, in vector registers.
+        // Otherwise g++ keeps distances of rows, and x for the next panel, in vector registers.
         asm("" : "+r"(k));
         __m256i b[kVectors];
         unroll<kVectors>([&](auto j) __attribute__((always_inline)) {
@@ -52,12 +58,14 @@ void tile(const Args& args, int64_t m, int64_t n, int64_t columns) {
   });
 }
 
-// Twelve sums are what the registers hold, and with less than ten vpdpbusd waits for itself: few
-// rows go with several panels.
-constexpr int64_t kTallest = 6;
-constexpr int kMostPanels[kTallest] = {5, 3, 2, 1, 1, 1};
+// Panels of a tile by its rows. The registers hold twelve sums, and with fewer than ten vpdpbusd
+// waits for its own results.
+constexpr int64_t kMaxRows = 6;
+constexpr int kMaxPanels[kMaxRows] = {5, 3, 2, 1, 1, 1};
+constexpr int64_t kBlockBytes = 256 * 1024;  // of x: stays in the L2 cache beside a few panels
+constexpr int64_t kMinBlockRows = 8 * kMaxRows;
 
-template <int kRows, int kPanels = kMostPanels[kRows - 1]>
+template <int kRows, int kPanels = kMaxPanels[kRows - 1]>
 void sweep(const Args& args, int64_t m, int64_t n, int64_t n_end) {
   for (; n + kPanelColumns * (kPanels - 1) + 8 < n_end; n += kPanelColumns * kPanels) {
     tile<kRows, kPanels, 2>(args, m, n, n_end - n);
@@ -70,23 +78,22 @@ void sweep(const Args& args, int64_t m, int64_t n, int64_t n_end) {
 }
 
 using SweepFn = void(const Args& args, int64_t m, int64_t n, int64_t n_end);
-constexpr SweepFn* kSweeps[kTallest] = {sweep<1>, sweep<2>, sweep<3>, sweep<4>, sweep<5>, sweep<6>};
+constexpr SweepFn* kSweeps[kMaxRows] = {sweep<1>, sweep<2>, sweep<3>, sweep<4>, sweep<5>, sweep<6>};
 
 }  // namespace
 
 Fn avx_vnni;
 void avx_vnni(const Args& args, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end,
               std::byte*) {
-  // Rows of x that stay in the L2 cache beside a few panels.
-  constexpr int64_t kBlockBytes = 256 * 1024;
   const int64_t k = row_size(args);
   const int64_t fitting = kBlockBytes / (k > 0 ? k : 1);
-  const int64_t most = kTallest * (fitting > 8 * kTallest ? fitting / kTallest : 8);
+  const int64_t block_rows =
+      fitting > kMinBlockRows ? fitting / kMaxRows * kMaxRows : kMinBlockRows;
   n_end = n_end < args.n ? n_end : args.n;
-  for (int64_t m = m_begin; m < m_end; m += most) {
-    const Blocks blocks(m + most < m_end ? most : m_end - m, kTallest);
-    // As many panels as a tile of the least height takes: all tiles read them from the L1 cache.
-    const int64_t width = kPanelColumns * kMostPanels[blocks.size - 1];
+  for (int64_t m = m_begin; m < m_end; m += block_rows) {
+    const Blocks blocks(m + block_rows < m_end ? block_rows : m_end - m, kMaxRows);
+    // The panels of the lowest tile: all tiles read them from the L1 cache.
+    const int64_t width = kPanelColumns * kMaxPanels[blocks.size - 1];
     for (int64_t n = n_begin; n < n_end; n += width) {
       const int64_t columns_end = n + width < n_end ? n + width : n_end;
       int64_t row = m;

@@ -9,7 +9,7 @@
 #include "simd/real_avx2.h"
 #include "simd/unroll.h"
 
-// From the sums of a tile to y, for avx2.cpp.
+// From the sums of a tile to y, for avx2.cpp and avx_vnni.cpp.
 namespace qnative::gemm {
 namespace {
 
@@ -17,7 +17,7 @@ namespace {
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
 }
 
-// Fewer than 16 bytes. A call of memcpy for each row would show in layers of few columns.
+// Stores fewer than 16 bytes. One call of memcpy per row would show in layers of few columns.
 [[gnu::always_inline]] inline void store_part(__m128i bytes, uint8_t* y, int64_t count) {
   if (count & 8) {
     _mm_storel_epi64(reinterpret_cast<__m128i*>(y), bytes);
@@ -37,8 +37,8 @@ namespace {
   if (count & 1) *y = static_cast<uint8_t>(_mm_cvtsi128_si32(bytes));
 }
 
-// What turns sums of 8 * kVectors columns into bytes, in vectors. y may alias anything as far as
-// the compiler knows: read from Args, all of it would be read and broadcast again after every row.
+// Requantizes sums of 8 * kVectors columns. Holds its parameters in vectors: for all the compiler
+// knows y aliases Args, and it would read and broadcast them again after every row.
 template <int kVectors>
 struct Bytes {
   Bytes(const Args& args, int64_t n)
@@ -57,8 +57,8 @@ struct Bytes {
     return _mm256_cvtps_epi32(_mm256_min_ps(r, hi));
   }
 
-  // Saturation does the lower clamp: what is below -32768 (and INT_MIN, which cvtps gives below
-  // int32) ends as 0 after the zero point is added.
+  // Saturation is the lower clamp: values below -32768, and INT_MIN, which cvtps gives for values
+  // below int32, become 0 when the zero point is added.
   [[gnu::always_inline]] void store(const __m256i (&acc)[kVectors], uint8_t* y,
                                     int64_t columns) const {
     const __m256i v0 = to_int(acc[0], 0);
@@ -83,7 +83,8 @@ struct Bytes {
   __m128i lo, flip;
 };
 
-// The weight goes to the upper half of its lane, the excess stands in that half alone.
+// vpmaddwd multiplies the weight, shifted to the upper half of its lane, by the excess, which is in
+// the upper half alone.
 void add_outliers(const Args& args, __m256i* acc, int64_t rows, int64_t vectors, int64_t m,
                   int64_t n) {
   for (int64_t i = 0; i < rows; ++i) {
@@ -101,8 +102,8 @@ void add_outliers(const Args& args, __m256i* acc, int64_t rows, int64_t vectors,
   }
 }
 
-// acc: [rows][vectors]. Apart from the tiles, because the memory traffic of float output hides the
-// detour through the stack, and unrolled copies in every tile would be most of the code.
+// acc: [rows][vectors]. A function of its own: the memory traffic of float output hides the detour
+// through the stack, and unrolled copies in every tile would be most of the code.
 [[gnu::noinline]] void store_float(const Args& args, __m256i* acc, int64_t rows, int64_t vectors,
                                    int64_t m, int64_t n, int64_t columns) {
   if (has_outliers(args, m, rows)) add_outliers(args, acc, rows, vectors, m, n);
@@ -118,7 +119,7 @@ void add_outliers(const Args& args, __m256i* acc, int64_t rows, int64_t vectors,
       __m256 r = _mm256_fmadd_ps(_mm256_cvtepi32_ps(acc[i * vectors + j]), multiplier,
                                  _mm256_loadu_ps(args.bias + n + 8 * j));
       r = activate<RealAvx2>(args.activation, r);
-      // The second operand is what min and max give for NaN.
+      // min and max return the second operand for NaN.
       r = _mm256_min_ps(hi, _mm256_max_ps(lo, r));
       const int64_t left = columns - 8 * j;
       if (left >= 8) {
@@ -141,7 +142,7 @@ void add_outliers(const Args& args, __m256i* acc, int64_t rows, int64_t vectors,
   }
 }
 
-// What the sums of rows [m, m + kRows) and of 8 * kVectors columns begin with.
+// The initial sums of rows [m, m + kRows) and 8 * kVectors columns.
 template <int kRows, int kVectors>
 [[gnu::always_inline]] inline void begin_sums(const Args& args, int64_t m, int64_t n,
                                               __m256i (&acc)[kRows][kVectors]) {

@@ -12,26 +12,30 @@
 // Matrix product of uint8 rows with packed int8 weights, exact in int32 (modulo 2^32), and
 // convolution as such a product:
 //
-//   acc[i][n] = start[n] + row_factor[i] * column_factor[n] + sum_{s < segments} sum_{k <
-//   segment_size}
-//                            x[row(i) + segment_offset[s] + k] * w[n][s][k]
-//               + sum_{o < outlier_count[i]} outliers[i][o].excess * w[n][0][outliers[i][o].k]
+// clang-format off
+//   acc[i][n] = start[n] + row_factor[i] * column_factor[n]
+//               + sum_{s < segments} sum_{k < segment_size}
+//                   x[row(i) + segment_offset[s] + k] * w[n][s][k]
+//               + sum_{o < outlier_count[i]}
+//                   outliers[i][o].excess * w[n][0][outliers[i][o].k]
 //   row(i)    = row_offset ? row_offset[i] : i * x_stride
 //   r         = fma(float(acc), multiplier[n], bias[n])
-//   y[i][n]   = requantize(r), or for float output activation(r) clamped to [float_lo, float_hi],
-//               NaN kept, or for sum output acc[i][n] itself
+//   y[i][n]   = requantize(r), or for float output
+//               activation(r) clamped to [float_lo, float_hi], NaN kept,
+//               or for sum output acc[i][n]
+// clang-format on
 //
-// The factors undo zero points of rows. Float output may have a scale for each row too: multiplier
-// [n] is then float(row_multiplier[i] * multiplier[n]). Outliers are what single values of a row
-// are beyond a byte.
+// row_factor * column_factor subtracts the zero point of each row. With row_multiplier, for float
+// output, float(row_multiplier[i] * multiplier[n]) replaces multiplier[n]. An outlier is a value of
+// x that does not fit in uint8: x holds the saturated byte, `excess` is the difference.
 //
-// A linear layer has one segment. A convolution over NHWC input has one segment a kernel row, since
-// KW * C bytes of a kernel row are contiguous, and rows that overlap: no im2col.
+// A linear layer has one segment. A convolution over NHWC input has one segment per kernel row,
+// whose KW * C bytes are contiguous in x; its rows of x overlap, so that no im2col is needed.
 namespace qnative::gemm {
 
 struct Outlier {
   int32_t k;       // < segment_size
-  int32_t excess;  // fits into int16
+  int32_t excess;  // fits in int16
 };
 
 struct Args {
@@ -59,23 +63,23 @@ struct Args {
   const int32_t* outlier_count = nullptr;               // [m] or null: 0; for float output
   const Outlier* outliers = nullptr;                    // [m][outlier_stride]
   int64_t outlier_stride = 0;
-  bool small = false;      // every multiplier and bias is, as requantize.h has it
-  bool has_zeros = false;  // many of the weights are 0: it pays to look for those
-  // Bytes from one panel to the next, 0: they follow each other. Panels of a longer segment give
-  // the products of its first segment_size weights, a multiple of 4.
+  bool small = false;      // every multiplier and bias is small in the sense of requantize.h
+  bool has_zeros = false;  // hint: many weights are 0, so looking for zero groups pays
+  // Bytes between panels; 0 if they follow each other. Panels of a longer segment give the products
+  // of its first segment_size weights, a multiple of 4.
   int64_t panel_stride = 0;
-  bool sum_output = false;  // float_output is false then, multiplier and bias are not read
+  bool sum_output = false;  // y is int32_t; float_output is false, multiplier and bias are ignored
 };
 
 // Computes rows [m_begin, m_end) and columns [n_begin, min(n_end, n)); n_begin is a multiple of 16.
-// Nothing else of y is written. scratch: scratch_size(args, rows) bytes with rows >= m_end -
+// Writes no other element of y. scratch: scratch_size(args, rows) bytes with rows >= m_end -
 // m_begin, 64-byte aligned, private to the call.
 using Fn = void(const Args& args, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end,
                 std::byte* scratch);
 
 std::span<const Kernel<Fn>> kernels();
 
-// Bytes; bounded (some hundred KB, or six rows) however large `rows` is.
+// In bytes; bounded by a few hundred KB or six rows, however large `rows` is.
 int64_t scratch_size(const Args& args, int64_t rows = std::numeric_limits<int64_t>::max());
 
 // Packed weight, one layout for every ISA: panels

@@ -6,13 +6,13 @@
 #include "gemm.h"
 #include "layout.h"
 
-// What the tiles of avx2.cpp multiply: rows of x as int16 or as nibbles, weights as int16, and
-// which weights need that.
+// The operands of the tiles of avx2.cpp: rows of x as int16 or as nibbles, weights as int16, and
+// the lists of the groups of weights that need int16.
 namespace qnative::gemm {
 namespace {
 
-// Calls convert(from, to, bytes) for every 16, 8 or 4 bytes of rows [m, m + rows) of x; to: two
-// bytes for each of x.
+// Writes convert(bytes) for every 16, 8 or 4 bytes of rows [m, m + rows) of x: two bytes for each
+// byte of x.
 template <class Convert>
 [[gnu::always_inline]] inline void convert_rows(const Args& args, int64_t m, int64_t rows,
                                                 int16_t* to_rows, const Convert& convert) {
@@ -41,7 +41,7 @@ template <class Convert>
   }
 }
 
-// As int16, each group of four in the order 0, 2, 1, 3.
+// Converts rows to int16, each group of four in the order 0, 2, 1, 3.
 void widen_rows(const Args& args, int64_t m, int64_t rows, int16_t* wide) {
   const __m256i order = _mm256_broadcastsi128_si256(
       _mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15));
@@ -50,7 +50,7 @@ void widen_rows(const Args& args, int64_t m, int64_t rows, int16_t* wide) {
   });
 }
 
-// Of each group of four the low nibbles, then the high ones.
+// Splits rows into nibbles: for each group of four the low ones, then the high ones.
 void split_rows(const Args& args, int64_t m, int64_t rows, int16_t* nibbles) {
   const __m128i mask = _mm_set1_epi8(15);
   convert_rows(args, m, rows, nibbles, [&](__m128i bytes) __attribute__((always_inline)) {
@@ -60,39 +60,40 @@ void split_rows(const Args& args, int64_t m, int64_t rows, int16_t* nibbles) {
   });
 }
 
-// The weights of k = (0, 2) and of k = (1, 3) of eight columns.
+// The weights of k = (0, 2), and of k = (1, 3), of eight columns.
 [[gnu::always_inline]] inline __m256i even_k(__m256i w) {
   return _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8);
 }
 [[gnu::always_inline]] inline __m256i odd_k(__m256i w) { return _mm256_srai_epi16(w, 8); }
 
+// Which groups a panel has: those that vpmaddubsw multiplies exactly, the others, or both.
 enum class Mix { kBytes, kWords, kBoth };
 
-// The groups of a panel, in parts.
+// The groups of a panel, sorted.
 struct Groups {
-  Step* bytes;    // whose pairs of products fit into int16 whatever x is
-  Step* half[2];  // of these, those with zeros in the other eight columns
+  Step* bytes;    // pairs of products fit in int16 whatever x is
+  Step* half[2];  // the same, with zeros in the other eight columns
   Step* words;    // the others
   int64_t byte_count = 0, half_count[2] = {}, word_count = 0;
   Mix mix = Mix::kBoth;
 };
 
-// Whether 255 * (w[0] + w[1]) fits in 16 columns: if the sum fits into int8. Weights of different
-// signs always do.
-[[gnu::always_inline]] inline __m256i sums_beyond(const int8_t* w) {
+// Nonzero above bit 8 in the lanes where 255 * (w[0] + w[1]) may not fit in int16: where the sum of
+// the pair does not fit in int8. Weights of different signs always fit.
+[[gnu::always_inline]] inline __m256i pair_overflow(const int8_t* w) {
   const __m256i one = _mm256_set1_epi8(1), bias = _mm256_set1_epi16(128);
   const __m256i sum0 = _mm256_maddubs_epi16(one, load_bytes(w));
   const __m256i sum1 = _mm256_maddubs_epi16(one, load_bytes(w + 32));
   return _mm256_or_si256(_mm256_add_epi16(sum0, bias), _mm256_add_epi16(sum1, bias));
 }
-[[gnu::always_inline]] inline bool all_fit(__m256i beyond) {
-  return _mm256_testz_si256(beyond, _mm256_set1_epi16(-256)) != 0;
+[[gnu::always_inline]] inline bool all_fit(__m256i overflow) {
+  return _mm256_testz_si256(overflow, _mm256_set1_epi16(-256)) != 0;
 }
 [[gnu::always_inline]] inline bool is_zero(const int8_t* w) {
   return _mm256_testz_si256(load_bytes(w), load_bytes(w)) != 0;
 }
 
-// To part the groups pays for many rows, and unless most of the first ones are words.
+// Sorting the groups pays for many rows, unless most of the first mixed run are words.
 Mix mix_of(const Args& args, const int8_t* panel, int64_t rows) {
   constexpr int64_t kRun = 16;
   if (args.has_zeros) return Mix::kBoth;
@@ -100,19 +101,19 @@ Mix mix_of(const Args& args, const int8_t* panel, int64_t rows) {
   for (int64_t begin = 0; begin < groups; begin += kRun) {
     const int64_t count = groups - begin < kRun ? groups - begin : kRun;
     const int8_t* const run = panel + begin * kStepBytes;
-    __m256i beyond = _mm256_setzero_si256();
+    __m256i overflow = _mm256_setzero_si256();
     for (int64_t g = 0; g < count; ++g) {
-      beyond = _mm256_or_si256(beyond, sums_beyond(run + g * kStepBytes));
+      overflow = _mm256_or_si256(overflow, pair_overflow(run + g * kStepBytes));
     }
-    if (all_fit(beyond)) continue;
+    if (all_fit(overflow)) continue;
     int64_t bytes = 0;
-    for (int64_t g = 0; g < count; ++g) bytes += all_fit(sums_beyond(run + g * kStepBytes));
+    for (int64_t g = 0; g < count; ++g) bytes += all_fit(pair_overflow(run + g * kStepBytes));
     return rows >= kSortRows && 4 * bytes > count ? Mix::kBoth : Mix::kWords;
   }
   return Mix::kBytes;
 }
 
-// Most panels of one product are alike: lists of all groups stay as they are.
+// Most panels of one product have the same mix, and lists of all groups need not be made again.
 void sort_groups(const Args& args, const int8_t* panel, int64_t rows, Groups& groups) {
   const Mix mix = mix_of(args, panel, rows);
   if (mix == groups.mix && mix != Mix::kBoth) return;
@@ -125,7 +126,7 @@ void sort_groups(const Args& args, const int8_t* panel, int64_t rows, Groups& gr
     const int64_t offset = args.segment_offset[s];
     for (int64_t k = 0; k < args.segment_size; k += kGroup, ++group) {
       const int8_t* w = panel + group * kStepBytes;
-      const bool fits = mix == Mix::kBoth ? all_fit(sums_beyond(w)) : mix == Mix::kBytes;
+      const bool fits = mix == Mix::kBoth ? all_fit(pair_overflow(w)) : mix == Mix::kBytes;
       *words = {group * kGroup, group * kStepBytes};
       words += !fits;
       if (args.has_zeros && fits && (is_zero(w) || is_zero(w + 32))) {
@@ -141,7 +142,7 @@ void sort_groups(const Args& args, const int8_t* panel, int64_t rows, Groups& gr
   groups.word_count = words - groups.words;
 }
 
-// The words as int16, one after the other.
+// Widens the word groups to int16, one after the other.
 void widen_words(const int8_t* panel, const Groups& groups, int8_t* wide) {
   for (int64_t i = 0; i < groups.word_count; ++i) {
     const int8_t* w = panel + groups.words[i].w;

@@ -3,12 +3,13 @@
 #include "simd/intrinsics_avx512.h"
 #include "simd/unroll.h"
 
-// Vectors of two groups of 8 columns instead of one group of 16: half a panel costs half, and one
-// broadcast brings both groups of x. 8 * kHalves columns are kHalves such vectors.
+// Half a panel at half the cost: a vector holds two groups of k of 8 columns instead of one group
+// of 16 columns, and one broadcast loads both groups of x. kHalves vectors hold 8 * kHalves
+// columns.
 namespace qnative::gemm {
 namespace {
 
-// The vectors of one group each: a column of the first and of the second in turn.
+// Interleaves two groups: a column of the first, then the same column of the second.
 template <int kHalves>
 [[gnu::always_inline]] inline void pair_up(const __m512i (&first)[(kHalves + 1) / 2],
                                            const __m512i (&second)[(kHalves + 1) / 2],
@@ -27,7 +28,7 @@ template <int kHalves>
   });
 }
 
-// Both groups of a column added up, columns in order.
+// Adds the two groups of each column; columns in order.
 template <int kHalves>
 [[gnu::always_inline]] inline void add_pairs(const __m512i (&pairs)[kHalves],
                                              __m512i (&sums)[(kHalves + 1) / 2]) {

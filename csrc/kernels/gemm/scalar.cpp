@@ -9,28 +9,33 @@
 namespace qnative::gemm {
 namespace {
 
+// w[n][s][k]
+int32_t weight(const Args& args, int64_t n, int64_t s, int64_t k) {
+  return args.weight[packed_index(n, s, k, args.segment_size, panel_stride(args))];
+}
+
+// Wraps around, as the vector instructions do.
 int32_t accumulate(const Args& args, int64_t i, int64_t n) {
-  const uint8_t* row = x_row(args, i);
-  const int64_t groups = ceil_div(args.segment_size, kGroup);
-  const int8_t* column =
-      args.weight + n / kPanelColumns * panel_stride(args) + n % kPanelColumns * kGroup;
+  const uint8_t* x = x_row(args, i);
   uint32_t acc = static_cast<uint32_t>(args.start[n]);
   if (args.row_factor != nullptr) {
     acc += static_cast<uint32_t>(args.row_factor[i]) * static_cast<uint32_t>(args.column_factor[n]);
   }
   for (int64_t s = 0; s < args.segments; ++s) {
-    const uint8_t* x = row + args.segment_offset[s];
-    const int8_t* w = column + s * groups * kStepBytes;
     for (int64_t k = 0; k < args.segment_size; ++k) {
-      acc += static_cast<uint32_t>(x[k] * w[k / kGroup * kStepBytes + k % kGroup]);
+      acc += static_cast<uint32_t>(x[args.segment_offset[s] + k] * weight(args, n, s, k));
     }
   }
   for (int64_t o = 0; args.outlier_count != nullptr && o < args.outlier_count[i]; ++o) {
     const auto [k, excess] = outliers_of(args, i)[o];
-    acc += static_cast<uint32_t>(excess) *
-           static_cast<uint32_t>(column[k / kGroup * kStepBytes + k % kGroup]);
+    acc += static_cast<uint32_t>(excess * weight(args, n, 0, k));
   }
   return static_cast<int32_t>(acc);
+}
+
+float clamp(float r, float lo, float hi) {
+  const float above = r < lo ? lo : r;
+  return above > hi ? hi : above;
 }
 
 }  // namespace
@@ -40,23 +45,21 @@ void scalar(const Args& args, int64_t m_begin, int64_t m_end, int64_t n_begin, i
             std::byte*) {
   for (int64_t i = m_begin; i < m_end; ++i) {
     for (int64_t n = n_begin; n < std::min(n_end, args.n); ++n) {
-      const int32_t sum = accumulate(args, i, n);
-      const auto acc = static_cast<float>(sum);
+      const int32_t acc = accumulate(args, i, n);
       const int64_t at = i * args.y_stride + n;
       if (args.sum_output) {
-        static_cast<int32_t*>(args.y)[at] = sum;
+        static_cast<int32_t*>(args.y)[at] = acc;
         continue;
       }
-      float multiplier = args.multiplier[n];
+      const bool has_row_multiplier = args.float_output && args.row_multiplier != nullptr;
+      const float row_multiplier = has_row_multiplier ? args.row_multiplier[i] : 1.0f;
+      const float r =
+          std::fma(static_cast<float>(acc), row_multiplier * args.multiplier[n], args.bias[n]);
       if (args.float_output) {
-        if (args.row_multiplier != nullptr) multiplier *= args.row_multiplier[i];
-        const float r =
-            activate<RealScalar>(args.activation, std::fma(acc, multiplier, args.bias[n]));
-        const float above = r < args.float_lo ? args.float_lo : r;
-        static_cast<float*>(args.y)[at] = above > args.float_hi ? args.float_hi : above;
+        static_cast<float*>(args.y)[at] =
+            clamp(activate<RealScalar>(args.activation, r), args.float_lo, args.float_hi);
       } else {
-        static_cast<uint8_t*>(args.y)[at] =
-            requantize(std::fma(acc, multiplier, args.bias[n]), args.requantize);
+        static_cast<uint8_t*>(args.y)[at] = requantize(r, args.requantize);
       }
     }
   }

@@ -5,12 +5,12 @@
 #include "simd/intrinsics_avx512.h"
 #include "simd/unroll.h"
 
-// What sums are besides products of x with weights.
+// The terms of the sums besides products of x with weights: start, row factors, outliers.
 namespace qnative::gemm {
 namespace {
 
-// sums: [rows][kVectors], what the outliers of rows from m on add. The weight goes to the upper
-// half of its lane, the excess stands in that half alone.
+// sums: [rows][kVectors], the outliers' part of rows from m on. vpdpwssd multiplies the weight,
+// shifted to the upper half of its lane, by the excess, which is in the upper half alone.
 template <int kVectors>
 [[gnu::noinline]] void sum_outliers(const Args& args, int64_t rows, int64_t m, int64_t n,
                                     __m512i* sums) {
@@ -34,7 +34,7 @@ template <int kVectors>
   }
 }
 
-// What rows with factors or outliers add.
+// Adds the terms of row factors and outliers.
 template <int kRows, int kVectors>
 [[gnu::always_inline]] inline void add_row_terms(const Args& args, __m512i (&acc)[kRows][kVectors],
                                                  int64_t m, int64_t n) {

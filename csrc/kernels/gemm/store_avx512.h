@@ -10,8 +10,8 @@
 namespace qnative::gemm {
 namespace {
 
-// Requantize in vectors. y may alias anything as far as the compiler knows: read from Args, all of
-// it would be read and broadcast again after every row.
+// Requantize in vectors: for all the compiler knows y aliases Args, and it would read and broadcast
+// them again after every row.
 struct Requantizer {
   Requantizer(const Requantize& q, bool is_small)
       : saturates(qnative::saturates(q, is_small)),
@@ -21,8 +21,8 @@ struct Requantizer {
         flip(_mm512_set1_epi8(static_cast<int8_t>(q.flip))),
         order(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)) {}
 
-  // 16 * kVectors numbers to bytes in order. Saturation does the lower clamp: what is below -32768
-  // (and INT_MIN, which cvtps gives below int32) ends as 0 after the zero point is added.
+  // 16 * kVectors numbers to bytes, in order. Saturation is the lower clamp: values below -32768,
+  // and INT_MIN, which cvtps gives for values below int32, become 0 when the zero point is added.
   template <int kVectors>
   [[gnu::always_inline]] __m512i bytes(const __m512 (&r)[kVectors]) const {
     __m512i v[kVectors];
@@ -35,7 +35,7 @@ struct Requantizer {
     return _mm512_xor_si512(_mm512_max_epu8(y, lo), flip);
   }
 
-  // The same where packing does all the clamping.
+  // The same if packing is the whole clamp.
   template <int kVectors>
   [[gnu::always_inline]] __m512i saturated_bytes(const __m512 (&r)[kVectors]) const {
     __m512i v[kVectors];
@@ -58,8 +58,8 @@ struct Requantizer {
   __m512i zero_point, lo, flip, order;
 };
 
-// Of `bytes`, the 16 * kVectors from 16 * kFirst on. Masked stores are several times slower than
-// plain ones: only for the last columns.
+// Stores 16 * kVectors of `bytes` from 16 * kFirst on. Masked stores are several times slower than
+// plain ones: they are for the last columns only.
 template <int kVectors, int kFirst>
 [[gnu::always_inline]] inline void store_bytes(uint8_t* y, __m512i bytes, int64_t columns) {
   if constexpr (kVectors == 1) {
@@ -98,7 +98,7 @@ template <int kRows, int kVectors>
   });
   const int64_t y_stride = args.y_stride;
   uint8_t* y = static_cast<uint8_t*>(args.y) + m * y_stride + n;
-  // As many rows as one vector of bytes holds are packed together.
+  // Packs as many rows together as one vector of bytes holds.
   constexpr int kTogether = kVectors <= 2 ? 4 / kVectors : 1;
   const auto rows = [&](auto to_bytes) __attribute__((always_inline)) {
     unroll<(kRows + kTogether - 1) / kTogether>([&](auto group) __attribute__((always_inline)) {
@@ -165,13 +165,14 @@ template <int kRows, int kVectors>
   const int64_t y_stride = args.y_stride;
   float* y = static_cast<float*>(args.y) + m * y_stride + n;
   unroll<kRows>([&](auto i) __attribute__((always_inline)) {
-    const __m512 of_row = _mm512_set1_ps(row_multiplier != nullptr ? row_multiplier[m + i] : 1.0f);
+    const __m512 row_scale =
+        _mm512_set1_ps(row_multiplier != nullptr ? row_multiplier[m + i] : 1.0f);
     __m512 r[kVectors];
     unroll<kVectors>([&](auto j) __attribute__((always_inline)) {
       r[j] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i][j]),
-                             _mm512_mul_ps(of_row, _mm512_loadu_ps(multiplier + 16 * j)),
+                             _mm512_mul_ps(row_scale, _mm512_loadu_ps(multiplier + 16 * j)),
                              _mm512_loadu_ps(bias + 16 * j));
-      // The second operand is what min and max give for NaN.
+      // min and max return the second operand for NaN.
       r[j] = _mm512_min_ps(hi, _mm512_max_ps(lo, r[j]));
     });
     store_floats<kVectors>(y, r, columns);
@@ -179,8 +180,8 @@ template <int kRows, int kVectors>
   });
 }
 
-// acc: [rows][vectors]. Apart from the tiles, because the time of an activation hides the detour
-// through the stack, and forty unrolled copies would be most of the code.
+// acc: [rows][vectors]. A function of its own: the time of an activation hides the detour through
+// the stack, and forty unrolled copies would be most of the code.
 [[gnu::noinline]] void store_activated(const Args& args, const __m512i* acc, int64_t rows,
                                        int64_t vectors, int64_t m, int64_t n, int64_t columns) {
   const __m512 lo = _mm512_set1_ps(args.float_lo);
@@ -195,7 +196,7 @@ template <int kRows, int kVectors>
       __m512 r = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i * vectors + j]), multiplier,
                                  _mm512_loadu_ps(args.bias + n + 16 * j));
       r = activate<RealAvx512>(args.activation, r);
-      // The second operand is what min and max give for NaN.
+      // min and max return the second operand for NaN.
       r = _mm512_min_ps(hi, _mm512_max_ps(lo, r));
       const int64_t left = columns - 16 * j;
       if (left >= 16) {

@@ -7,14 +7,14 @@
 #include "simd/activation.h"
 #include "simd/unroll.h"
 
-// The tiles, over a vector type R of simd/real_*.h with multiply_add.
+// The tiles, over the vectors R of simd/real_*.h.
 namespace qnative::gemm_fp16 {
 namespace {
 
-// A tile: R::kLanes * kVectors columns of kRows rows, of which `columns` columns are stored.
+// A tile: kRows rows and R::kLanes * kVectors columns, of which `columns` columns are stored.
 using TileFn = void(const Args& args, int64_t m, int64_t n, int64_t columns);
 
-// acc: [rows][vectors]. Apart from the tiles: unrolled copies would be most of the code.
+// acc: [rows][vectors]. A function of its own: unrolled copies would be most of the code.
 template <class R>
 [[gnu::noinline]] void store_tile(const Args& args, const typename R::F* acc, int64_t rows,
                                   int64_t vectors, int64_t m, int64_t n, int64_t columns) {
@@ -25,7 +25,7 @@ template <class R>
     for (int64_t j = 0; j * kLanes < columns; ++j) {
       typename R::F r = R::add(acc[i * vectors + j], R::load(args.bias + n + j * kLanes));
       r = activate<R>(args.activation, r);
-      // The second operand is what min and max give for NaN.
+      // min and max return the second operand for NaN.
       r = R::min(hi, R::max(lo, r));
       const int64_t left = columns - j * kLanes < kLanes ? columns - j * kLanes : kLanes;
       if (args.half_output) {
@@ -62,8 +62,8 @@ void tile(const Args& args, int64_t m, int64_t n, int64_t columns) {
     w += kPanelColumns;
     unroll<kRows>([&](auto i) __attribute__((always_inline)) {
       const typename R::F a = R::set(x[i * stride + k]);
-      unroll<kVectors>([&](auto j)
-                           __attribute__((always_inline)) { R::multiply_add(acc[i][j], a, b[j]); });
+      unroll<kVectors>(
+          [&](auto j) __attribute__((always_inline)) { acc[i][j] = R::fma(a, b[j], acc[i][j]); });
     });
   }
   typename R::F copy[kRows * kVectors];
@@ -74,14 +74,14 @@ void tile(const Args& args, int64_t m, int64_t n, int64_t columns) {
   store_tile<R>(args, copy, kRows, kVectors, m, n, columns);
 }
 
-// The tiles of kVectors vectors: [rows - 1].
+// The tile of `rows` rows and kVectors vectors.
 template <class R, int kVectors, int... kRows>
 TileFn* select_tile(int64_t rows, std::integer_sequence<int, kRows...>) {
   static constexpr TileFn* kTiles[] = {tile<R, kRows + 1, kVectors>...};
   return kTiles[rows - 1];
 }
 
-// Rows [m_begin, m_end) of kVectors vectors of columns.
+// Rows [m_begin, m_end) and kVectors vectors of columns.
 template <class R, int kMaxRows, int kVectors>
 void sweep(const Args& args, int64_t m_begin, int64_t m_end, int64_t n, int64_t columns) {
   constexpr std::make_integer_sequence<int, kMaxRows> kRowCounts;

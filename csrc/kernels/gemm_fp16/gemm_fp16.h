@@ -6,8 +6,8 @@
 #include "float_activation.h"
 #include "isa.h"
 
-// Matrix product of float32 rows with packed half precision weights, in float32. The sum of one
-// output runs over k in order on every ISA, so that bits are equal:
+// Matrix product of float32 rows with packed half-precision weights, in float32. Every ISA sums
+// over k in order, so that the bits are equal:
 //
 //   acc     = 0, then acc = fma(x[i][k], float(w[n][k]), acc) for k = 0, 1, ...
 //   y[i][n] = activation(acc + bias[n]) clamped to [lo, hi], NaN kept; rounded to half for
@@ -30,7 +30,7 @@ struct Args {
 };
 
 // Computes rows [m_begin, m_end) and columns [n_begin, min(n_end, n)); n_begin is a multiple of 16.
-// Nothing else of y is written.
+// Writes no other element of y.
 using Fn = void(const Args& args, int64_t m_begin, int64_t m_end, int64_t n_begin, int64_t n_end);
 
 // y[i] = float(x[i])

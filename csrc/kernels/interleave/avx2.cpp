@@ -8,7 +8,7 @@ Fn scalar;
 
 namespace {
 
-// For pshufb: where the bytes of plane c are in the `block`th 16 bytes of 16 pixels; 0x80 gives 0.
+// Indices for pshufb: from 16 bytes of plane c to 16-byte block `block` of 16 pixels; 0x80 gives 0.
 struct Order {
   alignas(16) uint8_t index[3][3][16];
   constexpr Order() : index{} {

@@ -5,7 +5,7 @@
 
 #include "isa.h"
 
-// Three planes of bytes, as images come, to pixels of three bytes, as convolutions read them:
+// Three planes of bytes, the layout of images, to pixels of three bytes, the input of convolutions:
 // y[3 * i + c] = x[c * plane_stride + i] ^ flip for i < n. Any alignment.
 namespace qnative::interleave {
 

@@ -5,6 +5,7 @@
 #include "interpolate.h"
 #include "simd/requantize.h"
 
+// Over the vectors V of simd/avx2.h or simd/avx512.h, and R of simd/real_*.h.
 namespace qnative::interpolate {
 namespace {
 
@@ -21,7 +22,6 @@ void widen_row(const RowArgs& args, const uint8_t* x, float* wide) {
   V::store(wide + i, centred(V::load(x + i, n - i)));
 }
 
-// R: the vectors of simd/real_*.h
 template <class R>
 void widen_row(const RowArgs& args, const uint16_t* x, float* wide) {
   const int64_t n = args.pixels * args.channels;
@@ -32,22 +32,22 @@ void widen_row(const RowArgs& args, const uint16_t* x, float* wide) {
   R::store(wide + i, R::load_half(rest));
 }
 
-// Each pixel in whole vectors: what is written after its channels is overwritten by the next one.
-template <class V, int taps>
+// Writes whole vectors: the next pixel overwrites what is written after the channels of a pixel.
+template <class R, int taps>
 void run_vectors(const RowArgs& args, const float* wide, float* t) {
   const int32_t* index = args.index;
   const float* weight = args.weight;
   for (int64_t o = 0; o < args.outputs; ++o, index += taps, weight += taps, t += args.channels) {
-    for (int64_t c = 0; c < args.channels; c += V::kFloats) {
-      const auto value = [&](int k) { return V::load_part(wide + index[k] * args.channels + c); };
-      typename V::Part sum = V::mul(value(0), V::part(weight[0]));
-      for (int k = 1; k < taps; ++k) sum = V::fma(value(k), V::part(weight[k]), sum);
-      V::store_part(t + c, sum);
+    for (int64_t c = 0; c < args.channels; c += R::kLanes) {
+      const auto value = [&](int k) { return R::load(wide + index[k] * args.channels + c); };
+      typename R::F sum = R::mul(value(0), R::set(weight[0]));
+      for (int k = 1; k < taps; ++k) sum = R::fma(value(k), R::set(weight[k]), sum);
+      R::store(t + c, sum);
     }
   }
 }
 
-// For pixels of one value.
+// For pixels of one channel.
 template <int taps>
 void run_values(const RowArgs& args, const float* wide, float* t) {
   const int32_t* index = args.index;
@@ -59,31 +59,31 @@ void run_values(const RowArgs& args, const float* wide, float* t) {
   }
 }
 
-template <class V, int taps>
+template <class R, int taps>
 void run_taps(const RowArgs& args, const float* wide, float* t) {
-  args.channels == 1 ? run_values<taps>(args, wide, t) : run_vectors<V, taps>(args, wide, t);
+  args.channels == 1 ? run_values<taps>(args, wide, t) : run_vectors<R, taps>(args, wide, t);
 }
 
-template <class V>
+template <class R>
 void sum_taps(const RowArgs& args, const float* wide, float* t) {
-  if (args.taps == 1) return run_taps<V, 1>(args, wide, t);
-  if (args.taps == 2) return run_taps<V, 2>(args, wide, t);
-  run_taps<V, 4>(args, wide, t);
-}
-
-template <class V>
-void run_row(const RowArgs& args, const uint8_t* x, float* wide, float* t) {
-  widen_row<V>(args, x, wide);
-  sum_taps<V>(args, wide, t);
+  if (args.taps == 1) return run_taps<R, 1>(args, wide, t);
+  if (args.taps == 2) return run_taps<R, 2>(args, wide, t);
+  run_taps<R, 4>(args, wide, t);
 }
 
 template <class V, class R>
-void run_row_fp16(const RowArgs& args, const uint16_t* x, float* wide, float* t) {
-  widen_row<R>(args, x, wide);
-  sum_taps<V>(args, wide, t);
+void run_row(const RowArgs& args, const uint8_t* x, float* wide, float* t) {
+  widen_row<V>(args, x, wide);
+  sum_taps<R>(args, wide, t);
 }
 
-// store(i, sums) for the vectors that begin at i.
+template <class R>
+void run_row_fp16(const RowArgs& args, const uint16_t* x, float* wide, float* t) {
+  widen_row<R>(args, x, wide);
+  sum_taps<R>(args, wide, t);
+}
+
+// Calls store(i, sums) for the vectors that begin at i.
 template <class V, int rows, int planes, class Store>
 void run_columns(const ColumnArgs& args, int64_t n, const Store& store) {
   using Floats = typename V::Floats;

@@ -7,29 +7,30 @@
 #include "requantize.h"
 
 // Resampling of images, one row of pixels at a time: along the row, then across rows and planes.
-// Where the taps lie and what they weigh is the caller's business.
+// The caller gives the positions and weights of the taps.
 //
-// chain(a, w) is the sum of the products a[k] * w[k] as float32: the first product, to which the
-// others are added by one fma each, in the order of k.
+// chain(a, w) is the sum of a[k] * w[k] in float32: the first product, then one fma for each of the
+// others, in the order of k.
 namespace qnative::interpolate {
 
-// Buffers of floats have room for so many more after their end, which kernels may write.
+// Kernels may write so many floats past the end of a buffer of floats.
 inline constexpr int64_t kSlack = 64;
 
 struct RowArgs {
   int64_t pixels;        // of x
   int64_t outputs;       // pixels of t
   int64_t channels;      // contiguous in every pixel
-  int32_t zero_point;    // of bytes, as is flip
-  uint8_t flip;          // 0x80 for int8 x; zero_point is that of the uint8 tensor
-  int taps;              // 1, 2 or 4 an output
+  int32_t zero_point;    // of the uint8 form; RowFn only
+  uint8_t flip;          // 0x80 for int8 x; RowFn only
+  int taps;              // per output: 1, 2 or 4
   const int32_t* index;  // [outputs][taps] pixels of x
   const float* weight;   // [outputs][taps]
 };
-// t[o * channels + c] = chain(float((x[index[o][k] * channels + c] ^ flip) - zero_point),
-// weight[o][k]). wide: pixels * channels floats of scratch.
+// t[o * channels + c] =
+//   chain(float((x[index[o][k] * channels + c] ^ flip) - zero_point), weight[o][k])
+// wide: pixels * channels floats of scratch.
 using RowFn = void(const RowArgs& args, const uint8_t* x, float* wide, float* t);
-// The same of float(x[...]), halves.
+// The same over float(x[...]) of halves.
 using RowFp16Fn = void(const RowArgs& args, const uint16_t* x, float* wide, float* t);
 
 struct ColumnArgs {
@@ -37,13 +38,13 @@ struct ColumnArgs {
   const float* const* t;      // [planes][rows]
   const float* row_weight;    // [rows]
   const float* plane_weight;  // [planes]
-  float multiplier;           // to bytes, as is requantize
-  Requantize requantize;
+  float multiplier;           // ColumnFn only
+  Requantize requantize;      // ColumnFn only
 };
-// y[i] = requantize(chain over planes of (chain over rows of t[p][j][i], row_weight),
-// plane_weight) * multiplier)
+// s[i] = chain over planes p of (chain over rows j of (t[p][j][i], row_weight[j]), plane_weight[p])
+// y[i] = requantize(s[i] * multiplier)
 using ColumnFn = void(const ColumnArgs& args, int64_t n, uint8_t* y);
-// y[i] = half(chain of chains), NaN as 0x7e00
+// y[i] = half(s[i]), NaN as 0x7e00
 using ColumnFp16Fn = void(const ColumnArgs& args, int64_t n, uint16_t* y);
 
 std::span<const Kernel<RowFn>> row_kernels();

@@ -6,7 +6,7 @@
 namespace qnative::interpolate {
 namespace {
 
-// value(i): number i of the row.
+// value(i): element i of the row as a float.
 template <class Value>
 void sum_taps(const RowArgs& args, float* t, const Value& value) {
   for (int64_t o = 0; o < args.outputs; ++o) {

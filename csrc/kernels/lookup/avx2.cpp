@@ -9,10 +9,10 @@ __m256i sixteen(const uint8_t* table) {
   return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
 }
 
-// vpshufb looks 4 bits up in 16 bytes, and gives 0 where the top bit of the index is set. index_j
-// has it clear only where bits 4 and 5 of the value are j, so that four lookups or-ed together are
-// one of 6 bits; two levels of blends do bits 6 and 7. Measured on Zen 3: 2.7 times the speed of
-// one load a byte, and 1.2 times that of the usual chain of xors of differences.
+// vpshufb looks up 4 bits in 16 bytes and gives 0 if the top bit of the index is set. index_j
+// clears that bit only where bits 4 and 5 of the value are j, so that or-ing four lookups gives a
+// lookup of 6 bits; two levels of blends add bits 6 and 7. On Zen 3: 2.7 times the speed of one
+// load per byte, 1.2 times that of the usual chain of xors of differences.
 __m256i lookup(__m256i v, const uint8_t* table) {
   const __m256i low6 = _mm256_and_si256(v, _mm256_set1_epi8(0x3f));
   const auto index = [&](char j) {

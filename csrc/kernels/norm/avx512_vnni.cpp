@@ -42,7 +42,7 @@ uint8_t largest_avx512_vnni(const uint8_t* x, int64_t n, uint8_t flip) {
   return run_largest<Avx512>(x, n, flip);
 }
 
-// Lookups in the four bytes of the fixed-point numbers, whose sums are added up at the end.
+// Looks up each of the four bytes of the fixed-point numbers and combines their sums at the end.
 int64_t sum_exponentials_avx512_vnni(const Exponentials& e, const uint8_t* x, int64_t n,
                                      uint8_t flip, uint8_t largest) {
   const auto first = static_cast<uint8_t>(255 - largest);
@@ -69,9 +69,9 @@ int64_t sum_exponentials_avx512_vnni(const Exponentials& e, const uint8_t* x, in
   for (int i = 0; i < 4; ++i) {
     for (int64_t lane : lanes[i]) total += lane << 8 * i;
   }
-  // What follows the last byte in its vector is 0.
-  const int64_t beyond = (64 - n % 64) % 64;
-  return total - beyond * e.fixed[static_cast<uint8_t>(flip + first)];
+  // The bytes after the last one in its vector are 0.
+  const int64_t padding = (64 - n % 64) % 64;
+  return total - padding * e.fixed[static_cast<uint8_t>(flip + first)];
 }
 
 }  // namespace qnative::norm

@@ -8,12 +8,12 @@
 namespace qnative::norm {
 namespace {
 
-// Sums over vectors of bytes, lane by lane, in the order of V::widen.
+// Sums of vectors of bytes, lane by lane, in the order of V::widen.
 template <class V>
 struct Sums {
   typename V::Ints sum = V::ints(0), squares = V::ints(0);
 
-  // So many bytes fit into a word, and the squares of so many into an int32.
+  // The sum of so many bytes fits in a word, the sum of so many squares in an int32.
   static constexpr int64_t kWordVectors = 256, kVectors = 64 * kWordVectors;
 
   // Adds load(i) for i in [begin, end), at most kWordVectors.
@@ -30,7 +30,7 @@ struct Sums {
     sum = V::add_words(sum, words);
   }
 
-  // flush(sums) for sums that together are those of load(0), ... load(count - 1).
+  // Calls flush(sums) for partial sums of load(0), ... load(count - 1).
   template <class Load, class Flush>
   static void run(int64_t count, const Load& load, const Flush& flush) {
     for (int64_t begin = 0; begin < count; begin += kVectors) {
@@ -62,10 +62,10 @@ void run_sum(const uint8_t* x, int64_t n, uint8_t flip, int64_t* sum, int64_t* s
       total_squares += lanes[1][i];
     }
   });
-  // What follows the last byte in its vector is 0 ^ flip.
-  const int64_t beyond = rest != 0 ? V::kBytes - rest : 0;
-  *sum += total - beyond * flip;
-  *squares += total_squares - beyond * flip * flip;
+  // The bytes after the last one in its vector are 0 ^ flip.
+  const int64_t padding = rest != 0 ? V::kBytes - rest : 0;
+  *sum += total - padding * flip;
+  *squares += total_squares - padding * flip * flip;
 }
 
 template <class V>
@@ -91,9 +91,9 @@ void run_sum_columns(const uint8_t* x, int64_t rows, int64_t stride, int64_t n, 
   }
 }
 
-// store(i, count, f(v, load)) for the vectors v = float(x - zero point), in the order of memory, at
-// i; count elements of the last one are there. load(p) loads what lies beside them in a float
-// array.
+// Calls store(i, f(v, load)) for the vectors v = float(x - zero point) at i, in the order of
+// memory, and store(i, f(v, load), count) for a last one of `count` elements. load(p) loads the
+// same elements of a float array.
 template <class V, class F, class Store>
 void for_vectors(const Args& args, const uint8_t* x, int64_t n, const F& f, const Store& store) {
   const VectorInput<V> input(args.x_flip, args.x_zero_point);
@@ -179,10 +179,11 @@ uint8_t run_largest(const uint8_t* x, int64_t n, uint8_t flip) {
     memcpy(lanes, x, n);
     V::store(lanes, load(lanes));
   } else {
-    // The last vector overlaps the one before it.
+    // The last vector overlaps the one before.
     typename V::Bytes most = load(x + n - V::kBytes);
-    for (int64_t i = 0; i + V::kBytes < n; i += V::kBytes)
+    for (int64_t i = 0; i + V::kBytes < n; i += V::kBytes) {
       most = V::max_unsigned(most, load(x + i));
+    }
     V::store(lanes, most);
   }
   uint8_t most = 0;

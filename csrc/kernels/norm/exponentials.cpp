@@ -10,7 +10,7 @@ namespace {
 double exp_minus(double x) {
   if (!(x < 700)) return 0;
   constexpr double kLog2E = 1.4426950408889634;
-  // The first has 21 zero bits at its end, so that k times it is exact.
+  // The low 21 bits of kLn2High are 0, so that k * kLn2High is exact.
   constexpr double kLn2High = 6.93147180369123816490e-01, kLn2Low = 1.90821492927058770002e-10;
   const auto k = static_cast<int64_t>(x * kLog2E + 0.5);
   const double r = (static_cast<double>(k) * kLn2High - x) + static_cast<double>(k) * kLn2Low;
@@ -26,7 +26,7 @@ void make_exponentials(double scale, Exponentials& e) {
   double power[256];
   power[0] = 1;
   power[1] = normal(exp_minus(scale));
-  // Short chains of products: quick, and rounded few times.
+  // Short chains of products: fast, and few roundings.
   for (int k = 2; k < 256; ++k) power[k] = normal(power[k / 2] * power[k - k / 2]);
   for (int k = 0; k < 256; ++k) {
     const int i = 255 - k;

@@ -6,13 +6,14 @@
 #include "isa.h"
 #include "requantize.h"
 
-// What normalizations are made of: sums of bytes, and functions of one byte and a few constants.
-// Any alignment; y may be x. Bytes are xored with a flip (0x80 for int8 tensors) before use.
+// The parts of normalizations and softmax: sums of bytes, and functions of one byte and a few
+// constants. Any alignment; y may be x. Bytes are xored with a flip (0x80 for int8 tensors) before
+// use.
 namespace qnative::norm {
 
 // *sum += sum of v, *squares += sum of v * v, over v = x[i] ^ flip. Exact.
 using SumFn = void(const uint8_t* x, int64_t n, uint8_t flip, int64_t* sum, int64_t* squares);
-// The same for every column of `rows` rows of n bytes, `stride` bytes apart: arrays of n.
+// The same for each column of `rows` rows of n bytes, `stride` bytes apart. sum, squares: [n].
 using SumColumnsFn = void(const uint8_t* x, int64_t rows, int64_t stride, int64_t n, uint8_t flip,
                           int64_t* sum, int64_t* squares);
 
@@ -37,23 +38,23 @@ struct Affine {
 };
 using AffineFn = void(const Args& args, const uint8_t* x, uint8_t* y, int64_t n,
                       const Affine& affine);
-// The same with y[i] = r; args.requantize is ignored, and y is not x.
+// The same with y[i] = r. args.requantize is ignored; y does not overlap x.
 using AffineFloatFn = void(const Args& args, const uint8_t* x, float* y, int64_t n,
                            const Affine& affine);
-// r = v * (v < 0 ? negative[i] : positive), all of them finite
+// r = v * (v < 0 ? negative[i] : positive); slopes are finite
 using PreluFn = void(const Args& args, const uint8_t* x, uint8_t* y, int64_t n, float positive,
                      const float* negative);
 
 // exp(-k * scale), at index 255 - k.
 struct Exponentials {
   float value[256];
-  uint32_t fixed[256];    // times 2^31: sums of them are exact, and do not depend on their order
-  uint8_t plane[4][256];  // the bytes of `fixed`, the lowest first
+  uint32_t fixed[256];    // value * 2^31: sums are exact and do not depend on the order
+  uint8_t plane[4][256];  // the bytes of `fixed`, lowest first
 };
-// Computed without libm, whose bits depend on the machine. scale > 0.
+// Does not use libm, whose bits depend on the machine. scale > 0.
 void make_exponentials(double scale, Exponentials& e);
 
-// The largest x[i] ^ flip, n >= 1.
+// The maximum of x[i] ^ flip, n >= 1.
 using LargestFn = uint8_t(const uint8_t* x, int64_t n, uint8_t flip);
 // The sum of e.fixed[255 - largest + (x[i] ^ flip)]; no x[i] ^ flip is above `largest`.
 using SumExponentialsFn = int64_t(const Exponentials& e, const uint8_t* x, int64_t n, uint8_t flip,

@@ -79,7 +79,7 @@ uint8_t largest_scalar(const uint8_t* x, int64_t n, uint8_t flip) {
 
 int64_t sum_exponentials_scalar(const Exponentials& e, const uint8_t* x, int64_t n, uint8_t flip,
                                 uint8_t largest) {
-  // Not one chain of additions, which would wait for each other.
+  // Four chains: the additions of one would wait for each other.
   const uint32_t* fixed = e.fixed + 255 - largest;
   int64_t sums[4] = {};
   int64_t i = 0;

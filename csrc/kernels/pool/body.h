@@ -10,16 +10,17 @@ MeanFn mean_scalar;
 
 namespace {
 
-// The window, with the rows and columns that the compiler shall know: kSide where it is not 0.
-// Loops over 3x3 and 2x2 pixels take half the time when they are unrolled.
+// The window, with rows = columns = kSide if kSide is not 0: unrolled loops over 3x3 and 2x2 pixels
+// take half the time.
 template <int kSide>
 Window sized(Window window) {
   if (kSide != 0) window.rows = window.columns = kSide;
   return window;
 }
 
-// block.run<kSide, n>(c) for blocks of n channels that begin at c: a cache line or, where there are
-// fewer channels, a half, a quarter, an eighth of one. The last block overlaps the one before it.
+// Calls block.run<kSide, n>(c) for blocks of n channels that begin at c: a cache line or, if there
+// are fewer channels, a half, a quarter or an eighth of one. The last block overlaps the one
+// before.
 template <int kSide, int n, class Block>
 void run_blocks(const Window& window, const Block& block) {
   for (int64_t c = 0; c + n <= window.channels; c += n) block.template run<kSide, n>(c);
@@ -42,7 +43,7 @@ void run_blocks(const Window& window, const Block& block) {
   run_blocks<0>(window, block);
 }
 
-// The largest values of n channels: one or two vectors, or a part of one.
+// The maxima of n channels: one or two vectors, or part of one.
 template <class V, bool is_signed, int n>
 struct Largest {
   static constexpr int kPart = n < V::kBytes ? n : V::kBytes, kVectors = n / kPart;
@@ -64,14 +65,14 @@ struct Largest {
     }
   }
 
-  // Of `count` >= 1 pixels that lie `stride` bytes apart.
+  // Over `count` >= 1 pixels, `stride` bytes apart.
   static Largest of(const uint8_t* p, int64_t stride, int64_t count) {
     Largest most = load(p);
     for (int64_t i = 1; i < count; ++i) most.include(load(p + i * stride));
     return most;
   }
 
-  // of(p, stride, count) of `groups` >= 1 groups of pixels that lie `group_stride` bytes apart.
+  // Over `groups` >= 1 groups of such pixels, `group_stride` bytes apart.
   static Largest of(const uint8_t* p, int64_t stride, int64_t count, int64_t group_stride,
                     int64_t groups) {
     Largest most = of(p, stride, count);
@@ -87,7 +88,7 @@ struct MaxBlock {
 
   template <int kSide, int n>
   void run(int64_t c) const {
-    // Of windows that overlap by more than a half, every column's largest value is kept.
+    // Windows that overlap by more than half share the maxima of columns.
     const Window& w = window;
     const int64_t step = w.pixel_stride > 0 ? w.output_stride / w.pixel_stride : 0;
     const bool overlap = step > 0 && step * w.pixel_stride == w.output_stride && w.outputs > 1 &&
@@ -140,14 +141,14 @@ void run_max(const Window& window, uint8_t flip, uint8_t* y) {
             : run_blocks(window, MaxBlock<V, false>{window, y});
 }
 
-// Sums of bytes xored with flip, of `vectors` times n channels: a vector's, or its first n. In the
-// order of V::widen.
+// Sums of bytes xored with flip, of `vectors` times n channels, where n is a whole vector or its
+// first n bytes. In the order of V::widen.
 template <class V, int n, int vectors>
 struct Sum {
   typename V::Bytes flip;
   typename V::Ints total[vectors];
 
-  // So many pixels fit into a word.
+  // The sum of so many pixels fits in a word.
   static constexpr int64_t kPixels = 65535 / 255;
 
   typename V::Bytes load(const uint8_t* p) const {
@@ -225,7 +226,8 @@ struct MeanBlock {
   }
 };
 
-// Whether a row has many pixels of few channels without gaps. Then a vector is several pixels.
+// Whether rows have many pixels of few channels, without gaps: then one vector holds several
+// pixels.
 template <class V>
 bool is_narrow(const Window& window) {
   return window.channels < V::kBytes && window.pixel_stride == window.channels &&
@@ -245,7 +247,7 @@ void sum_narrow(const Window& window, const uint8_t* x, uint8_t flip, int32_t* t
   int32_t sums[V::kBytes];
   V::store(sums, sum.total[0]);
 
-  // Which byte of a vector each of the sums is of.
+  // The byte of a vector that each sum belongs to.
   uint8_t count[V::kBytes];
   for (int i = 0; i < V::kBytes; ++i) count[i] = static_cast<uint8_t>(i);
   float byte[V::kBytes];
@@ -271,7 +273,7 @@ void run_mean(Window window, uint8_t x_flip, int32_t x_zero_point, float multipl
               const Requantize& q, uint8_t* y) {
   const int32_t start =
       -x_zero_point * static_cast<int32_t>(window.planes * window.rows * window.columns);
-  // Rows without gaps between them are one, and so are planes.
+  // Merges rows without gaps between them, then planes.
   for (int i = 0; i < 2 && window.row_stride == window.columns * window.pixel_stride; ++i) {
     window.columns *= window.rows;
     window.rows = window.planes;

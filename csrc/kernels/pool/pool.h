@@ -6,8 +6,8 @@
 #include "isa.h"
 #include "requantize.h"
 
-// Pooling windows over NHWC and NDHWC data, of a run of output pixels: which windows there are,
-// padding and ceil_mode are the caller's business.
+// Pooling windows over NHWC and NDHWC data, for a run of output pixels. The caller resolves padding
+// and ceil_mode: windows are inside x.
 namespace qnative::pool {
 
 struct Window {
@@ -15,9 +15,9 @@ struct Window {
   int64_t row_stride, pixel_stride;  // bytes between window rows and between pixels of a row
   int64_t rows, columns;             // both >= 1; planes * rows * columns < 2^23
   int64_t channels;                  // contiguous in every pixel
-  int64_t outputs = 1;               // windows of this size, with their first pixels
-  int64_t output_stride = 0;         // so many bytes apart
-  int64_t planes = 1;                // rows x columns pixels each, >= 1
+  int64_t outputs = 1;               // windows of this size
+  int64_t output_stride = 0;         // bytes between their first pixels
+  int64_t planes = 1;                // of rows x columns pixels, >= 1
   int64_t plane_stride = 0;          // bytes
 };
 

@@ -3,7 +3,7 @@
 namespace qnative::pool {
 namespace {
 
-// f(value) for one channel of the window that begins at x.
+// Calls f(value) for one channel of the window that begins at x.
 template <class F>
 void for_taps(const Window& window, const uint8_t* x, const F& f) {
   for (int64_t p = 0; p < window.planes; ++p, x += window.plane_stride) {

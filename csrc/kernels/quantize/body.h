@@ -6,8 +6,8 @@
 namespace qnative::quantize {
 namespace {
 
-// x * scale, 0 where that is NaN. A branch that is never taken costs less than two operations on
-// every vector.
+// x * scale, 0 where that is NaN. A branch that is never taken costs less than two operations per
+// vector.
 template <class V>
 typename V::Floats scaled(typename V::Floats x, typename V::Floats scale) {
   const typename V::Floats r = V::mul(x, scale);
@@ -41,7 +41,7 @@ void run_dequantize(const uint8_t* x, float* y, int64_t n, float scale, int32_t 
 template <class V>
 void run_quantize_each(const float* x, uint8_t* y, int64_t n, const float* inverse_scale,
                        const int32_t* zero_point, int32_t lo, int32_t hi, uint8_t flip) {
-  // Above what any zero point can bring back into 0..255, and small enough to convert.
+  // Large enough to saturate with any zero point, and small enough to convert.
   const typename V::Floats most = V::floats(512.0f);
   const typename V::Bytes los = V::bytes(lo), his = V::bytes(hi), flips = V::bytes(flip);
   const auto f = [&](typename V::Floats v, typename V::Floats scale, typename V::Ints zero) {
@@ -83,7 +83,8 @@ void run_dequantize_each(const uint8_t* x, float* y, int64_t n, const float* sca
   }
 }
 
-// R: a type of simd/real_*.h with fold and with above(x, y), the bits of the lanes with x > y.
+// R: vectors of simd/real_*.h with fold(x, op), op over all lanes, and above(x, y), a bit mask of
+// the lanes with x > y.
 template <class R>
 Summary run_summarize(const float* x, int64_t n) {
   using F = typename R::F;
@@ -122,7 +123,7 @@ Summary run_summarize(const float* x, int64_t n) {
     }
   }
   const float magnitudes = R::fold(sum[0], plus), nan = __builtin_nanf("");
-  // What is added has no sign: a NaN is one of x.
+  // A sum of magnitudes is NaN only if x has a NaN.
   if (magnitudes != magnitudes) return {nan, nan, nan};
   return {R::fold(low[0], smaller) + 0.0f, R::fold(high[0], larger) + 0.0f, magnitudes};
 }

@@ -9,27 +9,27 @@
 // Between float32 and 8 bits. Any alignment.
 namespace qnative::quantize {
 
-// y[i] = requantize(r), r = x[i] * inverse_scale, or 0 where that is NaN: NaN becomes the zero
-// point (clamped to [lo, hi]); infinities saturate.
+// y[i] = requantize(r), r = x[i] * inverse_scale, or 0 if that is NaN: NaN becomes the zero point
+// (clamped to [lo, hi]), infinities saturate.
 using QuantizeFn = void(const float* x, uint8_t* y, int64_t n, float inverse_scale,
                         const Requantize& q);
 // y[i] = float((x[i] ^ flip) - zero_point) * scale
 using DequantizeFn = void(const uint8_t* x, float* y, int64_t n, float scale, int32_t zero_point,
                           uint8_t flip);
-// The same with one scale and zero point an element, for the last axis of a tensor: arrays of n.
+// The same with one scale and zero point per element, for the last axis of a tensor: arrays of n.
 using QuantizeEachFn = void(const float* x, uint8_t* y, int64_t n, const float* inverse_scale,
                             const int32_t* zero_point, int32_t lo, int32_t hi, uint8_t flip);
 using DequantizeEachFn = void(const uint8_t* x, float* y, int64_t n, const float* scale,
                               const int32_t* zero_point, uint8_t flip);
-// Of x[0..n), n >= 1: smallest and largest, where a zero is +0, and sum_i |x[i]| in float32: lane l
-// of 32 adds x[l], x[l + 32], ... in this order, then lanes l and l + 16 are added, l and l + 8,
-// ... down to one. A NaN in x makes all three NaN.
+// Of x[0..n), n >= 1: minimum and maximum, where zeros are +0, and sum_i |x[i]| in float32: lane l
+// of 32 sums |x[l]|, |x[l + 32]|, ... in this order; then lanes l and l + 16 are added, l and l +
+// 8, ... down to one. A NaN in x makes all three NaN.
 struct Summary {
   float min, max, magnitudes;
 };
 using SummarizeFn = Summary(const float* x, int64_t n);
-// How many |x[i]| are above threshold, and their positions in order; limit + 1 as soon as there are
-// more than `limit`, of which the first are written.
+// Counts |x[i]| > threshold and writes their positions in order. Returns limit + 1 as soon as there
+// are more than `limit`; only the first `limit` are written.
 using FindAboveFn = int64_t(const float* x, int64_t n, float threshold, int32_t* positions,
                             int64_t limit);
 

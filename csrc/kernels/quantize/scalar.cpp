@@ -49,7 +49,7 @@ Summary summarize_scalar(const float* x, int64_t n) {
     for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
   }
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-  // What is added has no sign: a NaN is one of x.
+  // A sum of magnitudes is NaN only if x has a NaN.
   if (lanes[0] != lanes[0]) return {kNan, kNan, kNan};
   // -0 + 0 is +0.
   return {low + 0.0f, high + 0.0f, lanes[0]};

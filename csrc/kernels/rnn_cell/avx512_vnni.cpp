@@ -2,26 +2,17 @@
 #include "simd/real_avx512.h"
 
 namespace qnative::rnn_cell {
-namespace {
-
-struct Vector : RealAvx512 {
-  static F load(const float* p) { return _mm512_loadu_ps(p); }
-  static void store(float* p, F x) { _mm512_storeu_ps(p, x); }
-};
-
-}  // namespace
-
 void lstm_avx512_vnni(const Args& args, int64_t begin, int64_t end) {
-  run<Vector, Lstm>(args, begin, end);
+  run<RealAvx512, Lstm>(args, begin, end);
 }
 void gru_avx512_vnni(const Args& args, int64_t begin, int64_t end) {
-  run<Vector, Gru>(args, begin, end);
+  run<RealAvx512, Gru>(args, begin, end);
 }
 void rnn_tanh_avx512_vnni(const Args& args, int64_t begin, int64_t end) {
-  run<Vector, RnnTanh>(args, begin, end);
+  run<RealAvx512, RnnTanh>(args, begin, end);
 }
 void rnn_relu_avx512_vnni(const Args& args, int64_t begin, int64_t end) {
-  run<Vector, RnnRelu>(args, begin, end);
+  run<RealAvx512, RnnRelu>(args, begin, end);
 }
 
 }  // namespace qnative::rnn_cell

@@ -5,11 +5,11 @@
 #include "rnn_cell.h"
 #include "simd/activation.h"
 
-// The cells, over a vector type R of simd/real_*.h with load and store.
+// The cells, over the vectors R of simd/real_*.h.
 namespace qnative::rnn_cell {
 namespace {
 
-// Elements [j, j + R::kLanes) of a row, or the `rest` < R::kLanes last ones of it.
+// Elements [j, j + R::kLanes) of a row, or its last `rest` < R::kLanes elements.
 template <class R>
 struct Place : Functions<R> {
   using F = typename R::F;
@@ -67,7 +67,7 @@ struct RnnTanh {
 
 template <class R>
 struct RnnRelu {
-  // The second operand is what max gives for NaN.
+  // max returns the second operand for NaN.
   static void step(const Place<R>& at) { at.store(at.y(), R::max(R::set(0.0f), at.sum(0))); }
 };
 

@@ -6,8 +6,8 @@
 #include "isa.h"
 
 // One time step of recurrent cells after their matrix products, in float32, for each row and each
-// j < hidden. a_g = ih[row][g * gate_stride + j] and b_g = hh[row][g * gate_stride + j] are what
-// gate g gets from the input and from the hidden state. In torch's order of gates:
+// j < hidden. Gate g gets a_g = ih[row][g * gate_stride + j] from the input and b_g =
+// hh[row][g * gate_stride + j] from the hidden state. In torch's order of gates:
 //
 //   lstm:  i, f, o = sigmoid(a_0 + b_0), sigmoid(a_1 + b_1), sigmoid(a_3 + b_3)
 //          g       = tanh(a_2 + b_2)

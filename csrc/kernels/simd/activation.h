@@ -2,8 +2,8 @@
 
 #include "float_activation.h"
 
-// exp, erf, sigmoid, tanh and what is made of them, over the vectors of simd/real_*.h. The steps
-// and their order are the definition: every ISA gives these bits. NaN gives NaN.
+// exp, erf, sigmoid, tanh and the activations made of them, over the vectors of simd/real_*.h. The
+// steps and their order are the definition: every ISA gives the same bits. NaN gives NaN.
 namespace qnative {
 namespace {
 
@@ -18,12 +18,12 @@ struct Functions {
     return sum;
   }
 
-  // Within 1 ulp or so. Infinite from 88.4 on; not below 2^-126.
+  // Error about 1 ulp. Infinity from 88.4 on, never below 2^-126.
   static F exp(F x) {
     // exp(r) = 1 + r + r^2 * p(r) for |r| <= ln(2) / 2, error 3e-9
     static constexpr float kP[] = {0.5f, 0.16666518f, 0.041666202f, 0.008369025f, 0.0013950723f};
     x = R::max(R::set(-87.0f), R::min(R::set(89.0f), x));
-    // 1.5 * 2^23: the sum has no fraction bits, and its last bits are those of n.
+    // 1.5 * 2^23: the sum has no fraction bits, and its low bits are n.
     const F shift = R::set(12582912.0f);
     const F t = R::fma(x, R::set(1.44269504f), shift);
     const F n = R::sub(t, shift);
@@ -33,8 +33,8 @@ struct Functions {
     return R::mul(R::add(e, R::set(1.0f)), R::exp2_of(t));
   }
 
-  // z * p(z^2) / q(z^2) for |z| < 4, relative error 2.5e-8; at 4 it is 1, the nearest float to all
-  // beyond.
+  // z * p(z^2) / q(z^2) for |z| < 4, relative error 2.5e-8. At 4 it is 1, which is also the float
+  // nearest to erf beyond 4.
   static F erf(F z) {
     static constexpr float kP[] = {1.1283791f,    0.19354323f,    0.053101465f,
                                    0.0038832526f, 0.00028456165f, 1.9867693e-06f};
@@ -73,7 +73,7 @@ struct Functions {
     return gated(x, R::mul(x, slope));
   }
 
-  // The second operands are what min and max give for NaN.
+  // min and max return the second operand for NaN.
   static F hardsigmoid(F x) {
     const F gate = R::min(R::set(6.0f), R::max(R::set(0.0f), R::add(x, R::set(3.0f))));
     return R::div(gate, R::set(6.0f));

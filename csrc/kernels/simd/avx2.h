@@ -1,11 +1,11 @@
 #pragma once
 
-// The vectors of AVX2, as the verbs that the body.h files are written in. simd/avx512.h has the
-// same ones.
+// Vectors of bytes of AVX2: the verbs that the body.h files use. simd/avx512.h has the same verbs;
+// simd/real_*.h has those of plain vectors of floats.
 //
-// A vector of bytes becomes four vectors of floats or int32, so those come in fours. Where a byte
-// lies among them is the business of `widen` and `pack`, each the inverse of the other; `spread`
-// before widen and `collect` after pack give the four vectors in the order of memory.
+// One vector of bytes becomes four vectors of floats or int32, which therefore come in fours.
+// `widen` and `pack` are inverses, and their order of elements is their own; `spread` before widen
+// and `collect` after pack give the order of memory.
 
 #include <immintrin.h>
 #include <stdint.h>
@@ -33,7 +33,7 @@ struct Avx2 {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   }
   static void store(uint8_t* p, Bytes x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x); }
-  // The first n <= kBytes of a vector; the others are 0.
+  // The first n <= kBytes bytes; the others are 0.
   static Bytes load(const uint8_t* p, int64_t n) {
     uint8_t buffer[kBytes] = {};
     memcpy(buffer, p, n);
@@ -44,7 +44,7 @@ struct Avx2 {
     store(buffer, x);
     memcpy(p, buffer, n);
   }
-  // The same for an n that the compiler knows; what is loaded beyond n is anything.
+  // The same for a constant n; bytes beyond n are undefined.
   template <int n>
   static Bytes load_first(const uint8_t* p) {
     static_assert(n == 32 || n == 16 || n == 8);
@@ -74,8 +74,8 @@ struct Avx2 {
 
   // Floats
 
-  // kBias + x, exactly: the byte is put below the exponent of 2^23, which costs less than to widen
-  // to int32 and convert.
+  // kBias + x, exactly: puts the byte below the exponent of 2^23, which costs less than widening to
+  // int32 and converting.
   static constexpr float kBias = 8388608.0f;
   static Floats widen(Bytes x) {
     const __m256i zero = _mm256_setzero_si256(), exponent = _mm256_set1_epi16(0x4b00);
@@ -125,7 +125,7 @@ struct Avx2 {
     return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b),
             _mm256_fmadd_ps(x.c, y.c, z.c), _mm256_fmadd_ps(x.d, y.d, z.d)};
   }
-  // x < y ? x : y and x > y ? x : y, so y where x is NaN.
+  // x < y ? x : y and x > y ? x : y: y if one of them is NaN.
   static Floats min(Floats x, Floats y) {
     return {_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b), _mm256_min_ps(x.c, y.c),
             _mm256_min_ps(x.d, y.d)};
@@ -169,7 +169,7 @@ struct Avx2 {
     return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b), _mm256_add_epi32(x.c, y.c),
             _mm256_add_epi32(x.d, y.d)};
   }
-  // Half to even; INT32_MIN where the float is not an int32, whatever its sign.
+  // Half to even; INT32_MIN if the float does not fit in int32, whatever its sign.
   static Ints round(Floats x) {
     return {_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b), _mm256_cvtps_epi32(x.c),
             _mm256_cvtps_epi32(x.d)};
@@ -178,7 +178,7 @@ struct Avx2 {
     return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b), _mm256_cvtepi32_ps(x.c),
             _mm256_cvtepi32_ps(x.d)};
   }
-  // Saturated to int16, then `offset` of 0..255 added, then saturated to uint8.
+  // Saturates to int16, adds `offset` (0..255), saturates to uint8.
   static Bytes pack(Ints x, int offset) {
     const __m256i v = _mm256_set1_epi16(static_cast<int16_t>(offset));
     return _mm256_packus_epi16(_mm256_adds_epi16(_mm256_packs_epi32(x.a, x.b), v),
@@ -216,16 +216,6 @@ struct Avx2 {
             _mm256_add_epi32(sum.c, _mm256_madd_epi16(c, c)),
             _mm256_add_epi32(sum.d, _mm256_madd_epi16(d, d))};
   }
-
-  // Part: one of the four vectors of Floats
-
-  using Part = __m256;
-  static constexpr int kFloats = 8;
-  static Part load_part(const float* p) { return _mm256_loadu_ps(p); }
-  static void store_part(float* p, Part x) { _mm256_storeu_ps(p, x); }
-  static Part part(float x) { return _mm256_set1_ps(x); }
-  static Part mul(Part x, Part y) { return _mm256_mul_ps(x, y); }
-  static Part fma(Part x, Part y, Part z) { return _mm256_fmadd_ps(x, y, z); }
 
  private:
   static __m256 nan_to_zero(__m256 x) { return _mm256_and_ps(x, _mm256_cmp_ps(x, x, _CMP_ORD_Q)); }

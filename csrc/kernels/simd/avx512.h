@@ -1,6 +1,6 @@
 #pragma once
 
-// The vectors of AVX-512: the verbs of simd/avx2.h, which describes them.
+// Vectors of bytes of AVX-512: the verbs of simd/avx2.h, which describes them.
 
 #include <stdint.h>
 
@@ -192,16 +192,6 @@ struct Avx512 {
             _mm512_add_epi32(sum.c, _mm512_madd_epi16(c, c)),
             _mm512_add_epi32(sum.d, _mm512_madd_epi16(d, d))};
   }
-
-  // Part
-
-  using Part = __m512;
-  static constexpr int kFloats = 16;
-  static Part load_part(const float* p) { return _mm512_loadu_ps(p); }
-  static void store_part(float* p, Part x) { _mm512_storeu_ps(p, x); }
-  static Part part(float x) { return _mm512_set1_ps(x); }
-  static Part mul(Part x, Part y) { return _mm512_mul_ps(x, y); }
-  static Part fma(Part x, Part y, Part z) { return _mm512_fmadd_ps(x, y, z); }
 
  private:
   static __mmask64 first(int64_t n) { return n >= 64 ? ~uint64_t{0} : (uint64_t{1} << n) - 1; }

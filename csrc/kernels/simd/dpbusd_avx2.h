@@ -2,8 +2,8 @@
 
 #include <immintrin.h>
 
-// vpdpbusd of AVX-VNNI, in the encoding of machines without AVX-512. QNATIVE_EMULATE_AVX512 has it
-// in AVX2.
+// vpdpbusd of AVX-VNNI, in the encoding of machines without AVX-512. With QNATIVE_EMULATE_AVX512 it
+// is written in AVX2.
 //
 //   dpbusd(acc, u8, s8)   acc[i] += sum_{j<4} u8[4i+j] * s8[4i+j], int32 lanes, exact
 namespace qnative {

@@ -1,7 +1,7 @@
 #pragma once
 
-// The AVX-512 intrinsics, and vpdpbusd. With QNATIVE_EMULATE_AVX512 the same names are SIMDe's over
-// AVX2, so that a machine without AVX-512 tests the same source files.
+// The AVX-512 intrinsics, vpdpbusd and vpdpwssd. With QNATIVE_EMULATE_AVX512 SIMDe implements the
+// same names over AVX2, so that machines without AVX-512 test the same source files.
 //
 //   dpbusd(acc, u8, s8)          acc[i] += sum_{j<4} u8[4i+j] * s8[4i+j], int32 lanes, exact
 //   dpbusd_load(acc, u8, from)   the same with the 64 bytes at `from` (any alignment) as s8
@@ -12,7 +12,7 @@
 
 #if !defined(QNATIVE_EMULATE_AVX512)
 
-// g++ 12 takes the undefined vectors of its own intrinsics for a mistake of ours.
+// g++ 12 warns about the undefined vectors in its own intrinsics.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #if !defined(__clang__)
@@ -83,7 +83,7 @@ namespace {
   dpbusd(acc, u8, s8);
 }
 
-// What SIMDe 0.7.4 lacks, lane by lane. Vectors are arrays of T here.
+// Intrinsics that SIMDe 0.7.4 lacks, lane by lane. Vectors are arrays of T here.
 template <class T, class V>
 struct Lanes {
   static constexpr int kCount = sizeof(V) / sizeof(T);

@@ -5,8 +5,8 @@
 namespace qnative {
 namespace {
 
-// 64 lookups in a table of 256 bytes: vpermi2b looks 7 bits up in 128 bytes, and the top bit
-// chooses between two of them.
+// 64 lookups in a table of 256 bytes: vpermi2b looks up 7 bits in 128 bytes, and the top bit
+// selects one of two.
 class Lookup512 {
  public:
   explicit Lookup512(const uint8_t* table)

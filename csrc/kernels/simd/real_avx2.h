@@ -1,6 +1,6 @@
 #pragma once
 
-// Eight floats as the verbs of simd/real_scalar.h, which describes them.
+// Vectors of eight floats: the verbs of simd/real_scalar.h, which describes them.
 
 #include <immintrin.h>
 #include <stdint.h>

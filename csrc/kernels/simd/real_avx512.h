@@ -1,6 +1,6 @@
 #pragma once
 
-// Sixteen floats as the verbs of simd/real_scalar.h, which describes them.
+// Vectors of sixteen floats: the verbs of simd/real_scalar.h, which describes them.
 
 #include <stdint.h>
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// requantize.h over vectors. Include after the vector types.
+// requantize.h over the vectors of simd/avx2.h and simd/avx512.h. Include after them.
 
 #include "requantize.h"
 
@@ -33,8 +33,8 @@ struct VectorRequantize {
         flip(V::bytes(q.flip)),
         zero_point(q.zero_point) {}
 
-  // Only the upper bound must come before the conversion: what lies below int32 becomes INT32_MIN,
-  // which saturates to the right side.
+  // Only the upper bound must precede the conversion: values below int32 become INT32_MIN, which
+  // saturates to the right side.
   typename V::Bytes operator()(typename V::Floats r) const {
     const typename V::Bytes y = V::pack(V::round(V::min(r, hi)), zero_point);
     return V::exclusive_or(V::max_unsigned(y, lo), flip);

@@ -3,31 +3,31 @@
 #include <stdint.h>
 #include <string.h>
 
-// The tiles of AMX: matrices of up to 16 rows of 64 bytes in eight registers, chosen by number.
-// Here 0 to 3 are sums (int32), 4 and 5 take rows of x (uint8), and 6 and 7 groups of weights
-// (int8) as they are packed: a row is one group of four k of 16 columns.
+// AMX tiles: matrices of up to 16 rows of 64 bytes in eight numbered registers. Here 0 to 3 hold
+// sums (int32), 4 and 5 rows of x (uint8), 6 and 7 packed weights (int8), one group of four k of 16
+// columns per row.
 //
-//   configure_tiles(rows, groups)   x and sums get `rows` rows, x and weights `groups` groups
-//   release_tiles()                 must follow, or the thread's switches cost more from then on
+//   configure_tiles(rows, groups)   x and sums have `rows` rows, x and weights `groups` groups
+//   release_tiles()                 must follow, or thread switches cost more from then on
 //   zero_tile<kSum>()
-//   load_tile<kTile>(from, stride)  x or weights, of rows `stride` bytes apart
+//   load_tile<kTile>(from, stride)  x or weights; rows are `stride` bytes apart
 //   multiply_tiles<kSum, kX, kW>()  sum[i][n] += sum_{k < 4 * groups} x[i][k] * w[k / 4][n][k % 4]
 //   store_tile<kSum>(to, stride)
 //
-// QNATIVE_EMULATE_AVX512 has them in plain C++.
+// With QNATIVE_EMULATE_AVX512 they are plain C++.
 
 namespace qnative {
 namespace {
 
 constexpr int kTileRows = 16;
-constexpr int kTileBytes = 64;  // of a row
+constexpr int kTileBytes = 64;  // per row
 constexpr int kSumTiles = 4;
 constexpr int kXTile = 4, kXTiles = 2;
 constexpr int kWeightTile = 6, kWeightTiles = 2;
 
 #if !defined(QNATIVE_EMULATE_AVX512)
 
-// As assembly: the intrinsics of g++ 12 do not say that they read memory.
+// As assembly: the intrinsics of g++ 12 do not declare that they read memory.
 [[gnu::always_inline]] inline void configure_tiles(int64_t rows, int64_t groups) {
   struct {
     uint8_t palette, start_row, reserved[14];

@@ -5,8 +5,8 @@
 namespace qnative {
 namespace {
 
-// Calls f(0), f(1), ... f(kCount - 1) with std::integral_constant arguments: an array that only
-// they index is kept in registers. A lambda passed here must be always_inline itself.
+// Calls f(0), f(1), ... f(kCount - 1) with std::integral_constant arguments, so that an array that
+// they index stays in registers. A lambda passed here must be always_inline.
 template <int kCount, class F>
 [[gnu::always_inline]] inline void unroll(F&& f) {
   [&]<int... kIndex>(std::integer_sequence<int, kIndex...>) __attribute__((always_inline)) {
