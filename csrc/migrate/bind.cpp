@@ -3,7 +3,7 @@
 
 #include "run.h"
 
-// What the Python package calls; no ops of models.
+// Functions for the Python package; not ops of models.
 namespace qnative::migration {
 namespace {
 
@@ -16,7 +16,7 @@ std::tuple<IValue, std::vector<Row>, std::vector<double>> run_any(
     const IValue& module, bool dynamic, std::optional<at::ScalarType> dynamic_dtype,
     const IValue& inputs) {
   TORCH_CHECK(module.isModule(), "qnative::migrate: wanted a ScriptModule, got ", module.tagKind());
-  // Whether nodes stay is for the caller to judge.
+  // The caller decides whether nodes may stay.
   MigrateOptions options{.dynamic = dynamic,
                          .dynamic_dtype = dynamic_dtype,
                          .allow_partial = true,

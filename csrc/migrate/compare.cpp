@@ -21,7 +21,7 @@ void add_tensors(const c10::IValue& value, std::vector<at::Tensor>& tensors) {
   }
 }
 
-// Inputs may be written to.
+// Copies the inputs: the model may write to them.
 std::vector<at::Tensor> outputs(torch::jit::Module& module,
                                 const std::vector<c10::IValue>& inputs) {
   std::vector<c10::IValue> copies;
@@ -32,7 +32,7 @@ std::vector<at::Tensor> outputs(torch::jit::Module& module,
   return tensors;
 }
 
-// torch's own message would be that it is not defined.
+// torch's message would only say that it is not defined.
 void check_has_forward(const torch::jit::Module& module) {
   if (module.find_method("forward")) return;
   std::string methods;

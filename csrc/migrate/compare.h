@@ -6,7 +6,7 @@
 
 namespace qnative::migration {
 
-// Runs forward of both. Error if they return different structures or shapes.
+// Runs forward of both models. Error if they return different structures or shapes.
 OutputDifference compare(torch::jit::Module& before, torch::jit::Module& after,
                          const std::vector<c10::IValue>& inputs);
 

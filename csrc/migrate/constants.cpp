@@ -36,7 +36,7 @@ bool only_read(const Value* value) {
   return std::all_of(value->uses().begin(), value->uses().end(), reads);
 }
 
-// What the attributes that share a storage hold, and the nodes that get them.
+// The attributes that share a storage, and the nodes that read them.
 struct Shared {
   std::vector<std::pair<Node*, at::Tensor>> gets;
   bool written = false;

@@ -4,12 +4,12 @@
 
 namespace qnative::migration {
 
-// Tensors that the methods of `module`, whose graphs are inlined, only read become constants of
-// these graphs.
+// Makes tensors that the methods of `module` only read constants of the graphs, which must be
+// inlined.
 //
-// torch's freezing keeps every attribute that may be written, and takes one in-place op on a tensor
-// out of a list (a chunk, in each traced recurrent cell) for one on any tensor that is in a list,
-// as all weights of an LSTM are.
+// torch's freezing keeps every attribute that may be written. It takes an in-place op on a tensor
+// from a list (a chunk, in every traced recurrent cell) for an op on any tensor in any list, such
+// as the weights of an LSTM.
 void insert_constants(const torch::jit::Module& module);
 
 }  // namespace qnative::migration

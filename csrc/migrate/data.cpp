@@ -3,7 +3,7 @@
 
 #include "rewriter.h"
 
-// Nodes that move, rename or measure data: the same on 8-bit tensors.
+// Nodes that move, rename or measure data: the same nodes on 8-bit tensors.
 namespace qnative::migration {
 namespace {
 
@@ -28,7 +28,7 @@ Quantized only_input(const CallSite& site) {
   return *found;
 }
 
-// Tensors that come out have scale and zero point of those that go in.
+// Outputs have the scale and zero point of the input.
 void move(CallSite& site) {
   Quantized x = only_input(site);
   Node* copy = site.clone_on_data();
@@ -38,7 +38,7 @@ void move(CallSite& site) {
   }
 }
 
-// What comes out is no quantized tensor.
+// The output is not a quantized tensor.
 void measure(CallSite& site) {
   only_input(site);
   Node* copy = site.clone_on_data();
@@ -54,7 +54,7 @@ void select_with_indices(CallSite& site) {
   if (copy->outputs().size() > 1) site.becomes(1, copy->output(1));
 }
 
-// `to` that changes the dtype would dequantize or fail.
+// `to` with another dtype would dequantize or fail.
 void to(CallSite& site) {
   if (site.has("dtype") && !site.constant("dtype").isNone()) {
     throw Unsupported("it changes the dtype of a quantized tensor");
@@ -63,7 +63,7 @@ void to(CallSite& site) {
   move(site);
 }
 
-// Zero, or the value that is padded with, as a code.
+// The code of 0, or of the padding value.
 int64_t padding_code(const CallSite& site, const Quantized& x) {
   if (site.constant("value").isNone()) return x.qparams.zero_point;
   const IntRange range = range_of(x.dtype);

@@ -5,10 +5,10 @@
 
 #include "weights.h"
 
-// What the handlers of nodes from float to float share.
+// Shared by the handlers of nodes with float inputs and outputs.
 namespace qnative::migration {
 
-// int8 values [N, K] with a scale for each row, or float ones that become float16.
+// int8 values [N, K] with one scale per row, or float values that become float16.
 struct LinearWeight {
   at::Tensor values;
   std::optional<at::Tensor> scale;
@@ -17,7 +17,7 @@ struct LinearWeight {
 
 LinearWeight unpacked_linear(const IValue& packed);
 
-// weight, weight_scale (int8 only), bias, weight_shape of the ops.
+// The arguments weight, weight_scale (int8 only), bias and weight_shape of the ops.
 std::vector<IValue> linear_constants(const LinearWeight& weight);
 
 void check_products(int64_t k);
@@ -33,10 +33,10 @@ struct Recurrent {
 void emit_layer(CallSite& site, const std::string& op, const Recurrent& layer);
 void emit_cell(CallSite& site, const std::string& op, const Recurrent& layer);
 
-// Rows of numbers of 8 or 4 bits with scale and bias of each, as the ops read them.
+// Rows of 8-bit or 4-bit numbers with scale and bias, in the layout of the ops.
 at::Tensor make_table(const at::Tensor& bytes, const at::Tensor& scale, const at::Tensor& bias);
 
-// A table of 4-bit rows does not tell how many numbers are in one.
+// A table of 4-bit rows does not say how many numbers a row has.
 struct Table {
   at::Tensor rows;
   std::optional<int64_t> embedding_dim;

@@ -40,9 +40,7 @@ LinearWeight unpacked_linear(const IValue& packed) {
 
 std::vector<IValue> linear_constants(const LinearWeight& weight) {
   const std::vector<int64_t> shape = weight.values.sizes().vec();
-  if (!weight.scale) {
-    return {ops::linear_fp16_pack(weight.values), as_constant(weight.bias), shape};
-  }
+  if (!weight.scale) return {ops::linear_fp16_pack(weight.values), as_constant(weight.bias), shape};
   check_products(shape[1]);
   return {ops::linear_pack(weight.values), *weight.scale, as_constant(weight.bias), shape};
 }

@@ -9,7 +9,7 @@ at::Tensor column(const at::Tensor& values) {
   return values.to(at::kFloat).contiguous().view({-1, 1});
 }
 
-// The weight tells how many bits it has: scripted modules have a branch for each.
+// The weight says how many bits it has: scripted modules have a branch for each.
 Table table_of(const IValue& packed) {
   const at::Tensor q = call_unpacker("quantized::embedding_bag_unpack", packed)[0].toTensor();
   const at::Tensor scale = q.q_per_channel_scales();
@@ -19,7 +19,7 @@ Table table_of(const IValue& packed) {
   return table;
 }
 
-// Rows whose scale and bias are the two float16 numbers behind them; those of 8 bits are qnative's.
+// Rows followed by scale and bias in float16. (8-bit rows have the layout of qnative.)
 Table rowwise_table(const CallSite& site, const at::Tensor& rows) {
   if (site.kind().find("_4bit") == std::string::npos) return {rows, std::nullopt};
   const int64_t bytes = rows.size(1) - 4;

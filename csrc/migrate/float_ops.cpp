@@ -1,7 +1,7 @@
 #include "dynamic.h"
 #include "qnative/ops.h"
 
-// Float nodes that get quantized weights.
+// Float nodes whose weights are quantized.
 namespace qnative::migration {
 namespace {
 
@@ -24,9 +24,7 @@ std::optional<at::Tensor> optional_float(const CallSite& site, const char* name)
 }
 
 void check_matrix(const at::Tensor& weight) {
-  if (weight.dim() != 2 || weight.numel() == 0) {
-    throw Unsupported("its weight is no matrix");
-  }
+  if (weight.dim() != 2 || weight.numel() == 0) throw Unsupported("its weight is no matrix");
 }
 
 // Of a recurrent layer or cell.

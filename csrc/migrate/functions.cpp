@@ -22,7 +22,7 @@ namespace {
 
 using Function = std::function<at::Tensor(const at::Tensor&)>;
 
-// aten's name of what is done in place ends in an underscore.
+// In-place ops of aten end in an underscore.
 bool writes(const CallSite& site) {
   const std::string kind = site.kind();
   if (kind.ends_with("_")) return true;
@@ -51,13 +51,13 @@ void with_output(CallSite& site, const Function& function) {
         {site.real("output_scale"), site.integer("output_zero_point")});
 }
 
-// They are those of the input.
+// The output has the scale and zero point of the input.
 void in_kind(CallSite& site, const Function& function) {
   const Quantized x = input(site);
   apply(site, x, function, x.qparams);
 }
 
-// They are fixed: the function's range is covered. y: for uint8.
+// Scale and zero point are fixed and cover the range of the function. y: for uint8.
 void with_range(CallSite& site, const Function& function, QParams y) {
   const Quantized x = input(site);
   if (x.dtype == at::kChar) y.zero_point -= 128;
@@ -71,7 +71,7 @@ double number(const CallSite& site, const char* name, double otherwise) {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// Bounds of codes: the data is clamped, in place where the model does so.
+// Clamps the data between two codes, in place if the model does.
 void clamp(CallSite& site, double least, double most) {
   const Quantized x = input(site);
   const IntRange range = range_of(x.dtype);

@@ -45,8 +45,8 @@ bool any_kept(const std::vector<MigrationRow>& rows) {
                      [](const MigrationRow& row) { return row.verdict == Verdict::KEPT; });
 }
 
-// In graphs whose nodes all have their rows already, old constants and quantized tensors are there
-// for what was kept.
+// rewritten: all nodes of the graph have rows already, so that remaining old constants and
+// quantized tensors belong to kept nodes.
 void find_old_nodes(const Block* block, const std::string& method, bool rewritten,
                     std::vector<MigrationRow>& rows) {
   for (const Node* node : block->nodes()) {
@@ -58,7 +58,7 @@ void find_old_nodes(const Block* block, const std::string& method, bool rewritte
   }
 }
 
-// Whatever of the old quantization is left anywhere in the module has a row.
+// Adds a row for everything of the old quantization that is left in the module.
 void find_what_is_left(const Module& module, const std::string& path,
                        std::vector<MigrationRow>& rows) {
   for (const auto& method : module.get_methods()) {
@@ -101,13 +101,12 @@ std::string listed(const std::vector<MigrationRow>& rows) {
   return text.str();
 }
 
-// The handler of warnings as it was, at the end; reading old weights makes quantized tensors, and
-// torch warns of each.
+// torch warns about each quantized tensor that reading old weights makes.
 struct NoWarnings : c10::WarningHandler {
   void process(const c10::Warning& /*warning*/) override {}
 };
 
-// Beside `path`, so that it can be renamed to it; a name that no file has.
+// An unused name in the folder of `path`, so that the file can be renamed to `path`.
 std::filesystem::path temporary_beside(const std::string& path) {
   for (int i = 0;; ++i) {
     std::filesystem::path candidate = path + "." + std::to_string(i) + ".part";
@@ -116,7 +115,7 @@ std::filesystem::path temporary_beside(const std::string& path) {
   }
 }
 
-// What is wrong. torch quotes what it read, and what is not text breaks the message.
+// The error message. torch quotes the file, and bytes that are not text would break the message.
 std::string reason(const std::exception& error) {
   const auto* known = dynamic_cast<const c10::Error*>(&error);
   std::string text = known ? known->what_without_backtrace() : error.what();

@@ -91,7 +91,7 @@ void interpolate(CallSite& site) {
   finish_in_kind(site, "qnative::interpolate", args, x);
 }
 
-// ---- with scale and zero point of their own ------------------------------------------------
+// ---- outputs with their own scale and zero point -------------------------------------------
 
 void finish(CallSite& site, const std::string& op, Args args, at::ScalarType dtype) {
   const OutputSpec y{.qparams = {site.real("output_scale"), site.integer("output_zero_point")},
@@ -143,7 +143,7 @@ void softmax(CallSite& site) {
   finish(site, "qnative::softmax", args, x.dtype);
 }
 
-// Its slopes are quantized too, and constants.
+// The slopes are quantized constants.
 void prelu(CallSite& site) {
   const Quantized x = site.quantized("qx");
   at::Tensor slope = site.constant("weight").toTensor();

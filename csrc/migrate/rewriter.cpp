@@ -21,7 +21,7 @@ IntRange range_of(at::ScalarType dtype) {
 
 namespace {
 
-// A c10::Error has a backtrace that nobody needs who migrates a file.
+// Without the backtrace of a c10::Error, which does not help who migrates a file.
 std::string first_line(const std::exception& error) {
   const auto* known = dynamic_cast<const c10::Error*>(&error);
   const std::string text = known ? known->what_without_backtrace() : error.what();
@@ -77,7 +77,7 @@ void Rewriter::run() {
   torch::jit::RemoveListMutation(graph_);
   block(graph_->block());
   unquantizable_results(graph_->block());
-  // Users come after what they use.
+  // Users come after their inputs: destroy from the end.
   for (auto node = replaced_.rbegin(); node != replaced_.rend(); ++node) {
     if (!(*node)->hasUses()) (*node)->destroy();
   }
@@ -185,7 +185,7 @@ bool Rewriter::handle(Node* node, Handler handler, Verdict otherwise) {
   return false;
 }
 
-// A constant that is a quantized tensor; users that want it find its bytes.
+// Binds a constant quantized tensor to a constant of its bytes.
 void Rewriter::quantized_constant(Node* node) {
   const auto value = toIValue(node->output());
   if (!value || !value->isTensor()) return;
@@ -201,8 +201,8 @@ void Rewriter::quantized_constant(Node* node) {
                         bytes.scalar_type()});
 }
 
-// A list of tensors with one scale and zero point is a list of their data. Others have no
-// counterpart; those who read them (cat) look at the node.
+// A list of tensors with the same scale and zero point becomes a list of their data. Other lists
+// have no counterpart; their users (cat) read the elements from the node.
 void Rewriter::list(Node* node) {
   if (is_changed(node->output())) return;
   std::vector<Value*> data;
@@ -270,7 +270,7 @@ void Rewriter::loop(Node* node) {
     const auto start = carried.find(i);
     if (start == carried.end() && !holds_quantized(body->outputs()[i + 1])) continue;
     if (start == carried.end() || !result || !result->same_qparams(start->second)) {
-      // What comes before it has changed already: no part of the model can stay as it was.
+      // The nodes before it have changed already, so the model cannot be kept in part.
       throw Unsupported("a loop carries a value whose scale, zero point or dtype changes (" +
                         source_of(node) + ")");
     }
@@ -288,7 +288,7 @@ void Rewriter::unquantizable_results(Block* block) {
   }
 }
 
-// For nodes that stay: the quantized tensor that `value` was.
+// For kept nodes: `value` as a quantized tensor again.
 Value* Rewriter::as_quantized_tensor(Value* value, Node* before) {
   if (!holds_quantized(value)) return value;
   const WithInsertPoint here(before);

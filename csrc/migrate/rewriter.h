@@ -14,7 +14,7 @@
 #include "qnative/migrate.h"
 #include "qnative/types.h"
 
-// How a graph is rewritten: node by node, in order, through tables of handlers by the kind of node.
+// Rewrites a graph node by node, in order, with tables of handlers by kind of node.
 namespace qnative::migration {
 
 using c10::IValue;
@@ -30,7 +30,8 @@ class Unsupported : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// What became of a quantized tensor, or of a list of tensors that share scale and zero point.
+// The replacement of a quantized tensor, or of a list of tensors with the same scale and zero
+// point.
 struct Quantized {
   Value* data;
   QParams qparams;
@@ -55,8 +56,8 @@ IntRange range_of(at::ScalarType dtype);
 
 class Rewriter;
 
-// A node about to be replaced: its arguments by the names in its schema, and what replaces it.
-// Everything throws Unsupported before the graph changes in a way that matters.
+// A node to be replaced: its arguments by schema name, and its replacement. Functions throw
+// Unsupported before they change the graph in a way that matters.
 class CallSite {
  public:
   CallSite(Rewriter& rewriter, Node* node) : rewriter_(rewriter), node_(node) {}
@@ -65,39 +66,39 @@ class CallSite {
   std::string kind() const { return node_->kind().toQualString(); }
   bool has(const std::string& name) const;
   Value* arg(const std::string& name) const;
-  // The value of an argument, which must be a constant.
+  // The value of a constant argument; Unsupported if it is not constant.
   IValue constant(const std::string& name) const;
   IValue constant(Value* value, const std::string& name) const;
   double real(const std::string& name) const;
   int64_t integer(const std::string& name) const;
   bool flag(const std::string& name) const;
 
-  // The 8-bit tensor that an argument became.
+  // The 8-bit tensor that replaces an argument.
   Quantized quantized(const std::string& name) const;
   Quantized quantized(Value* value, const std::string& name) const;
   std::optional<Quantized> find(Value* value) const;
-  // Those of a list.
+  // The 8-bit tensors of a list.
   std::vector<Quantized> elements(const std::string& name) const;
   // All elements of a list of constants.
   std::vector<IValue> constants(const std::string& name) const;
-  // The elements of a list that is built in the graph.
+  // The elements of a list built in the graph.
   at::ArrayRef<Value*> list(const std::string& name) const;
 
   Value* insert(const IValue& value);
   Value* call(const std::string& op, at::ArrayRef<NamedValue> args);
-  // A copy of the node on 8-bit data.
+  // Copies the node, on 8-bit data.
   Node* clone_on_data();
 
-  // Ends the node: y is its (first) output, 8-bit or not.
+  // Replaces the (first) output of the node by y, 8-bit or not.
   void becomes(const Quantized& y);
   void becomes(Value* y);
   void becomes(size_t output, Value* y);
   void becomes(size_t output, const Quantized& y);
 
-  // Of the weights that a float node gets: what the caller asked for, or `otherwise`.
+  // The dtype for the weights of a float node: the one the caller asked for, or `otherwise`.
   at::ScalarType weight_dtype(at::ScalarType otherwise) const;
 
-  // Packed weights are shared by all nodes that share what they came from.
+  // Packed weights by their source, shared by all nodes with the same source.
   std::map<std::string, std::vector<IValue>>& packed(const void* key) const;
 
  private:
@@ -108,8 +109,8 @@ class CallSite {
 using Handler = void (*)(CallSite&);
 using Handlers = std::unordered_map<std::string, Handler>;
 
-// Handlers of every family, by kind. Those of nodes that are not only quantized ("aten::relu") run
-// where an argument is quantized.
+// Handlers of every family, by kind. Kinds that also exist for float ("aten::relu") are handled if
+// an argument is quantized.
 Handler find_handler(const Node* node);
 const Handlers& static_handlers();
 const Handlers& pool_handlers();
@@ -118,7 +119,7 @@ const Handlers& data_handlers();
 const Handlers& dynamic_handlers();
 const Handlers& rnn_handlers();
 const Handlers& embedding_handlers();
-// Of float nodes, for MigrateOptions::dynamic.
+// Handlers of float nodes, for MigrateOptions::dynamic.
 const Handlers& float_handlers();
 
 // Rewrites one graph.
@@ -161,10 +162,10 @@ class Rewriter {
   std::map<const void*, std::map<std::string, std::vector<IValue>>> packed_;
 };
 
-// Only quantized tensors or packed parameters go into it or come out.
+// Whether quantized tensors or packed parameters are its only inputs or outputs.
 bool is_old(const Node* node);
 
-// Elements are added to the list, or others changed, after it was made.
+// Whether the list is changed after it was made.
 bool is_changed(const Value* list);
 
 MigrationRow make_row(const std::string& method, const Node* node, Verdict verdict,

@@ -31,7 +31,7 @@ int64_t gates_of(const std::string& op) {
   return op.starts_with("qnative::gru") ? 3 : 1;
 }
 
-// An element of a list that is built in the graph, or comes from elsewhere.
+// An element of a list, built in the graph or not.
 Value* element(CallSite& site, Value* list, int64_t i) {
   if (list->node()->kind() == c10::prim::ListConstruct && !is_changed(list))
     return list->node()->input(i);
@@ -47,14 +47,14 @@ void add_states(CallSite& site, Args& args) {
 void finish(CallSite& site, const std::string& op, const Args& args) {
   Value* y = site.call(op, args);
   if (site.node()->outputs().size() == 1) return site.becomes(y);
-  const Node* tuple = y->node();  // several results of an op arrive in a tuple
+  const Node* tuple = y->node();  // several results of an op come in a tuple
   for (size_t i = 0; i < site.node()->outputs().size(); ++i) site.becomes(i, tuple->input(i));
 }
 
-// ---- what old packed parameters hold -------------------------------------------------------
+// ---- old packed parameters -----------------------------------------------------------------
 
-// The kernels add the biases that are packed with the weights; others that a module has are not
-// read.
+// The kernels add the biases that are packed with the weights and ignore other biases of the
+// module.
 void add_packed(Recurrent& layer, const IValue& packed) {
   LinearWeight weight = unpacked_linear(packed);
   layer.biases.push_back(weight.bias ? weight.bias->to(at::kFloat)

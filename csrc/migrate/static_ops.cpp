@@ -16,14 +16,15 @@ OutputSpec output(const CallSite& site, at::ScalarType dtype, const char* scale 
   return {.qparams = {site.real(scale), site.integer(zero_point)}, .dtype = dtype};
 }
 
-// Calls `op` with y and the activation at the end of its arguments, and ends the node.
+// Calls `op` with the output parameters and the activation as last arguments, and replaces the
+// node.
 void finish_static(CallSite& site, const std::string& op, Args args, const OutputSpec& y) {
   add_output(args, y);
   if (ends_in_relu(site.kind())) args.emplace_back("relu");
   site.becomes({site.call(op, args), y.qparams, y.dtype});
 }
 
-// y in float32, then what it is followed by, then quantized.
+// Computes y in float32, applies the activation, then quantizes.
 void finish_in_float(CallSite& site, const std::string& op, Args args, const OutputSpec& y,
                      const std::function<Value*(Value*)>& then) {
   add_output(args, {.dtype = at::kFloat});
@@ -73,7 +74,7 @@ struct ConvKind {
   std::string name() const {
     return std::string(transposed ? "conv_transpose" : "conv") + std::to_string(dims) + "d";
   }
-  // Convolutions of one dimension are packed as those of two.
+  // 1-d convolutions are packed as 2-d convolutions.
   std::string getter(const std::string& what) const {
     const std::string packed = std::to_string(std::max<int64_t>(dims, 2)) + "d_";
     return std::string("quantized::conv") + (transposed ? "_transpose" : "") + packed + what;
@@ -147,8 +148,8 @@ void binary(CallSite& site, const char* op) {
   finish_static(site, op, args, output(site, a.dtype, "scale", "zero_point"));
 }
 
-// A number that is added moves the zero point, as upstream does it; where that leaves the range of
-// the dtype, scale and zero point are those of the range that the sums have.
+// As upstream, adding a number moves the zero point; if that leaves the range of the dtype, scale
+// and zero point cover the range of the sums.
 void add_number(CallSite& site, const Quantized& x, double number) {
   const IntRange range = range_of(x.dtype);
   const auto steps = static_cast<int64_t>(std::nearbyint(number / x.qparams.scale));
@@ -221,9 +222,7 @@ void cat(CallSite& site) {
   Args args{list, site.insert(scales), site.insert(zero_points), site.arg("dim")};
   add_output(args, y);
   Value* joined = site.call("qnative::cat", args);
-  if (ends_in_relu(site.kind())) {
-    joined = site.call("aten::clamp", {joined, y.qparams.zero_point});
-  }
+  if (ends_in_relu(site.kind())) joined = site.call("aten::clamp", {joined, y.qparams.zero_point});
   site.becomes({joined, y.qparams, y.dtype});
 }
 
