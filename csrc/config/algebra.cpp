@@ -51,7 +51,7 @@ class Merger {
   }
 
  private:
-  // Whether the first of two different values counts.
+  // Whether the first of two different values wins.
   bool first_wins(const std::string& field, const std::string& a, const std::string& b) const {
     TORCH_CHECK_VALUE(on_clash_ != OnClash::ERROR, "qnative: ", verb_, ": row ", row_, ": ", field,
                       " is ", a, " in the first config and ", b, " in the second");
@@ -59,21 +59,15 @@ class Merger {
   }
 
   Row::Name name(const char* field, const Row::Name& a, const Row::Name& b) const {
-    if (a == b) {
-      return a;
-    }
-    if (!a || !b) {
-      return keeps_single_ ? (a ? a : b) : std::nullopt;
-    }
+    if (a == b) return a;
+    if (!a || !b) return keeps_single_ ? (a ? a : b) : std::nullopt;
     return first_wins(field, *a, *b) ? a : b;
   }
 
   template <typename Key>
   c10::Dict<Key, int64_t> dict(const char* field, const c10::Dict<Key, int64_t>& a,
                                const c10::Dict<Key, int64_t>& b) const {
-    if (text::dict(a) == text::dict(b)) {
-      return a.copy();
-    }
+    if (text::dict(a) == text::dict(b)) return a.copy();
     if (a.empty() || b.empty()) {
       return keeps_single_ ? (a.empty() ? b : a).copy() : c10::Dict<Key, int64_t>();
     }
@@ -103,18 +97,14 @@ class Merger {
         ops.push_back(b.op(i));
       }
     }
-    if (list.empty()) {
-      ops = {op(a.op(0), b.op(0))};
-    }
+    if (list.empty()) ops = {op(a.op(0), b.op(0))};
     const bool one = std::all_of(ops.begin(), ops.end(), [&](auto& op) { return op == ops[0]; });
-    if (one) {
-      ops.resize(ops.front().empty() ? 0 : 1);
-    }
+    if (one) ops.resize(ops.front().empty() ? 0 : 1);
     result.set_dtype_configs(list).set_ops(std::move(ops));
   }
 
   const char* verb_;
-  // Whether a value that only one of them has counts.
+  // Whether the result keeps a value that only one config has.
   bool keeps_single_;
   OnClash on_clash_;
   std::string row_;
@@ -126,7 +116,7 @@ c10::intrusive_ptr<BackendConfig> named(const BackendConfig& a, const BackendCon
                                                                  : a.name() + sign + b.name());
 }
 
-// A row that shares no list and no dict.
+// A copy of the row with lists and dicts of its own.
 c10::intrusive_ptr<Row> own(const Row& row) {
   auto copy = c10::make_intrusive<Row>(row);
   copy->set_dtype_configs(row.dtype_configs().copy())
@@ -141,9 +131,7 @@ OnClash on_clash_from_string(const std::string& name) {
   const auto kinds = {std::pair{"error", OnClash::ERROR}, std::pair{"first", OnClash::FIRST},
                       std::pair{"second", OnClash::SECOND}};
   for (const auto& [known, kind] : kinds) {
-    if (name == known) {
-      return kind;
-    }
+    if (name == known) return kind;
   }
   TORCH_CHECK_VALUE(false, "on_clash should be 'error', 'first' or 'second', got '", name, "'");
 }
@@ -157,9 +145,7 @@ c10::intrusive_ptr<BackendConfig> unite(const BackendConfig& a, const BackendCon
     result->set_entry(key, other ? merger.merge(key, *row, *other) : own(*row));
   }
   for (const auto& [key, row] : b.entries()) {
-    if (!a.find(key)) {
-      result->set_entry(key, own(*row));
-    }
+    if (!a.find(key)) result->set_entry(key, own(*row));
   }
   return result;
 }
@@ -170,9 +156,7 @@ c10::intrusive_ptr<BackendConfig> intersect(const BackendConfig& a, const Backen
   auto result = named(a, b, " & ");
   for (const auto& [key, row] : a.entries()) {
     const auto other = b.find(key);
-    if (!other) {
-      continue;
-    }
+    if (!other) continue;
     const auto list = row->dtype_configs();
     const auto other_list = other->dtype_configs();
     bool common = false;

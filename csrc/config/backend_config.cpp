@@ -40,9 +40,7 @@ BackendConfig& BackendConfig::set_entry(Pattern key,
 std::vector<c10::intrusive_ptr<BackendPatternConfig>> BackendConfig::configs() const {
   std::vector<c10::intrusive_ptr<BackendPatternConfig>> configs;
   configs.reserve(entries_.size());
-  for (const auto& [key, config] : entries_) {
-    configs.push_back(config);
-  }
+  for (const auto& [key, config] : entries_) configs.push_back(config);
   return configs;
 }
 
@@ -54,15 +52,11 @@ c10::intrusive_ptr<BackendPatternConfig> BackendConfig::find(const Pattern& key)
 
 bool BackendConfig::erase(const Pattern& key) {
   const auto found = positions_.find(key);
-  if (found == positions_.end()) {
-    return false;
-  }
+  if (found == positions_.end()) return false;
   const size_t position = found->second;
   positions_.erase(found);
   entries_.erase(entries_.begin() + static_cast<std::ptrdiff_t>(position));
-  for (auto& [other, place] : positions_) {
-    place -= place > position ? 1 : 0;
-  }
+  for (auto& [other, place] : positions_) place -= place > position ? 1 : 0;
   return true;
 }
 

@@ -19,8 +19,8 @@ using PatternConfig = c10::intrusive_ptr<BackendPatternConfig>;
 using Config = c10::intrusive_ptr<BackendConfig>;
 using Name = BackendPatternConfig::Name;
 
-// What every class has: saving, equality, identity, and the method that lets torch.export accept
-// an object without a fake class.
+// Methods of every class: saving, equality, identity, and tracing_mode(), which lets torch.export
+// accept an object without a fake class.
 template <typename T>
 void def_common(torch::class_<T>& cls) {
   using Self = c10::intrusive_ptr<T>;
@@ -34,8 +34,8 @@ void def_common(torch::class_<T>& cls) {
   cls.def("_id", [](const Self& self) { return reinterpret_cast<int64_t>(self.get()); });
 }
 
-// from_dict is a method here, called as DTypeConfig().from_dict(dict): TorchScript cannot save a
-// call of a static method.
+// from_dict is a method, called as DTypeConfig().from_dict(dict): TorchScript cannot save a call of
+// a static method.
 template <typename T>
 void def_dict(torch::class_<T>& cls) {
   using Self = c10::intrusive_ptr<T>;
@@ -167,8 +167,8 @@ void def_pattern(torch::class_<BackendPatternConfig>& cls, const std::string& na
   });
 }
 
-// The getter gives the container itself, so that TorchScript can change it in place. Python gets
-// copies of it, hence _assign_* (new contents for all who share it) and _share_*.
+// The getter returns the container itself, so that TorchScript can change it in place. Python gets
+// a copy, hence _assign_* (new contents for all configs that share it) and _share_*.
 template <typename Container, auto get, auto set>
 void def_container(torch::class_<BackendPatternConfig>& cls, const std::string& name) {
   const auto getter = [](const PatternConfig& self) -> Container { return (self.get()->*get)(); };
@@ -183,7 +183,7 @@ void def_container(torch::class_<BackendPatternConfig>& cls, const std::string& 
     (self.get()->*set)((other.get()->*get)());
   });
   cls.def("_assign_" + name, [](const PatternConfig& self, const Container& value) {
-    // Through a config of its own, so that the values are checked before anything changes.
+    // Sets them in a temporary config first, to check the values before anything changes.
     (c10::make_intrusive<BackendPatternConfig>().get()->*set)(value);
     Container shared = (self.get()->*get)();
     shared.clear();
@@ -280,12 +280,10 @@ void bind_backend_config(torch::Library& m) {
     return self;
   });
   cls.def_property("configs", [](const Config& self) { return self->configs(); });
-  // A tuple: the only container of mixed patterns that Python accepts.
+  // A tuple is the only container of mixed patterns that Python accepts.
   cls.def_property("keys", [](const Config& self) -> IValue {
     std::vector<IValue> keys;
-    for (const auto& [key, config] : self->entries()) {
-      keys.push_back(key.to_ivalue());
-    }
+    for (const auto& [key, config] : self->entries()) keys.push_back(key.to_ivalue());
     return c10::ivalue::Tuple::create(std::move(keys));
   });
   cls.def("find", [](const Config& self, const IValue& key) -> std::optional<PatternConfig> {

@@ -40,12 +40,10 @@ TORCH_LIBRARY_FRAGMENT(qnative, m) {
   def_backend<&get_tensorrt_backend_config>(cls, "tensorrt");
   cls.def("get_backend", [](const Self&, const std::string& name) { return get_backend(name); });
   cls.def("backend_names", [](const Self&) { return backend_names(); });
-  // Every get_backend gives the config itself, not a copy.
+  // get_backend() returns the config itself, not a copy.
   cls.def("register_backend",
           [](const Self&, const std::string& name, const Config& config, bool replace) {
-            if (replace) {
-              unregister_backend(name);
-            }
+            if (replace) unregister_backend(name);
             register_backend(name, [config] { return config; });
           });
   cls.def("unregister_backend",

@@ -4,7 +4,7 @@
 #include "qnative/config.h"
 #include "values.h"
 
-// to_dict and from_dict: the keys, omissions and errors of upstream.
+// to_dict and from_dict, with the keys, omissions and errors of upstream.
 namespace qnative {
 namespace {
 
@@ -15,7 +15,7 @@ AnyDict new_dict() {
       c10::impl::GenericDict(c10::StringType::get(), c10::AnyType::get()));
 }
 
-// None for a key that is not there.
+// None if there is no such key.
 c10::IValue get(const AnyDict& dict, const std::string& key) {
   const auto found = dict.find(key);
   return found == dict.end() ? c10::IValue() : found->value();
@@ -23,9 +23,7 @@ c10::IValue get(const AnyDict& dict, const std::string& key) {
 
 template <typename T>
 void insert_if_set(AnyDict& dict, const char* key, const std::optional<T>& value) {
-  if (value) {
-    dict.insert(key, c10::IValue(*value));
-  }
+  if (value) dict.insert(key, c10::IValue(*value));
 }
 
 DTypeArg dtype_arg(const AnyDict& dict, const std::string& key) {
@@ -49,9 +47,7 @@ template <typename Key>
 c10::Dict<Key, int64_t> int_dict(const AnyDict& dict, const std::string& key) {
   c10::Dict<Key, int64_t> result;
   const c10::IValue value = get(dict, key);
-  if (value.isNone()) {
-    return result;
-  }
+  if (value.isNone()) return result;
   TORCH_CHECK_VALUE(value.isGenericDict(), key, " should be a dict, got ", value.tagKind());
   for (const auto& entry : value.toGenericDict()) {
     const bool right_key =
@@ -64,7 +60,7 @@ c10::Dict<Key, int64_t> int_dict(const AnyDict& dict, const std::string& key) {
   return result;
 }
 
-// Of a dict whose keys are str, whatever the type of its values.
+// From a dict with str keys and values of any type.
 AnyDict any_dict(const c10::IValue& value) {
   AnyDict dict = new_dict();
   for (const auto& entry : value.toGenericDict()) {
@@ -76,9 +72,7 @@ AnyDict any_dict(const c10::IValue& value) {
 }
 
 c10::intrusive_ptr<DTypeConfig> dtype_config(const c10::IValue& value) {
-  if (auto object = values::to_object<DTypeConfig>(value)) {
-    return object;
-  }
+  if (auto object = values::to_object<DTypeConfig>(value)) return object;
   TORCH_CHECK_VALUE(
       value.isGenericDict(),
       "Expected a list of DTypeConfigs in backend_pattern_config_dict[\"dtype_configs\"], got '",
@@ -87,9 +81,7 @@ c10::intrusive_ptr<DTypeConfig> dtype_config(const c10::IValue& value) {
 }
 
 c10::intrusive_ptr<BackendPatternConfig> pattern_config(const c10::IValue& value) {
-  if (auto object = values::to_object<BackendPatternConfig>(value)) {
-    return object;
-  }
+  if (auto object = values::to_object<BackendPatternConfig>(value)) return object;
   TORCH_CHECK_VALUE(value.isGenericDict(),
                     "Expected backend_config_dict['configs'] to be a dictionary");
   return BackendPatternConfig::from_dict(any_dict(value));
@@ -100,9 +92,7 @@ c10::intrusive_ptr<BackendPatternConfig> pattern_config(const c10::IValue& value
 AnyDict DTypeConfig::to_dict() const {
   AnyDict dict = new_dict();
   for (const auto& field : fields::kDTypes) {
-    if (const auto& dtype = (this->*field.get)(); dtype->dtype) {
-      dict.insert(field.name, dtype);
-    }
+    if (const auto& dtype = (this->*field.get)(); dtype->dtype) dict.insert(field.name, dtype);
   }
   insert_if_set(dict, "bias_dtype", bias_dtype);
   insert_if_set(dict, "is_dynamic", is_dynamic);
@@ -111,9 +101,7 @@ AnyDict DTypeConfig::to_dict() const {
 
 c10::intrusive_ptr<DTypeConfig> DTypeConfig::from_dict(const AnyDict& dict) {
   auto config = c10::make_intrusive<DTypeConfig>();
-  for (const auto& field : fields::kDTypes) {
-    ((*config).*field.set)(dtype_arg(dict, field.name));
-  }
+  for (const auto& field : fields::kDTypes) ((*config).*field.set)(dtype_arg(dict, field.name));
   config->bias_dtype = values::to_dtype(get(dict, "bias_dtype"), "bias_dtype");
   config->is_dynamic = values::to_bool(get(dict, "is_dynamic"), "is_dynamic");
   return config;
@@ -127,24 +115,16 @@ AnyDict BackendPatternConfig::to_dict(bool with_ops) const {
   AnyDict dict = new_dict();
   dict.insert("observation_type", static_cast<int64_t>(observation_type_));
   dict.insert("dtype_configs", dtype_configs);
-  if (pattern_) {
-    dict.insert("pattern", pattern_->to_ivalue());
-  }
-  for (const auto& field : fields::kNames) {
-    insert_if_set(dict, field.key, (this->*field.get)());
-  }
+  if (pattern_) dict.insert("pattern", pattern_->to_ivalue());
+  for (const auto& field : fields::kNames) insert_if_set(dict, field.key, (this->*field.get)());
   if (!num_tensor_args_to_observation_type_.empty()) {
     dict.insert("num_tensor_args_to_observation_type", num_tensor_args_to_observation_type_);
   }
-  if (!input_type_to_index_.empty()) {
-    dict.insert("input_type_to_index", input_type_to_index_);
-  }
+  if (!input_type_to_index_.empty()) dict.insert("input_type_to_index", input_type_to_index_);
   if (pattern_complex_format_) {
     dict.insert("pattern_complex_format", pattern_complex_format_->to_ivalue());
   }
-  if (with_ops && !ops_.empty()) {
-    dict.insert("ops", ops_);
-  }
+  if (with_ops && !ops_.empty()) dict.insert("ops", ops_);
   return dict;
 }
 
@@ -171,18 +151,14 @@ c10::intrusive_ptr<BackendPatternConfig> BackendPatternConfig::from_dict(const A
     config->set_pattern_complex_format(values::to_pattern(complex, "pattern_complex_format"));
   }
   Ops ops;
-  for (const c10::IValue& op : list_of(dict, "ops")) {
-    ops.push_back(values::to_op(op, "ops"));
-  }
+  for (const c10::IValue& op : list_of(dict, "ops")) ops.push_back(values::to_op(op, "ops"));
   config->set_ops(std::move(ops));
   return config;
 }
 
 AnyDict BackendConfig::to_dict(bool with_ops) const {
   c10::List<c10::IValue> configs(c10::AnyType::get());
-  for (const auto& [key, config] : entries_) {
-    configs.push_back(config->to_dict(with_ops));
-  }
+  for (const auto& [key, config] : entries_) configs.push_back(config->to_dict(with_ops));
   AnyDict dict = new_dict();
   dict.insert("name", name_);
   dict.insert("configs", configs);

@@ -11,7 +11,7 @@ using Text = std::optional<std::string>;
 using Row = BackendPatternConfig;
 using DTypeConfigs = Row::DTypeConfigs;
 
-// Its DTypeConfigs, one after the other.
+// The DTypeConfigs of a list, one after the other.
 std::string all_dtypes(const DTypeConfigs& list) {
   std::string result;
   for (size_t i = 0; i < list.size(); ++i) {
@@ -33,9 +33,7 @@ Text set_op(const Row& row, size_t dtype_config) {
 class Differ {
  public:
   void add(const std::string& field, const Text& a, const Text& b) {
-    if (a != b) {
-      differences_.push_back({pattern_, field, a, b});
-    }
+    if (a != b) differences_.push_back({pattern_, field, a, b});
   }
 
   void row(const Pattern& key, const Row* a, const Row* b) {
@@ -55,9 +53,7 @@ class Differ {
     add("pattern", text::pattern(a, key), text::pattern(b, key));
     add("observation_type", toString(a.observation_type()), toString(b.observation_type()));
     dtypes_and_ops(a, b);
-    for (const auto& field : fields::kNames) {
-      add(field.name, (a.*field.get)(), (b.*field.get)());
-    }
+    for (const auto& field : fields::kNames) add(field.name, (a.*field.get)(), (b.*field.get)());
     add("num_tensor_args_to_observation_type", set_dict(a.num_tensor_args_to_observation_type()),
         set_dict(b.num_tensor_args_to_observation_type()));
     add("input_type_to_index", set_dict(a.input_type_to_index()),
@@ -84,26 +80,20 @@ class Differ {
         only_order = false;
       }
     }
-    if (in_a.empty() && in_b.empty()) {
-      add("ops", set_op(a, 0), set_op(b, 0));
-    }
-    if (only_order) {
-      add("dtype_configs", all_dtypes(in_a), all_dtypes(in_b));
-    }
+    if (in_a.empty() && in_b.empty()) add("ops", set_op(a, 0), set_op(b, 0));
+    if (only_order) add("dtype_configs", all_dtypes(in_a), all_dtypes(in_b));
   }
 
   std::string pattern_;
   std::vector<Difference> differences_;
 };
 
-// Text of the first rows that the two have in different order.
+// The first rows that the two configs have in different order, as text.
 std::pair<Text, Text> order(const BackendConfig& a, const BackendConfig& b) {
   const auto common = [](const BackendConfig& config, const BackendConfig& other) {
     std::vector<BackendConfig::Entry> rows;
     for (const auto& entry : config.entries()) {
-      if (other.find(entry.first)) {
-        rows.push_back(entry);
-      }
+      if (other.find(entry.first)) rows.push_back(entry);
     }
     return rows;
   };
@@ -125,13 +115,9 @@ std::vector<Difference> diff(const BackendConfig& a, const BackendConfig& b) {
   differ.add("name", a.name(), b.name());
   const auto [first, second] = order(a, b);
   differ.add("order", first, second);
-  for (const auto& [key, row] : a.entries()) {
-    differ.row(key, row.get(), b.find(key).get());
-  }
+  for (const auto& [key, row] : a.entries()) differ.row(key, row.get(), b.find(key).get());
   for (const auto& [key, row] : b.entries()) {
-    if (!a.find(key)) {
-      differ.row(key, nullptr, row.get());
-    }
+    if (!a.find(key)) differ.row(key, nullptr, row.get());
   }
   return std::move(differ).result();
 }

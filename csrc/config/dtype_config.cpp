@@ -9,9 +9,7 @@ namespace {
 
 // As in Python, 0 equals 0.0.
 bool equal(const std::optional<at::Scalar>& a, const std::optional<at::Scalar>& b) {
-  if (!a || !b) {
-    return !a && !b;
-  }
+  if (!a || !b) return !a && !b;
   return a->isIntegral(true) && b->isIntegral(true) ? a->toLong() == b->toLong()
                                                     : a->toDouble() == b->toDouble();
 }

@@ -5,7 +5,7 @@
 
 #include "qnative/config.h"
 
-// The fields of configs that several functions go through.
+// Tables of the fields of configs, for dicts, JSON, saved state, comparison and merging.
 namespace qnative::fields {
 
 // A field of a row that names a Python object.
@@ -15,7 +15,7 @@ struct NameField {
   const char* key;
   const BackendPatternConfig::Name& (BackendPatternConfig::*get)() const;
   BackendPatternConfig& (BackendPatternConfig::*set)(BackendPatternConfig::Name);
-  // Whether it is a function that takes the nodes or modules of the pattern, in the pattern's form.
+  // Whether it is a function of the nodes or modules of the pattern, in the form of the pattern.
   bool takes_pattern;
 };
 
@@ -65,13 +65,11 @@ inline constexpr std::array<DTypeField, 3> kDTypes = {{
      &DTypeConfig::set_weight_dtype_with_constraints},
 }};
 
-// The position of a DTypeConfig with the same values.
+// The position of an equal DTypeConfig in the list.
 inline std::optional<size_t> position(const BackendPatternConfig::DTypeConfigs& list,
                                       const DTypeConfig& wanted) {
   for (size_t i = 0; i < list.size(); ++i) {
-    if (*list.get(i) == wanted) {
-      return i;
-    }
+    if (*list.get(i) == wanted) return i;
   }
   return std::nullopt;
 }

@@ -2,10 +2,10 @@
 
 #include <cstdint>
 
-// What the writer and the reader of BackendConfigs as JSON have in common.
+// Shared by the writer and the reader of BackendConfigs as JSON.
 namespace qnative::json {
 
-// A text of another version is refused.
+// The reader rejects every other version.
 inline constexpr int64_t kVersion = 1;
 
 inline constexpr const char* kWantedOps = "one op, or one for each DTypeConfig, got ";

@@ -22,7 +22,7 @@ Range range_of() {
           static_cast<double>(std::numeric_limits<T>::max())};
 }
 
-// The values of an integer dtype; std::nullopt for others.
+// The range of an integer dtype; std::nullopt for others.
 std::optional<Range> range_of(at::ScalarType dtype) {
   switch (dtype) {
     case at::kQUInt8:
@@ -62,14 +62,14 @@ std::string pattern_of(const BackendPatternConfig& config) {
   return pattern ? pattern->str() : "";
 }
 
-// "torch.nn.Linear" is one, "torch.nn.functional.linear" is not.
+// True for "torch.nn.Linear", false for "torch.nn.functional.linear".
 bool is_class(const std::string& name) {
   const size_t last = name.rfind('.');
   return last != std::string::npos && last + 1 < name.size() &&
          std::isupper(static_cast<unsigned char>(name[last + 1])) != 0;
 }
 
-// The findings of one row.
+// Finds the problems of one row.
 class RowLint {
  public:
   RowLint(size_t row, const BackendConfig& backend, std::vector<Finding>& findings)
@@ -154,7 +154,7 @@ class RowLint {
     return !a.dtype || a == b || a == DTypeWithConstraints(b.dtype);
   }
 
-  // Whether whatever `b` takes is taken by `a`, in the order in which they are tried.
+  // Whether `a` accepts everything that `b` accepts.
   static bool covers(const DTypeConfig& a, const DTypeConfig& b) {
     return covers(*a.input_dtype_with_constraints(), *b.input_dtype_with_constraints()) &&
            covers(*a.output_dtype_with_constraints(), *b.output_dtype_with_constraints()) &&
@@ -187,9 +187,7 @@ class RowLint {
   }
 
   void check_constraints(const DTypeWithConstraints& c, const std::string& field) {
-    if (c == DTypeWithConstraints(c.dtype)) {
-      return;
-    }
+    if (c == DTypeWithConstraints(c.dtype)) return;
     if (!c.dtype) {
       add(field + "dtype", "constraints without a dtype are ignored", "set the dtype");
       return;
@@ -290,9 +288,7 @@ class RowLint {
     const auto dtypes = config_.dtype_configs();
     for (size_t i = 0; i < dtypes.size(); ++i) {
       const auto weight = dtypes.get(i)->weight_dtype();
-      if (weight && range_of(*weight)) {
-        return true;
-      }
+      if (weight && range_of(*weight)) return true;
     }
     return false;
   }
@@ -327,9 +323,7 @@ class RowLint {
     auto row = backend_.entries()[row_].second;
     std::set<const BackendPatternConfig*> seen;
     while (row && row->qat_module() && !row->qat_module()->empty()) {
-      if (!seen.insert(row.get()).second) {
-        return row.get() == &config_;
-      }
+      if (!seen.insert(row.get()).second) return row.get() == &config_;
       row = backend_.find(*row->qat_module());
     }
     return false;
@@ -341,9 +335,7 @@ class RowLint {
           "add one: without the rest of the sequence that part stays float");
     }
     const auto& fused = config_.fused_module();
-    if (!fused || fused->empty()) {
-      return;
-    }
+    if (!fused || fused->empty()) return;
     if (!config_.fuser_method()) {
       add("fuser_method", "nothing makes the fused_module", "set_fuser_method");
     }
@@ -362,14 +354,12 @@ class RowLint {
   std::vector<Finding>& findings_;
 };
 
-// What validate() gives for a row, once where one name stands for all DTypeConfigs.
+// Adds what validate() found for a row: once if one op name is for all DTypeConfigs.
 void add_missing_kernel(RowLint& lint, const MissingKernel& missing) {
   const auto& config = *missing.config;
   const size_t i = missing.dtype_config;
   const bool by_index = config.ops().size() > 1;
-  if (i > 0 && !by_index) {
-    return;
-  }
+  if (i > 0 && !by_index) return;
   const std::string ops = by_index ? "ops[" + std::to_string(i) + "]" : "ops";
   switch (missing.cause) {
     case MissingKernelCause::IMPOSSIBLE_PATTERN:
@@ -398,9 +388,7 @@ std::vector<Finding> BackendConfig::lint() const {
 }
 
 std::string to_table(const std::vector<Finding>& findings) {
-  if (findings.empty()) {
-    return "";
-  }
+  if (findings.empty()) return "";
   std::vector<std::vector<std::string>> lines = {{"row", "pattern", "field", "problem", "remedy"}};
   for (const auto& f : findings) {
     lines.push_back({std::to_string(f.row), f.pattern, f.field, f.problem, f.remedy});

@@ -8,7 +8,7 @@
 namespace qnative {
 namespace {
 
-// Two names of one object in torch would be two keys here and one upstream.
+// torch has several names for some objects; each object must have one key.
 const std::string& canonical(const std::string& name) {
   static const std::unordered_map<std::string, std::string> names = {
       {"torch.conv1d", "torch.nn.functional.conv1d"},
@@ -40,12 +40,10 @@ void check_depth(int depth) {
                     Pattern::kMaxDepth, " levels deep");
 }
 
-// `depth`: levels around the value, checked on the way down, where the stack grows.
+// `depth`: levels around the value, checked before the stack grows.
 Pattern from_ivalue(const c10::IValue& value, int depth) {
   check_depth(depth);
-  if (value.isString()) {
-    return {value.toStringRef()};
-  }
+  if (value.isString()) return {value.toStringRef()};
   TORCH_CHECK_VALUE(value.isTuple(), "a pattern is a str or a tuple of patterns, got ",
                     value.tagKind());
   std::vector<Pattern> elements;
@@ -63,9 +61,7 @@ Pattern::Pattern(const std::string& name) : name_(canonical(name)) {
 
 Pattern Pattern::tuple(std::vector<Pattern> elements) {
   Pattern pattern;
-  for (const auto& element : elements) {
-    pattern.depth_ = std::max(pattern.depth_, element.depth_);
-  }
+  for (const auto& element : elements) pattern.depth_ = std::max(pattern.depth_, element.depth_);
   check_depth(++pattern.depth_);
   pattern.elements_ = std::move(elements);
   return pattern;
@@ -74,21 +70,15 @@ Pattern Pattern::tuple(std::vector<Pattern> elements) {
 Pattern Pattern::from_ivalue(const c10::IValue& value) { return qnative::from_ivalue(value, 0); }
 
 c10::IValue Pattern::to_ivalue() const {
-  if (!is_tuple()) {
-    return name_;
-  }
+  if (!is_tuple()) return name_;
   std::vector<c10::IValue> values;
   values.reserve(elements_.size());
-  for (const auto& element : elements_) {
-    values.push_back(element.to_ivalue());
-  }
+  for (const auto& element : elements_) values.push_back(element.to_ivalue());
   return c10::ivalue::Tuple::create(std::move(values));
 }
 
 Pattern Pattern::reversed() const {
-  if (!is_tuple()) {
-    return *this;
-  }
+  if (!is_tuple()) return *this;
   TORCH_CHECK_VALUE(elements_.size() == 2 || elements_.size() == 3,
                     "Expected a tuple with 2 or 3 elements, got: ", str());
   Pattern first = tuple({elements_[1], elements_[0]});
@@ -96,13 +86,9 @@ Pattern Pattern::reversed() const {
 }
 
 std::string Pattern::str() const {
-  if (!is_tuple()) {
-    return name_;
-  }
+  if (!is_tuple()) return name_;
   std::string joined = "(";
-  for (const auto& element : elements_) {
-    joined += (joined.size() > 1 ? ", " : "") + element.str();
-  }
+  for (const auto& element : elements_) joined += (joined.size() > 1 ? ", " : "") + element.str();
   return joined + ")";
 }
 

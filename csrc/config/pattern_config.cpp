@@ -110,9 +110,7 @@ BackendPatternConfig& BackendPatternConfig::set_extra_inputs_getter(Name name) {
 
 BackendPatternConfig& BackendPatternConfig::set_num_tensor_args_to_observation_type(
     const NumTensorArgsToObservationType& map) {
-  for (const auto& entry : map) {
-    observation_type_from_int(entry.value());
-  }
+  for (const auto& entry : map) observation_type_from_int(entry.value());
   num_tensor_args_to_observation_type_ = map;
   return *this;
 }
@@ -128,16 +126,12 @@ BackendPatternConfig& BackendPatternConfig::set_ops(Ops ops) {
 }
 
 std::string BackendPatternConfig::op(size_t dtype_config) const {
-  if (ops_.size() == 1) {
-    return ops_.front();
-  }
+  if (ops_.size() == 1) return ops_.front();
   return dtype_config < ops_.size() ? ops_[dtype_config] : "";
 }
 
 Pattern BackendPatternConfig::pattern_key() const {
-  if (pattern_complex_format_) {
-    return *pattern_complex_format_;
-  }
+  if (pattern_complex_format_) return *pattern_complex_format_;
   TORCH_CHECK_VALUE(pattern_, "Either 'pattern' or 'pattern_complex_format' must be specified");
   return pattern_->reversed();
 }

@@ -10,7 +10,7 @@
 namespace qnative {
 namespace {
 
-// A value and where in the text it stands. `value` is null where there is none.
+// A value and its path in the document. `value` is null if there is none.
 class Node {
  public:
   static constexpr const char* kRoot = "the text";
@@ -24,13 +24,13 @@ class Node {
     TORCH_CHECK_VALUE(right, "qnative: from_json: ", path_, ": ", message...);
   }
 
-  // Runs `action`; what it throws says where.
+  // Runs `action` and adds the path to its errors.
   template <typename Action>
   auto within(const Action& action) const {
     return values::within("qnative: from_json: " + path_, action);
   }
 
-  // Null for a value of another type.
+  // Null if the value has another type.
   template <typename T>
   const T* get() const {
     return value_ == nullptr ? nullptr : std::get_if<T>(&value_->data);
@@ -44,9 +44,7 @@ class Node {
   template <typename T>
   const T& as(const std::string& wanted) const {
     const T* data = get<T>();
-    if (data == nullptr) {
-      refuse(wanted);
-    }
+    if (data == nullptr) refuse(wanted);
     return *data;
   }
 
@@ -66,7 +64,7 @@ class Node {
     return nodes;
   }
 
-  // The member of an object.
+  // A member of an object.
   Node operator[](const std::string& name) const {
     return {as<json::Object>("an object").find(name), member_path(name)};
   }
@@ -75,9 +73,7 @@ class Node {
     for (const auto& [name, node] : members("an object")) {
       if (std::find(names.begin(), names.end(), name) == names.end()) {
         std::string all;
-        for (const auto& known : names) {
-          all += (all.empty() ? "" : ", ") + known;
-        }
+        for (const auto& known : names) all += (all.empty() ? "" : ", ") + known;
         node.check(false, "there is no such field; there are ", all);
       }
     }
@@ -97,10 +93,8 @@ at::ScalarType read_dtype(const Node& node) {
   const auto& name = node.as<std::string>(wanted);
   const auto& all = c10::getStringToDtypeMap();
   const auto found = all.find(name);
-  // The map has further names for some dtypes.
-  if (found == all.end() || text::dtype(found->second) != name) {
-    node.refuse(wanted);
-  }
+  // The map has more than one name for some dtypes.
+  if (found == all.end() || text::dtype(found->second) != name) node.refuse(wanted);
   return found->second;
 }
 
@@ -110,35 +104,25 @@ ObservationType read_observation_type(const Node& node) {
   const auto& name = node.as<std::string>(wanted);
   for (const int64_t value : {0, 1, 2}) {
     const auto type = observation_type_from_int(value);
-    if (name == toString(type)) {
-      return type;
-    }
+    if (name == toString(type)) return type;
   }
   node.refuse(wanted);
 }
 
 at::Scalar read_number(const Node& node) {
-  if (const auto* integer = node.get<int64_t>()) {
-    return {*integer};
-  }
+  if (const auto* integer = node.get<int64_t>()) return {*integer};
   return {node.as<double>("a number")};
 }
 
 c10::intrusive_ptr<DTypeWithConstraints> read_constraints(const Node& node) {
   std::vector<std::string> names = {"dtype"};
-  for (const auto& field : fields::kNumbers) {
-    names.emplace_back(field.name);
-  }
+  for (const auto& field : fields::kNumbers) names.emplace_back(field.name);
   names.insert(names.end(), {"scale_exact_match", "zero_point_exact_match"});
   node.allow_only(names);
   auto result = c10::make_intrusive<DTypeWithConstraints>();
-  if (const auto dtype = node["dtype"]) {
-    result->dtype = read_dtype(dtype);
-  }
+  if (const auto dtype = node["dtype"]) result->dtype = read_dtype(dtype);
   for (const auto& field : fields::kNumbers) {
-    if (const auto number = node[field.name]) {
-      (*result).*field.member = read_number(number);
-    }
+    if (const auto number = node[field.name]) (*result).*field.member = read_number(number);
   }
   if (const auto scale = node["scale_exact_match"]) {
     result->scale_exact_match = read_number(scale).toDouble();
@@ -153,19 +137,13 @@ c10::intrusive_ptr<DTypeConfig> read_dtype_config(const Node& node) {
   std::vector<std::string> names;
   names.reserve(std::size(fields::kDTypes) + 2);
   auto result = c10::make_intrusive<DTypeConfig>();
-  for (const auto& field : fields::kDTypes) {
-    names.emplace_back(field.name);
-  }
+  for (const auto& field : fields::kDTypes) names.emplace_back(field.name);
   names.insert(names.end(), {"bias_dtype", "is_dynamic"});
   node.allow_only(names);
   for (const auto& field : fields::kDTypes) {
-    if (const auto dtype = node[field.name]) {
-      ((*result).*field.set)(read_constraints(dtype));
-    }
+    if (const auto dtype = node[field.name]) ((*result).*field.set)(read_constraints(dtype));
   }
-  if (const auto dtype = node["bias_dtype"]) {
-    result->bias_dtype = read_dtype(dtype);
-  }
+  if (const auto dtype = node["bias_dtype"]) result->bias_dtype = read_dtype(dtype);
   if (const auto is_dynamic = node["is_dynamic"]) {
     result->is_dynamic = is_dynamic.as<bool>("true or false");
   }
@@ -179,9 +157,7 @@ Pattern read_pattern(const Node& node) {
     return {*name};
   }
   std::vector<Pattern> elements;
-  for (const auto& element : node.elements(wanted)) {
-    elements.push_back(read_pattern(element));
-  }
+  for (const auto& element : node.elements(wanted)) elements.push_back(read_pattern(element));
   node.check(!elements.empty(), "wanted an array with elements, got []");
   return node.within([&] { return Pattern::tuple(std::move(elements)); });
 }
@@ -213,9 +189,7 @@ int64_t read_count(const std::string& name, const Node& node) {
 c10::intrusive_ptr<BackendPatternConfig> read_row(const Node& node) {
   std::vector<std::string> names = {"pattern", "pattern_complex_format", "observation_type",
                                     "dtype_configs"};
-  for (const auto& field : fields::kNames) {
-    names.emplace_back(field.key);
-  }
+  for (const auto& field : fields::kNames) names.emplace_back(field.key);
   names.insert(names.end(), {"num_tensor_args_to_observation_type", "input_type_to_index", "ops"});
   node.allow_only(names);
   auto config = c10::make_intrusive<BackendPatternConfig>();
@@ -270,12 +244,10 @@ json::Value parse(const std::string& text) {
 c10::intrusive_ptr<BackendConfig> BackendConfig::from_json(const std::string& text) {
   const json::Value document = parse(text);
   const Node root(&document, Node::kRoot);
-  // First: what else there may be depends on it.
+  // First: the valid fields depend on it.
   const auto version = root["version"];
   const std::string wanted = std::to_string(json::kVersion);
-  if (version.as<int64_t>(wanted) != json::kVersion) {
-    version.refuse(wanted);
-  }
+  if (version.as<int64_t>(wanted) != json::kVersion) version.refuse(wanted);
   root.allow_only({"version", "name", "configs"});
   auto config = c10::make_intrusive<BackendConfig>(root["name"].as<std::string>("a name"));
   for (const auto& row : root["configs"].elements("an array of rows")) {

@@ -11,27 +11,23 @@ namespace {
 
 struct Registered {
   BackendBuilder build;
-  // What went wrong while a library was loaded; "" if nothing did.
+  // The error while a library was loaded, or "".
   std::string error;
 };
 
 class Registry {
  public:
-  // Never destroyed: libraries may be unloaded after it.
+  // Never destroyed: libraries may be unloaded later.
   static Registry& instance() {
     static auto& registry = *new Registry();
     return registry;
   }
 
-  // "", or why not.
+  // Returns "" or an error.
   std::string add(const std::string& name, BackendBuilder build) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (name.empty()) {
-      return "the name of a backend must not be empty";
-    }
-    if (!build) {
-      return "the function that builds backend '" + name + "' is empty";
-    }
+    if (name.empty()) return "the name of a backend must not be empty";
+    if (!build) return "the function that builds backend '" + name + "' is empty";
     if (own_.count(name) != 0 || others_.count(name) != 0) {
       return "a backend named '" + name + "' is registered already";
     }
@@ -50,12 +46,10 @@ class Registry {
     return others_.erase(name) != 0;
   }
 
-  // A copy, so that the function runs without the lock: it may look up other backends.
+  // A copy, so that the builder runs without the lock: it may look up other backends.
   Registered find(const std::string& name) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (const auto found = own_.find(name); found != own_.end()) {
-      return found->second;
-    }
+    if (const auto found = own_.find(name); found != own_.end()) return found->second;
     const auto found = others_.find(name);
     return found == others_.end() ? Registered{} : found->second;
   }
@@ -66,9 +60,7 @@ class Registry {
     all.insert(others_.begin(), others_.end());
     std::vector<std::string> names;
     names.reserve(all.size());
-    for (const auto& [name, registered] : all) {
-      names.push_back(name);
-    }
+    for (const auto& [name, registered] : all) names.push_back(name);
     return names;
   }
 
@@ -101,9 +93,7 @@ c10::intrusive_ptr<BackendConfig> get_backend(const std::string& name) {
   TORCH_CHECK_VALUE(error.empty(), "qnative: backend '", name, "': ", error);
   if (!build) {
     std::string names;
-    for (const auto& known : backend_names()) {
-      names += (names.empty() ? "" : ", ") + known;
-    }
+    for (const auto& known : backend_names()) names += (names.empty() ? "" : ", ") + known;
     TORCH_CHECK_VALUE(false, "qnative: no backend is named '", name, "'. There are: ", names);
   }
   auto config = build();
@@ -120,7 +110,7 @@ BackendRegistrar::BackendRegistrar(const char* name, BackendBuilder build) noexc
       Registry::instance().set_error(name, "while a library was loaded: " + error);
     }
   } catch (...) {
-    // Out of memory: the name stays unknown, which get_backend says.
+    // Out of memory: the name stays unknown and get_backend() reports that.
     return;
   }
 }

@@ -17,7 +17,7 @@ using DTypeConfigs = BackendPatternConfig::DTypeConfigs;
 using ObservationTypes = BackendPatternConfig::NumTensorArgsToObservationType;
 using InputIndices = BackendPatternConfig::InputTypeToIndex;
 
-// A file of a later version is refused. Version 1 has no ops in its pattern configs.
+// Files of a later version are rejected. Version 1 has no ops in pattern configs.
 constexpr int64_t kVersion = 2;
 
 template <typename T>
@@ -37,7 +37,7 @@ IValue tuple(std::vector<IValue> elements) {
 
 IValue names(const BackendPatternConfig::Ops& ops) { return tuple({ops.begin(), ops.end()}); }
 
-// The kinds of tables, in the order of the file: each names only what stands before it.
+// The tables, in the order of the file: each refers only to earlier ones.
 enum Kind : size_t {
   kConstraints,
   kDTypeConfigs,
@@ -56,9 +56,7 @@ class Writer {
   int64_t add(const DTypeWithConstraints& c) {
     return add(kConstraints, &c, [&] {
       std::vector<IValue> row = {c.dtype};
-      for (const auto& field : fields::kNumbers) {
-        row.emplace_back(c.*field.member);
-      }
+      for (const auto& field : fields::kNumbers) row.emplace_back(c.*field.member);
       row.insert(row.end(), {c.scale_exact_match, c.zero_point_exact_match});
       return tuple(std::move(row));
     });
@@ -68,9 +66,7 @@ class Writer {
     return add(kDTypeConfigs, &c, [&] {
       std::vector<IValue> row;
       row.reserve(fields::kDTypes.size() + 2);
-      for (const auto& field : fields::kDTypes) {
-        row.emplace_back(add(*(c.*field.get)()));
-      }
+      for (const auto& field : fields::kDTypes) row.emplace_back(add(*(c.*field.get)()));
       row.insert(row.end(), {c.bias_dtype, c.is_dynamic});
       return tuple(std::move(row));
     });
@@ -81,9 +77,7 @@ class Writer {
       std::vector<IValue> row = {values::from_pattern(c.pattern()),
                                  static_cast<int64_t>(c.observation_type()),
                                  add(c.dtype_configs())};
-      for (const auto& field : fields::kNames) {
-        row.emplace_back((c.*field.get)());
-      }
+      for (const auto& field : fields::kNames) row.emplace_back((c.*field.get)());
       row.insert(row.end(), {add(kObservationTypes, c.num_tensor_args_to_observation_type()),
                              add(kInputIndices, c.input_type_to_index()),
                              values::from_pattern(c.pattern_complex_format()), names(c.ops())});
@@ -94,9 +88,7 @@ class Writer {
   IValue tables() && {
     std::vector<IValue> all;
     all.reserve(tables_.size());
-    for (auto& table : tables_) {
-      all.push_back(tuple(std::move(table.rows)));
-    }
+    for (auto& table : tables_) all.push_back(tuple(std::move(table.rows)));
     return tuple(std::move(all));
   }
 
@@ -110,9 +102,7 @@ class Writer {
   int64_t add(Kind kind, const void* identity, const MakeRow& make_row) {
     auto& table = tables_[kind];
     const auto found = table.seen.find(identity);
-    if (found != table.seen.end()) {
-      return found->second;
-    }
+    if (found != table.seen.end()) return found->second;
     const auto index = static_cast<int64_t>(table.rows.size());
     table.seen.emplace(identity, index);
     table.rows.push_back(make_row());
@@ -123,9 +113,7 @@ class Writer {
     return add(kLists, IValue(list).internalToPointer(), [&] {
       std::vector<IValue> indices;
       indices.reserve(list.size());
-      for (size_t i = 0; i < list.size(); ++i) {
-        indices.emplace_back(add(*list.get(i)));
-      }
+      for (size_t i = 0; i < list.size(); ++i) indices.emplace_back(add(*list.get(i)));
       return tuple(std::move(indices));
     });
   }
@@ -135,9 +123,7 @@ class Writer {
     return add(kind, IValue(dict).internalToPointer(), [&] {
       std::vector<IValue> entries;
       entries.reserve(dict.size());
-      for (const auto& entry : dict) {
-        entries.push_back(tuple({entry.key(), entry.value()}));
-      }
+      for (const auto& entry : dict) entries.push_back(tuple({entry.key(), entry.value()}));
       return tuple(std::move(entries));
     });
   }
@@ -145,7 +131,7 @@ class Writer {
   std::array<Table, kKinds> tables_;
 };
 
-// A value and where in the state it stands.
+// A value and its path in the state.
 class Cursor {
  public:
   Cursor(const IValue& value, std::string where) : value_(value), where_(std::move(where)) {}
@@ -155,7 +141,7 @@ class Cursor {
     TORCH_CHECK_VALUE(right, "damaged state: ", where_, " ", message...);
   }
 
-  // The elements of a tuple; `size`: how many there must be.
+  // The elements of a tuple, which must have `size` elements if given.
   std::vector<Cursor> elements(std::optional<size_t> size = std::nullopt) const {
     check(value_.isTuple(), "should be a tuple, got ", value_.tagKind());
     const auto& elements = value_.toTupleRef().elements();
@@ -187,7 +173,7 @@ class Cursor {
     return value_.toStringRef();
   }
 
-  // The element of `table` that this index names.
+  // The element of `table` at this index.
   template <typename T>
   const T& of(const std::vector<T>& table) const {
     const int64_t index = integer();
@@ -237,9 +223,7 @@ DTypeConfigPtr read_dtype_config(const Cursor& row, const Tables& tables) {
 
 DTypeConfigs read_list(const Cursor& row, const Tables& tables) {
   DTypeConfigs list;
-  for (const auto& index : row.elements()) {
-    list.push_back(index.of(tables.dtype_configs));
-  }
+  for (const auto& index : row.elements()) list.push_back(index.of(tables.dtype_configs));
   return list;
 }
 
@@ -268,9 +252,7 @@ PatternConfigPtr read_pattern_config(const Cursor& row, const Tables& tables) {
   auto config = c10::make_intrusive<BackendPatternConfig>((next++)->as(values::to_pattern));
   config->set_observation_type((next++)->as(values::to_observation_type))
       .set_dtype_configs((next++)->of(tables.lists));
-  for (const auto& field : fields::kNames) {
-    ((*config).*field.set)((next++)->as(values::to_string));
-  }
+  for (const auto& field : fields::kNames) ((*config).*field.set)((next++)->as(values::to_string));
   config->set_num_tensor_args_to_observation_type((next++)->of(tables.observation_types));
   config->set_input_type_to_index((next++)->of(tables.input_indices));
   if (auto complex = (next++)->as(values::to_pattern)) {
@@ -278,9 +260,7 @@ PatternConfigPtr read_pattern_config(const Cursor& row, const Tables& tables) {
   }
   BackendPatternConfig::Ops ops;
   if (tables.version > 1) {
-    for (const auto& op : (next++)->elements()) {
-      ops.push_back(op.string());
-    }
+    for (const auto& op : (next++)->elements()) ops.push_back(op.string());
   }
   config->set_ops(std::move(ops));
   return config;
@@ -291,15 +271,11 @@ Tables read_tables(const Cursor& state, int64_t version) {
   const auto rows = [&](Kind kind) { return cursors[kind].named(kKindNames[kind]).elements(); };
   Tables tables;
   tables.version = version;
-  for (const auto& row : rows(kConstraints)) {
-    tables.constraints.push_back(read_constraints(row));
-  }
+  for (const auto& row : rows(kConstraints)) tables.constraints.push_back(read_constraints(row));
   for (const auto& row : rows(kDTypeConfigs)) {
     tables.dtype_configs.push_back(read_dtype_config(row, tables));
   }
-  for (const auto& row : rows(kLists)) {
-    tables.lists.push_back(read_list(row, tables));
-  }
+  for (const auto& row : rows(kLists)) tables.lists.push_back(read_list(row, tables));
   for (const auto& row : rows(kObservationTypes)) {
     tables.observation_types.push_back(read_observation_types(row));
   }

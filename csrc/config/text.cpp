@@ -14,9 +14,7 @@ std::string dtype(std::optional<at::ScalarType> dtype) {
 }
 
 std::string number(const at::Scalar& value) {
-  if (value.isIntegral(/*includeBool=*/true)) {
-    return std::to_string(value.toLong());
-  }
+  if (value.isIntegral(/*includeBool=*/true)) return std::to_string(value.toLong());
   return json::number(value.toDouble());
 }
 
@@ -32,9 +30,7 @@ std::string constraints(const DTypeWithConstraints& constraints) {
       add(kShort[i] + number(*bound));
     }
   }
-  if (constraints.scale_exact_match) {
-    add("scale = " + number(*constraints.scale_exact_match));
-  }
+  if (constraints.scale_exact_match) add("scale = " + number(*constraints.scale_exact_match));
   if (constraints.zero_point_exact_match) {
     add("zero_point = " + std::to_string(*constraints.zero_point_exact_match));
   }
@@ -48,19 +44,13 @@ std::string dtypes(const DTypeConfig& config) {
   if (const auto weight = constraints(*config.weight_dtype_with_constraints()); weight != "-") {
     result += ", weight " + weight;
   }
-  if (config.bias_dtype) {
-    result += ", bias " + dtype(config.bias_dtype);
-  }
-  if (config.is_dynamic) {
-    result += *config.is_dynamic ? ", dynamic" : ", static";
-  }
+  if (config.bias_dtype) result += ", bias " + dtype(config.bias_dtype);
+  if (config.is_dynamic) result += *config.is_dynamic ? ", dynamic" : ", static";
   return result;
 }
 
 std::string pattern(const BackendPatternConfig& config, const Pattern& key) {
-  if (config.pattern()) {
-    return config.pattern()->str();
-  }
+  if (config.pattern()) return config.pattern()->str();
   return config.pattern_complex_format() ? "nested " + config.pattern_complex_format()->str()
                                          : key.str() + " (no pattern)";
 }
@@ -69,9 +59,7 @@ std::string columns(const std::vector<std::vector<std::string>>& lines) {
   std::vector<size_t> widths;
   for (const auto& line : lines) {
     widths.resize(std::max(widths.size(), line.size()));
-    for (size_t i = 0; i < line.size(); ++i) {
-      widths[i] = std::max(widths[i], line[i].size());
-    }
+    for (size_t i = 0; i < line.size(); ++i) widths[i] = std::max(widths[i], line[i].size());
   }
   std::string result;
   for (const auto& line : lines) {
@@ -112,9 +100,7 @@ const char* short_name(ObservationType type) {
 }
 
 const char* mode(const DTypeConfig& dtypes) {
-  if (dtypes.is_dynamic.value_or(false)) {
-    return "dynamic";
-  }
+  if (dtypes.is_dynamic.value_or(false)) return "dynamic";
   return dtypes.input_dtype() == at::kFloat ? "weight only" : "static";
 }
 
@@ -140,7 +126,7 @@ std::string BackendConfig::table() const {
                        text::constraints(*dtypes.weight_dtype_with_constraints()),
                        dtypes.bias_dtype ? text::dtype(dtypes.bias_dtype) : "-", mode(dtypes),
                        config->op(i)});
-      // Said once, of all DTypeConfigs of the row.
+      // Written once for all DTypeConfigs of the row.
       pattern.clear();
       observer.clear();
     }

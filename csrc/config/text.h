@@ -7,14 +7,14 @@
 
 #include "qnative/config.h"
 
-// Configs for reading.
+// Configs as text.
 namespace qnative::text {
 
-// As Python writes it: "quint8". Empty for none.
+// The Python name, "quint8"; "" for no dtype.
 std::string dtype(std::optional<at::ScalarType> dtype);
 
-// The shortest decimal number that reads back as the same; with a point or an exponent if it is a
-// double.
+// The shortest decimal number that reads back as the same value; a double has a point or an
+// exponent.
 std::string number(const at::Scalar& value);
 
 // "quint8", "quint8[quant_min >= 0, scale = 0.5]"; "-" for no dtype.
@@ -23,17 +23,15 @@ std::string constraints(const DTypeWithConstraints& constraints);
 // "quint8 -> float32, weight qint8, bias float32, dynamic". Different for configs that differ.
 std::string dtypes(const DTypeConfig& config);
 
-// The pattern as it was given: in the order of execution, or "nested (...)" for the reversed nested
-// format. A row without one has that under which the BackendConfig keeps it.
+// The pattern of a row as it was set: in the order of execution, or "nested (...)" for the reversed
+// nested format. For a row without one, its key.
 std::string pattern(const BackendPatternConfig& config, const Pattern& key);
 
 // "{bias: 2, weight: 1}", sorted.
 template <typename Key>
 std::string dict(const c10::Dict<Key, int64_t>& dict) {
   std::map<Key, int64_t> sorted;
-  for (const auto& item : dict) {
-    sorted.emplace(item.key(), item.value());
-  }
+  for (const auto& item : dict) sorted.emplace(item.key(), item.value());
   std::ostringstream result;
   for (const auto& [key, value] : sorted) {
     result << (result.tellp() == 0 ? "{" : ", ") << key << ": " << value;

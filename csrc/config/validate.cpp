@@ -7,7 +7,7 @@
 namespace qnative {
 namespace {
 
-// Patterns of upstream's configs that no PyTorch program can have.
+// Patterns of upstream's configs that cannot occur in a PyTorch program.
 const std::map<std::string, std::string>& never() {
   static const std::map<std::string, std::string> reasons = {
       {"hardsigmoid", "torch.Tensor has no method hardsigmoid"},
@@ -16,18 +16,18 @@ const std::map<std::string, std::string>& never() {
   return reasons;
 }
 
-// "linear" is an op of qnative, "mylib::linear" one of another library.
+// The namespace of "linear" is qnative; "mylib::linear" is an op of another library.
 std::string qualified(const std::string& op) {
   return op.find("::") == std::string::npos ? "qnative::" + op : op;
 }
 
-// Asks the dispatcher: this layer knows no op.
+// Asks the dispatcher, because this layer does not know the ops.
 bool has_kernel(const std::string& op) {
   const auto found = c10::Dispatcher::singleton().findSchema({qualified(op), ""});
   return found && found->hasComputedKernelForDispatchKey(c10::DispatchKey::CPU);
 }
 
-// Null for what can run.
+// std::nullopt if a kernel runs it.
 std::optional<MissingKernel> missing_kernel(const c10::intrusive_ptr<BackendPatternConfig>& config,
                                             size_t dtype_config) {
   using Cause = MissingKernelCause;
@@ -40,12 +40,8 @@ std::optional<MissingKernel> missing_kernel(const c10::intrusive_ptr<BackendPatt
     }
   }
   const std::string op = config->op(dtype_config);
-  if (op.empty()) {
-    return {{config, dtype_config, Cause::NO_OP, "it names no op"}};
-  }
-  if (op == "free" || has_kernel(op)) {
-    return std::nullopt;
-  }
+  if (op.empty()) return {{config, dtype_config, Cause::NO_OP, "it names no op"}};
+  if (op == "free" || has_kernel(op)) return std::nullopt;
   return {{config, dtype_config, Cause::NO_KERNEL,
            "there is no op " + qualified(op) + " with a CPU kernel"}};
 }
@@ -56,9 +52,7 @@ std::vector<MissingKernel> BackendConfig::validate() const {
   std::vector<MissingKernel> missing;
   for (const auto& [key, config] : entries_) {
     for (size_t i = 0; i < config->dtype_configs().size(); ++i) {
-      if (auto found = missing_kernel(config, i)) {
-        missing.push_back(std::move(*found));
-      }
+      if (auto found = missing_kernel(config, i)) missing.push_back(std::move(*found));
     }
   }
   return missing;

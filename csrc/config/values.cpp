@@ -10,9 +10,7 @@ void check(bool right, const c10::IValue& value, const std::string& what, const 
 }  // namespace
 
 std::optional<at::ScalarType> to_dtype(const c10::IValue& value, const std::string& what) {
-  if (value.isNone()) {
-    return std::nullopt;
-  }
+  if (value.isNone()) return std::nullopt;
   check(value.isInt(), value, what, "a dtype");
   const int64_t number = value.toInt();
   TORCH_CHECK_VALUE(number >= 0 && number < static_cast<int64_t>(at::ScalarType::NumOptions) &&
@@ -22,9 +20,7 @@ std::optional<at::ScalarType> to_dtype(const c10::IValue& value, const std::stri
 }
 
 std::optional<at::Scalar> to_number(const c10::IValue& value, const std::string& what) {
-  if (value.isNone()) {
-    return std::nullopt;
-  }
+  if (value.isNone()) return std::nullopt;
   check(value.isInt() || value.isDouble(), value, what, "an int, a float or None");
   return value.toScalar();
 }
@@ -55,9 +51,7 @@ std::string to_op(const c10::IValue& value, const std::string& what) {
 }
 
 std::optional<Pattern> to_pattern(const c10::IValue& value, const std::string& what) {
-  if (value.isNone()) {
-    return std::nullopt;
-  }
+  if (value.isNone()) return std::nullopt;
   check(value.isString() || value.isTuple(), value, what, "a str, a tuple or None");
   return within(what, [&] { return Pattern::from_ivalue(value); });
 }

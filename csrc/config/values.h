@@ -7,8 +7,8 @@
 
 #include "qnative/config.h"
 
-// Reading values that come from outside: TorchScript, Python or a file. `what` names the value in
-// the error, a c10::ValueError.
+// Converts values from outside: TorchScript, Python or a file. `what` names the value in the error,
+// a c10::ValueError.
 namespace qnative::values {
 
 std::optional<at::ScalarType> to_dtype(const c10::IValue& value, const std::string& what);
@@ -23,7 +23,7 @@ std::string to_op(const c10::IValue& value, const std::string& what);
 std::optional<Pattern> to_pattern(const c10::IValue& value, const std::string& what);
 ObservationType to_observation_type(const c10::IValue& value, const std::string& what);
 
-// Null if `value` is no object of class T.
+// Null if `value` is not an object of class T.
 template <typename T>
 c10::intrusive_ptr<T> to_object(const c10::IValue& value) {
   return value.isCustomClass() && *value.type() == *c10::getCustomClassType<c10::intrusive_ptr<T>>()
@@ -33,7 +33,7 @@ c10::intrusive_ptr<T> to_object(const c10::IValue& value) {
 
 c10::IValue from_pattern(const std::optional<Pattern>& pattern);
 
-// Runs `action`; what it throws gets `where` before its message.
+// Runs `action` and prefixes the messages of its errors with `where`.
 template <typename Action>
 auto within(const std::string& where, const Action& action) {
   try {

@@ -52,9 +52,7 @@ class Writer {
     row.add("observation_type", {toString(config.observation_type())});
     row.add("dtype_configs", {dtype_configs(config.dtype_configs())});
     for (const auto& field : fields::kNames) {
-      if (const auto& name = (config.*field.get)()) {
-        row.add(field.key, text(field.key, *name));
-      }
+      if (const auto& name = (config.*field.get)()) row.add(field.key, text(field.key, *name));
     }
     json::Object types;
     for (const auto& item : config.num_tensor_args_to_observation_type()) {
@@ -68,9 +66,7 @@ class Writer {
       inputs.add(name, {item.value()});
     }
     json::Array ops;
-    for (const auto& op : config.ops()) {
-      ops.push_back(text("ops", op));
-    }
+    for (const auto& op : config.ops()) ops.push_back(text("ops", op));
     const size_t pairs = config.dtype_configs().size();
     check(ops.size() <= 1 || ops.size() == pairs, "ops", json::kWantedOps, ops.size(), " for ",
           pairs);
@@ -95,9 +91,7 @@ class Writer {
   }
 
   json::Value pattern_value(const char* field, const Pattern& pattern) const {
-    if (!pattern.is_tuple()) {
-      return text(field, pattern.name());
-    }
+    if (!pattern.is_tuple()) return text(field, pattern.name());
     check(!pattern.elements().empty(), field, "elements in every tuple, got ", pattern.str());
     json::Array elements;
     for (const auto& element : pattern.elements()) {
@@ -116,12 +110,8 @@ class Writer {
         add_unless_empty(fields, field.name,
                          constraints(path + field.name, *(config.*field.get)()));
       }
-      if (config.bias_dtype) {
-        fields.add("bias_dtype", {text::dtype(config.bias_dtype)});
-      }
-      if (config.is_dynamic) {
-        fields.add("is_dynamic", {*config.is_dynamic});
-      }
+      if (config.bias_dtype) fields.add("bias_dtype", {text::dtype(config.bias_dtype)});
+      if (config.is_dynamic) fields.add("is_dynamic", {*config.is_dynamic});
       all.push_back({std::move(fields)});
     }
     return all;
@@ -138,28 +128,18 @@ class Writer {
             number.toDouble());
       fields.add(name, {number.toDouble()});
     };
-    if (value.dtype) {
-      fields.add("dtype", {text::dtype(value.dtype)});
-    }
+    if (value.dtype) fields.add("dtype", {text::dtype(value.dtype)});
     for (const auto& [name, member] : fields::kNumbers) {
-      if (value.*member) {
-        add(name, *(value.*member));
-      }
+      if (value.*member) add(name, *(value.*member));
     }
-    if (value.scale_exact_match) {
-      add("scale_exact_match", *value.scale_exact_match);
-    }
-    if (value.zero_point_exact_match) {
-      add("zero_point_exact_match", *value.zero_point_exact_match);
-    }
+    if (value.scale_exact_match) add("scale_exact_match", *value.scale_exact_match);
+    if (value.zero_point_exact_match) add("zero_point_exact_match", *value.zero_point_exact_match);
     return fields;
   }
 
   template <typename Items>
   static void add_unless_empty(json::Object& object, const char* name, Items items) {
-    if (!items.empty()) {
-      object.add(name, {std::move(items)});
-    }
+    if (!items.empty()) object.add(name, {std::move(items)});
   }
 
   std::string path_;

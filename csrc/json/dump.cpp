@@ -24,9 +24,7 @@ class Writer {
   void write_data(const std::string& value, bool, int) { write_quoted(value); }
 
   void write_data(double value, bool, int) {
-    if (!std::isfinite(value)) {
-      throw Error("a number that is not finite: " + number(value));
-    }
+    if (!std::isfinite(value)) throw Error("a number that is not finite: " + number(value));
     text_ += number(value);
   }
 
@@ -56,15 +54,11 @@ class Writer {
 
   void separate(bool is_first, bool on_lines, int depth) {
     text_ += is_first ? "" : on_lines ? "," : ", ";
-    if (on_lines) {
-      new_line(depth);
-    }
+    if (on_lines) new_line(depth);
   }
 
   void close(char bracket, bool on_lines, int depth) {
-    if (on_lines) {
-      new_line(depth);
-    }
+    if (on_lines) new_line(depth);
     text_ += bracket;
   }
 
@@ -75,9 +69,7 @@ class Writer {
     text_ += '"';
     for (size_t i = 0; i < value.size();) {
       const size_t length = utf8_length(value.substr(i));
-      if (length == 0) {
-        throw Error("a text that is not UTF-8");
-      }
+      if (length == 0) throw Error("a text that is not UTF-8");
       const char c = value[i];
       if (c == '"' || c == '\\') {
         text_ += '\\';
@@ -109,9 +101,7 @@ std::string dump(const Value& value, OnLines on_lines) {
 bool is_utf8(std::string_view text) {
   while (!text.empty()) {
     const size_t length = utf8_length(text);
-    if (length == 0) {
-      return false;
-    }
+    if (length == 0) return false;
     text.remove_prefix(length);
   }
   return true;

@@ -46,9 +46,7 @@ class Parser {
   char peek() const { return at_end() ? '\0' : text_[position_]; }
 
   void check(bool right, const char* wanted) const {
-    if (right) {
-      return;
-    }
+    if (right) return;
     const std::string_view before = text_.substr(0, position_);
     const auto line = 1 + std::count(before.begin(), before.end(), '\n');
     const size_t column = position_ - (before.find_last_of('\n') + 1) + 1;
@@ -58,9 +56,7 @@ class Parser {
 
   // What stands here, for messages.
   std::string found() const {
-    if (at_end()) {
-      return "the end of the text";
-    }
+    if (at_end()) return "the end of the text";
     const size_t length = utf8_length(text_.substr(position_));
     const auto byte = static_cast<unsigned char>(peek());
     return length == 0 || byte < 0x20 ? "byte " + std::to_string(byte)
@@ -72,17 +68,13 @@ class Parser {
   }
 
   bool take(char wanted) {
-    if (peek() != wanted || at_end()) {
-      return false;
-    }
+    if (peek() != wanted || at_end()) return false;
     ++position_;
     return true;
   }
 
   bool take(std::string_view word) {
-    if (text_.substr(position_, word.size()) != word) {
-      return false;
-    }
+    if (text_.substr(position_, word.size()) != word) return false;
     position_ += word.size();
     return true;
   }
@@ -90,33 +82,19 @@ class Parser {
   Value value(int depth) {
     check(depth <= kMaxDepth, "at most 64 levels of arrays and objects");
     skip_space();
-    if (take('{')) {
-      return {object(depth)};
-    }
-    if (take('[')) {
-      return {array(depth)};
-    }
-    if (take('"')) {
-      return {string()};
-    }
-    if (take("null")) {
-      return {};
-    }
-    if (take("true")) {
-      return {true};
-    }
-    if (take("false")) {
-      return {false};
-    }
+    if (take('{')) return {object(depth)};
+    if (take('[')) return {array(depth)};
+    if (take('"')) return {string()};
+    if (take("null")) return {};
+    if (take("true")) return {true};
+    if (take("false")) return {false};
     return number();
   }
 
   Object object(int depth) {
     Object members;
     skip_space();
-    if (take('}')) {
-      return members;
-    }
+    if (take('}')) return members;
     do {
       skip_space();
       const size_t start = position_;
@@ -138,9 +116,7 @@ class Parser {
   Array array(int depth) {
     Array elements;
     skip_space();
-    if (take(']')) {
-      return elements;
-    }
+    if (take(']')) return elements;
     do {
       elements.push_back(value(depth + 1));
       skip_space();
@@ -154,13 +130,9 @@ class Parser {
     std::string result;
     while (true) {
       const size_t start = position_;
-      while (!at_end() && is_plain(peek())) {
-        ++position_;
-      }
+      while (!at_end() && is_plain(peek())) ++position_;
       result += text_.substr(start, position_ - start);
-      if (take('"')) {
-        return result;
-      }
+      if (take('"')) return result;
       check(!at_end() && static_cast<unsigned char>(peek()) >= 0x20, "'\"'");
       if (take('\\')) {
         escape(result);
@@ -214,17 +186,13 @@ class Parser {
 
   void digits(const char* wanted) {
     check(peek() >= '0' && peek() <= '9', wanted);
-    while (peek() >= '0' && peek() <= '9') {
-      ++position_;
-    }
+    while (peek() >= '0' && peek() <= '9') ++position_;
   }
 
   Value number() {
     const size_t start = position_;
     const bool is_negative = take('-');
-    if (!take('0')) {
-      digits(is_negative ? "a digit" : "a value");
-    }
+    if (!take('0')) digits(is_negative ? "a digit" : "a value");
     bool is_int = true;
     if (take('.')) {
       is_int = false;
@@ -232,9 +200,7 @@ class Parser {
     }
     if (take('e') || take('E')) {
       is_int = false;
-      if (!take('+')) {
-        take('-');
-      }
+      if (!take('+')) take('-');
       digits("a digit");
     }
     const std::string_view text = text_.substr(start, position_ - start);

@@ -22,25 +22,19 @@ const Value* Object::find(std::string_view name) const {
     return found == index_->end() ? nullptr : &members_[found->second].value;
   }
   for (const Member& member : members_) {
-    if (member.name == name) {
-      return &member.value;
-    }
+    if (member.name == name) return &member.value;
   }
   return nullptr;
 }
 
 void Object::add(std::string name, Value value) {
-  if (find(name) != nullptr) {
-    throw Error("another member of the object is named '" + name + "'");
-  }
+  if (find(name) != nullptr) throw Error("another member of the object is named '" + name + "'");
   members_.push_back({std::move(name), std::move(value)});
   if (index_ != nullptr) {
     index_->emplace(members_.back().name, members_.size() - 1);
   } else if (members_.size() > kMaxSearched) {
     index_ = std::make_unique<Index>();
-    for (size_t i = 0; i < members_.size(); ++i) {
-      index_->emplace(members_[i].name, i);
-    }
+    for (size_t i = 0; i < members_.size(); ++i) index_->emplace(members_[i].name, i);
   }
 }
 

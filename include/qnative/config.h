@@ -16,23 +16,29 @@
 
 #include "qnative/export.h"
 
-// What a backend can quantize, as data: which patterns of operators, with which dtypes, observed in
-// which way. The classes are those of torch.ao.quantization.backend_config, name for name, and are
+// What a backend can quantize, as data: patterns of operators, their dtypes and how they are
+// observed. The classes have the names and methods of torch.ao.quantization.backend_config and are
 // registered as TorchScript classes torch.classes.qnative.{DTypeWithConstraints, DTypeConfig,
 // BackendPatternConfig, BackendConfig}: a config can be an attribute of a ScriptModule, is saved
-// with it, and is read and changed from C++, TorchScript and Python alike.
+// with it, and can be read and changed from C++, TorchScript and Python.
 //
-// As in Python, objects, lists and dicts are held by reference: what two configs share, both see
-// changed. Saving a BackendConfig keeps what is shared inside it shared.
+//   auto config = c10::make_intrusive<BackendConfig>("mylib");
+//   auto linear = c10::make_intrusive<BackendPatternConfig>("torch.nn.Linear");
+//   linear->add_dtype_config(weighted_op_quint8_dtype_config()).set_ops({"linear"});
+//   config->set_backend_pattern_config(linear);
+//
+// As in Python, objects, lists and dicts are held by reference: two configs that share one both see
+// its changes. Saving a BackendConfig keeps shared objects shared. Objects have no locks: do not
+// change one while another thread uses it.
 //
 // Modules, functions and callables are given by their Python name: "torch.nn.Linear",
 // "operator.add", "torch.ops.aten.add.Tensor".
 //
-// Errors: c10::ValueError for values that upstream rejects with ValueError too, else c10::Error.
+// Errors: c10::ValueError where upstream raises ValueError, else c10::Error.
 namespace qnative {
 
 enum class ObservationType : int64_t {
-  // Input and output have observers of their own: conv, linear, softmax.
+  // Input and output have separate observers: conv, linear, softmax.
   OUTPUT_USE_DIFFERENT_OBSERVER_AS_INPUT = 0,
   // The output uses the observer of the input: cat, max_pool2d.
   OUTPUT_SHARE_OBSERVER_WITH_INPUT = 1,
@@ -41,9 +47,9 @@ enum class ObservationType : int64_t {
 };
 
 // The name of `type` in Python, for example "OUTPUT_SHARE_OBSERVER_WITH_INPUT". Throws
-// c10::ValueError for what is no ObservationType.
+// c10::ValueError for an invalid ObservationType.
 QNATIVE_API const char* toString(ObservationType type);
-// Throws c10::ValueError for a number that is no ObservationType.
+// Throws c10::ValueError for an invalid ObservationType.
 QNATIVE_API ObservationType observation_type_from_int(int64_t value);
 
 // One operator or a (nested) sequence of operators: a tree of names.
@@ -52,15 +58,16 @@ class QNATIVE_API Pattern {
   // Deeper than any real pattern; a bound keeps a hostile file from exhausting the stack.
   static constexpr int kMaxDepth = 32;
 
-  // One operator: a dotted name of a Python object, or, without a dot, the name of a Tensor method
-  // ("reshape"). Of a function that torch binds to several names, the one in
-  // torch.nn.functional is kept: "torch.conv2d" becomes "torch.nn.functional.conv2d". Throws
-  // c10::ValueError if empty.
+  // One operator: the dotted name of a Python object, or, without a dot, the name of a Tensor
+  // method
+  // ("reshape"). If torch binds a function to several names, the pattern has the one in
+  // torch.nn.functional: "torch.conv2d" becomes "torch.nn.functional.conv2d". Throws
+  // c10::ValueError for an empty name.
   Pattern(const std::string& name);  // NOLINT(google-explicit-constructor)
   Pattern(const char* name) : Pattern(std::string(name)) {}
 
   // Pattern::tuple({"torch.nn.Linear", "torch.nn.ReLU"}): Linear, then ReLU.
-  // Throws c10::ValueError if nested more than kMaxDepth levels deep.
+  // Throws c10::ValueError for more than kMaxDepth levels of nesting.
   static Pattern tuple(std::vector<Pattern> elements);
   // From a str or nested tuples of str. Throws c10::ValueError for anything else.
   static Pattern from_ivalue(const c10::IValue& value);
@@ -73,8 +80,8 @@ class QNATIVE_API Pattern {
   // Empty for a name.
   const std::vector<Pattern>& elements() const { return elements_; }
 
-  // The reversed nested form in which BackendConfig keeps patterns: a, (b, a), (c, (b, a)). Throws
-  // c10::ValueError for a tuple of another length.
+  // The reversed nested form that BackendConfig uses as key: a, (b, a), (c, (b, a)). Throws
+  // c10::ValueError for a tuple that has not 2 or 3 elements.
   Pattern reversed() const;
 
   // "torch.cat", "(torch.nn.Linear, torch.nn.ReLU)".
@@ -92,34 +99,34 @@ class QNATIVE_API Pattern {
   std::vector<Pattern> elements_;
 };
 
-// A dtype and what a QConfig must fulfil beyond it. Numbers that are not set do not constrain.
+// A dtype and further constraints on a QConfig. A number that is not set is no constraint.
 struct QNATIVE_API DTypeWithConstraints : torch::CustomClassHolder {
   explicit DTypeWithConstraints(std::optional<at::ScalarType> dtype = std::nullopt)
       : dtype(dtype) {}
 
   std::optional<at::ScalarType> dtype;
-  // The QConfig's quant_min and quant_max must lie inside. Int or double.
+  // The QConfig's quant_min and quant_max must be inside. Int or double.
   std::optional<at::Scalar> quant_min_lower_bound;
   std::optional<at::Scalar> quant_max_upper_bound;
-  // The scale, and the least scale (eps) of the QConfig, must lie between. Upstream does not check
-  // the upper bound.
+  // The scale of the QConfig and its minimum scale (eps) must be between these. Upstream does not
+  // check the upper bound.
   std::optional<at::Scalar> scale_min_lower_bound;
   std::optional<at::Scalar> scale_max_upper_bound;
-  // Fixed quantization parameters, as sigmoid and tanh need them.
+  // Fixed quantization parameters, for sigmoid, tanh and the like.
   std::optional<double> scale_exact_match;
   std::optional<int64_t> zero_point_exact_match;
 
   bool operator==(const DTypeWithConstraints& other) const;
 };
 
-// A dtype, constraints, or nothing: what the constructor of DTypeConfig accepts.
+// An argument of DTypeConfig's constructor: a dtype, constraints, or nothing.
 class QNATIVE_API DTypeArg {
  public:
   DTypeArg(std::optional<at::ScalarType> dtype = std::nullopt)  // NOLINT
       : constraints_(c10::make_intrusive<DTypeWithConstraints>(dtype)) {}
   DTypeArg(std::nullopt_t) : DTypeArg() {}                                            // NOLINT
   DTypeArg(at::ScalarType dtype) : DTypeArg(std::optional<at::ScalarType>(dtype)) {}  // NOLINT
-  // Kept by reference. Throws c10::Error for null.
+  // Held by reference. Throws c10::Error for null.
   DTypeArg(c10::intrusive_ptr<DTypeWithConstraints> constraints);  // NOLINT
 
   const c10::intrusive_ptr<DTypeWithConstraints>& constraints() const { return constraints_; }
@@ -157,10 +164,10 @@ class QNATIVE_API DTypeConfig : public torch::CustomClassHolder {
   void set_output_dtype_with_constraints(const DTypeArg& dtype) { output_ = dtype.constraints(); }
   void set_weight_dtype_with_constraints(const DTypeArg& dtype) { weight_ = dtype.constraints(); }
 
-  // Keys, each only where set: input_dtype, output_dtype, weight_dtype (the DTypeWithConstraints
-  // objects), bias_dtype (int), is_dynamic (bool).
+  // Keys, each only if set: input_dtype, output_dtype, weight_dtype (DTypeWithConstraints objects),
+  // bias_dtype (int), is_dynamic (bool).
   c10::Dict<std::string, c10::IValue> to_dict() const;
-  // Accepts dtypes (int) too. Unknown keys are ignored. Throws c10::ValueError for a value of the
+  // Also accepts dtypes as int. Ignores unknown keys. Throws c10::ValueError for a value of the
   // wrong type.
   static c10::intrusive_ptr<DTypeConfig> from_dict(const c10::Dict<std::string, c10::IValue>& dict);
 
@@ -203,24 +210,24 @@ class QNATIVE_API BackendPatternConfig : public torch::CustomClassHolder {
   InputTypeToIndex input_type_to_index() const { return input_type_to_index_; }
   const std::optional<Pattern>& pattern_complex_format() const { return pattern_complex_format_; }
 
-  // What upstream's configs do not say: the qnative ops that run the pattern, such as "conv2d". One
-  // name for every DTypeConfig, or a name for each, in the order of dtype_configs. "free": the
-  // pattern moves, renames or measures data, and needs no op. "mylib::fused_op": an op of another
-  // library. Configs are equal whatever their ops.
+  // Not in upstream's configs: the qnative ops that run the pattern, such as "conv2d". One name for
+  // all DTypeConfigs, or one per DTypeConfig in the order of dtype_configs. "free": the pattern
+  // only moves, renames or measures data and needs no op. "mylib::fused_op": an op of another
+  // library. Comparison ignores ops.
   const Ops& ops() const { return ops_; }
-  // The op of dtype_configs()[dtype_config]; "" if none is named.
+  // The op of dtype_configs()[dtype_config]; "" if there is none.
   std::string op(size_t dtype_config) const;
 
-  // A name, or a tuple of 2 or 3 in the order of execution. Throws c10::ValueError when
-  // pattern_complex_format is set: only one of them can be.
+  // A name, or a tuple of 2 or 3 in the order of execution. Throws c10::ValueError if
+  // pattern_complex_format is set: a config has only one of them.
   BackendPatternConfig& set_pattern(std::optional<Pattern> pattern);
-  // Throws c10::ValueError for what is no ObservationType.
+  // Throws c10::ValueError for an invalid ObservationType.
   BackendPatternConfig& set_observation_type(ObservationType observation_type);
   // Throws c10::Error for null.
   BackendPatternConfig& add_dtype_config(c10::intrusive_ptr<DTypeConfig> dtype_config);
-  // Shares the list. Throws c10::Error if one of them is null.
+  // Shares the list. Throws c10::Error if an element is null.
   BackendPatternConfig& set_dtype_configs(const DTypeConfigs& dtype_configs);
-  // The float module to be replaced by reference_quantized_module.
+  // The float module that reference_quantized_module replaces.
   BackendPatternConfig& set_root_module(Name name);
   BackendPatternConfig& set_qat_module(Name name);
   BackendPatternConfig& set_reference_quantized_module(Name name);
@@ -229,28 +236,28 @@ class QNATIVE_API BackendPatternConfig : public torch::CustomClassHolder {
   BackendPatternConfig& set_fuser_method(Name name);
   BackendPatternConfig& set_root_node_getter(Name name);
   BackendPatternConfig& set_extra_inputs_getter(Name name);
-  // Shares the dict. Throws c10::ValueError for a value that is no ObservationType.
+  // Shares the dict. Throws c10::ValueError for an invalid ObservationType.
   BackendPatternConfig& set_num_tensor_args_to_observation_type(
       const NumTensorArgsToObservationType& map);
   // Shares the dict.
   BackendPatternConfig& set_input_type_to_index(const InputTypeToIndex& map);
-  // The reversed nested form, of any shape. Throws c10::ValueError when pattern is set.
+  // The reversed nested form, of any shape. Throws c10::ValueError if pattern is set.
   BackendPatternConfig& set_pattern_complex_format(std::optional<Pattern> pattern);
 
   BackendPatternConfig& set_ops(Ops ops);
 
-  // The reversed nested form under which BackendConfig keeps this config. Throws c10::ValueError
-  // without a pattern, and for a tuple of a length other than 2 or 3.
+  // The reversed nested form, which is the key of this config in a BackendConfig. Throws
+  // c10::ValueError without a pattern, and for a tuple that has not 2 or 3 elements.
   Pattern pattern_key() const;
 
-  // Keys in this order, the first two always, the others only where set: observation_type (int),
+  // Keys in this order, the first two always, the others only if set: observation_type (int),
   // dtype_configs (list of dicts), pattern (str or tuple), root_module, qat_module,
   // reference_quantized_module_for_root, fused_module, fuser_method, root_node_getter,
   // extra_inputs_getter (str), num_tensor_args_to_observation_type, input_type_to_index (dict),
-  // pattern_complex_format (str or tuple). `with_ops`: "ops" (list of str) too, if there are any;
-  // upstream's dicts have no such key.
+  // pattern_complex_format (str or tuple). With `with_ops` also "ops" (list of str) if there are
+  // any; upstream's dicts have no such key.
   c10::Dict<std::string, c10::IValue> to_dict(bool with_ops = false) const;
-  // dtype_configs may hold dicts and DTypeConfig objects. Unknown keys are ignored. Throws
+  // dtype_configs may have dicts and DTypeConfig objects. Ignores unknown keys. Throws
   // c10::ValueError for a value of the wrong type.
   static c10::intrusive_ptr<BackendPatternConfig> from_dict(
       const c10::Dict<std::string, c10::IValue>& dict);
@@ -295,7 +302,7 @@ struct QNATIVE_API MissingKernel {
   std::string reason;
 };
 
-// Something wrong with a row of a BackendConfig, and what to do about it.
+// A problem in a row of a BackendConfig, and its remedy.
 struct QNATIVE_API Finding {
   // Position in BackendConfig::configs().
   size_t row;
@@ -309,7 +316,7 @@ struct QNATIVE_API Finding {
   bool operator==(const Finding& other) const = default;
 };
 
-// One line for each finding below a line of titles; "" for none.
+// A line of titles, then one line per finding; "" without findings.
 QNATIVE_API std::string to_table(const std::vector<Finding>& findings);
 
 // The patterns that a backend can quantize, in order.
@@ -322,50 +329,49 @@ class QNATIVE_API BackendConfig : public torch::CustomClassHolder {
   const std::string& name() const { return name_; }
   BackendConfig& set_name(std::string name);
 
-  // Keeps `config` (by reference) under config->pattern_key(). A config already there is replaced
-  // and its place kept. Throws what pattern_key() throws, and c10::Error for null; of several, the
-  // message begins with the position of the one that is wrong, "configs[1]: ".
+  // Holds `config` by reference under config->pattern_key(). Replaces a config with the same key,
+  // in its place. Throws what pattern_key() throws, and c10::Error for null; with several configs
+  // the message begins with the position of the wrong one, "configs[1]: ".
   BackendConfig& set_backend_pattern_config(c10::intrusive_ptr<BackendPatternConfig> config);
   BackendConfig& set_backend_pattern_configs(
       const std::vector<c10::intrusive_ptr<BackendPatternConfig>>& configs);
-  // The same under a key of the caller's choice. Throws c10::Error for null.
+  // The same under any key. Throws c10::Error for null.
   BackendConfig& set_entry(Pattern key, c10::intrusive_ptr<BackendPatternConfig> config);
 
   std::vector<c10::intrusive_ptr<BackendPatternConfig>> configs() const;
-  // Configs with their keys: reversed nested patterns as they were when the config was set.
+  // Configs with their keys: pattern_key() at the time the config was set.
   const std::vector<Entry>& entries() const { return entries_; }
-  // Null if there is no config under this key.
+  // Null if no config has this key.
   c10::intrusive_ptr<BackendPatternConfig> find(const Pattern& key) const;
-  // Whether there was one.
+  // Returns whether there was one.
   bool erase(const Pattern& key);
 
-  // Every DTypeConfig of every pattern that cannot run: its row names no op, names one that is not
-  // registered with a CPU kernel, or no PyTorch program has the pattern.
+  // Every DTypeConfig of every pattern that cannot run, with the cause.
   std::vector<MissingKernel> validate() const;
 
-  // Everything that looks wrong, row by row: what validate() finds; rows that are half built;
-  // constraints that can never hold; patterns and DTypeConfigs that stand there twice, or behind
-  // one that takes all they take; fused patterns without a row for their first part or for the
-  // fused module; modules that FX cannot convert for want of a root module. What is wrong is what
-  // it gives: there are no errors.
+  // Everything that looks wrong, row by row: findings of validate(); incomplete rows; constraints
+  // that can never hold; duplicate patterns and DTypeConfigs, or ones behind another that accepts
+  // everything they accept; fused patterns without a row for their first part or for the fused
+  // module; modules that FX cannot convert without a root module. A wrong config is no error.
   std::vector<Finding> lint() const;
 
   // {"name": str, "configs": [dict of BackendPatternConfig::to_dict]}
   c10::Dict<std::string, c10::IValue> to_dict(bool with_ops = false) const;
-  // Both keys are optional; configs may hold dicts and BackendPatternConfig objects. Throws
+  // Both keys are optional; configs may have dicts and BackendPatternConfig objects. Throws
   // c10::ValueError for a value of the wrong type, with the position of its row.
   static c10::intrusive_ptr<BackendConfig> from_dict(
       const c10::Dict<std::string, c10::IValue>& dict);
 
-  // JSON by docs/backend_config.schema.json, the same text at each call: a line for each
-  // DTypeConfig and for each field that is set, ops included. What configs share is not kept.
-  // Throws c10::ValueError that names the row and the field for what from_json() would refuse.
+  // JSON by docs/backend_config.schema.json, the same text in every call: one line per DTypeConfig
+  // and per field that is set, ops included. Does not keep shared objects shared. Throws
+  // c10::ValueError with the row and the field for a config that from_json() would reject.
   std::string to_json() const;
-  // Throws c10::ValueError that says where: for JSON of another version, unknown and missing
-  // fields, values of the wrong type, and two rows with one pattern.
+  // Throws c10::ValueError with the place for another version, unknown and missing fields, values
+  // of the wrong type, and two rows with the same pattern.
   static c10::intrusive_ptr<BackendConfig> from_json(const std::string& text);
 
-  // Two lines on the whole, then a line for each pair of pattern and DTypeConfig, for reading.
+  // For reading: a line with totals, a blank line, titles, then one line per pair of pattern and
+  // DTypeConfig.
   std::string table() const;
 
   // Equal names and equal configs under equal keys, in the same order.

@@ -10,7 +10,7 @@
 #include "qnative/backends.h"
 #include "qnative/registry.h"
 
-// An error for each public function that can throw: those whose comment in the headers says so.
+// An error of each public function that can throw, according to the comments in the headers.
 namespace qnative {
 namespace {
 

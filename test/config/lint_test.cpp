@@ -5,7 +5,7 @@
 #include "config_testing.h"
 #include "qnative/backends.h"
 
-// What lint() finds, field by field, and that it finds nothing in what is right.
+// The findings of lint(), field by field, and none for correct rows.
 namespace qnative {
 namespace {
 
@@ -26,7 +26,7 @@ void expect_findings(const BackendConfig& config, const std::vector<Wanted>& wan
   }
 }
 
-// A row in which nothing is wrong.
+// A correct row.
 PatternConfigPtr row(const Pattern& pattern) {
   auto config = c10::make_intrusive<BackendPatternConfig>(pattern);
   config->add_dtype_config(c10::make_intrusive<DTypeConfig>(at::kQUInt8, at::kQUInt8))
@@ -248,7 +248,7 @@ TEST(Lint, AnswersForWhatUpstreamAllows) {
   EXPECT_FALSE(config.lint().empty());
 }
 
-// Upstream's oddities, kept: docs/backend_config.md explains each.
+// Oddities of upstream that are kept: docs/backend_config.md explains each.
 TEST(Lint, OfTheNativeConfig) {
   std::map<std::string, size_t> fields;
   for (const auto& finding : get_native_backend_config()->lint()) {

@@ -3,7 +3,7 @@
 #include "config_testing.h"
 #include "qnative/backends.h"
 
-// Which op runs which row, and which rows cannot run.
+// The ops of the rows, and the rows that cannot run.
 namespace qnative {
 namespace {
 

@@ -66,7 +66,7 @@ TEST(Script, EveryFieldAndTheStaleKeySurviveSaving) {
   EXPECT_TRUE(dtypes->input_dtype_with_constraints()->quant_min_lower_bound->isIntegral(false));
 }
 
-// Lets source code name the classes of qnative, as torch.classes.qnative does in Python.
+// Resolves the classes of qnative in source code, as torch.classes.qnative does in Python.
 struct ClassResolver : torch::jit::Resolver {
   std::shared_ptr<torch::jit::SugaredValue> resolveValue(const std::string& name,
                                                          torch::jit::GraphFunction&,
@@ -101,7 +101,7 @@ def add_pattern(self) -> int:
   EXPECT_EQ(added->input_type_to_index().at("weight"), 1);
 }
 
-// What TorchScript hands to the pickle code of `T`, and back.
+// Saves and loads through the pickle functions of `T`, as TorchScript does.
 template <typename T>
 IValue state_of(const c10::intrusive_ptr<T>& object) {
   const auto type = c10::getCustomClassType<c10::intrusive_ptr<T>>();

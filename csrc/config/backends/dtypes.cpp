@@ -2,7 +2,7 @@
 
 #include "qnative/backends.h"
 
-// The DTypeConfigs of all backends, under the names that they have in upstream's modules.
+// The DTypeConfigs of all backends, under their names in upstream's modules.
 namespace qnative {
 namespace {
 
@@ -12,20 +12,16 @@ using ByName = std::map<std::string, c10::intrusive_ptr<T>>;
 template <typename T>
 const c10::intrusive_ptr<T>& find(const ByName<T>& all, const std::string& name, const char* kind) {
   const auto found = all.find(name);
-  if (found != all.end()) {
-    return found->second;
-  }
+  if (found != all.end()) return found->second;
   std::string names;
-  for (const auto& [known, value] : all) {
-    names += (names.empty() ? "" : ", ") + known;
-  }
+  for (const auto& [known, value] : all) names += (names.empty() ? "" : ", ") + known;
   TORCH_CHECK_VALUE(false, "qnative: no ", kind, " is named '", name, "'. There are: ", names);
 }
 
 ByName<DTypeWithConstraints> make_constraints() {
   ByName<DTypeWithConstraints> all;
   for (const std::string backend : {"qnnpack", "executorch"}) {
-    // XNNPACK's kernels need scales that are not too small, and weights without -128.
+    // XNNPACK's kernels need a minimum scale, and weights without -128.
     auto activation = c10::make_intrusive<DTypeWithConstraints>(at::kQInt8);
     activation->scale_min_lower_bound = 1.0 / 4096;
     auto weight = c10::make_intrusive<DTypeWithConstraints>(*activation);

@@ -5,14 +5,12 @@ namespace {
 
 using ObservationTypes = BackendPatternConfig::NumTensorArgsToObservationType;
 
-// Copies with the fixed parameters on input and output wherever their dtype is quint8.
+// Copies with the fixed parameters on every quint8 input and output.
 DTypeConfigs with_fixed_qparams(const DTypeConfigs& dtype_configs, double scale,
                                 int64_t zero_point) {
   const auto fix = [&](const DTypeWithConstraints& original) {
     auto fixed = c10::make_intrusive<DTypeWithConstraints>(original);
-    if (original.dtype != at::kQUInt8) {
-      return fixed;
-    }
+    if (original.dtype != at::kQUInt8) return fixed;
     TORCH_CHECK_VALUE(!original.scale_min_lower_bound,
                       "scale_min_lower_bound is invalid for fixed qparams ops: ",
                       c10::IValue(*original.scale_min_lower_bound));
@@ -42,7 +40,7 @@ DTypeConfigs with_fixed_qparams(const DTypeConfigs& dtype_configs, double scale,
 }  // namespace
 
 Configs arithmetic(const DTypeConfigs& dtype_configs, const std::vector<PatternAndOp>& functions) {
-  // x + 2 needs no observer of its own.
+  // x + 2 needs no separate observer.
   ObservationTypes by_tensor_args;
   by_tensor_args.insert(0, static_cast<int64_t>(kOwnObserver));
   by_tensor_args.insert(1, static_cast<int64_t>(kSharedObserver));

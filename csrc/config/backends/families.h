@@ -6,18 +6,18 @@
 
 #include "qnative/backends.h"
 
-// The families of operators from which backends are put together. Each function gives the configs
-// of one family, in upstream's order; all of them share the list `dtype_configs`.
+// The families of operators that backends are made of. Each function returns the configs of one
+// family in upstream's order; they share the list `dtype_configs`.
 namespace qnative::families {
 
 using DTypeConfigs = BackendPatternConfig::DTypeConfigs;
 using Configs = std::vector<c10::intrusive_ptr<BackendPatternConfig>>;
 
 // Convolutions and transposed convolutions of 1, 2 and 3 dimensions: alone, with relu, with
-// BatchNorm, with both. As upstream does, it gives the fused modules with relu twice; the second
-// replaces the first in a BackendConfig.
+// BatchNorm, with both. Like upstream it has the fused modules with relu twice; the second replaces
+// the first in a BackendConfig.
 Configs conv(const DTypeConfigs& dtype_configs);
-// Convolutions of 2 dimensions, none of them transposed.
+// Convolutions of 2 dimensions without the transposed ones.
 Configs conv2d(const DTypeConfigs& dtype_configs);
 // Alone, with relu, with BatchNorm.
 Configs linear(const DTypeConfigs& dtype_configs);
@@ -27,16 +27,16 @@ struct PatternAndOp {
   const char* pattern;
   const char* op;
 };
-// Functions of operator and of torch by their names there, alone and with relu.
+// Functions with the same name in `operator` and `torch`, alone and with relu.
 Configs arithmetic(const DTypeConfigs& dtype_configs, const std::vector<PatternAndOp>& functions);
 // add and mul, alone and with relu, and matmul.
 Configs binary(const DTypeConfigs& dtype_configs);
 Configs cat(const DTypeConfigs& dtype_configs);
-// Activations and normalizations with an observer of their own for the output.
+// Activations and normalizations with a separate observer for the output.
 Configs default_ops(const DTypeConfigs& dtype_configs);
-// sigmoid, softmax, tanh and their like, each with a list of its own: copies of `dtype_configs`
-// with the fixed scale and zero point of the operator on quint8 input and output. Throws
-// c10::ValueError if those bound the scale already.
+// sigmoid, softmax, tanh and similar. Each has its own copies of `dtype_configs`, with the fixed
+// scale and zero point of the operator on quint8 input and output. Throws c10::ValueError if
+// `dtype_configs` bound the scale.
 Configs fixed_qparams(const DTypeConfigs& dtype_configs);
 // Operators whose output has the scale and zero point of the input: pooling, reshaping, relu.
 Configs share_qparams(const DTypeConfigs& dtype_configs);
@@ -48,7 +48,7 @@ Configs embedding(const DTypeConfigs& dtype_configs);
 // Also torch.nn.functional.embedding.
 Configs embedding_with_function(const DTypeConfigs& dtype_configs);
 
-// A family with its dtypes, and a backend put together from them.
+// A family with its dtypes, and a backend made of families.
 struct Family {
   Configs (*configs)(const DTypeConfigs&);
   DTypeConfigs dtype_configs;

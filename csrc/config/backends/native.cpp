@@ -13,9 +13,7 @@ std::vector<Family> native_families(bool with_fp16) {
   const auto op = [&] { return list({default_op_quint8_dtype_config()}); };
   const auto op_fp16 = [&] {
     DTypeConfigs configs = op();
-    if (with_fp16) {
-      configs.push_back(default_op_fp16_dtype_config());
-    }
+    if (with_fp16) configs.push_back(default_op_fp16_dtype_config());
     return configs;
   };
   const auto dynamic = [] {
@@ -24,10 +22,8 @@ std::vector<Family> native_families(bool with_fp16) {
   DTypeConfigs linear =
       list({weighted_op_quint8_dtype_config(), default_dynamic_int8_dtype_config(),
             default_dynamic_float16_dtype_config()});
-  if (with_fp16) {
-    linear.push_back(default_op_fp16_dtype_config());
-  }
-  // Shared, as upstream shares it: what is added for cat is added for all three.
+  if (with_fp16) linear.push_back(default_op_fp16_dtype_config());
+  // Shared as in upstream: a DTypeConfig added to one family is added to all that share the list.
   const DTypeConfigs default_op = op();
   return {
       {families::conv, list({weighted_op_quint8_dtype_config()})},

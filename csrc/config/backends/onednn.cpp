@@ -16,7 +16,7 @@ using families::sequence;
 
 const std::string kOnednn = "torch.ao.quantization.backend_config.onednn.";
 
-// conv2d + y or y + conv2d, then relu or not.
+// conv2d + y or y + conv2d, with or without relu.
 struct ConvAdd {
   bool conv_is_left;
   bool with_bn;
@@ -24,8 +24,8 @@ struct ConvAdd {
   bool with_relu;
 };
 
-// What `(relu, (add, conv, y))` calls them: the pattern is in the reversed nested format, in which
-// alone an operator can have two inputs.
+// The row of one such pattern, for example (relu, (add, conv, y)): only the reversed nested format
+// has operators with two inputs.
 c10::intrusive_ptr<BackendPatternConfig> conv_add(const ConvAdd& kind, const std::string& fused,
                                                   const DTypeConfigs& dtype_configs) {
   const Pattern conv =
@@ -68,7 +68,7 @@ Configs conv(const DTypeConfigs& dtype_configs) {
   return configs;
 }
 
-// linear, then an activation that no other backend fuses.
+// linear followed by an activation that no other backend fuses.
 std::vector<Row> linear_then(const std::string& module, const std::string& function,
                              const std::string& fused) {
   const std::string linear = kNN + "Linear";

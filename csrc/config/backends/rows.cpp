@@ -9,7 +9,7 @@ BackendPatternConfig::Name name_of(const std::string& name) {
   return name.empty() ? std::nullopt : std::optional(name);
 }
 
-// One name for each DTypeConfig, or one for all of them.
+// One name for all DTypeConfigs, or one per DTypeConfig.
 BackendPatternConfig::Ops ops_of(const std::string& op, const DTypeConfigs& dtype_configs,
                                  Naming naming) {
   BackendPatternConfig::Ops ops;
@@ -17,18 +17,14 @@ BackendPatternConfig::Ops ops_of(const std::string& op, const DTypeConfigs& dtyp
     ops.push_back(naming(op, *dtype_configs.get(i)));
   }
   const bool same = std::all_of(ops.begin(), ops.end(), [&](const auto& o) { return o == ops[0]; });
-  if (!same || ops.empty()) {
-    return ops;
-  }
+  if (!same || ops.empty()) return ops;
   return ops[0].empty() ? BackendPatternConfig::Ops{} : BackendPatternConfig::Ops{ops[0]};
 }
 
 }  // namespace
 
 std::string with_dtypes(const std::string& op, const DTypeConfig& dtypes) {
-  if (op == kFree) {
-    return op;
-  }
+  if (op == kFree) return op;
   if (dtypes.input_dtype() == at::kFloat) {
     // Only the weights are quantized.
     return dtypes.weight_dtype() == at::kQUInt8     ? op + "_8bit"
@@ -38,15 +34,9 @@ std::string with_dtypes(const std::string& op, const DTypeConfig& dtypes) {
   const bool dynamic = dtypes.is_dynamic.value_or(false);
   const bool half = dtypes.input_dtype() == at::kHalf;
   if (half && !dynamic) {
-    if (op == "cat") {
-      return kFree;
-    }
-    if (op == "lookup") {
-      return "pointwise_fp16";
-    }
-    if (op.rfind("max_pool", 0) == 0) {
-      return op;
-    }
+    if (op == "cat") return kFree;
+    if (op == "lookup") return "pointwise_fp16";
+    if (op.rfind("max_pool", 0) == 0) return op;
   }
   return op + (dynamic ? "_dynamic" : "") + (half ? "_fp16" : "");
 }
@@ -56,9 +46,7 @@ Configs build(const std::vector<Row>& rows, const DTypeConfigs& dtype_configs, N
   configs.reserve(rows.size());
   for (const auto& row : rows) {
     BackendPatternConfig::InputTypeToIndex inputs;
-    for (const auto& [input, index] : row.inputs) {
-      inputs.insert(input, index);
-    }
+    for (const auto& [input, index] : row.inputs) inputs.insert(input, index);
     auto config = c10::make_intrusive<BackendPatternConfig>(row.pattern);
     config->set_observation_type(row.observation_type)
         .set_dtype_configs(dtype_configs)
@@ -86,9 +74,7 @@ Configs build(const std::vector<PatternAndOp>& patterns, ObservationType observa
 
 DTypeConfigs list(std::initializer_list<DTypeConfigPtr> configs) {
   DTypeConfigs result;
-  for (const auto& config : configs) {
-    result.push_back(config);
-  }
+  for (const auto& config : configs) result.push_back(config);
   return result;
 }
 

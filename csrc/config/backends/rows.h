@@ -7,7 +7,7 @@
 
 #include "families.h"
 
-// Rows from which the configs of a family are built.
+// Rows of tables, and the configs built from them.
 namespace qnative::families {
 
 inline constexpr auto kOwnObserver = ObservationType::OUTPUT_USE_DIFFERENT_OBSERVER_AS_INPUT;
@@ -39,12 +39,12 @@ struct Row {
   std::vector<std::pair<const char*, int64_t>> inputs = {};
 };
 
-// The name of the op that runs `op` with the dtypes of one DTypeConfig.
+// The name of the variant of `op` for the dtypes of one DTypeConfig.
 using Naming = std::string (*)(const std::string& op, const DTypeConfig& dtypes);
 
 // "linear", "linear_dynamic", "linear_dynamic_fp16", "linear_fp16"; "embedding_8bit",
-// "embedding_4bit". In float16, where no scales are to be matched, cat only moves data and max_pool
-// is one op; what is a table of 8 bits is computed. "": there is none.
+// "embedding_4bit"; "" if there is none. float16 has no scales: cat only moves data, max_pool is
+// the same op, and pointwise_fp16 computes what lookup reads from a table of 8 bits.
 std::string with_dtypes(const std::string& op, const DTypeConfig& dtypes);
 
 Configs build(const std::vector<Row>& rows, const DTypeConfigs& dtype_configs,
@@ -57,7 +57,7 @@ inline Pattern sequence(std::vector<Pattern> patterns) {
   return Pattern::tuple(std::move(patterns));
 }
 
-// The fuser that puts the modules of a pattern into `module`, a Sequential of two.
+// The fuser method that wraps two modules in `module`, a Sequential.
 inline std::string sequential(const std::string& module) {
   return kFusers + "_sequential_wrapper2(" + module + ")";
 }

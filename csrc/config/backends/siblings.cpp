@@ -1,6 +1,6 @@
 #include "families.h"
 
-// The backends that are put together as the native one is: FBGEMM, x86 and QNNPACK.
+// The backends with the structure of the native one: FBGEMM, x86 and QNNPACK.
 namespace qnative {
 namespace {
 
@@ -8,17 +8,17 @@ using families::DTypeConfigs;
 using families::Family;
 
 struct Sibling {
-  // Also the prefix of the names of its DTypeConfigs.
+  // Also the prefix of the names of DTypeConfigs.
   std::string name;
   std::vector<const char*> weighted;
   std::vector<const char*> other;
-  // Of add, mul, matmul, sigmoid, tanh and their like.
+  // For add, mul, matmul, sigmoid, tanh and similar.
   std::vector<const char*> binary_and_fixed;
   bool has_tensor_info;
 };
 
 c10::intrusive_ptr<BackendConfig> backend(const Sibling& sibling) {
-  // A new list at each call: families share one only where upstream's do.
+  // A new list in every call: families share a list only if upstream's do.
   const auto list = [&](std::initializer_list<std::vector<const char*>> groups) {
     DTypeConfigs result;
     for (const auto& group : groups) {
@@ -39,9 +39,7 @@ c10::intrusive_ptr<BackendConfig> backend(const Sibling& sibling) {
       {families::fixed_qparams, list({sibling.binary_and_fixed})},
       {families::share_qparams, list({sibling.other})},
   };
-  if (sibling.has_tensor_info) {
-    all.push_back({families::tensor_info, list({sibling.other})});
-  }
+  if (sibling.has_tensor_info) all.push_back({families::tensor_info, list({sibling.other})});
   all.push_back({families::batch_norm, default_op});
   all.push_back({families::rnn, list({dynamic})});
   all.push_back({families::embedding, list({{"weight_only_quint8", "weight_only_quint4x2"}})});

@@ -3,7 +3,7 @@
 namespace qnative {
 namespace {
 
-// No lowering of qnative knows addmm, hence no op.
+// No op: qnative does not lower addmm.
 families::Configs addmm(const families::DTypeConfigs& dtype_configs) {
   return families::build(
       {{.pattern = "torch.addmm", .op = "", .inputs = {{"bias", 0}, {"input", 1}, {"weight", 2}}}},
@@ -13,7 +13,7 @@ families::Configs addmm(const families::DTypeConfigs& dtype_configs) {
 }  // namespace
 
 c10::intrusive_ptr<BackendConfig> get_tensorrt_backend_config() {
-  // As upstream: new at each call, under no name.
+  // As upstream: a new object in every call, without a name.
   const auto weighted_config =
       c10::make_intrusive<DTypeConfig>(at::kQInt8, at::kQInt8, at::kQInt8, at::kFloat);
   const auto op_config = c10::make_intrusive<DTypeConfig>(at::kQInt8, at::kQInt8);

@@ -81,7 +81,7 @@ Configs rnn(const DTypeConfigs& dtype_configs) {
                     .root_module = kNN + module,
                     .reference_quantized_module = kReference + module});
   }
-  // The same ops, whatever the weights.
+  // The ops do not depend on the dtype of the weights.
   return build(rows, dtype_configs, [](const std::string& op, const DTypeConfig&) { return op; });
 }
 
