@@ -16,7 +16,7 @@
 namespace qnative::ops {
 namespace {
 
-constexpr const char* kOp = "attention";
+constexpr const char* kAttention = "attention";
 
 // Operands that are bytes already. The zero point of k is not needed: it adds one number to all
 // scores of a row.
@@ -83,20 +83,21 @@ class Bytes : public HeadOperands {
 };
 
 template <class Int>
-AttentionShape<Int> check(const QTensor& q, const QTensor& k, const QTensor& v, const OutputSpec& y,
-                          const AttentionOptions& options, at::DeviceType device) {
-  check_qtensor(kOp, "q", q, device);
-  check_qtensor(kOp, "k", k, device);
-  check_qtensor(kOp, "v", v, device);
-  check_output(kOp, y, FloatOutput::kAllowed);
-  TORCH_CHECK(std::isinf(y.activation.min) && std::isinf(y.activation.max), "qnative::", kOp,
+AttentionShape<Int> check_attention(const QTensor& q, const QTensor& k, const QTensor& v,
+                                    const OutputSpec& y, const AttentionOptions& options,
+                                    at::DeviceType device) {
+  check_qtensor(kAttention, "q", q, device);
+  check_qtensor(kAttention, "k", k, device);
+  check_qtensor(kAttention, "v", v, device);
+  check_output(kAttention, y, FloatOutput::kAllowed);
+  TORCH_CHECK(std::isinf(y.activation.min) && std::isinf(y.activation.max), "qnative::", kAttention,
               ": takes no activation, got bounds ", y.activation.min, " and ", y.activation.max);
-  return attention_shape<Int>(kOp, q.data, k.data, v.data, options, device);
+  return attention_shape<Int>(kAttention, q.data, k.data, v.data, options, device);
 }
 
 QTensor attention_meta(const QTensor& q, const QTensor& k, const QTensor& v, const OutputSpec& y,
                        const AttentionOptions& options) {
-  const auto shape = check<c10::SymInt>(q, k, v, y, options, at::kMeta);
+  const auto shape = check_attention<c10::SymInt>(q, k, v, y, options, at::kMeta);
   return {at::empty_strided_symint(shape.y.sizes, shape.y.strides, q.data.options().dtype(y.dtype)),
           output_qparams(y)};
 }
@@ -106,16 +107,16 @@ QTensor attention_meta(const QTensor& q, const QTensor& k, const QTensor& v, con
 QTensor attention(const QTensor& q, const QTensor& k, const QTensor& v, const OutputSpec& y,
                   const AttentionOptions& options) {
   const at::AutoDispatchBelowADInplaceOrView guard;
-  const auto shape = check<int64_t>(q, k, v, y, options, at::kCPU);
+  const auto shape = check_attention<int64_t>(q, k, v, y, options, at::kCPU);
   const QParams qparams = output_qparams(y);
   const float score_scale = finite_multiplier(
-      kOp, q.qparams.scale * k.qparams.scale * softmax_scale(options, shape.size));
+      kAttention, q.qparams.scale * k.qparams.scale * softmax_scale(options, shape.size));
   const int32_t q_zero_point = unsigned_zero_point(q.qparams.zero_point, q.data.scalar_type());
   const double scale = v.qparams.scale / qparams.scale;
   const int32_t v_zero_point =
       unsigned_zero_point(v.qparams.zero_point, v.data.scalar_type()) - 128;
-  const Bytes::Values values = {.scale = finite_multiplier(kOp, scale),
-                                .bias = finite_multiplier(kOp, -v_zero_point * scale)};
+  const Bytes::Values values = {.scale = finite_multiplier(kAttention, scale),
+                                .bias = finite_multiplier(kAttention, -v_zero_point * scale)};
   QTensor result = {empty_strided(shape.y.sizes, shape.y.strides, y.dtype), qparams};
   if (result.data.numel() == 0) return result;
   AttentionCall call(

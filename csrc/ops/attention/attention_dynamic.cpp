@@ -15,7 +15,7 @@
 namespace qnative::ops {
 namespace {
 
-constexpr const char* kDynamicOp = "attention_dynamic";
+constexpr const char* kDynamic = "attention_dynamic";
 constexpr int64_t kFloatGrain = 32 * 1024;  // products of a task in float32
 
 // A matrix of rows that are contiguous.
@@ -171,19 +171,19 @@ class FewRows {
 };
 
 template <class Int>
-AttentionShape<Int> check(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                          const AttentionOptions& options, at::DeviceType device) {
+AttentionShape<Int> check_dynamic(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                  const AttentionOptions& options, at::DeviceType device) {
   const std::pair<const char*, const at::Tensor&> operands[] = {{"q", q}, {"k", k}, {"v", v}};
   for (const auto& [name, tensor] : operands) {
-    check_tensor(kDynamicOp, name, tensor, device);
-    check_dtype(kDynamicOp, name, tensor, at::kFloat);
+    check_tensor(kDynamic, name, tensor, device);
+    check_dtype(kDynamic, name, tensor, at::kFloat);
   }
-  return attention_shape<Int>(kDynamicOp, q, k, v, options, device);
+  return attention_shape<Int>(kDynamic, q, k, v, options, device);
 }
 
 at::Tensor attention_dynamic_meta(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                   const AttentionOptions& options) {
-  const auto shape = check<c10::SymInt>(q, k, v, options, at::kMeta);
+  const auto shape = check_dynamic<c10::SymInt>(q, k, v, options, at::kMeta);
   return at::empty_strided_symint(shape.y.sizes, shape.y.strides, q.options());
 }
 
@@ -196,7 +196,7 @@ at::Tensor with_dense_rows(const at::Tensor& x) {
 at::Tensor attention_dynamic(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                              const AttentionOptions& options) {
   const at::AutoDispatchBelowADInplaceOrView guard;
-  const auto shape = check<int64_t>(q, k, v, options, at::kCPU);
+  const auto shape = check_dynamic<int64_t>(q, k, v, options, at::kCPU);
   const auto scale = static_cast<float>(softmax_scale(options, shape.size));
   at::Tensor y = empty_strided(shape.y.sizes, shape.y.strides, at::kFloat);
   if (y.numel() == 0) return y;
