@@ -12,11 +12,12 @@ namespace {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_xor_si128(v, flip));
 }
 
-// Four k of 16 columns that lie side by side.
-[[gnu::always_inline]] inline void pack_rows(const Matrix& m, const uint8_t* from, __m128i flip,
-                                             int8_t* to) {
-  const __m128i a = load(from), b = load(from + m.k_stride);
-  const __m128i c = load(from + 2 * m.k_stride), d = load(from + 3 * m.k_stride);
+// Up to four k of 16 columns that lie side by side. `flip` in place of a row becomes 0.
+[[gnu::always_inline]] inline void pack_rows(const Matrix& m, const uint8_t* from, int64_t k,
+                                             __m128i flip, int8_t* to) {
+  const __m128i a = load(from), b = k > 1 ? load(from + m.k_stride) : flip;
+  const __m128i c = k > 2 ? load(from + 2 * m.k_stride) : flip;
+  const __m128i d = k > 3 ? load(from + 3 * m.k_stride) : flip;
   const __m128i ab0 = _mm_unpacklo_epi8(a, b), ab1 = _mm_unpackhi_epi8(a, b);
   const __m128i cd0 = _mm_unpacklo_epi8(c, d), cd1 = _mm_unpackhi_epi8(c, d);
   store(to, _mm_unpacklo_epi16(ab0, cd0), flip);
@@ -37,6 +38,26 @@ namespace {
     store(to + kStepBytes, _mm_unpackhi_epi64(ab0, cd0), flip);
     store(to + 2 * kStepBytes, _mm_unpacklo_epi64(ab1, cd1), flip);
     store(to + 3 * kStepBytes, _mm_unpackhi_epi64(ab1, cd1), flip);
+  }
+}
+
+// k numbers of each of a few columns whose k lie side by side.
+void pack_few_columns(const Matrix& m, const uint8_t* from, int64_t k, int64_t columns,
+                      int8_t* to) {
+  const uint32_t flip = m.flip * 0x01010101U;
+  memset(to, 0, ceil_div(k, kGroup) * kStepBytes);
+  for (int64_t j = 0; j < columns; ++j, from += m.n_stride, to += kGroup) {
+    int64_t i = 0;
+    for (; i + kGroup <= k; i += kGroup) {
+      uint32_t group;
+      memcpy(&group, from + i, sizeof(group));
+      group ^= flip;
+      memcpy(to + i * kPanelColumns, &group, sizeof(group));
+    }
+    for (int64_t r = i; r < k; ++r) {
+      const uint8_t byte = from[r] ^ m.flip;
+      memcpy(to + i * kPanelColumns + r - i, &byte, 1);
+    }
   }
 }
 
@@ -65,23 +86,26 @@ void avx2(const Matrix& matrix, int64_t begin, int64_t end, int8_t* packed, int3
     const int64_t n = panel * kPanelColumns;
     const int64_t columns = matrix.n - n < kPanelColumns ? matrix.n - n : kPanelColumns;
     const uint8_t* const first = matrix.data + n * matrix.n_stride;
-    int8_t* to = packed;
-    int64_t k = 0;
     if (columns == kPanelColumns && matrix.n_stride == 1) {
-      for (; k + kGroup <= matrix.k; k += kGroup, to += kStepBytes) {
-        pack_rows(matrix, first + k * matrix.k_stride, flip, to);
+      for (int64_t k = 0; k < matrix.k; k += kGroup) {
+        pack_rows(matrix, first + k * matrix.k_stride, matrix.k - k, flip,
+                  packed + k * kPanelColumns);
       }
-    } else if (columns == kPanelColumns && matrix.k_stride == 1) {
-      for (; k + 16 <= matrix.k; k += 16, to += 4 * kStepBytes) {
-        pack_columns(matrix, first + k, flip, to);
+    } else if (matrix.k_stride == 1) {
+      int64_t k = 0;
+      for (; columns == kPanelColumns && k + 16 <= matrix.k; k += 16) {
+        pack_columns(matrix, first + k, flip, packed + k * kPanelColumns);
       }
-    }
-    for (; k < matrix.k; k += kGroup, to += kStepBytes) {
-      pack_edge(matrix, first + k * matrix.k_stride, matrix.k - k < kGroup ? matrix.k - k : kGroup,
-                columns, to);
+      pack_few_columns(matrix, first + k, matrix.k - k, columns, packed + k * kPanelColumns);
+    } else {
+      for (int64_t k = 0; k < matrix.k; k += kGroup) {
+        pack_edge(matrix, first + k * matrix.k_stride,
+                  matrix.k - k < kGroup ? matrix.k - k : kGroup, columns,
+                  packed + k * kPanelColumns);
+      }
     }
     sum_columns(packed, steps, sums);
-    packed = to;
+    packed += steps * kStepBytes;
   }
 }
 

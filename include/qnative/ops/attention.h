@@ -52,7 +52,8 @@ QNATIVE_API QTensor attention(const QTensor& q, const QTensor& k, const QTensor&
 //   s[t]       = float(sum_e (q'[e] - q_zero_point) * k'[t][e]) * (q_scale * scale) + mask[t]
 //
 // then as above, with v_scale and low of each column. What low and 128 would add to the scores is
-// one number for all keys. docs/numerics.md has every rounding.
+// one number for all keys. Keys that a mask hides take part in the scales. docs/numerics.md has
+// every rounding.
 //
 // Where L, times the heads of q that read one head of k with enable_gqa, is at most 4, as in a step
 // of a decoder, all is computed in float32: quantizing the keys would take longer.
