@@ -1,5 +1,6 @@
 #include "executable.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/grad_mode.h>
 
@@ -51,6 +52,9 @@ void ContextPool::give_back(std::unique_ptr<Context> context) const {
 Executable::Executable(Model model) : model_(std::move(model)) {}
 
 void Executable::run(c10::ArrayRef<IValue> inputs, std::vector<IValue>& outputs) const {
+  // torch::set_num_threads reaches a new thread at its first at::parallel_for. MKL does not wait for
+  // that: the thread's first products would use another number of threads, and so round otherwise.
+  at::internal::lazy_init_num_threads();
   std::unique_ptr<Context> context = contexts_.take();
   if (context == nullptr) {
     context = std::make_unique<Context>();

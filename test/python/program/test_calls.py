@@ -167,6 +167,20 @@ def test_threads(name):
     run_threads(run, 8)
 
 
+def test_new_threads_use_the_number_of_threads_that_was_set():
+    """Sums of MKL depend on it."""
+    before = torch.get_num_threads()
+    program, (x,) = make("encoder"), CASES["encoder"].args
+    try:
+        torch.set_num_threads(1)
+        expected = program(x)
+        run_threads(
+            lambda i: torch.testing.assert_close(program(x), expected, rtol=0, atol=0), 8
+        )
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_threads_of_a_program_with_state():
     """Each call sees the buffers as another call has left them."""
     program = make("counter")
