@@ -1,0 +1,22 @@
+#pragma once
+
+#include <c10/core/Allocator.h>
+
+#include "qnative/export.h"
+
+namespace qnative {
+
+// While it lives, results of qnative's ops that are called on this thread lie in memory of
+// `allocator`, which must outlive them. Guards nest; null is torch's allocator.
+class QNATIVE_API AllocatorGuard {
+ public:
+  explicit AllocatorGuard(c10::Allocator* allocator);
+  ~AllocatorGuard();
+  AllocatorGuard(const AllocatorGuard&) = delete;
+  AllocatorGuard& operator=(const AllocatorGuard&) = delete;
+
+ private:
+  c10::Allocator* before_;
+};
+
+}  // namespace qnative
