@@ -233,6 +233,12 @@ const c10::Storage& Archive::storage(const std::string& record) {
   return storage;
 }
 
+int64_t Archive::tensor_bytes() const {
+  int64_t sum = 0;
+  for (const auto& [record, storage] : storages_) sum += static_cast<int64_t>(storage.nbytes());
+  return sum;
+}
+
 at::Tensor Archive::tensor(const std::string& folder, const json::Value& payload) {
   const std::string& path = text(payload, "path_name");
   if (boolean(member(payload, "use_pickle"))) {

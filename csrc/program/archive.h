@@ -50,6 +50,9 @@ class Archive {
   // share its storage.
   at::Tensor tensor(const std::string& folder, const json::Value& payload);
 
+  // Of the records that tensors lie in.
+  int64_t tensor_bytes() const;
+
  private:
   // Where the bytes of a record are, checked.
   std::string_view locate(const std::string& record);

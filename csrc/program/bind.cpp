@@ -20,14 +20,33 @@ class BoundProgram : public torch::CustomClassHolder {
   // A tuple of leaves in, one of leaves out.
   IValue run_leaves(const IValue& inputs) const {
     std::vector<IValue> outputs;
-    TORCH_CHECK(inputs.isTuple(), "qnative::Program: wanted a tuple, got ", inputs.tagKind());
-    program_.executable_->run(inputs.toTupleRef().elements().vec(), outputs);
+    program_.executable_->run(leaves(inputs), outputs);
     return c10::ivalue::Tuple::create(std::move(outputs));
+  }
+
+  // (us, bytes) of each node
+  std::vector<std::tuple<double, int64_t>> profile(const IValue& inputs, int64_t rounds) const {
+    std::vector<std::tuple<double, int64_t>> rows;
+    for (const auto& cost : program_.executable_->profile(leaves(inputs), rounds)) {
+      rows.emplace_back(cost.us, cost.bytes);
+    }
+    return rows;
+  }
+
+  // (weights, arena)
+  std::tuple<int64_t, int64_t> memory() const {
+    const Program::Memory memory = program_.memory();
+    return {memory.weights, memory.arena};
   }
 
   const program::Model& model() const { return program_.executable_->model(); }
 
  private:
+  static std::vector<IValue> leaves(const IValue& inputs) {
+    TORCH_CHECK(inputs.isTuple(), "qnative::Program: wanted a tuple, got ", inputs.tagKind());
+    return inputs.toTupleRef().elements().vec();
+  }
+
   Program program_;
 };
 
@@ -82,6 +101,9 @@ TORCH_LIBRARY_FRAGMENT(qnative, m) {
                      const std::vector<at::Tensor>& inputs) { return self->run(inputs); })
       .def("run_leaves",
            [](const Self& self, const IValue& inputs) { return self->run_leaves(inputs); })
+      .def("profile", &BoundProgram::profile)
+      .def("memory", &BoundProgram::memory)
+      .def("metadata", [](const Self& self) { return self->model().metadata; })
       .def("inputs", describe_inputs)
       .def("nodes", describe_nodes)
       .def("outputs", describe_outputs)

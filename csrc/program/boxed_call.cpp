@@ -24,18 +24,14 @@ class BoxedCall : public Call {
  private:
   static void store(const Return& to, IValue& value, Frame& frame) {
     if (!to.is_list) {
-      if (!to.slots.empty()) set(frame, to.slots[0], std::move(value));
+      if (!to.slots.empty()) frame[to.slots[0]] = std::move(value);
       return;
     }
     const c10::List<IValue> list = value.toList();
     if (list.size() != to.slots.size()) {
       fail("wanted a list of ", to.slots.size(), " tensors, got ", list.size());
     }
-    for (size_t i = 0; i < to.slots.size(); ++i) set(frame, to.slots[i], list.get(i));
-  }
-
-  static void set(Frame& frame, Slot slot, IValue value) {
-    frame.slots[static_cast<size_t>(slot)] = std::move(value);
+    for (size_t i = 0; i < to.slots.size(); ++i) frame[to.slots[i]] = list.get(i);
   }
 
   c10::OperatorHandle op_;

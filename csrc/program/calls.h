@@ -22,6 +22,12 @@ struct Return {
 std::unique_ptr<Call> make_boxed_call(c10::OperatorHandle op, std::vector<Argument> arguments,
                                       std::vector<Return> returns);
 
+// The same for operators of qnative, without packing; null for operators and arguments that it does
+// not know.
+std::unique_ptr<Call> make_direct_call(const c10::OperatorHandle& op,
+                                       const std::vector<Argument>& arguments,
+                                       const std::vector<Return>& returns);
+
 // Python's arithmetic of symbols: "_operator.add", "torch.sym_max", "math.trunc" ... Null for
 // targets that are none.
 std::unique_ptr<Call> make_symbol_call(std::string_view target, std::vector<Argument> arguments,

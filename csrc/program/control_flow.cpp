@@ -22,7 +22,7 @@ class Nested {
 
   void run(const Values& inputs, Values& outputs) {
     for (size_t i = 0; i < inputs.size(); ++i) {
-      frame_.slots[static_cast<size_t>(graph_.inputs[i])] = inputs[i];
+      frame_[graph_.inputs[i]] = inputs[i];
     }
     graph_.run(frame_);
     outputs.clear();
@@ -51,7 +51,7 @@ class GraphCall : public Call {
   void store(Values& results, Frame& frame) const {
     for (size_t i = 0; i < outputs_.size(); ++i) {
       const Slot slot = outputs_[i];
-      if (slot != kNoSlot) frame.slots[static_cast<size_t>(slot)] = std::move(results[i]);
+      if (slot != kNoSlot) frame[slot] = std::move(results[i]);
     }
   }
 

@@ -5,6 +5,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include "error.h"
+#include "qnative/allocator.h"
 
 namespace qnative::program {
 namespace {
@@ -52,34 +53,57 @@ void ContextPool::give_back(std::unique_ptr<Context> context) const {
 Executable::Executable(Model model) : model_(std::move(model)) {}
 
 void Executable::run(c10::ArrayRef<IValue> inputs, std::vector<IValue>& outputs) const {
-  // torch::set_num_threads reaches a new thread at its first at::parallel_for. MKL does not wait for
-  // that: the thread's first products would use another number of threads, and so round otherwise.
+  run(inputs, outputs, nullptr);
+}
+
+std::vector<Graph::Cost> Executable::profile(c10::ArrayRef<IValue> inputs, int64_t rounds) const {
+  Costs costs;
+  for (int64_t i = 0; i < rounds; ++i) {
+    std::vector<IValue> outputs;
+    run(inputs, outputs, &costs);
+  }
+  return costs;
+}
+
+void Executable::run(c10::ArrayRef<IValue> inputs, std::vector<IValue>& outputs,
+                     Costs* costs) const {
+  // torch::set_num_threads reaches a new thread at its first at::parallel_for. MKL does not wait
+  // for that: the thread's first products would use another number of threads, and so round
+  // otherwise.
   at::internal::lazy_init_num_threads();
   std::unique_ptr<Context> context = contexts_.take();
   if (context == nullptr) {
-    context = std::make_unique<Context>();
+    context = std::make_unique<Context>(arena_bytes_);
     context->frame.slots.resize(static_cast<size_t>(model_.graph.slots));
   }
   std::unique_lock<std::mutex> lock;
   if (model_.has_state) lock = std::unique_lock(state_mutex_);
   // A context that an error has left as it was is not used again.
-  run(inputs, *context, outputs);
+  run(inputs, *context, outputs, costs);
   contexts_.give_back(std::move(context));
 }
 
-void Executable::run(c10::ArrayRef<IValue> inputs, Context& context,
-                     std::vector<IValue>& outputs) const {
+void Executable::run(c10::ArrayRef<IValue> inputs, Context& context, std::vector<IValue>& outputs,
+                     Costs* costs) const {
   within([] { return "qnative::Program"; }, [&] { model_.signature.check(inputs, context.state); });
   Frame& frame = context.frame;
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Slot slot = model_.signature.inputs[i].slot;
-    if (slot != kNoSlot) frame.slots[static_cast<size_t>(slot)] = inputs[i];
+    if (slot != kNoSlot) frame[slot] = inputs[i];
   }
   {
     const at::NoGradGuard no_grad;
     // Views are still tracked, as in torch.no_grad(): matmul looks at what they are views of.
     const at::AutoDispatchBelowAutograd no_autograd;
-    model_.graph.run(frame);
+    context.arena.begin(context.state.accepted);
+    {
+      const AllocatorGuard allocator(&context.arena);
+      if (costs == nullptr) {
+        model_.graph.run(frame);
+      } else {
+        model_.graph.profile(frame, *costs);
+      }
+    }
     outputs.reserve(model_.graph.outputs.size());
     for (const Argument& output : model_.graph.outputs) outputs.push_back(output.value(frame));
     for (const Mutation& mutation : model_.mutations) {
@@ -88,6 +112,7 @@ void Executable::run(c10::ArrayRef<IValue> inputs, Context& context,
   }
   mutate(inputs, frame);
   for (IValue& slot : frame.slots) slot = IValue();
+  context.arena.end();
 }
 
 void Executable::mutate(c10::ArrayRef<IValue> inputs, const Frame& frame) const {

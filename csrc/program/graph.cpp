@@ -2,6 +2,9 @@
 
 #include <ATen/ScalarOps.h>
 
+#include <algorithm>
+#include <chrono>
+
 #include "error.h"
 
 namespace qnative::program {
@@ -35,6 +38,18 @@ IValue list(Argument::Element type, const std::vector<Argument>& elements, const
   fail("unknown type of a list");
 }
 
+int64_t bytes_of(const IValue& value) {
+  if (value.isTensor()) {
+    return value.toTensor().defined() ? static_cast<int64_t>(value.toTensor().nbytes()) : 0;
+  }
+  int64_t sum = 0;
+  if (value.isTensorList()) {
+    for (const at::Tensor& tensor : value.toTensorVector())
+      sum += static_cast<int64_t>(tensor.nbytes());
+  }
+  return sum;
+}
+
 }  // namespace
 
 IValue wrapped_number(const IValue& number) {
@@ -48,11 +63,11 @@ IValue Argument::value(const Frame& frame) const {
     case Kind::kConstant:
       return constant;
     case Kind::kSlot:
-      return frame.slots[static_cast<size_t>(slot)];
+      return frame[slot];
     case Kind::kWrappedNumber:
-      return wrapped_number(frame.slots[static_cast<size_t>(slot)]);
+      return wrapped_number(frame[slot]);
     case Kind::kFloat: {
-      return frame.slots[static_cast<size_t>(slot)].toScalar().toDouble();
+      return frame[slot].toScalar().toDouble();
     }
     case Kind::kList:
       return list(element, elements, frame);
@@ -60,18 +75,43 @@ IValue Argument::value(const Frame& frame) const {
   fail("unknown kind of an argument");
 }
 
-void Graph::run(Frame& frame) const {
+template <class Step>
+void Graph::run_nodes(Frame& frame, const Step& step) const {
   const Node* running = nodes.data();
   try {
     for (const Node& node : nodes) {
       running = &node;
-      node.call->run(frame);
-      for (const Slot slot : node.frees) frame.slots[static_cast<size_t>(slot)] = IValue();
+      step(node);
+      for (const Slot slot : node.frees) frame[slot] = IValue();
     }
   } catch (c10::Error& error) {
     error.add_context(c10::str("in node '", running->name, "' (", running->target, ")"));
     throw;
   }
+}
+
+void Graph::run(Frame& frame) const {
+  run_nodes(frame, [&](const Node& node) { node.call->run(frame); });
+}
+
+void Graph::profile(Frame& frame, std::vector<Cost>& costs) const {
+  using Clock = std::chrono::steady_clock;
+  costs.resize(nodes.size());
+  run_nodes(frame, [&](const Node& node) {
+    const auto start = Clock::now();
+    node.call->run(frame);
+    const std::chrono::duration<double, std::micro> time = Clock::now() - start;
+    Cost& cost = costs[static_cast<size_t>(&node - nodes.data())];
+    cost.us = std::min(cost.us, time.count());
+    cost.bytes = 0;
+    for (const Argument& argument : node.call->arguments()) {
+      if (argument.kind != Argument::Kind::kWrappedNumber)
+        cost.bytes += bytes_of(argument.value(frame));
+    }
+    for (const Slot slot : node.outputs) {
+      cost.bytes += bytes_of(frame[slot]);
+    }
+  });
 }
 
 }  // namespace qnative::program

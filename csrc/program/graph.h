@@ -3,6 +3,7 @@
 #include <ATen/core/ivalue.h>
 #include <ATen/core/stack.h>
 
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,6 +19,9 @@ constexpr Slot kNoSlot = -1;
 struct Frame {
   std::vector<c10::IValue> slots;
   torch::jit::Stack stack;  // of boxed calls
+
+  c10::IValue& operator[](Slot slot) { return slots[static_cast<size_t>(slot)]; }
+  const c10::IValue& operator[](Slot slot) const { return slots[static_cast<size_t>(slot)]; }
 };
 
 // An argument of a call: a constant, a slot, or a list of those.
@@ -76,6 +80,17 @@ struct Graph {
 
   // Runs the nodes on a frame whose input slots are set. An error names the node.
   void run(Frame& frame) const;
+
+  // The same, and what each node takes: `costs` gets the least of its time and the present one.
+  struct Cost {
+    double us = std::numeric_limits<double>::infinity();
+    int64_t bytes = 0;  // of the tensors that it reads and writes
+  };
+  void profile(Frame& frame, std::vector<Cost>& costs) const;
+
+ private:
+  template <class Step>
+  void run_nodes(Frame& frame, const Step& step) const;
 };
 
 }  // namespace qnative::program

@@ -139,6 +139,7 @@ std::unique_ptr<Call> GraphReader::read_operator(const json::Value& node) {
     fail("wanted ", op->schema().returns().size(), " outputs, got ", returns.size());
   }
   follow_aliases(op->schema(), arguments, returns);
+  if (auto call = make_direct_call(*op, arguments, returns)) return call;
   return make_boxed_call(*op, std::move(arguments), std::move(returns));
 }
 

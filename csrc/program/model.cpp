@@ -13,6 +13,7 @@ namespace qnative::program {
 namespace {
 
 constexpr int64_t kSchemaMajor = 8;
+const std::string kMetadata = "extra/qnative.json";
 
 std::string choose(const Archive& archive, const std::string& wanted) {
   const std::vector<std::string> names = archive.models();
@@ -352,7 +353,10 @@ class Loader {
 
 Model Model::load(Archive& archive, const std::string& name) {
   const std::string chosen = choose(archive, name);
-  return Loader(archive, chosen).load();
+  Model model = Loader(archive, chosen).load();
+  model.weight_bytes = archive.tensor_bytes();
+  if (archive.has(kMetadata)) model.metadata = archive.read(kMetadata);
+  return model;
 }
 
 }  // namespace qnative::program

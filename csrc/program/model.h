@@ -25,6 +25,8 @@ struct Model {
   std::vector<Mutation> mutations;
   // Its calls change buffers or parameters, so that they cannot run at the same time.
   bool has_state = false;
+  int64_t weight_bytes = 0;
+  std::string metadata;  // JSON of qnative.save; empty for files of others
 
   // `name`: which of the archive's models; empty where it has only one, or "model".
   static Model load(Archive& archive, const std::string& name);

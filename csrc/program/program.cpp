@@ -39,8 +39,8 @@ Program Program::load(const void* data, size_t size, const std::string& model) {
       load_model("archive in memory", [&] { return program::Memory::copy(data, size); }, model));
 }
 
-std::vector<at::Tensor> Program::run(c10::ArrayRef<at::Tensor> inputs) const {
-  std::vector<IValue> leaves, outputs;
+std::vector<IValue> Program::leaves(c10::ArrayRef<at::Tensor> inputs) const {
+  std::vector<IValue> leaves;
   const auto& wanted = executable_->model().signature.inputs;
   leaves.reserve(wanted.size());
   size_t used = 0;
@@ -57,7 +57,12 @@ std::vector<at::Tensor> Program::run(c10::ArrayRef<at::Tensor> inputs) const {
   if (used != inputs.size()) {
     program::fail(kName, ": wanted ", used, " tensors, got ", inputs.size());
   }
-  executable_->run(leaves, outputs);
+  return leaves;
+}
+
+std::vector<at::Tensor> Program::run(c10::ArrayRef<at::Tensor> inputs) const {
+  std::vector<IValue> outputs;
+  executable_->run(leaves(inputs), outputs);
   std::vector<at::Tensor> tensors;
   tensors.reserve(outputs.size());
   for (IValue& output : outputs) {
@@ -74,6 +79,29 @@ IValue Program::forward(const std::vector<IValue>& args, const Kwargs& kwargs) c
   executable_->run(leaves, outputs);
   auto next = outputs.begin();
   return signature.out.unflatten([&] { return std::move(*next++); });
+}
+
+std::vector<Program::Node> Program::nodes() const {
+  std::vector<Node> nodes;
+  for (const program::Node& node : executable_->model().graph.nodes) {
+    nodes.push_back({node.name, node.target});
+  }
+  return nodes;
+}
+
+std::vector<Program::Cost> Program::profile(c10::ArrayRef<at::Tensor> inputs,
+                                            int64_t rounds) const {
+  const auto costs = executable_->profile(leaves(inputs), rounds);
+  std::vector<Cost> result;
+  std::vector<Node> names = nodes();
+  for (size_t i = 0; i < costs.size(); ++i) {
+    result.push_back({std::move(names[i]), costs[i].us, costs[i].bytes});
+  }
+  return result;
+}
+
+Program::Memory Program::memory() const {
+  return {executable_->model().weight_bytes, executable_->arena_bytes()};
 }
 
 }  // namespace qnative

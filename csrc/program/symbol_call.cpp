@@ -218,7 +218,7 @@ class SymbolCall : public Call {
     std::vector<IValue>& values = frame.stack;
     values.clear();
     for (const Argument& argument : arguments_) values.push_back(argument.value(frame));
-    frame.slots[static_cast<size_t>(output_)] = op_.run(values);
+    frame[output_] = op_.run(values);
   }
 
  private:

@@ -58,8 +58,32 @@ class QNATIVE_API Program {
   // values than those of the export are errors.
   c10::IValue forward(const std::vector<c10::IValue>& args, const Kwargs& kwargs = {}) const;
 
+  // The steps, in the order in which they run.
+  struct Node {
+    std::string name;
+    std::string target;  // "torch.ops.qnative.linear.default"
+  };
+  std::vector<Node> nodes() const;
+
+  // What each node takes in run(inputs): the least of `rounds` runs.
+  struct Cost {
+    Node node;
+    double us = 0;
+    int64_t bytes = 0;  // of the tensors that it reads and writes
+  };
+  std::vector<Cost> profile(c10::ArrayRef<at::Tensor> inputs, int64_t rounds = 20) const;
+
+  // Bytes. The first run with given sizes plans the memory of qnative's operators; later runs use
+  // one buffer for each call that runs at the same time.
+  struct Memory {
+    int64_t weights = 0;
+    int64_t arena = 0;  // of all buffers
+  };
+  Memory memory() const;
+
  private:
   friend class BoundProgram;
+  std::vector<c10::IValue> leaves(c10::ArrayRef<at::Tensor> inputs) const;
   explicit Program(std::shared_ptr<const program::Executable> executable);
 
   std::shared_ptr<const program::Executable> executable_;
