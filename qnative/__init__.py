@@ -16,6 +16,7 @@ from .plan.dry_run import DryRun, dry_run  # noqa: E402
 from .program import Program  # noqa: E402
 from .quantize import quantize  # noqa: E402
 from .report import NotQuantizedError, Report  # noqa: E402
+from .saving import save  # noqa: E402
 
 __all__ = [
     "DryRun",
@@ -36,6 +37,7 @@ __all__ = [
     "quantize",
     "quantize_dynamic",
     "register_backend",
+    "save",
 ]
 
 

@@ -1,11 +1,11 @@
-"""``python -m qnative``: migrate, explain and describe files, print configs, check the machine."""
+"""``python -m qnative``: move, explain, describe, run and measure files; configs; the machine."""
 
 import argparse
 import sys
 
-from .cli import config, describe, doctor, explain, migrate
+from .cli import bench, config, describe, doctor, explain, migrate, run
 
-COMMANDS = (migrate, explain, describe, config, doctor)
+COMMANDS = (migrate, explain, describe, run, bench, config, doctor)
 
 
 def main(arguments: list[str] | None = None) -> int:

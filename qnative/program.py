@@ -4,12 +4,16 @@ C++ programs run the same files with ``qnative/program.h``.
 """
 
 import io
+import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch.utils import _pytree as pytree
+
+from .report import text_table
 
 
 class Node(NamedTuple):
@@ -17,6 +21,38 @@ class Node(NamedTuple):
 
     name: str
     target: str  # "torch.ops.qnative.linear.default"
+
+
+class NodeCost(NamedTuple):
+    """What a step of a program takes."""
+
+    name: str
+    target: str
+    us: float  # the least of several runs
+    share: float  # of the sum of all steps
+    bytes: int  # of the tensors that it reads and writes
+
+
+class Profile(list[NodeCost]):
+    """The costs of all steps in order; ``print(profile)`` shows them as a table."""
+
+    def __str__(self) -> str:
+        rows = [
+            (
+                *(row.name, row.target.removeprefix("torch.ops."), f"{row.us:.1f}"),
+                *(f"{row.share:.1%}", f"{row.bytes:,}", f"{row.bytes / row.us / 1e3:.1f}"),
+            )
+            for row in self
+        ]
+        table = text_table(("node", "op", "us", "share", "bytes", "GB/s"), rows)
+        return "\n".join([*table, f"{sum(row.us for row in self):.1f} us in {len(self)} nodes"])
+
+
+class Memory(NamedTuple):
+    """Bytes of a program."""
+
+    weights: int  # in the file, which processes share
+    arena: int  # for the values between inputs and outputs, of all calls at the same time
 
 
 @dataclass(frozen=True)
@@ -130,6 +166,49 @@ class Program:
         inputs = ", ".join(str(leaf) for leaf in self.inputs)
         marks = [kind if kind != "constant" else value for kind, value in self._outputs]
         return f"({inputs}) -> {pytree.tree_unflatten(marks, self._out_spec)}"
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What ``qnative.save`` put into the file: versions, the report of the model, and what
+        else it was given."""
+        return json.loads(self._loaded.metadata() or "{}")
+
+    def memory(self) -> Memory:
+        """Bytes of the weights and of the planned memory. The first call with given sizes plans the
+        results of qnative's operators; later calls find them in one buffer."""
+        return Memory(*self._loaded.memory())
+
+    def profile(self, *args: Any, rounds: int = 20, **kwargs: Any) -> Profile:
+        """What each node takes in a call with these arguments: the least of ``rounds`` calls."""
+        leaves = self._flatten(args, kwargs)
+        self._check_types(leaves)
+        costs = self._loaded.profile(tuple(leaves), rounds)
+        total = sum(us for us, _ in costs) or 1.0
+        return Profile(
+            NodeCost(*node, us, us / total, count)
+            for node, (us, count) in zip(self.nodes, costs, strict=True)
+        )
+
+    def warmup(self, *sizes: Sequence[Sequence[int]]) -> None:
+        """Plans memory, and makes kernels and threads start, before the first call that counts.
+
+        Each of ``sizes`` has the sizes of every tensor of a call, in the order of ``inputs``; the
+        tensors are zeros. Without any, the sizes must not be open.
+        """
+        tensors = [leaf for leaf in self.inputs if leaf.kind == "tensor"]
+        for each in sizes or [[leaf.sizes for leaf in tensors]]:
+            zeros = iter(
+                [
+                    torch.zeros(tuple(shape), dtype=leaf.dtype)
+                    for leaf, shape in zip(tensors, each, strict=True)
+                ]
+            )
+            leaves = [
+                next(zeros) if leaf.kind == "tensor" else 0 if leaf.kind == "int" else leaf.constant
+                for leaf in self.inputs
+            ]
+            for _ in range(2):  # one plans, one uses the plan
+                self._run_leaves(tuple(leaves))
 
     def __repr__(self) -> str:
         return f"qnative.Program{self.signature}"

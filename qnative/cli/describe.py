@@ -4,7 +4,7 @@ import argparse
 import os
 from collections import Counter
 
-from ..report import text_table
+from ..report import Report, Row, text_table
 from .graphs import add_file_parser, read
 
 
@@ -17,6 +17,12 @@ def add_parser(subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     contents = read(options.file)
     print(f"{options.file}: {contents.kind}, {os.path.getsize(options.file):,} bytes")
+    metadata = dict(contents.metadata)
+    report = metadata.pop("report", None)
+    for name, value in metadata.items():
+        print(f"{name}: {value}")
+    if report is not None:
+        print("report:", Report([Row(**row) for row in report["rows"]], report["notes"]).summary())
     counts = Counter(node.op for node in contents.nodes).most_common()
     print("\n".join(text_table(("op", "calls"), [(op, str(n)) for op, n in counts])))
     rows = [

@@ -1,12 +1,16 @@
 """The nodes and constants of a TorchScript or torch.export file, whichever it is."""
 
 import argparse
+import json
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
+
+from ..saving import METADATA
 
 
 def add_file_parser(
@@ -33,11 +37,13 @@ class GraphNode:
 
 @dataclass(frozen=True)
 class Contents:
-    """The contents of a file: its kind, its calls in order, its tensors by name."""
+    """The contents of a file: its kind, its calls in order, its tensors by name, and what
+    ``qnative.save`` wrote beside them."""
 
     kind: str
     nodes: list[GraphNode]
     tensors: dict[str, torch.Tensor]
+    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 def read(path: str) -> Contents:
@@ -45,6 +51,7 @@ def read(path: str) -> Contents:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
+            metadata = [archive.read(name) for name in names if name.endswith(f"extra/{METADATA}")]
     except zipfile.BadZipFile as error:
         raise RuntimeError(f"qnative: {path} is no TorchScript or torch.export file") from error
     is_export = any(name.endswith(("models/model.json", "serialized_exported_program.json"))
@@ -52,7 +59,8 @@ def read(path: str) -> Contents:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _exported(path) if is_export else _scripted(path)
+            contents = _exported(path) if is_export else _scripted(path)
+            return replace(contents, metadata=json.loads(metadata[0])) if metadata else contents
     except Exception as error:
         raise unreadable(path, error) from error
 

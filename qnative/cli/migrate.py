@@ -1,12 +1,11 @@
 """``python -m qnative migrate old.pt new.pt``"""
 
 import argparse
-from typing import Any
 
 import torch
 
 from ..migration import migrate
-from .graphs import unreadable
+from .inputs import read_inputs
 
 _DTYPES = {"int8": torch.int8, "float16": torch.float16}
 
@@ -36,27 +35,11 @@ def add_parser(subparsers) -> None:
     parser.set_defaults(run=run)
 
 
-def _inputs(path: str) -> Any:
-    try:
-        inputs = torch.load(path, weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # of pickle, or whatever the bytes lead it to
-        raise unreadable(path, error) from error
-    if isinstance(inputs, torch.Tensor):
-        return (inputs,)
-    if not isinstance(inputs, (list, tuple)):
-        raise RuntimeError(
-            f"qnative: {path} must hold a tensor, a list or a tuple, has {type(inputs).__name__}"
-        )
-    return inputs
-
-
 def run(options: argparse.Namespace) -> int:
     result = migrate(
         options.old,
         options.new,
-        example_inputs=None if options.inputs is None else _inputs(options.inputs),
+        example_inputs=None if options.inputs is None else read_inputs(options.inputs),
         dynamic=_DTYPES.get(options.dynamic_dtype, options.dynamic),
         allow_partial=options.partial,
     )

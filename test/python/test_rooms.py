@@ -18,7 +18,7 @@ FLOORS = (
     {"calibration"},
     {"plan"},
     {"lowering"},
-    {"nn", "migration", "program", "testing", "quantize"},
+    {"nn", "migration", "program", "saving", "testing", "quantize"},
     {"eager", "fx"},
     {"cli"},
     {"__init__", "__main__"},

@@ -174,9 +174,7 @@ def test_new_threads_use_the_number_of_threads_that_was_set():
     try:
         torch.set_num_threads(1)
         expected = program(x)
-        run_threads(
-            lambda i: torch.testing.assert_close(program(x), expected, rtol=0, atol=0), 8
-        )
+        run_threads(lambda i: torch.testing.assert_close(program(x), expected, rtol=0, atol=0), 8)
     finally:
         torch.set_num_threads(before)
 

@@ -1,0 +1,92 @@
+"""Files of ``torch.export`` with what a deployment needs, and no more."""
+
+import contextlib
+import copy
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+
+import qnative
+
+# Beside torch's records, in "extra/"; Program.metadata reads it.
+METADATA = "qnative.json"
+# Where each node comes from: texts that take more space than the program.
+_ORIGINS = ("stack_trace", "from_node", "nn_module_stack", "source_fn_stack", "torch_fn")
+
+
+def save(
+    model: torch.nn.Module | ExportedProgram,
+    path: str | os.PathLike,
+    args: tuple[Any, ...] = (),
+    kwargs: dict[str, Any] | None = None,
+    *,
+    dynamic_shapes: Any = None,
+    metadata: dict[str, Any] | None = None,
+    keep_origins: bool = False,
+) -> ExportedProgram:
+    """Writes a model to a ``.pt2`` file, which ``qnative.Program.load``, ``torch.export.load`` and
+    ``qnative/program.h`` read. Returns what was exported.
+
+    model: a module, which is exported with ``args``, ``kwargs`` and ``dynamic_shapes`` as
+    ``torch.export.export`` takes them, or an ExportedProgram. metadata: anything that JSON can
+    hold; the versions of torch and qnative and, where the model has one, its report are added.
+    keep_origins: whether each node tells the lines and modules that it comes from.
+
+    Other than ``torch.export.save``, this leaves out the example inputs, which can take half of a
+    file. A file appears only when it is complete.
+    """
+    if isinstance(model, ExportedProgram):
+        if args or kwargs or dynamic_shapes is not None:
+            raise ValueError("qnative.save: an ExportedProgram takes no arguments of an export")
+        exported = model
+    else:
+        with torch.no_grad():
+            exported = torch.export.export(model, args, kwargs, dynamic_shapes=dynamic_shapes)
+    contents = {**_versions(), **_report(model), **(metadata or {})}
+    path = os.fspath(path)
+    partial = f"{path}.{os.getpid()}.partial.pt2"
+    slim = copy.copy(exported)
+    slim._example_inputs = None
+    try:
+        with contextlib.nullcontext() if keep_origins else _without_origins(slim):
+            torch.export.save(slim, partial, extra_files={METADATA: json.dumps(contents)})
+        os.replace(partial, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(partial)
+    return exported
+
+
+def _versions() -> dict[str, str]:
+    return {"qnative": qnative.__version__, "torch": torch.__version__}
+
+
+def _report(model: Any) -> dict[str, Any]:
+    report = getattr(model, "report", None)
+    if report is None:
+        return {}
+    return {"report": {"rows": [asdict(row) for row in report.rows], "notes": report.notes}}
+
+
+@contextlib.contextmanager
+def _without_origins(exported: ExportedProgram) -> Iterator[None]:
+    """Nodes without the texts of their origins, which come back afterwards."""
+    nodes = [
+        node
+        for module in exported.graph_module.modules()
+        if isinstance(module, torch.fx.GraphModule)
+        for node in module.graph.nodes
+    ]
+    metas = [node.meta for node in nodes]
+    for node in nodes:
+        node.meta = {key: value for key, value in node.meta.items() if key not in _ORIGINS}
+    try:
+        yield
+    finally:
+        for node, meta in zip(nodes, metas, strict=True):
+            node.meta = meta
