@@ -126,7 +126,7 @@ bench-docs: build $(VENV)/.stamp-bench  ## tables and plots of docs/performance.
 	$(PY) -m benchmark.plots build/bench --output docs/images
 	$(PY) -m benchmark.report build/bench --write docs/performance.md
 
-lint: setup  ## clang-format, clang-tidy, ruff
+lint: setup  ## clang-format, clang-tidy, ruff, mypy
 	@$(call configure,build/lint,-DQNATIVE_UNITY=OFF)
 	$(PY) cmake/lint.py
 

@@ -1,4 +1,4 @@
-"""clang-format, clang-tidy and ruff over the tracked sources.
+"""clang-format, clang-tidy, ruff and mypy over the tracked sources.
 
 --fix rewrites them, --no-tidy skips the slow part.
 """
@@ -41,6 +41,7 @@ def main() -> int:
     failed = run("clang-format", *(["-i"] if args.fix else ["--dry-run", "-Werror"]), *cpp)
     failed |= run("ruff", "check", *(["--fix"] if args.fix else []), ".")
     failed |= run("ruff", "format", *([] if args.fix else ["--check"]), ".")
+    failed |= run("mypy")
     if not args.no_tidy:
         with ThreadPoolExecutor(cpu_count()) as pool:
             failed |= max(pool.map(tidy, tracked("csrc/*.cpp")), default=0)

@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     # The Quantizer is a torchao class: import works without torchao.
     if name == "Quantizer":
         from .plan.quantizer import Quantizer

@@ -106,7 +106,7 @@ class Program:
         self._set(torch.classes.qnative.Program.load_bytes(contents, ""))
 
     @classmethod
-    def load(cls, path: str | os.PathLike, model: str = "") -> "Program":
+    def load(cls, path: str | os.PathLike[str], model: str = "") -> "Program":
         """Reads a file of ``torch.export.save`` (torch 2.13 to 2.15). Its weights stay in the
         file, which is mapped into memory: replace it to update it, do not overwrite it while it is
         in use. ``model``: which one, where the file has several.
@@ -122,7 +122,7 @@ class Program:
         program._set(torch.classes.qnative.Program.load(path, model))
         return program
 
-    def _set(self, loaded: torch.ScriptObject) -> None:
+    def _set(self, loaded: Any) -> None:
         self._loaded = loaded
         self._run = loaded.run  # looking a method up takes longer than many a call
         self._run_leaves = loaded.run_leaves
@@ -254,7 +254,7 @@ class Program:
             )
         return leaves
 
-    def _check_types(self, leaves: list[Any]) -> None:
+    def _check_types(self, leaves: Sequence[Any]) -> None:
         for leaf, given in zip(self.inputs, leaves, strict=False):
             if leaf.kind == "tensor" and not isinstance(given, torch.Tensor):
                 raise TypeError(

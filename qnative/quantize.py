@@ -77,6 +77,7 @@ def quantize(
     with torch.no_grad():
         fold_batch_norm(exported)
         if quantizer.needs_calibration:
+            assert calibration is not None  # _check_arguments has seen to it
             batches = _progress(calibration, "calibrating", verbose)
             rounding = weight_rounding == "calibrated"
             converted, calibration_notes = _calibrate(

@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 QUANTIZED = "quantized"
 FUSED = "fused"
@@ -126,11 +126,14 @@ class NotQuantizedError(RuntimeError):
             f"qnative: strict=True, but {len(self.rows)} node(s) stay float:\n" + "\n".join(lines)
         )
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type, tuple[Report]]:
         return type(self), (self.report,)
 
 
-def merge_rows(float_rows: list[Row], lowered: list[Row], folded: set[str]) -> list[Row]:
+R = TypeVar("R", bound=Row)
+
+
+def merge_rows(float_rows: list[R], lowered: list[R], folded: set[str]) -> list[R]:
     """The rows of the lowered model, and those of nodes that were gone before it was lowered."""
     rows = {row.name: row for row in lowered}
     for row in float_rows:

@@ -44,7 +44,7 @@ class Case:
     pattern: str
     kernel: Kernel
     dtypes: DTypeConfig = field(repr=False)
-    reference: Callable = field(repr=False)
+    reference: Callable[..., Any] = field(repr=False)
     shape: tuple[int, ...]
     zero_point: float
     part: float
@@ -92,30 +92,32 @@ class Case:
     def _scale(self, role: str, scale: float) -> float:
         limits = self._limits(role)
         if limits.fixed:
-            return limits.scale_exact_match
+            return limits.fixed[0]
         low, high = limits.scale_min_lower_bound, limits.scale_max_upper_bound
         scale = scale if low is None else max(scale, float(low))
         return scale if high is None else min(scale, float(high))
 
-    def _tensors(self) -> tuple[dict[str, tuple], dict[str, Any]]:
+    def _tensors(self) -> tuple[dict[str, tuple[Any, ...]], dict[str, Any]]:
         """The inputs, each with scale and zero point, and all other values by name."""
         generator = torch.Generator().manual_seed(sum(self.shape) + self.row)
         shape, values = _shapes(self.kernel.kinds[0], self.shape)
         dtype, low, high = self._dtype("input")
-        limits, inputs = self._limits("input"), {}
+        limits = self._limits("input")
+        inputs: dict[str, tuple[Any, ...]] = {}
         for i, name in enumerate(self.kernel.inputs):
             data = torch.randint(low, high + 1, shape, dtype=dtype, generator=generator)
             zero = low + round(self.zero_point * (high - low))
-            zero = limits.zero_point_exact_match if limits.fixed else zero
+            zero = limits.fixed[1] if limits.fixed else zero
             inputs[name] = data, self._scale("input", 0.02 * (i + 1)), zero
         if "weight" in values:
-            values |= self._weights(*values["weight"], generator)
+            values |= self._weights(values["weight"], generator)
         return inputs, values | self.arguments
 
     def _weights(
-        self, shape: tuple, channels: int, axis: int, generator: torch.Generator
+        self, form: tuple[tuple[int, ...], int, int], generator: torch.Generator
     ) -> dict[str, Any]:
-        """Output channels lie along ``axis``."""
+        """form: the shape of the weight, its number of output channels and their dimension."""
+        shape, channels, axis = form
         bias = torch.randn(channels, generator=generator)
         if not self.kernel.weighted:
             return {"weight": torch.randn(shape, generator=generator), "bias": bias}
@@ -128,7 +130,9 @@ class Case:
         scale = scale.repeat(channels // len(scale))
         return {"weight": weight, "weight_scale": scale, "bias": bias, "float_weight": real}
 
-    def _call_reference(self, inputs: dict[str, tuple], values: dict[str, Any]) -> torch.Tensor:
+    def _call_reference(
+        self, inputs: dict[str, tuple[Any, ...]], values: dict[str, Any]
+    ) -> torch.Tensor:
         ops = torch.ops.qnative
         real = {name: ops.dequantize_per_tensor(*value) for name, value in inputs.items()}
         others = dict(values)
@@ -158,14 +162,17 @@ class Case:
         dtype, low, high = self._dtype("output")
         limits = self._limits("output")
         if limits.fixed:
-            return limits.scale_exact_match, limits.zero_point_exact_match, dtype
+            return *limits.fixed, dtype
         least = min(float(real.min()), 0.0) if real.numel() else 0.0
         most = max(float(real.max()), 0.0) if real.numel() else 0.0
         scale = self._scale("output", self.part * max(most - least, 1e-3) / (high - low))
         return scale, min(max(round(low - least / scale), low), high), dtype
 
     def _call_kernel(
-        self, inputs: dict[str, tuple], values: dict[str, Any], y: tuple[float, int, torch.dtype]
+        self,
+        inputs: dict[str, tuple[Any, ...]],
+        values: dict[str, Any],
+        y: tuple[float, int, torch.dtype],
     ) -> torch.Tensor:
         given = dict(zip(("y_scale", "y_zero_point", "y_dtype"), y, strict=True)) | values
         for name, (data, scale, zero_point) in inputs.items():
@@ -247,9 +254,9 @@ def conformance_cases(
     return cases
 
 
-def _functions(kinds: tuple[str, ...], row: int, pattern: str) -> Callable:
+def _functions(kinds: tuple[str, ...], row: int, pattern: str) -> Callable[..., Any]:
     """The functions of torch of these kinds, one after the other."""
-    found = [getattr(F, kind, None) or getattr(torch, kind, None) for kind in kinds]
+    found: list[Any] = [getattr(F, kind, None) or getattr(torch, kind, None) for kind in kinds]
     if None in found:
         name = kinds[found.index(None)]
         raise ValueError(f"row {row}, {pattern}: torch has no function {name}: set_reference")

@@ -4,41 +4,55 @@ A view holds the container itself, not the config it was read from: after
 ``view = config.dtype_configs; config.set_dtype_configs([])`` it still shows the old list.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, MutableSequence
-from typing import Any
+from typing import Any, Generic, TypeVar, overload
 
-from ._wrapper import within
+from ._wrapper import Wrapper, within
+
+V = TypeVar("V")
 
 
-class Container:
+class Container(Generic[V]):
     """A container of a TorchScript ``BackendPatternConfig``, by the name of its property.
 
     ``wrap`` and ``unwrap`` turn an element (of a dict: a value) into a Python object and back.
     """
 
     def __init__(
-        self, name: str, wrap: Callable, unwrap: Callable, check_key: Callable | None = None
+        self,
+        name: str,
+        wrap: Callable[[Any], Any],
+        unwrap: Callable[[Any], Any],
+        check_key: Callable[[Any], Any] | None = None,
     ):
         self.name = name
         self.wrap = wrap
         self.unwrap = unwrap
         self.check_key = check_key
 
-    def __get__(self, config: Any, owner: type) -> Any:
+    @overload
+    def __get__(self, config: None, owner: type) -> Container[V]: ...
+
+    @overload
+    def __get__(self, config: Wrapper, owner: type) -> V: ...
+
+    def __get__(self, config: Wrapper | None, owner: type) -> Any:
         if config is None:
             return self
         view = ListView if self.check_key is None else DictView
-        return view(self, config.script_object._shallow_copy())
+        return view(self, config._script_object._shallow_copy())
 
-    def __set__(self, config: Any, value: Any) -> None:
+    def __set__(self, config: Wrapper, value: Any) -> None:
         if isinstance(value, View) and value.container.name == self.name:
-            getattr(config.script_object, "_share_" + self.name)(value.holder)
+            getattr(config._script_object, "_share_" + self.name)(value.holder)
         else:
-            getattr(config.script_object, "set_" + self.name)(self.unwrap_all(value))
+            getattr(config._script_object, "set_" + self.name)(self.unwrap_all(value))
 
     def unwrap_all(self, value: Any) -> Any:
         """TypeError or ValueError, with name and place, for what cannot be in the container."""
-        wanted = Iterable if self.check_key is None else Mapping
+        wanted: Any = Iterable if self.check_key is None else Mapping
         if not isinstance(value, wanted) or isinstance(value, str):
             kind = "a list" if self.check_key is None else "a dict"
             raise TypeError(f"{self.name} should be {kind}, got {value!r}")
@@ -56,7 +70,7 @@ class Container:
 class View:
     """A container and a TorchScript object that holds it."""
 
-    def __init__(self, container: Container, holder: Any):
+    def __init__(self, container: Container[Any], holder: Any):
         self.container = container
         self.holder = holder
 
@@ -70,16 +84,20 @@ class View:
     def __len__(self) -> int:
         return len(self.raw())
 
-    def __reduce__(self) -> tuple:
+    def copy(self) -> Any:
+        """A plain list or dict."""
+        raise NotImplementedError
+
+    def __reduce__(self) -> tuple[Any, ...]:
         # Copies and pickles are plain: nothing else holds their container.
         plain = self.copy()
         return type(plain), (plain,)
 
 
-class ListView(View, MutableSequence):
+class ListView(View, MutableSequence[Any]):
     """A list. Equal to any list of equal elements."""
 
-    def _list(self) -> list:
+    def _list(self) -> list[Any]:
         return [self.container.wrap(element) for element in self.raw()]
 
     def __getitem__(self, index: Any) -> Any:
@@ -100,31 +118,31 @@ class ListView(View, MutableSequence):
         elements.insert(index, value)
         self.assign(elements)
 
-    def copy(self) -> list:
+    def copy(self) -> list[Any]:
         return self._list()
 
-    def __iter__(self) -> Iterator:
+    def __iter__(self) -> Iterator[Any]:
         return iter(self._list())
 
-    def __add__(self, other: Iterable) -> list:
+    def __add__(self, other: Iterable[Any]) -> list[Any]:
         return [*self, *other]
 
-    def __radd__(self, other: Iterable) -> list:
+    def __radd__(self, other: Iterable[Any]) -> list[Any]:
         return [*other, *self]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, list | ListView) and self._list() == list(other)
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return repr(self._list())
 
 
-class DictView(View, MutableMapping):
+class DictView(View, MutableMapping[Any, Any]):
     """A dict. Equal to any mapping of equal items."""
 
-    def _dict(self) -> dict:
+    def _dict(self) -> dict[Any, Any]:
         return {key: self.container.wrap(value) for key, value in self.raw().items()}
 
     def __getitem__(self, key: Any) -> Any:
@@ -138,16 +156,16 @@ class DictView(View, MutableMapping):
         del items[key]
         self.assign(items)
 
-    def __iter__(self) -> Iterator:
+    def __iter__(self) -> Iterator[Any]:
         return iter(self.raw())
 
-    def copy(self) -> dict:
+    def copy(self) -> dict[Any, Any]:
         return self._dict()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Mapping) and self._dict() == dict(other)
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return repr(self._dict())

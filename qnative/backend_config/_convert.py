@@ -35,12 +35,12 @@ _PLAIN = (
 class ToTorch:
     """Converts objects of qnative."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         package = "torch.ao.quantization.backend_config"
         self.upstream = importlib.import_module(package)
         # BackendConfig uses this module without importing it.
         importlib.import_module(package + ".utils")
-        self._seen: dict[tuple, Any] = {}
+        self._seen: dict[tuple[str, int], Any] = {}
 
     def _once(self, kind: str, identity: int, convert: Callable[[], Any]) -> Any:
         key = (kind, identity)
@@ -122,7 +122,7 @@ def _check_has(original: Any, attribute: str, name: str) -> None:
 class FromTorch:
     """Converts objects of upstream."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         from . import backend_config
 
         self.own = backend_config
@@ -177,7 +177,9 @@ class FromTorch:
         self._container(config, "_input_type_to_index", original._input_type_to_index, dict)
         return config
 
-    def _container(self, config: Any, name: str, original: Any, convert: Callable) -> None:
+    def _container(
+        self, config: Any, name: str, original: Any, convert: Callable[..., Any]
+    ) -> None:
         known = self._seen.get(id(original))
         setattr(config, name, convert(original) if known is None else known[0])
         # The view, so that the next config with this container shares it.

@@ -27,6 +27,10 @@ class ObservationType(Enum):
     """Neither is observed: x.shape, x.size()."""
 
 
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
 @dataclass(init=False)
 class DTypeWithConstraints(Wrapper):
     """A dtype, and what a QConfig must fulfil beyond it to be used.
@@ -41,21 +45,15 @@ class DTypeWithConstraints(Wrapper):
     an int of more than 64 bits.
     """
 
-    dtype: torch.dtype | None
-    quant_min_lower_bound: int | float | None
-    quant_max_upper_bound: int | float | None
-    scale_min_lower_bound: int | float | None
-    scale_max_upper_bound: int | float | None
-    scale_exact_match: float | None
-    zero_point_exact_match: int | None
-
-    dtype = Field(dtype_of, check_dtype)
-    quant_min_lower_bound = Field(lambda value: value, check_number)
-    quant_max_upper_bound = Field(lambda value: value, check_number)
-    scale_min_lower_bound = Field(lambda value: value, check_number)
-    scale_max_upper_bound = Field(lambda value: value, check_number)
-    scale_exact_match = Field(float, check_number)
-    zero_point_exact_match = Field(int, lambda name, value: check_int(name, value, optional=True))
+    dtype: Field[torch.dtype | None] = Field(dtype_of, check_dtype)
+    quant_min_lower_bound: Field[int | float | None] = Field(_as_it_is, check_number)
+    quant_max_upper_bound: Field[int | float | None] = Field(_as_it_is, check_number)
+    scale_min_lower_bound: Field[int | float | None] = Field(_as_it_is, check_number)
+    scale_max_upper_bound: Field[int | float | None] = Field(_as_it_is, check_number)
+    scale_exact_match: Field[float | None] = Field(float, check_number)
+    zero_point_exact_match: Field[int | None] = Field(
+        int, lambda name, value: check_int(name, value, optional=True)
+    )
 
     def __init__(
         self,
@@ -113,17 +111,11 @@ class DTypeConfig(Wrapper):
     TypeError for anything else than these, None, and for ``is_dynamic`` a bool.
     """
 
-    input_dtype_with_constraints: DTypeWithConstraints
-    output_dtype_with_constraints: DTypeWithConstraints
-    weight_dtype_with_constraints: DTypeWithConstraints
-    bias_dtype: torch.dtype | None
-    is_dynamic: bool | None
-
-    input_dtype_with_constraints = copy.copy(_constraints)
-    output_dtype_with_constraints = copy.copy(_constraints)
-    weight_dtype_with_constraints = copy.copy(_constraints)
-    bias_dtype = Field(dtype_of, check_dtype)
-    is_dynamic = Field(bool, lambda name, value: _optional(name, value, bool))
+    input_dtype_with_constraints: Field[DTypeWithConstraints] = copy.copy(_constraints)
+    output_dtype_with_constraints: Field[DTypeWithConstraints] = copy.copy(_constraints)
+    weight_dtype_with_constraints: Field[DTypeWithConstraints] = copy.copy(_constraints)
+    bias_dtype: Field[torch.dtype | None] = Field(dtype_of, check_dtype)
+    is_dynamic: Field[bool | None] = Field(bool, lambda name, value: _optional(name, value, bool))
 
     def __init__(
         self,
@@ -181,7 +173,7 @@ class DTypeConfig(Wrapper):
 
     def to_dict(self) -> dict[str, Any]:
         """The dict that :meth:`from_dict` takes; what is not set is left out."""
-        items = {
+        items: dict[str, Any] = {
             "input_dtype": self.input_dtype_with_constraints,
             "output_dtype": self.output_dtype_with_constraints,
             "weight_dtype": self.weight_dtype_with_constraints,

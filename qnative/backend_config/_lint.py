@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..report import text_table
 from . import _names
@@ -36,7 +36,7 @@ class Finding(NamedTuple):
     remedy: str
 
 
-class Findings(list):
+class Findings(list["Finding"]):
     """A list of Finding; ``print`` shows it as a table."""
 
     def __str__(self) -> str:
@@ -51,7 +51,7 @@ class Findings(list):
 
 
 def lint(config: BackendConfig) -> Findings:
-    findings = [Finding(*finding) for finding in config.script_object.lint()]
+    findings = [Finding(*finding) for finding in config._script_object.lint()]
     found = [*findings, *_unknown_names(config)]
     return Findings(sorted(found, key=lambda finding: finding.row))
 
@@ -59,7 +59,7 @@ def lint(config: BackendConfig) -> Findings:
 def _unknown_names(config: BackendConfig) -> Iterator[Finding]:
     """What C++ cannot know: whether a name is that of an object."""
     for i, row in enumerate(config.configs):
-        script = row.script_object
+        script = row._script_object
         pattern = _text(script.pattern or script.pattern_complex_format)
         for field in (*_PATTERNS, *_NAMES):
             for name in _leaves(getattr(script, field)):
@@ -76,7 +76,7 @@ def _unknown_names(config: BackendConfig) -> Iterator[Finding]:
                 yield Finding(i, pattern, field, problem, remedy)
 
 
-def _leaves(value: str | tuple | None) -> Iterator[str]:
+def _leaves(value: str | tuple[Any, ...] | None) -> Iterator[str]:
     if isinstance(value, tuple):
         for element in value:
             yield from _leaves(element)
@@ -84,7 +84,7 @@ def _leaves(value: str | tuple | None) -> Iterator[str]:
         yield value
 
 
-def _text(pattern: str | tuple | None) -> str:
+def _text(pattern: str | tuple[Any, ...] | None) -> str:
     if isinstance(pattern, tuple):
         return f"({', '.join(map(_text, pattern))})"
     return pattern or ""

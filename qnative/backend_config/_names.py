@@ -131,5 +131,5 @@ def _wrapped_module(value: Any) -> Any:
         return None
     if not getattr(value, "__qualname__", "").startswith(function + ".<locals>"):
         return None
-    cells = getattr(value, "__closure__", None) or ()
+    cells: tuple[Any, ...] = getattr(value, "__closure__", None) or ()
     return cells[0].cell_contents if len(cells) == 1 else None

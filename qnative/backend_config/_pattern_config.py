@@ -83,7 +83,7 @@ class BackendPatternConfig(Wrapper):
         ObservationType,
         lambda name, value: check_type(name, value, ObservationType).value,
     )
-    dtype_configs: ListView = Container(
+    dtype_configs: Container[ListView] = Container(
         "dtype_configs",
         DTypeConfig.from_script_object,
         lambda value: check_type("it", value, DTypeConfig).script_object,
@@ -95,13 +95,13 @@ class BackendPatternConfig(Wrapper):
     fuser_method = NamedObject("fuser_method", _check_function)
     _root_node_getter = NamedObject("root_node_getter", _check_function)
     _extra_inputs_getter = NamedObject("extra_inputs_getter", _check_function)
-    _num_tensor_args_to_observation_type: DictView = Container(
+    _num_tensor_args_to_observation_type: Container[DictView] = Container(
         "num_tensor_args_to_observation_type",
         ObservationType,
         lambda value: check_type("it", value, ObservationType).value,
         lambda key: check_int("a number of tensor arguments", key),
     )
-    _input_type_to_index: DictView = Container(
+    _input_type_to_index: Container[DictView] = Container(
         "input_type_to_index",
         int,
         lambda value: check_int("it", value),
@@ -117,20 +117,20 @@ class BackendPatternConfig(Wrapper):
         "free": the pattern moves, renames or measures data, and needs no op. ``==`` does not
         compare ops.
         """
-        return tuple(self.script_object.ops)
+        return tuple(self._script_object.ops)
 
     @ops.setter
     def ops(self, ops: Iterable[str]) -> None:
         if not isinstance(ops, Iterable) or isinstance(ops, str):
             raise TypeError(f"ops should be a list of names, got {ops!r}")
-        self.script_object.ops = [check_str(f"ops[{i}]", op) for i, op in enumerate(ops)]
+        self._script_object.ops = [check_str(f"ops[{i}]", op) for i, op in enumerate(ops)]
 
     def op(self, dtype_config: int = 0) -> str:
         """The op of ``dtype_configs[dtype_config]``; "" if none is named. IndexError below 0."""
-        return self.script_object.op(check_int("dtype_config", dtype_config))
+        return self._script_object.op(check_int("dtype_config", dtype_config))
 
     @property
-    def reference(self) -> Callable | None:
+    def reference(self) -> Callable[..., Any] | None:
         """A float function that computes what the kernel of the row should, for
         ``qnative.testing.conformance``; None if there is none. Python alone knows it."""
         return self._objects.get(_REFERENCE)
@@ -139,13 +139,13 @@ class BackendPatternConfig(Wrapper):
         self._adopt(self._construct())
         self.pattern = pattern
 
-    def _adopt(self, script_object: torch.ScriptObject) -> BackendPatternConfig:
+    def _adopt(self, script_object: Any) -> BackendPatternConfig:
         self._objects: dict[str, Any] = {}
         return super()._adopt(script_object)
 
     def _name_of(
         self, value: Any, check: Callable[[Any], None] = _check_operator, depth: int = 0
-    ) -> str | tuple | None:
+    ) -> str | tuple[Any, ...] | None:
         if value is None and depth == 0:
             return None
         if depth > _MAX_DEPTH:
@@ -158,11 +158,13 @@ class BackendPatternConfig(Wrapper):
             self._objects[name] = value
         return name
 
-    def _object_of(self, name: str | tuple | None) -> Any:
+    def _object_of(self, name: str | tuple[Any, ...] | None) -> Any:
         if isinstance(name, tuple):
             return tuple(self._object_of(element) for element in name)
-        if name is None or name in self._objects:
-            return self._objects.get(name)
+        if name is None:
+            return None
+        if name in self._objects:
+            return self._objects[name]
         try:
             return _names.resolve(name)
         except LookupError:
@@ -172,7 +174,7 @@ class BackendPatternConfig(Wrapper):
         """What is set, under upstream's attribute names and in its order."""
         names = [key for key, value in vars(BackendPatternConfig).items() if _is_field(value)]
         values = {name: getattr(self, name) for name in names}
-        empty = (None, [], {})
+        empty: tuple[Any, ...] = (None, [], {})
         return {name: value for name, value in values.items() if value not in empty}
 
     def set_pattern(self, pattern: Any) -> BackendPatternConfig:
@@ -217,17 +219,19 @@ class BackendPatternConfig(Wrapper):
         self.fused_module = fused_module
         return self
 
-    def set_fuser_method(self, fuser_method: Callable | None) -> BackendPatternConfig:
+    def set_fuser_method(self, fuser_method: Callable[..., Any] | None) -> BackendPatternConfig:
         """A function (is_qat, module, module[, module]) -> fused module."""
         self.fuser_method = fuser_method
         return self
 
-    def _set_root_node_getter(self, root_node_getter: Callable | None) -> BackendPatternConfig:
+    def _set_root_node_getter(
+        self, root_node_getter: Callable[..., Any] | None
+    ) -> BackendPatternConfig:
         self._root_node_getter = root_node_getter
         return self
 
     def _set_extra_inputs_getter(
-        self, extra_inputs_getter: Callable | None
+        self, extra_inputs_getter: Callable[..., Any] | None
     ) -> BackendPatternConfig:
         self._extra_inputs_getter = extra_inputs_getter
         return self
@@ -255,7 +259,7 @@ class BackendPatternConfig(Wrapper):
         self.ops = ops
         return self
 
-    def set_reference(self, reference: Callable | None) -> BackendPatternConfig:
+    def set_reference(self, reference: Callable[..., Any] | None) -> BackendPatternConfig:
         """A float function of the kernel's inputs and arguments, by their names: see
         :attr:`reference`. TypeError for what cannot be called."""
         if reference is None:
@@ -353,12 +357,12 @@ class BackendPatternConfig(Wrapper):
         copied._objects = dict(self._objects)
         return copied
 
-    def __deepcopy__(self, memo: dict) -> BackendPatternConfig:
+    def __deepcopy__(self, memo: dict[int, Any]) -> BackendPatternConfig:
         copied = super().__deepcopy__(memo)
         copied._objects = dict(self._objects)
         return copied
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         return _unpickle, (type(self), self._script_object, self._unnamed_objects())
 
     def _names_by_field(self) -> Iterator[tuple[str, str]]:
@@ -375,7 +379,7 @@ class BackendPatternConfig(Wrapper):
         return {name: value for name, value in self._objects.items() if not _names.leads(name)}
 
 
-def _flat(names: str | tuple | None) -> Iterator[str]:
+def _flat(names: str | tuple[Any, ...] | None) -> Iterator[str]:
     if isinstance(names, tuple):
         for element in names:
             yield from _flat(element)
@@ -387,14 +391,14 @@ def _is_field(value: Any) -> bool:
     return isinstance(value, Field | NamedObject | Container)
 
 
-def list_of(items: dict[str, Any], key: str) -> Iterable:
+def list_of(items: dict[str, Any], key: str) -> Iterable[Any]:
     """TypeError for what cannot be gone through."""
     if not isinstance(items.get(key, []), Iterable):
         raise TypeError(f"{key} should be a list, got {items[key]!r}")
     return items.get(key, [])
 
 
-def _dtype_config_from(value: DTypeConfig | dict) -> DTypeConfig:
+def _dtype_config_from(value: DTypeConfig | dict[str, Any]) -> DTypeConfig:
     if isinstance(value, DTypeConfig):
         return value
     if isinstance(value, dict):
@@ -405,7 +409,9 @@ def _dtype_config_from(value: DTypeConfig | dict) -> DTypeConfig:
     )
 
 
-def _unpickle(cls: type, script_object: torch.ScriptObject, objects: dict) -> Any:
+def _unpickle(
+    cls: type[BackendPatternConfig], script_object: Any, objects: dict[str, Any]
+) -> BackendPatternConfig:
     config = cls.__new__(cls)._adopt(script_object)
     config._objects = objects
     return config

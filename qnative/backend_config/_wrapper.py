@@ -1,24 +1,27 @@
 """What the Python objects of a config have in common: each wraps a TorchScript object."""
 
+from __future__ import annotations
+
 import contextlib
 import copy
 import numbers
 import weakref
-from collections.abc import Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, TypeVar, overload
 
 import torch
 
 T = TypeVar("T", bound="Wrapper")
+V = TypeVar("V")
 
 # Wrappers by the address of what they wrap, so that one C++ object is one Python object.
-_wrappers: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
+_wrappers: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 
 class Wrapper:
     """Base class; subclasses are named like their TorchScript class in torch.classes.qnative."""
 
-    _script_object: torch.ScriptObject
+    _script_object: Any  # a torch.ScriptObject: its methods are those of the C++ class
 
     @property
     def script_object(self) -> torch.ScriptObject:
@@ -39,14 +42,15 @@ class Wrapper:
         )
         if got != wanted:
             raise TypeError(f"{cls.__name__}.from_script_object: wanted a {wanted}, got a {got}")
-        known = _wrappers.get(script_object._id())
-        return cls.__new__(cls)._adopt(script_object) if known is None else known
+        held: Any = script_object
+        known = _wrappers.get(held._id())
+        return cls.__new__(cls)._adopt(held) if known is None else known
 
     @classmethod
-    def _construct(cls, *args: Any) -> torch.ScriptObject:
+    def _construct(cls, *args: Any) -> Any:
         return getattr(torch.classes.qnative, _script_class(cls))(*args)
 
-    def _adopt(self: T, script_object: torch.ScriptObject) -> T:
+    def _adopt(self: T, script_object: Any) -> T:
         self._script_object = script_object
         _wrappers[script_object._id()] = self
         return self
@@ -54,16 +58,16 @@ class Wrapper:
     def __copy__(self: T) -> T:
         return type(self).__new__(type(self))._adopt(self._script_object._shallow_copy())
 
-    def __deepcopy__(self: T, memo: dict) -> T:
+    def __deepcopy__(self: T, memo: dict[int, Any]) -> T:
         copied = type(self).__new__(type(self))._adopt(copy.deepcopy(self._script_object))
         memo[id(self)] = copied
         return copied
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         return _unpickle, (type(self), self._script_object)
 
 
-def _unpickle(cls: type[T], script_object: torch.ScriptObject) -> T:
+def _unpickle(cls: type[T], script_object: Any) -> T:
     return cls.__new__(cls)._adopt(script_object)
 
 
@@ -76,13 +80,13 @@ def _script_name(cls: type) -> str:
     return f"__torch__.torch.classes.qnative.{_script_class(cls)}"
 
 
-class Field:
+class Field(Generic[V]):
     """An attribute that lives in the script object, under the same name unless told.
 
     ``wrap`` and ``unwrap`` turn its value, when it is not None, into a Python object and back.
     """
 
-    def __init__(self, wrap: Any, unwrap: Any, name: str = ""):
+    def __init__(self, wrap: Callable[[Any], V], unwrap: Callable[[str, Any], Any], name: str = ""):
         self.wrap = wrap
         self.unwrap = unwrap
         self.name = name
@@ -91,13 +95,19 @@ class Field:
         self.public_name = name
         self.name = self.name or name
 
-    def __get__(self, config: Any, owner: type) -> Any:
+    @overload
+    def __get__(self, config: None, owner: type) -> Field[V]: ...
+
+    @overload
+    def __get__(self, config: Wrapper, owner: type) -> V: ...
+
+    def __get__(self, config: Wrapper | None, owner: type) -> Any:
         if config is None:
             return self
         value = getattr(config.script_object, self.name)
         return None if value is None else self.wrap(value)
 
-    def __set__(self, config: Any, value: Any) -> None:
+    def __set__(self, config: Wrapper, value: Any) -> None:
         setattr(config.script_object, self.name, self.unwrap(self.public_name, value))
 
 
@@ -137,9 +147,10 @@ def check_int(name: str, value: Any, *, optional: bool = False) -> int | None:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         or_none = " or None" if optional else ""
         raise TypeError(f"{name} should be an int{or_none}, got {value!r}")
-    if not -(2**63) <= value < 2**63:
+    number = int(value)
+    if not -(2**63) <= number < 2**63:
         raise ValueError(f"{name} should be an int of 64 bits, got {value}")
-    return int(value)
+    return number
 
 
 def check_number(name: str, value: Any) -> int | float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -43,12 +43,14 @@ def intersect(a: BackendConfig, b: BackendConfig, on_clash: str = "error") -> Ba
     return _merged(_functions.intersect, a, b, on_clash)
 
 
-def _merged(merge: Callable, a: BackendConfig, b: BackendConfig, on_clash: str) -> BackendConfig:
+def _merged(
+    merge: Callable[..., Any], a: BackendConfig, b: BackendConfig, on_clash: str
+) -> BackendConfig:
     _check(a, b)
     check_str("on_clash", on_clash)
     result = BackendConfig.from_script_object(merge(a.script_object, b.script_object, on_clash))
     # Objects that their names do not lead to are kept by the Python configs of a and b.
-    kept: dict = {}
+    kept: dict[str, Any] = {}
     for config in (*b.configs, *a.configs):
         kept |= config._objects
     if kept:
@@ -71,7 +73,7 @@ class Difference(NamedTuple):
     b: str | None
 
 
-class BackendConfigDiff(tuple):
+class BackendConfigDiff(tuple[Difference, ...]):
     """A tuple of :class:`Difference`. ``str`` and ``print`` give a table."""
 
     _table: str

@@ -59,7 +59,7 @@ class BackendConfig(Wrapper):
     def __init__(self, name: str = ""):
         self._adopt(self._construct(check_str("name", name)))
 
-    def _adopt(self, script_object: torch.ScriptObject) -> BackendConfig:
+    def _adopt(self, script_object: Any) -> BackendConfig:
         # Python objects of the configs, which may hold what has no name in C++.
         self._kept: list[BackendPatternConfig] = []
         return super()._adopt(script_object)
@@ -216,32 +216,34 @@ class BackendConfig(Wrapper):
         copied._kept = self.configs
         return copied
 
-    def __deepcopy__(self, memo: dict) -> BackendConfig:
+    def __deepcopy__(self, memo: dict[int, Any]) -> BackendConfig:
         copied = super().__deepcopy__(memo)
         for config, original in zip(copied.configs, self.configs, strict=True):
             config._objects = dict(original._objects)
         return copied
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         objects = [config._unnamed_objects() for config in self.configs]
         return _unpickle, (type(self), self._script_object, objects)
 
 
-def _unpickle(cls: type, script_object: torch.ScriptObject, objects: list[dict]) -> Any:
+def _unpickle(
+    cls: type[BackendConfig], script_object: Any, objects: list[dict[str, Any]]
+) -> BackendConfig:
     backend = cls.__new__(cls)._adopt(script_object)
     for config, own in zip(backend.configs, objects, strict=True):
         config._objects = own
     return backend
 
 
-class PatternMap(MutableMapping):
+class PatternMap(MutableMapping[Any, Any]):
     """The configs of a BackendConfig by their pattern in the reversed nested format."""
 
     def __init__(self, backend: BackendConfig):
         self._backend = backend
 
     def __getitem__(self, pattern: Any) -> BackendPatternConfig:
-        found = self._backend.script_object.find(BackendPatternConfig()._name_of(pattern))
+        found = self._backend._script_object.find(BackendPatternConfig()._name_of(pattern))
         if found is None:
             raise KeyError(pattern)
         return BackendPatternConfig.from_script_object(found)
@@ -249,25 +251,25 @@ class PatternMap(MutableMapping):
     def __setitem__(self, pattern: Any, config: BackendPatternConfig) -> None:
         check_type("config", config, BackendPatternConfig)
         name = config._name_of(pattern)
-        self._backend.script_object.set_entry(name, config.script_object)
+        self._backend._script_object.set_entry(name, config.script_object)
         self._backend._kept.append(config)
 
     def __delitem__(self, pattern: Any) -> None:
-        if not self._backend.script_object.erase(BackendPatternConfig()._name_of(pattern)):
+        if not self._backend._script_object.erase(BackendPatternConfig()._name_of(pattern)):
             raise KeyError(pattern)
 
-    def __iter__(self) -> Iterator:
-        keys = self._backend.script_object.keys
+    def __iter__(self) -> Iterator[Any]:
+        keys = self._backend._script_object.keys
         for key, config in zip(keys, self._backend.configs, strict=True):
             yield config._object_of(key)
 
     def __len__(self) -> int:
-        return len(self._backend.script_object.keys)
+        return len(self._backend._script_object.keys)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Mapping) and dict(self) == dict(other)
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return repr(dict(self))

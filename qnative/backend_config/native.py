@@ -1,5 +1,7 @@
 """PyTorch's native CPU backend: 194 patterns, and the dtypes that they support."""
 
+from typing import Any
+
 from ._backends import backend_config, dtype_config
 from .backend_config import BackendConfig
 
@@ -34,7 +36,7 @@ def get_native_backend_config() -> BackendConfig:
     return backend_config("native")
 
 
-def get_native_backend_config_dict() -> dict:
+def get_native_backend_config_dict() -> dict[str, Any]:
     """:func:`get_native_backend_config` as a dict."""
     return get_native_backend_config().to_dict()
 
@@ -44,6 +46,6 @@ def get_test_only_legacy_native_backend_config() -> BackendConfig:
     return backend_config("test_only_legacy_native")
 
 
-def get_test_only_legacy_native_backend_config_dict() -> dict:
+def get_test_only_legacy_native_backend_config_dict() -> dict[str, Any]:
     """:func:`get_test_only_legacy_native_backend_config` as a dict."""
     return get_test_only_legacy_native_backend_config().to_dict()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 
@@ -55,7 +55,7 @@ def backend_names() -> list[str]:
     return _backends.backend_names()
 
 
-def resolve(config: AnyBackend, caller: str = "qnative") -> Any:
+def resolve(config: AnyBackend, caller: str = "qnative") -> BackendConfig:
     """The config that an argument ``backend_config`` stands for: None is the native one, a str the
     name of one; a BackendConfig, of qnative or upstream, is itself. TypeError for anything else."""
     if config is None:

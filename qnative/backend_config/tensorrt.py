@@ -1,5 +1,7 @@
 """The TensorRT backend: signed activations."""
 
+from typing import Any
+
 from ._backends import backend_config
 from .backend_config import BackendConfig
 
@@ -14,6 +16,6 @@ def get_tensorrt_backend_config() -> BackendConfig:
     return backend_config("tensorrt")
 
 
-def get_tensorrt_backend_config_dict() -> dict:
+def get_tensorrt_backend_config_dict() -> dict[str, Any]:
     """:func:`get_tensorrt_backend_config` as a dict."""
     return get_tensorrt_backend_config().to_dict()

@@ -86,7 +86,7 @@ def get_root_module_to_quantized_reference_module(
     }
 
 
-def get_fuser_method_mapping(backend_config: BackendConfig) -> dict[Any, Callable]:
+def get_fuser_method_mapping(backend_config: BackendConfig) -> dict[Any, Callable[..., Any]]:
     """Fusers that take their modules as the reversed nested pattern has them.
 
     For the pattern (relu, (bn, conv)): ``fuser(is_qat, relu, (bn, conv))``. ValueError for a config
@@ -99,7 +99,7 @@ def get_fuser_method_mapping(backend_config: BackendConfig) -> dict[Any, Callabl
     }
 
 
-def _reversed_fuser(config: Any) -> Callable:
+def _reversed_fuser(config: Any) -> Callable[..., Any]:
     fuser = config.fuser_method
     if config._pattern_complex_format is not None:
         return fuser
@@ -117,14 +117,16 @@ def get_module_to_qat_module(backend_config: BackendConfig) -> dict[Any, type]:
     return _by_pattern(backend_config, "qat_module")
 
 
-def get_fusion_pattern_to_root_node_getter(backend_config: BackendConfig) -> dict[Any, Callable]:
+def get_fusion_pattern_to_root_node_getter(
+    backend_config: BackendConfig,
+) -> dict[Any, Callable[..., Any]]:
     """Functions that find the root node in a matched pattern, where one is set."""
     return _by_pattern(backend_config, "_root_node_getter")
 
 
 def get_fusion_pattern_to_extra_inputs_getter(
     backend_config: BackendConfig,
-) -> dict[Any, Callable]:
+) -> dict[Any, Callable[..., Any]]:
     """Functions that list further inputs of the root node in a matched pattern, where set."""
     return _by_pattern(backend_config, "_extra_inputs_getter")
 

@@ -1,6 +1,7 @@
 """Observers: ranges of values from calibration data."""
 
 import math
+from typing import Any
 
 import torch
 
@@ -30,7 +31,7 @@ class HistogramObserver(UniformQuantizationObserverBase):
 
     origin = "x"
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
         if self.qscheme is not torch.per_tensor_affine:
             raise ValueError(
@@ -122,8 +123,10 @@ class PerChannelWeightObserver(UniformQuantizationObserverBase):
     """
 
     origin = "weight"
+    min_val: torch.Tensor
+    max_val: torch.Tensor
 
-    def __init__(self, ch_axis: int = 0, **kwargs):
+    def __init__(self, ch_axis: int = 0, **kwargs: Any):
         super().__init__(**kwargs)
         self.ch_axis = ch_axis
         self.register_buffer("min_val", torch.tensor([]))

@@ -9,6 +9,7 @@ error, dW E[x], is subtracted from the bias (arXiv 1906.04721)."""
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -80,14 +81,16 @@ def conv_patches(
         (x.shape[2 + i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1 for i in range(dims)
     ]
     index = _sample(x.shape[0] * math.prod(out), limit, generator)
-    count, positions = len(index), []
+    count = len(index)
+    positions: list[torch.Tensor] = []
     for i in reversed(range(dims)):
         taps = (index % out[i] * stride[i]).unsqueeze(1) + torch.arange(kernel[i]) * dilation[i]
         # [P, 1, KW, 1]: the taps of a dimension are along its own.
         positions.insert(0, taps.reshape(-1, *(kernel[i] if i == j else 1 for j in range(dims))))
         index = index // out[i]
     # [P, KH, KW, C]: the indexed dimensions come first.
-    patches = x[(index.reshape(-1, *[1] * dims), slice(None), *positions)]
+    places: tuple[Any, ...] = (index.reshape(-1, *[1] * dims), slice(None), *positions)
+    patches = x[places]
     patches = patches.unflatten(-1, (groups, channels)).movedim((-2, -1, 0), (0, 1, -1))
     return patches.reshape(groups, -1, count)
 
@@ -126,6 +129,7 @@ def round_weight(
     weight: torch.Tensor, scale: torch.Tensor, quant_min: int, quant_max: int, moments: InputMoments
 ) -> torch.Tensor:
     """weight [N, ...] as integers times ``scale`` [N], within [quant_min, quant_max] * scale."""
+    assert moments.second is not None  # the caller rounds to nearest without
     groups, k = moments.first.shape
     mean = moments.first.double() / moments.count
     # The bias corrects the mean error; the weights correct the variation about the mean.

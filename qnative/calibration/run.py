@@ -111,7 +111,8 @@ class Calibration:
 
     def _insert_collectors(self) -> list[_Layer]:
         generator = torch.Generator().manual_seed(0)
-        graph, layers = self.module.graph, []
+        graph = self.module.graph
+        layers: list[_Layer] = []
         weights = [ir.bind(node)["weight"] for node in graph.nodes if ir.kind(node) in LAYERS]
         sources = [_source(weight) for weight in weights]
         for node in list(graph.nodes):

@@ -37,7 +37,7 @@ _Y = (0.5, 3, torch.uint8)
 def _products() -> Iterator[tuple[str, Any]]:
     weight, bias = _s8(37, 131), _real(37)
     packed, scale = _OPS.linear_pack(weight), _scale(37)
-    args = (packed, scale, bias, [37, 131])
+    args: tuple[Any, ...] = (packed, scale, bias, [37, 131])
     yield "gemm.linear", _OPS.linear(_u8(67, 131), 0.1, 7, *args, 9.0, 3, torch.uint8)
     yield "gemm.linear_dynamic", _OPS.linear_dynamic(_real(67, 131), *args, "gelu")
     yield "channel_params.linear", _OPS.linear(_u8(1, 131), 0.3, 7, *args, 0.7, 3, torch.uint8)
@@ -121,7 +121,7 @@ def _of_attention() -> Iterator[tuple[str, Any]]:
 def _of_rows() -> Iterator[tuple[str, Any]]:
     indices = torch.randint(0, 29, (5, 7), generator=_RANDOM)
     for bits in (8, 4):
-        table = (getattr(_OPS, f"embedding_{bits}bit_pack")(_real(29, 37)),)
+        table: tuple[Any, ...] = (getattr(_OPS, f"embedding_{bits}bit_pack")(_real(29, 37)),)
         if bits == 4:
             table += (37,)
         yield f"embedding.{bits}bit", getattr(_OPS, f"embedding_{bits}bit")(*table, indices)

@@ -1,11 +1,12 @@
 """``python -m qnative config native --json``"""
 
 import argparse
+from typing import Any
 
 from ..backend_config.registry import get_backend
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "config",
         help="a backend config: what it can quantize",

@@ -3,12 +3,13 @@
 import argparse
 import os
 from collections import Counter
+from typing import Any
 
 from ..report import Report, Row, text_table
 from .graphs import add_file_parser, read
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: Any) -> None:
     add_file_parser(
         subparsers, "describe", "the ops, weights and sizes in a TorchScript or .pt2 file", run
     )

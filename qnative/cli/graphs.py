@@ -14,7 +14,7 @@ from ..saving import METADATA
 
 
 def add_file_parser(
-    subparsers, name: str, help: str, run: Callable[[argparse.Namespace], int]
+    subparsers: Any, name: str, help: str, run: Callable[[argparse.Namespace], int]
 ) -> None:
     """The parser of a command that shows what is in one file."""
     parser = subparsers.add_parser(
@@ -104,7 +104,7 @@ def _scripted(path: str) -> Contents:
     return Contents("TorchScript", nodes, tensors)
 
 
-def _walk(block) -> Iterator:
+def _walk(block: Any) -> Iterator[Any]:
     for node in block.nodes():
         yield node
         for inner in node.blocks():

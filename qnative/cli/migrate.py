@@ -10,7 +10,7 @@ from .inputs import read_inputs
 _DTYPES = {"int8": torch.int8, "float16": torch.float16}
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "migrate",
         help="rewrite a quantized TorchScript file to qnative ops",

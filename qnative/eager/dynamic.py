@@ -169,7 +169,7 @@ def _changed(module: torch.nn.Module) -> bool:
     return any(type(child).__module__.startswith(qnn.__name__) for child in module.children())
 
 
-def _replacement(module: torch.nn.Module, name: str, qconfig: Any, target: type) -> Any:
+def _replacement(module: torch.nn.Module, name: str, qconfig: Any, target: Any) -> Any:
     module.qconfig = qconfig
     try:
         with torch.no_grad():

@@ -20,8 +20,9 @@ from ..graph.nodes import Unsupported
 from ..graph.qdq import DEQUANTIZE, QUANTIZE, STORAGE_DTYPES, QParams
 from ..lowering.lower import lower
 from ..lowering.module import QuantizedModule
-from ..plan.capability import FREE, LOOKUP, SAME, Capability, check
+from ..plan.capability import SAME, Capability, check
 from ..plan.decide import by_graph
+from ..plan.decision import FREE, LOOKUP
 from .dynamic import MAPPING, with_hooks_of
 
 _WEIGHTED = {

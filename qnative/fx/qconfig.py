@@ -1,5 +1,8 @@
 """Default qconfigs of the FX entry: full 8 bits, weights with a scale for each output channel."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -39,7 +42,7 @@ def default_qconfig_mapping() -> QConfigMapping:
     modules dynamic, embeddings weight-only."""
     activation = HistogramObserver.with_args(dtype=torch.quint8, qscheme=torch.per_tensor_affine)
 
-    def weight(ch_axis: int):
+    def weight(ch_axis: int) -> Any:
         return PerChannelWeightObserver.with_args(
             dtype=torch.qint8, qscheme=torch.per_channel_symmetric, ch_axis=ch_axis
         )
@@ -59,7 +62,7 @@ def default_qat_qconfig_mapping() -> QConfigMapping:
         observer=MovingAverageMinMaxObserver, quant_min=0, quant_max=255
     )
 
-    def weight(ch_axis: int):
+    def weight(ch_axis: int) -> Any:
         return FakeQuantize.with_args(
             observer=MovingAveragePerChannelMinMaxObserver,
             averaging_constant=1.0,  # a weight's range is known, no average of what it was
@@ -73,7 +76,7 @@ def default_qat_qconfig_mapping() -> QConfigMapping:
     return _mapping(activation, weight)
 
 
-def _mapping(activation, weight) -> QConfigMapping:
+def _mapping(activation: Any, weight: Callable[[int], Any]) -> QConfigMapping:
     mapping = QConfigMapping().set_global(QConfig(activation=activation, weight=weight(0)))
     for op in _TRANSPOSED:
         mapping.set_object_type(op, QConfig(activation=activation, weight=weight(1)))

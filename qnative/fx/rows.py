@@ -12,7 +12,7 @@ from ..backend_config.kinds import Kinds, all_kinds_of, kinds_of
 from ..plan.decision import is_foreign
 
 
-def fx_rows(row: Any) -> list[Any]:
+def fx_rows(row: BackendPatternConfig) -> list[Any]:
     """The rows that tell upstream's FX what ``row`` says: FX knows modules, functions and methods,
     not the names of ops.
 
@@ -36,7 +36,7 @@ def fx_rows(row: Any) -> list[Any]:
     return rows
 
 
-def _has_op_names(row: Any) -> bool:
+def _has_op_names(row: BackendPatternConfig) -> bool:
     if isinstance(row.pattern, tuple):
         return all(isinstance(part, str) and "." not in part for part in row.pattern)
     if not isinstance(row.pattern, str) or "." in row.pattern:
@@ -44,11 +44,11 @@ def _has_op_names(row: Any) -> bool:
     return any(map(is_foreign, row.ops)) or not hasattr(torch.Tensor, row.pattern)
 
 
-def _stands_for(row: Any, kinds: Kinds) -> bool:
+def _stands_for(row: BackendPatternConfig, kinds: Kinds) -> bool:
     return row.pattern is not None and kinds_of(row.pattern) == kinds
 
 
-def _root(row: Any) -> bool:
+def _root(row: BackendPatternConfig) -> bool:
     return row.root_module is not None and row.reference_quantized_module is not None
 
 

@@ -67,6 +67,7 @@ def _makes_constant(node: Node) -> bool:
 def _stand_in(node: Node) -> torch.Tensor:
     """A tensor with the size and dtype of a node's value, for the ops in _LIKE."""
     value = ir.tensor_of(node)
+    assert value is not None  # _LIKE read tensors
     sizes = [size if isinstance(size, int) else 0 for size in value.shape]
     return torch.empty(sizes, dtype=value.dtype)
 

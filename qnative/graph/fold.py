@@ -33,7 +33,9 @@ def _can_fold(norm: Node) -> bool:
         return False
     if args["training"]:
         return False
-    rank = ir.tensor_of(layer).dim()
+    value = ir.tensor_of(layer)
+    assert value is not None  # layers give tensors
+    rank = value.dim()
     # BatchNorm has its channels in dimension 1, a linear layer in the last one; a convolution
     # without a batch in dimension 0.
     if rank != (2 if name == "linear" else (CONVS | TRANSPOSED)[name] + 2):

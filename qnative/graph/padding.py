@@ -35,7 +35,9 @@ def zero_padding(node: Node) -> tuple[Node | None, tuple[int, ...]]:
     one."""
     nothing = None, ()
     dims = CONVS.get(kind(node))
-    pad = bind(node)["input"] if dims else None
+    if dims is None:
+        return nothing
+    pad = bind(node)["input"]
     if kind(pad) not in PADS:
         return nothing
     args = bind(pad)

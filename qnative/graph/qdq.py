@@ -15,7 +15,7 @@ DEQUANTIZE = {f"{_QD}.dequantize_per_tensor.default", f"{_QD}.dequantize_per_ten
 QUANTIZE_CHANNEL = {f"{_QD}.quantize_per_channel.default"}
 DEQUANTIZE_CHANNEL = {f"{_QD}.dequantize_per_channel.default"}
 # Upstream's quantized dtypes, which qnative never creates, and their storage dtypes.
-STORAGE_DTYPES = {
+STORAGE_DTYPES: dict[torch.dtype | None, torch.dtype] = {
     torch.uint8: torch.uint8,
     torch.quint8: torch.uint8,
     torch.int8: torch.int8,

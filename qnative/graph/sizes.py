@@ -4,6 +4,8 @@ torch.jit.trace records ``x.size(0)`` and Tensor methods that take sizes, but re
 ``aten.sym_size`` as a constant: the file would run with the batch size of the trace only.
 """
 
+from typing import Any
+
 import torch
 from torch.fx import Graph, Node
 
@@ -24,8 +26,8 @@ class Guards(torch.nn.Module):
         super().__init__()
         self.guards = guards
 
-    def forward(self, *args):
-        if not torch.jit.is_tracing():
+    def forward(self, *args: Any) -> None:
+        if not torch.jit.is_tracing():  # type: ignore[attr-defined]
             self.guards(*args)
 
 
@@ -69,7 +71,7 @@ def _has_open_size(node: Node) -> bool:
     return any(not isinstance(ir.tensor_of(n), torch.Tensor) for n in node.all_input_nodes[1:])
 
 
-def _call_method(graph: Graph, node: Node, name: str, args: tuple) -> None:
+def _call_method(graph: Graph, node: Node, name: str, args: tuple[Any, ...]) -> None:
     with graph.inserting_before(node):
         new = graph.call_method(name, args)
     new.meta.update(node.meta)

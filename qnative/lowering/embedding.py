@@ -68,6 +68,7 @@ def _bags(args: dict[str, Any]) -> tuple[Any, Any, Any]:
     if weights is not None and _rows_of(weights) is None:
         return flat
     x = ir.tensor_of(rows)
+    assert x is not None  # _rows_of looked at it
     begin, end, step = (
         value.meta.get("val") if isinstance(value, Node) else value for value in offsets.args
     )

@@ -65,7 +65,7 @@ def join_linears(context: Context) -> list[Joined]:
     return joined
 
 
-def _part(call: Node, context: Context, uses: Counter) -> _Part | None:
+def _part(call: Node, context: Context, uses: Counter[str]) -> _Part | None:
     """None where another call has the same tensors, which would be stored twice."""
     args = ir.bind(call)
     nodes = [args[name] for name in ("weight", "weight_scale", "bias")]
@@ -78,7 +78,7 @@ def _part(call: Node, context: Context, uses: Counter) -> _Part | None:
 
 def _united(parts: list[_Part]) -> list[int]:
     """Every input as often as any of the parts repeats it."""
-    most = Counter()
+    most: Counter[int] = Counter()
     for part in parts:
         most |= Counter(part.repeated)
     return sorted(most.elements())

@@ -1,6 +1,7 @@
 """Linear layers: 8-bit inputs, and float ones with int8 or float16 weights."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch.fx import Node
@@ -21,7 +22,7 @@ def linear_dynamic(site: CallSite) -> Node:
     site.decision.check_numbers("weight", packed["weight_scale"], 0, *INT8_RANGE)
     nodes = _packed(site, weight, lambda _: packed)
     n, k = weight.shape
-    options = {"repeated": repeated} if repeated else {}
+    options: dict[str, Any] = {"repeated": repeated} if repeated else {}
     return by_schema(site, **nodes, weight_shape=[n, k + len(repeated)], **options)
 
 
@@ -35,7 +36,7 @@ def _packed(
     site: CallSite,
     weight: torch.Tensor,
     pack: Callable[[torch.Tensor], dict[str, torch.Tensor]],
-) -> dict[str, Node | None]:
+) -> dict[str, Any]:
     """The packed weight, its scale if it has one, and the bias, by their names in schemas. A weight
     used twice is packed once."""
 

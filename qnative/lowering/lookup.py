@@ -36,6 +36,7 @@ def lookup(site: CallSite) -> Node:
 
 def look_up(site: CallSite, function: Function) -> Node:
     (x,) = site.x.values()
+    assert site.y is not None  # only quantized outputs are looked up
     table = lookup_table(x.qparams, site.y, function)
     table_node = site.context.buffer(f"{site.name}.table", table)
     return site.call(torch.ops.qnative.lookup.default, x.node, table_node)

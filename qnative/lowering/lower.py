@@ -15,7 +15,6 @@ from ..graph.nodes import Unsupported
 from ..graph.qdq import DEQUANTIZE, QUANTIZE, QParams, is_decomposed, qparams
 from ..graph.sizes import guard, keep_sizes_open
 from ..plan.capability import (
-    FREE,
     SAME,
     WEIGHTED,
     Capability,
@@ -26,7 +25,7 @@ from ..plan.capability import (
     padding_of,
 )
 from ..plan.decide import by_graph
-from ..plan.decision import FLOAT, UNDECIDED, Decision, decision_of, is_foreign
+from ..plan.decision import FLOAT, FREE, UNDECIDED, Decision, decision_of, is_foreign
 from ..plan.modes import FP16, STATIC
 from ..report import Report, Row
 from . import qdq
@@ -118,7 +117,7 @@ class _Lowering:
         attributes: dict[str, Any] = {}
         for node in self.graph.nodes:
             if node.op in ("get_attr", "call_module"):
-                value = self.context.tensors.get(node.target)
+                value: Any = self.context.tensors.get(node.target)
                 if value is None:
                     value = guard(node.target, ir.attribute(self.module, node.target))
                 attributes[node.target] = value
@@ -211,7 +210,8 @@ class _Lowering:
         self._note(site, new, row, fused)
 
     def _site(self, node: Node, decision: Decision, found: Capability) -> CallSite:
-        args, pad = ir.bind(node), ()
+        args = ir.bind(node)
+        pad: tuple[int, ...] = ()
         if found.role == WEIGHTED:
             check_weight(self.context, decision, args["weight"])
             pad_node, pad = padding_of(node)

@@ -61,7 +61,7 @@ def _qnative_call(context: Context, node: Node) -> tuple[Any, tuple[Any, ...], d
     args, ops, name = ir.bind(node), torch.ops.qnative, ir.target_name(node)
     if name in QUANTIZE | DEQUANTIZE:
         params = qparams(context.module, node)
-        values = (args["input"], params.scale, params.zero_point)
+        values: tuple[Any, ...] = (args["input"], params.scale, params.zero_point)
         if name in DEQUANTIZE:
             return ops.dequantize_per_tensor.default, values, {}
         return ops.quantize_per_tensor.default, (*values, params.dtype), _limits(args)

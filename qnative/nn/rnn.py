@@ -1,12 +1,18 @@
 """LSTM, GRU and the cells with int8 or float16 weights."""
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
-from torch._jit_internal import _overload_method
 from torch.nn.utils.rnn import PackedSequence
 
 from ._weights import WEIGHT_DTYPES, asked
 from .linear import Linear
+
+if TYPE_CHECKING:
+    from typing import overload as _overload_method
+else:  # the overloads of TorchScript
+    from torch._jit_internal import _overload_method
 
 
 class _Recurrent(torch.nn.Module):

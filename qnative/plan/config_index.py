@@ -1,21 +1,25 @@
 """The rows of a BackendConfig by the kinds of aten ops that their patterns stand for."""
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
+from torch.fx import Node
+
+from ..backend_config import BackendConfig, BackendPatternConfig, DTypeConfig
 from ..backend_config.kinds import Kinds, all_kinds_of, kinds_of
 from ..graph.nodes import NoDtypes, kind
 from ..graph.sequence import canonical, follow, is_kind
 from .decision import is_foreign
 from .modes import STATIC, Dtypes
 
+Rows: TypeAlias = list[BackendPatternConfig]
+
 
 class Match(NamedTuple):
     """A sequence of a config, found in a graph. rows: its rows with their positions in the config;
     [] if the graph has only a part of it, and ``missing`` says what lacks."""
 
-    nodes: tuple[Any, ...]
-    rows: list[tuple[int, Any]]
+    nodes: tuple[Node, ...]
+    rows: list[tuple[int, BackendPatternConfig]]
     missing: str
 
     def near_miss(self, missing: str) -> str:
@@ -28,11 +32,11 @@ class ConfigIndex:
     Rows that name another library's kernels stand apart: no op of qnative runs them.
     """
 
-    def __init__(self, config: Any):
+    def __init__(self, config: BackendConfig):
         self.name = config.name or "unnamed"
         self.rows = [row for row in config.configs if row.pattern is not None]
-        self._rows: dict[Kinds, list[Any]] = {}
-        self._kernels: dict[str, list[tuple[Kinds, Any]]] = {}
+        self._rows: dict[Kinds, Rows] = {}
+        self._kernels: dict[str, list[tuple[Kinds, BackendPatternConfig]]] = {}
         for row in self.rows:
             kinds = kinds_of(row.pattern)
             if any(map(is_foreign, getattr(row, "ops", ()))):
@@ -41,7 +45,7 @@ class ConfigIndex:
                 self._rows.setdefault(kinds, []).append(row)
         for rows in self._kernels.values():
             rows.sort(key=lambda item: -len(item[0]))
-        self._sequences: dict[str, dict[Kinds, list[tuple[int, Any]]]] = {}
+        self._sequences: dict[str, dict[Kinds, list[tuple[int, BackendPatternConfig]]]] = {}
         for i, row in enumerate(config.configs):
             if row.pattern is not None:
                 kinds = all_kinds_of(row.pattern)
@@ -51,11 +55,11 @@ class ConfigIndex:
         if relu6 := self.find("relu6"):
             self._rows.setdefault(("hardtanh",), relu6)
 
-    def find(self, *kinds: str) -> list[Any]:
+    def find(self, *kinds: str) -> Rows:
         """The rows for a sequence of kinds; [] if the config has none."""
         return self._rows.get(tuple(map(canonical, kinds)), [])
 
-    def matches(self, node: Any) -> list[Match]:
+    def matches(self, node: Node) -> list[Match]:
         """The sequences that begin with a node, whole or in part, the longest first. BatchNorm
         counts as an op of its own."""
         names = {kind(node), canonical(kind(node)), "relu6"}
@@ -72,20 +76,21 @@ class ConfigIndex:
                 found.append(Match(nodes, [], missing))
         return found
 
-    def kernels(self, node: Any) -> list[tuple[Kinds, Any]]:
+    def kernels(self, node: Node) -> list[tuple[Kinds, BackendPatternConfig]]:
         """The rows with kernels of other libraries whose pattern may begin here, longest first."""
         return self._kernels.get(canonical(kind(node)), [])
 
 
-def observation(row: Any) -> str:
+def observation(row: BackendPatternConfig) -> str:
     """Name of a row's ObservationType."""
     return row.observation_type.name
 
 
-def static_dtypes(rows: Iterable[Any], weighted: bool) -> tuple[Any, Any]:
+def static_dtypes(rows: Rows, weighted: bool) -> tuple[BackendPatternConfig, DTypeConfig]:
     """The first row and DTypeConfig that static 8-bit quantization can use. NoDtypes, with what
     there is, if there is none."""
-    seen, wrong = {}, ""
+    seen: dict[str, None] = {}
+    wrong = ""
     for row in rows:
         for config in row.dtype_configs:
             dtypes = Dtypes.of(config)
@@ -102,7 +107,7 @@ def static_dtypes(rows: Iterable[Any], weighted: bool) -> tuple[Any, Any]:
     )
 
 
-def direct_dtypes(rows: Iterable[Any], mode: str) -> tuple[Any, Any]:
+def direct_dtypes(rows: Rows, mode: str) -> tuple[BackendPatternConfig, DTypeConfig]:
     """The first row and DTypeConfig that ask for ``mode``. NoDtypes, with what there is, if there
     is none."""
     choices = [(row, config) for row in rows for config in row.dtype_configs]
@@ -113,7 +118,7 @@ def direct_dtypes(rows: Iterable[Any], mode: str) -> tuple[Any, Any]:
     raise NoDtypes(f"the config has no {mode} dtypes for it, only {seen}")
 
 
-def named_op(row: Any, config: Any) -> str:
+def named_op(row: BackendPatternConfig, config: DTypeConfig) -> str:
     """The op that a row names for one of its DTypeConfigs; "" for rows of upstream, which name
     none."""
     op = getattr(row, "op", None)

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from ..backend_config import DTypeConfig, DTypeWithConstraints
 from ..graph.nodes import Unsupported
 from ..graph.qdq import STORAGE_DTYPES
 
@@ -36,7 +37,7 @@ class Constraints:
     zero_point_exact_match: int | None = None
 
     @classmethod
-    def of(cls, dtype: Any) -> "Constraints":
+    def of(cls, dtype: DTypeWithConstraints) -> "Constraints":
         """dtype: a DTypeWithConstraints of qnative or upstream. Bounds that no scale and no value
         of the dtype can break are left out."""
         values = {name: getattr(dtype, name) for name in _NAMES}
@@ -52,9 +53,10 @@ class Constraints:
         return cls(**values)
 
     @property
-    def fixed(self) -> bool:
-        """Whether scale and zero point are given."""
-        return self.scale_exact_match is not None and self.zero_point_exact_match is not None
+    def fixed(self) -> tuple[float, int] | None:
+        """The scale and zero point, if both are given."""
+        scale, zero_point = self.scale_exact_match, self.zero_point_exact_match
+        return None if scale is None or zero_point is None else (scale, zero_point)
 
     def quant_range(self, dtype: torch.dtype) -> tuple[int, int]:
         """The smallest and the largest value of a storage dtype that keep the bounds."""
@@ -133,7 +135,7 @@ class Limits:
     weight: Constraints = NONE
 
     @classmethod
-    def of(cls, dtypes: Any) -> "Limits":
+    def of(cls, dtypes: DTypeConfig) -> "Limits":
         """dtypes: a DTypeConfig of qnative or upstream.
 
         Fixed parameters that input and output have in common are those of the output: upstream
@@ -159,7 +161,7 @@ def _refuse(role: str, why: str, row: str) -> None:
     raise Unsupported(f"its {role} {why} (row {row})")
 
 
-def check_possible(dtypes: Any, row: str) -> None:
+def check_possible(dtypes: DTypeConfig, row: str) -> None:
     """Unsupported if no scale, zero point or range can keep the constraints of a DTypeConfig. row:
     the pattern of its row, in words."""
     for role in ("input", "output", "weight"):
@@ -170,7 +172,7 @@ def check_possible(dtypes: Any, row: str) -> None:
         low, high = limits.quant_min_lower_bound, limits.quant_max_upper_bound
         low, high = info.min if low is None else low, info.max if high is None else high
         if limits.fixed:
-            scale, zero = limits.scale_exact_match, limits.zero_point_exact_match
+            scale, zero = limits.fixed
             if not (0 < scale < math.inf and low <= zero <= high):
                 why = f"is fixed to ({scale:g}, {zero}), which cannot be a scale and a zero point"
                 _refuse(role, f"{why} in [{low:g}, {high:g}]", row)
@@ -179,7 +181,7 @@ def check_possible(dtypes: Any, row: str) -> None:
             _refuse(role, why, row)
 
 
-def check_run_time(dtypes: Any, row: str) -> None:
+def check_run_time(dtypes: DTypeConfig, row: str) -> None:
     """Unsupported if a DTypeConfig constrains an input that is quantized at run time: that takes
     the whole range of its dtype and the scale of its values."""
     limits = Limits.of(dtypes).input

@@ -1,22 +1,22 @@
 """Decisions about single nodes: by a row of a config, by the graph alone, or none."""
 
 from dataclasses import replace
-from typing import Any
 
 from torch.fx import Node
 
+from ..backend_config import BackendPatternConfig, DTypeConfig
 from ..backend_config.kinds import Kinds, text_of
 from ..graph.nodes import Unsupported, kind
 from . import constraints
 from .capability import check, fused_into, named, op_of
-from .config_index import direct_dtypes, named_op
+from .config_index import Rows, direct_dtypes, named_op
 from .constraints import Limits
 from .decision import Decision
 from .foreign import kernel_of
 from .modes import DYNAMIC_INT8, STATIC, Dtypes
 
 
-def by_row(node: Node, mode: str, row: Any, config: Any) -> Decision:
+def by_row(node: Node, mode: str, row: BackendPatternConfig, config: DTypeConfig) -> Decision:
     """The decision to quantize a node as one of its row's DTypeConfigs says. Unsupported if no op
     can, or the row names one that computes something else."""
     op, asked = op_of(node, mode), named_op(row, config)
@@ -25,7 +25,7 @@ def by_row(node: Node, mode: str, row: Any, config: Any) -> Decision:
     return Decision(mode, op, _text(row), Dtypes.of(config), Limits.of(config))
 
 
-def by_kernel(node: Node, kinds: Kinds, row: Any) -> tuple[Decision, Any]:
+def by_kernel(node: Node, kinds: Kinds, row: BackendPatternConfig) -> tuple[Decision, DTypeConfig]:
     """The decision to run a sequence in the kernel that its row names, and the row's DTypeConfig.
     Unsupported if the kernel cannot run it."""
     kernel, config = kernel_of(row, kinds)
@@ -36,7 +36,7 @@ def by_kernel(node: Node, kinds: Kinds, row: Any) -> tuple[Decision, Any]:
     return decision, config
 
 
-def by_mode(node: Node, mode: str, rows: list[Any]) -> Decision:
+def by_mode(node: Node, mode: str, rows: Rows) -> Decision:
     """The decision to run a node in a mode without calibration, by the first row that asks for it.
     Unsupported for constraints that the mode cannot keep, and for calls that the op cannot run."""
     row, config = direct_dtypes(rows, mode)
@@ -59,5 +59,5 @@ def by_graph(node: Node) -> Decision:
     return Decision(STATIC, op_of(node, STATIC))
 
 
-def _text(row: Any) -> str:
+def _text(row: BackendPatternConfig) -> str:
     return text_of(row.pattern)

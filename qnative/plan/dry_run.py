@@ -41,7 +41,7 @@ class DryRun(Report):
     """The rows of a model in graph order; ``print`` shows them as a table, ``to_json`` gives them
     all."""
 
-    rows: list[MatchRow] = field(default_factory=list)
+    rows: list[MatchRow] = field(default_factory=list)  # type: ignore[assignment]
 
     row_type: ClassVar[type] = MatchRow
     columns: ClassVar[tuple[str, ...]] = (
@@ -50,7 +50,7 @@ class DryRun(Report):
     )
 
     @staticmethod
-    def cells(row: MatchRow) -> tuple[str, ...]:
+    def cells(row: MatchRow) -> tuple[str, ...]:  # type: ignore[override]
         more = f" (+{len(row.config_rows) - 1})" if len(row.config_rows) > 1 else ""
         *first, detail = Report.cells(row)
         return *first, f"{row.pattern}{more}", row.dtypes, detail, "; ".join(row.near_misses)
@@ -88,7 +88,7 @@ def dry_run(
     float_rows = list(rows.values())
     for name, node in alive.items():
         row = rows.setdefault(name, _row(node))
-        _complete(row, node, decision_of(node))
+        _complete(row, node, decision_of(node) or Decision())
         if row.verdict != FUSED:
             _match(row, matches.get(name, []), alive)
     return DryRun(merge_rows(float_rows, [rows[n] for n in rows if n in alive], folded), notes)

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch.fx import Node
 
+from ..backend_config import BackendPatternConfig, DTypeConfig
 from ..backend_config.kinds import Kinds
 from ..graph.nodes import Unsupported, aten_default, bind, kind
 from ..graph.qdq import STORAGE_DTYPES, is_constant
@@ -63,7 +64,7 @@ def quantized_inputs(op: torch._ops.OpOverload) -> list[str]:
     ]
 
 
-def kernel_of(row: Any, kinds: Kinds) -> tuple[Kernel, Any]:
+def kernel_of(row: BackendPatternConfig, kinds: Kinds) -> tuple[Kernel, DTypeConfig]:
     """The kernel that runs a row, and the DTypeConfig that names it: the first one that static
     8-bit quantization can use. Unsupported if there is none."""
     _, dtypes = static_dtypes([row], weighted=False)
@@ -96,8 +97,7 @@ def check(kernel: Kernel, node: Node) -> None:
     """Unsupported if the kernel cannot run the sequence that begins with a node."""
     nodes, why_not = follow(node, kernel.kinds)
     if len(nodes) < len(kernel.kinds):
-        missing = f"no {kernel.kinds[len(nodes)]} follows {nodes[-1].name}"
-        raise Unsupported(why_not or missing)
+        raise Unsupported(why_not or f"no {kernel.kinds[len(nodes)]} follows {nodes[-1].name}")
     given = [name for name in tensors(kernel, node) if name != "weight"]
     if len(given) != len(kernel.inputs):
         raise Unsupported(

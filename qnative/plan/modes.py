@@ -1,9 +1,10 @@
 """The ways to quantize a node, and the dtypes by which a config asks for them."""
 
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 
+from ..backend_config import DTypeConfig
 from ..graph.qdq import STORAGE_DTYPES
 
 STATIC = "static"  # 8-bit activations with scales found by calibration
@@ -39,14 +40,14 @@ class Dtypes(NamedTuple):
     is_dynamic: bool
 
     @classmethod
-    def of(cls, config: Any) -> "Dtypes":
+    def of(cls, config: DTypeConfig) -> "Dtypes":
         """config: a DTypeConfig of qnative or upstream."""
         dtypes = (config.input_dtype, config.output_dtype, config.weight_dtype)
         return cls(*dtypes, bool(config.is_dynamic))
 
     @property
     def has_int8_weight(self) -> bool:
-        return STORAGE_DTYPES.get(self.weight) is torch.int8
+        return self.weight is not None and STORAGE_DTYPES.get(self.weight) is torch.int8
 
     def fit(self, mode: str) -> bool:
         """Whether they ask for this mode."""

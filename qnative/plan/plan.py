@@ -6,13 +6,14 @@ from typing import Any
 
 from torch.fx import GraphModule, Node
 
+from ..backend_config import BackendConfig, BackendPatternConfig, DTypeConfig, DTypeWithConstraints
 from ..backend_config.kinds import Kinds, text_of
 from ..graph.kinds import LAYERS, MOVES
 from ..graph.nodes import NoDtypes, Unsupported, bind, kind
 from ..graph.sequence import activation_after, next_of
 from . import constraints, decide
 from .capability import Capability, capability, check, fused_into, is_free, padding_of
-from .config_index import ConfigIndex, observation, static_dtypes
+from .config_index import ConfigIndex, Rows, observation, static_dtypes
 from .decision import FREE, UNDECIDED, Decision, remember
 from .modes import STATIC
 
@@ -28,12 +29,14 @@ class Plan:
     is trained.
     """
 
-    def __init__(self, config: Any, modes: tuple[str, ...], model: GraphModule, is_qat: bool):
+    def __init__(
+        self, config: BackendConfig, modes: tuple[str, ...], model: GraphModule, is_qat: bool
+    ):
         self.index, self.modes, self.is_qat = ConfigIndex(config), modes, is_qat
         self.nodes = [node for node in model.graph.nodes if node.op == "call_function"]
         self.decisions: dict[Node, Decision] = {}
         # Row and DTypeConfig of the nodes that have their own.
-        self.rows: dict[Node, tuple[Any, Any]] = {}
+        self.rows: dict[Node, tuple[BackendPatternConfig, DTypeConfig]] = {}
         self._capabilities: dict[Node, Capability] = {}
         self._owners: dict[Node, Node] = {}  # fused activation or padding -> node
         self._ends: dict[Node, Node] = {}  # node -> last node fused into it
@@ -100,7 +103,7 @@ class Plan:
             return self.takes_quantized(node) and self.gives_quantized(self.source(node))
         return not found.float_output or any(map(self.takes_quantized, self.end(node).users))
 
-    def promised(self, node: Node) -> Any:
+    def promised(self, node: Node) -> DTypeWithConstraints:
         """The output DTypeWithConstraints of the op that computes a node's value."""
         node = self.owner(node)
         while self.capability(node).role == FREE:
@@ -148,7 +151,7 @@ class Plan:
         misses = (*foreign_misses, *dict.fromkeys(texts))
         return Decision(reason=reason, not_fused=not_fused, misses=misses)
 
-    def _select_kernel(self, node: Node, kinds: Kinds, row: Any) -> None:
+    def _select_kernel(self, node: Node, kinds: Kinds, row: BackendPatternConfig) -> None:
         decision, config = decide.by_kernel(node, kinds, row)
         self.decisions[node], self.rows[node] = decision, (row, config)
         for part in fused_into(self.capability(node), node)[0]:
@@ -174,7 +177,7 @@ class Plan:
             return None
         return next_of(node, ("batch_norm",))[0]
 
-    def _rows_for(self, node: Node, activation: Node | None) -> tuple[list[Any], list[Any]]:
+    def _rows_for(self, node: Node, activation: Node | None) -> tuple[Rows, Rows]:
         """The rows for a node, and those for it with the activation after it."""
         name = kind(node)
         rows = self.index.find(name)
@@ -186,7 +189,7 @@ class Plan:
             raise Unsupported(f"the config {self.index.name!r} has no row for {op}")
         return rows, pair
 
-    def _select_direct(self, node: Node, mode: str, rows: list[Any], not_fused: str) -> None:
+    def _select_direct(self, node: Node, mode: str, rows: Rows, not_fused: str) -> None:
         decision = decide.by_mode(node, mode, rows)
         self.decisions[node] = replace(decision, not_fused=not_fused)
         for part in fused_into(self.capability(node), node)[0]:
@@ -195,8 +198,8 @@ class Plan:
     def _select(
         self,
         node: Node,
-        rows: list[Any],
-        pair: list[Any],
+        rows: Rows,
+        pair: Rows,
         activation: Node | None,
         not_fused: str,
     ) -> None:
@@ -205,7 +208,7 @@ class Plan:
         fuses = check(node, decision).fuses and activation is not None
         if all(observation(row) == _NOT_OBSERVED for row in rows or pair):
             raise Unsupported(f"the config {self.index.name!r} does not observe {name}")
-        fuses = fuses and (pair or self.index.find(kind(activation)))
+        fuses = fuses and bool(pair or self.index.find(kind(activation)))
         if not fuses and not rows:
             raise Unsupported(
                 f"the config {self.index.name!r} has rows for {name} in sequences only"

@@ -13,6 +13,7 @@ from .._torchao import (
     SharedQuantizationSpec,
 )
 from .._torchao import Quantizer as TorchAOQuantizer
+from ..backend_config import BackendPatternConfig, DTypeConfig, DTypeWithConstraints
 from ..backend_config.registry import AnyBackend, resolve
 from ..calibration.observers import DEFAULTS, TRAINING_DEFAULTS
 from ..graph.functional import make_functional
@@ -151,7 +152,7 @@ class _Annotation:
             output = self._activation_spec(self.plan.promised(source))
         _set(node, {source: SharedQuantizationSpec(source)}, output)
 
-    def _input_specs(self, node: Node, found: Capability, config: Any) -> dict[Node, Any]:
+    def _input_specs(self, node: Node, found: Capability, config: DTypeConfig) -> dict[Node, Any]:
         args, specs = bind(node), {}
         for name in found.tensors:
             argument = args[name]
@@ -163,7 +164,7 @@ class _Annotation:
                     specs[source] = self._edge(source, node, config)
         return specs
 
-    def _edge(self, source: Node, user: Node, config: Any) -> Any:
+    def _edge(self, source: Node, user: Node, config: DTypeConfig) -> Any:
         """The quantization of ``source`` as an input of ``user``: that of its producer, if the row
         of ``user`` takes it."""
         limits, wanted = Limits.of(config).input, config.input_dtype_with_constraints
@@ -171,7 +172,7 @@ class _Annotation:
             return SharedQuantizationSpec(source)
         return _fixed_spec(wanted) if limits.fixed else self._activation_spec(wanted)
 
-    def _fits(self, source: Node, dtype: torch.dtype, limits: Constraints) -> bool:
+    def _fits(self, source: Node, dtype: torch.dtype | None, limits: Constraints) -> bool:
         """Whether the producer of ``source`` guarantees this dtype and these limits."""
         promised = self.plan.promised(source)
         if STORAGE_DTYPES[promised.dtype] is not STORAGE_DTYPES[dtype]:
@@ -179,7 +180,12 @@ class _Annotation:
         return limits in (NONE, Constraints.of(promised))
 
     def _output_spec(
-        self, node: Node, found: Capability, row: Any, config: Any, inputs: dict[Node, Any]
+        self,
+        node: Node,
+        found: Capability,
+        row: BackendPatternConfig,
+        config: DTypeConfig,
+        inputs: dict[Node, Any],
     ) -> Any:
         wanted = config.output_dtype_with_constraints
         if Constraints.of(wanted).fixed:
@@ -191,7 +197,7 @@ class _Annotation:
             return SharedQuantizationSpec((source, node))
         return self._activation_spec(wanted)
 
-    def _activation_spec(self, wanted: Any) -> QuantizationSpec:
+    def _activation_spec(self, wanted: DTypeWithConstraints) -> QuantizationSpec:
         dtype, least, most, options = _limits(wanted)
         observer = self.quantizer.activation_observer
         return QuantizationSpec(
@@ -202,7 +208,7 @@ class _Annotation:
             qscheme=torch.per_tensor_affine,
         )
 
-    def _weight_spec(self, wanted: Any, axis: int) -> QuantizationSpec:
+    def _weight_spec(self, wanted: DTypeWithConstraints, axis: int) -> QuantizationSpec:
         dtype, least, most, options = _limits(wanted)
         observer = self.quantizer.weight_observer
         return QuantizationSpec(
@@ -215,7 +221,7 @@ class _Annotation:
         )
 
 
-def _fixed_spec(wanted: Any) -> FixedQParamsQuantizationSpec:
+def _fixed_spec(wanted: DTypeWithConstraints) -> FixedQParamsQuantizationSpec:
     dtype, least, most, _ = _limits(wanted)
     return FixedQParamsQuantizationSpec(
         dtype,
@@ -227,7 +233,9 @@ def _fixed_spec(wanted: Any) -> FixedQParamsQuantizationSpec:
     )
 
 
-def _shares(node: Node, found: Capability, row: Any, inputs: dict[Node, Any]) -> bool:
+def _shares(
+    node: Node, found: Capability, row: BackendPatternConfig, inputs: dict[Node, Any]
+) -> bool:
     """Whether output and inputs share an observer. Not with a fixed input: the others need not fit
     its range."""
     with_number = kind(node) in WITH_NUMBER and found.role == LOOKUP
@@ -255,11 +263,11 @@ def _set(node: Node, inputs: dict[Node, Any], output: Any) -> None:
 def _with_args(observer: Any, **options: Any) -> Any:
     """Merges the arguments into one ``with_args``: torchao cannot see the class behind two."""
     if isinstance(observer, type):
-        return observer.with_args(**options)
+        return observer.with_args(**options)  # type: ignore[attr-defined]
     return observer.p.func.with_args(**{**observer.p.keywords, **options})
 
 
-def _limits(wanted: Any) -> tuple[torch.dtype, int, int, dict[str, float]]:
+def _limits(wanted: DTypeWithConstraints) -> tuple[torch.dtype, int, int, dict[str, float]]:
     """Storage dtype, smallest and largest value, and keyword arguments for the observer."""
     dtype = STORAGE_DTYPES[wanted.dtype]
     limits = Constraints.of(wanted)
