@@ -8,24 +8,19 @@
 // Shared by the handlers of nodes with float inputs and outputs.
 namespace qnative::migration {
 
-// int8 values [N, K] with one scale per row, or float values that become float16.
-struct LinearWeight {
-  at::Tensor values;
-  std::optional<at::Tensor> scale;
-  std::optional<at::Tensor> bias;
-};
-
-LinearWeight unpacked_linear(const IValue& packed);
+// A packed linear layer of old, or a float weight [N, K] that becomes float16.
+PackedWeight packed_linear(const IValue& packed);
+PackedWeight half_weight(const at::Tensor& weight, const std::optional<at::Tensor>& bias = {});
 
 // The arguments weight, weight_scale (int8 only), bias and weight_shape of the ops.
-std::vector<IValue> linear_constants(const LinearWeight& weight);
+std::vector<IValue> linear_constants(const PackedWeight& weight);
 
 void check_products(int64_t k);
 
 // Weights of a recurrent layer in torch's order: w_ih, w_hh (, w_hr) of each layer and direction,
 // all int8 or all float; biases b_ih, b_hh, or none.
 struct Recurrent {
-  std::vector<LinearWeight> weights;
+  std::vector<PackedWeight> weights;
   std::vector<at::Tensor> biases;
 };
 

@@ -9,7 +9,7 @@ namespace {
 void linear_dynamic(CallSite& site) {
   const IValue packed = site.constant("W_prepack");
   auto& made = site.packed(identity(packed))["linear"];
-  if (made.empty()) made = linear_constants(unpacked_linear(packed));
+  if (made.empty()) made = linear_constants(packed_linear(packed));
   Args args{site.arg("X")};
   for (const IValue& each : made) args.emplace_back(site.insert(each));
   if (site.kind().find("_relu") != std::string::npos) args.emplace_back("relu");
@@ -26,23 +26,26 @@ void linear_plain_fp16(CallSite& site) {
 
 }  // namespace
 
-LinearWeight unpacked_linear(const IValue& packed) {
+PackedWeight packed_linear(const IValue& packed) {
   const std::vector<IValue> both = call_unpacker("quantized::linear_unpack", packed);
-  LinearWeight result;
-  if (both[0].toTensor().is_quantized()) {
-    const Int8Weight weight = int8_weight(both, 0);
-    result = {weight.values, weight.scale, weight.bias};
-  } else {
-    result = {both[0].toTensor().detach(), std::nullopt, optional_tensor(both[1])};
+  if (!both[0].toTensor().is_quantized()) {
+    return half_weight(both[0].toTensor().detach(), optional_tensor(both[1]));
   }
-  return result;
+  const Int8Weight weight = int8_weight(both, 0);
+  check_products(weight.values.size(1));
+  return {ops::linear_pack(weight.values), weight.scale, weight.bias, weight.values.sizes()};
 }
 
-std::vector<IValue> linear_constants(const LinearWeight& weight) {
-  const std::vector<int64_t> shape = weight.values.sizes().vec();
-  if (!weight.scale) return {ops::linear_fp16_pack(weight.values), as_constant(weight.bias), shape};
-  check_products(shape[1]);
-  return {ops::linear_pack(weight.values), *weight.scale, as_constant(weight.bias), shape};
+PackedWeight half_weight(const at::Tensor& weight, const std::optional<at::Tensor>& bias) {
+  return {ops::linear_fp16_pack(weight), {}, bias, weight.sizes()};
+}
+
+std::vector<IValue> linear_constants(const PackedWeight& weight) {
+  std::vector<IValue> made{weight.data};
+  if (weight.scale.defined()) made.emplace_back(weight.scale);
+  made.emplace_back(as_constant(weight.bias));
+  made.emplace_back(at::IntArrayRef(weight.shape).vec());
+  return made;
 }
 
 void check_products(int64_t k) {

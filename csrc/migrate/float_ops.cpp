@@ -27,13 +27,16 @@ void check_matrix(const at::Tensor& weight) {
   if (weight.dim() != 2 || weight.numel() == 0) throw Unsupported("its weight is no matrix");
 }
 
-// Of a recurrent layer or cell.
-LinearWeight quantized(const at::Tensor& weight, at::ScalarType dtype) {
-  check_matrix(weight);
-  if (dtype == at::kHalf) return {weight, std::nullopt, std::nullopt};
+DynamicWeight int8_rows(const at::Tensor& weight, bool may_repeat) {
   check_products(weight.size(1));
-  const Int8Weight made = quantize_rows(weight);
-  return {made.values, made.scale, std::nullopt};
+  if (!weight.isfinite().all().item<bool>()) throw Unsupported("its weight is not finite");
+  return ops::linear_dynamic_pack(weight, may_repeat);
+}
+
+// Of a recurrent layer or cell.
+PackedWeight quantized(const at::Tensor& weight, at::ScalarType dtype) {
+  check_matrix(weight);
+  return dtype == at::kHalf ? half_weight(weight) : int8_rows(weight, false).weight;
 }
 
 void emit_linear(CallSite& site, Value* x, const at::Tensor& weight,
@@ -43,14 +46,8 @@ void emit_linear(CallSite& site, Value* x, const at::Tensor& weight,
     throw Unsupported("its bias is not one number for each output");
   }
   const bool half = site.weight_dtype(at::kChar) == at::kHalf;
-  LinearWeight made{weight, std::nullopt, bias};
-  std::vector<int64_t> repeated;
-  if (!half) {
-    check_products(weight.size(1));
-    const auto [codes, columns] = spread_rows(weight);
-    made = {codes.values, codes.scale, bias};
-    repeated = columns;
-  }
+  auto [made, repeated] = half ? DynamicWeight{half_weight(weight), {}} : int8_rows(weight, true);
+  made.bias = bias;
   Args args{x};
   for (const IValue& each : linear_constants(made)) args.emplace_back(site.insert(each));
   if (!repeated.empty()) {

@@ -17,13 +17,12 @@ Value* tensor_list(CallSite& site, const std::vector<at::Tensor>& tensors) {
 Args constants(CallSite& site, const Recurrent& layer, int64_t gates) {
   std::vector<at::Tensor> weights;
   std::vector<at::Tensor> scales;
-  for (const LinearWeight& each : layer.weights) {
-    const std::vector<IValue> made = linear_constants(each);
-    weights.push_back(made[0].toTensor());
-    if (each.scale) scales.push_back(*each.scale);
+  for (const PackedWeight& each : layer.weights) {
+    weights.push_back(each.data);
+    if (each.scale.defined()) scales.push_back(each.scale);
   }
   return {tensor_list(site, weights), tensor_list(site, scales), tensor_list(site, layer.biases),
-          layer.weights[0].values.size(1), layer.weights[1].values.size(0) / gates};
+          layer.weights[0].shape[1], layer.weights[1].shape[0] / gates};
 }
 
 int64_t gates_of(const std::string& op) {
@@ -56,9 +55,8 @@ void finish(CallSite& site, const std::string& op, const Args& args) {
 // The kernels add the biases that are packed with the weights and ignore other biases of the
 // module.
 void add_packed(Recurrent& layer, const IValue& packed) {
-  LinearWeight weight = unpacked_linear(packed);
-  layer.biases.push_back(weight.bias ? weight.bias->to(at::kFloat)
-                                     : at::zeros({weight.values.size(0)}));
+  PackedWeight weight = packed_linear(packed);
+  layer.biases.push_back(weight.bias ? weight.bias->to(at::kFloat) : at::zeros({weight.shape[0]}));
   layer.weights.push_back(std::move(weight));
 }
 
@@ -113,7 +111,7 @@ void emit_layer(CallSite& site, const std::string& op, const Recurrent& layer) {
     const int64_t directions = site.flag("bidirectional") ? 2 : 1;
     const bool projects =
         static_cast<int64_t>(layer.weights.size()) == 3 * site.integer("num_layers") * directions;
-    args.emplace_back(projects ? layer.weights[2].values.size(0) : int64_t{0});
+    args.emplace_back(projects ? layer.weights[2].shape[0] : int64_t{0});
   }
   args.emplace_back(site.arg("num_layers"));
   args.emplace_back(site.arg("bidirectional"));

@@ -2,11 +2,6 @@
 
 #include <ATen/core/dispatch/Dispatcher.h>
 
-#include <algorithm>
-#include <limits>
-
-#include "qnative/limits.h"
-
 namespace qnative::migration {
 
 std::vector<IValue> call_unpacker(const std::string& op, const IValue& packed) {
@@ -61,63 +56,6 @@ Int8Weight int8_weight(const std::vector<IValue>& unpacked, int64_t axis) {
   weight.bias = optional_tensor(unpacked[1]);
   if (weight.bias) weight.bias = weight.bias->to(at::kFloat);
   return weight;
-}
-
-namespace {
-
-constexpr float kTiny = std::numeric_limits<float>::min();
-
-at::Tensor largest_of_rows(const at::Tensor& weight) {
-  const at::Tensor most = weight.abs().amax(1);
-  if (!most.isfinite().all().item<bool>()) throw Unsupported("its weight is not finite");
-  return most;
-}
-
-// A row of zeros may have any scale.
-at::Tensor scale_of(const at::Tensor& most) {
-  return at::where(most > 0, most / 127, at::ones({})).clamp_min(kTiny);
-}
-
-}  // namespace
-
-Int8Weight quantize_rows(const at::Tensor& weight) {
-  const at::Tensor scale = scale_of(largest_of_rows(weight));
-  const at::Tensor values = (weight / scale.unsqueeze(1)).round().clamp(-127, 127).to(at::kChar);
-  return {values, scale, std::nullopt};
-}
-
-// The limits are those of qnative/lowering/packing.py, which tells why.
-std::pair<Int8Weight, std::vector<int64_t>> spread_rows(const at::Tensor& weight) {
-  constexpr double kLeastPeak = 5.0;
-  constexpr int64_t kMostRepeated = 16;
-  const at::Tensor most = largest_of_rows(weight);
-  const at::Tensor share = weight / most.clamp_min(kTiny).unsqueeze(1);
-  const at::Tensor typical = most * share.square().mean(1).sqrt();
-  const int64_t inputs = weight.size(1);
-  const int64_t room = std::min(inputs / kMostRepeated, kMaxProductsU8S8 - inputs);
-  at::Tensor scale;
-  at::Tensor codes;
-  at::Tensor more;
-  for (double peak = kLeastPeak;; peak *= 1.25) {
-    scale = scale_of(at::minimum(most, typical * peak));
-    codes = (weight / scale.unsqueeze(1)).round();
-    more = (codes.abs().amax(0) / 127).ceil().clamp_min(1).to(at::kLong) - 1;
-    if (more.sum().item<int64_t>() <= room) break;
-  }
-  const at::Tensor repeated = at::arange(inputs).repeat_interleave(more);
-  std::vector<at::Tensor> parts{codes.clamp(-127, 127)};
-  at::Tensor rest = codes - parts[0];
-  std::vector<int64_t> columns;
-  parts.reserve(repeated.numel() + 1);
-  columns.reserve(repeated.numel());
-  for (int64_t i = 0; i < repeated.numel(); ++i) {
-    columns.push_back(repeated[i].item<int64_t>());
-    const at::Tensor left = rest.select(1, columns.back());
-    const at::Tensor part = left.clamp(-127, 127);
-    left.sub_(part);
-    parts.push_back(part.unsqueeze(1));
-  }
-  return {{at::cat(parts, 1).to(at::kChar), scale, std::nullopt}, columns};
 }
 
 }  // namespace qnative::migration

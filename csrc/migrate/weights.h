@@ -33,11 +33,4 @@ IValue as_constant(const std::optional<at::Tensor>& tensor);
 // The identity of a packed object or tensor.
 const void* identity(const IValue& packed);
 
-// From float32 [N, K], symmetric with a scale for each row; the numbers of qnative.quantize.
-Int8Weight quantize_rows(const at::Tensor& weight);
-
-// The same with columns of their own for weights far beyond those of their row: values [N, K + R],
-// and the R inputs that they belong to. See qnative::ops::linear_dynamic.
-std::pair<Int8Weight, std::vector<int64_t>> spread_rows(const at::Tensor& weight);
-
 }  // namespace qnative::migration

@@ -46,6 +46,10 @@ TORCH_LIBRARY(qnative, m) {
       "Tensor",
       tags);
   m.def(
+      "linear_dynamic_pack(Tensor weight, bool may_repeat=True) -> (Tensor weight, Tensor "
+      "weight_scale, int[] repeated)",
+      {at::Tag::pt2_compliant_tag, at::Tag::dynamic_output_shape, at::Tag::data_dependent_output});
+  m.def(
       "linear_dynamic_fp16(Tensor x, Tensor weight, Tensor? bias, SymInt[] weight_shape, str "
       "activation=\"none\", float[] activation_args=[]) -> Tensor",
       tags);

@@ -33,6 +33,7 @@ class Values {
 
   operator at::ArrayRef<Int>() const { return values_; }
   bool empty() const { return values_.empty(); }
+  const Int& operator[](size_t i) const { return values_[i]; }
   const Int* begin() const { return values_.data(); }
   const Int* end() const { return values_.data() + values_.size(); }
 

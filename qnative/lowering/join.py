@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch.fx import Node
 
+from .._info import MAX_PRODUCTS_U8S8
 from ..graph import nodes as ir
 from .by_schema import arguments_of
 from .call_site import Context
-from .packing import can_have_outliers, most_repeated
 from .qdq import replace
 
 _LINEAR = {"qnative.linear_dynamic.default"}
@@ -84,10 +84,16 @@ def _united(parts: list[_Part]) -> list[int]:
     return sorted(most.elements())
 
 
+def can_have_outliers(k: int, repeated: int) -> bool:
+    """Whether ``qnative::linear_dynamic`` looks for outliers in rows of k values."""
+    return 255 * (k + repeated) + 255 * 128 * (4 + repeated) < 1 << 24
+
+
 def _stays_same(part: _Part, repeats: int) -> bool:
     """Whether columns of zeros, up to so many repeated ones, are few and change nothing."""
     own = len(part.repeated)
-    is_few = repeats <= max(own, most_repeated(part.k))
+    # As many as ``qnative::linear_dynamic_pack`` makes.
+    is_few = repeats <= max(own, min(part.k // 16, MAX_PRODUCTS_U8S8 - part.k))
     return is_few and can_have_outliers(part.k, repeats) == can_have_outliers(part.k, own)
 
 

@@ -40,15 +40,14 @@ def _constants(site: CallSite) -> tuple[list[Node], list[Node], list[Node]]:
     float_weights, float_biases = recurrent_parameters(site.args)
     for node in float_weights:
         weight = site.context.constant(node)
-        packed = weight.to(torch.float32)
+        real = weight.to(torch.float32)
         if site.decision.mode == DYNAMIC_FP16:
-            packed = pack_half(packed)
-            weights.append(_buffer(site, node, "_fp16", packed["weight"], weight.nbytes))
+            weights.append(_buffer(site, node, "_fp16", pack_half(real), weight.nbytes))
             continue
-        packed = pack_int8(packed)
-        weights.append(_buffer(site, node, "_int8", packed["weight"], weight.nbytes))
-        site.decision.check_numbers("weight", packed["weight_scale"], 0, *INT8_RANGE)
-        scales.append(_buffer(site, node, "_scale", packed["weight_scale"]))
+        packed, scale, _ = pack_int8(real)
+        weights.append(_buffer(site, node, "_int8", packed, weight.nbytes))
+        site.decision.check_numbers("weight", scale, 0, *INT8_RANGE)
+        scales.append(_buffer(site, node, "_scale", scale))
     for node in float_biases:
         bias = site.context.constant(node).to(torch.float32).clone()
         biases.append(_buffer(site, node, "_float", bias, bias.nbytes))

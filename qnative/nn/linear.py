@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .._info import MAX_PRODUCTS_U8S8
 from ..graph.nodes import Unsupported
-from ..lowering.packing import pack_half, pack_int8, pack_spread
+from ..lowering.packing import pack_half, pack_int8
 from ._weights import WEIGHT_DTYPES, asked, float_weight
 
 
@@ -47,15 +47,14 @@ class Linear(torch.nn.Module):
             raise ValueError(f"qnative.nn: dtype must be torch.int8 or torch.float16, got {dtype}")
         if dtype is torch.int8 and self.in_features > MAX_PRODUCTS_U8S8:
             raise Unsupported(f"it sums {self.in_features} products, more than {MAX_PRODUCTS_U8S8}")
+        scale: Tensor | None = None
         repeated: list[int] = []
         if dtype is torch.float16:
             packed = pack_half(weight)
-        elif may_repeat:
-            packed, repeated = pack_spread(weight)
         else:
-            packed = pack_int8(weight)
-        self.register_buffer("packed_weight", packed["weight"])
-        self.register_buffer("weight_scale", packed.get("weight_scale"))
+            packed, scale, repeated = pack_int8(weight, may_repeat)
+        self.register_buffer("packed_weight", packed)
+        self.register_buffer("weight_scale", scale)
         self.register_buffer("bias", None if bias is None else bias.detach().clone())
         self.register_buffer("repeated", torch.tensor(repeated) if repeated else None)
         self._repeated = repeated

@@ -18,6 +18,23 @@ TEST(LinearDynamic, IsExactForRowsOfBytes) {
   expect_equal(linear_dynamic(x, w, Activation::relu()), expected.relu());
 }
 
+TEST(LinearDynamicPack, SplitsWeightsThatAreTooLarge) {
+  at::Tensor weight = at::randint(-127, 128, {21, 64}).to(at::kFloat) / 64;
+  weight.select(1, 0).fill_(127.0 / 64);
+  weight[3][5] = 10 * 127.0 / 64;
+  const auto [plain, none] = linear_dynamic_pack(weight, false);
+  EXPECT_TRUE(none.empty());
+  expect_equal(plain.scale.slice(0, 0, 3), at::full({3}, 1.0 / 64));
+  expect_equal(plain.scale.slice(0, 3, 4), at::full({1}, 10.0 / 64));
+  const auto [packed, repeated] = linear_dynamic_pack(weight);
+  EXPECT_FALSE(repeated.empty());
+  for (const int64_t input : repeated) EXPECT_EQ(input, 5);
+  EXPECT_EQ(packed.shape[1], 64 + static_cast<int64_t>(repeated.size()));
+  const at::Tensor x = at::randint(-100, 156, {7, 64}).to(at::kFloat);
+  const at::Tensor error = linear_dynamic(x, packed, {}, repeated) - at::linear(x, weight);
+  EXPECT_LT(error.norm().item<double>(), 0.01 * at::linear(x, weight).norm().item<double>());
+}
+
 TEST(LinearFp16, IsExactForSmallIntegers) {
   const at::Tensor weight = at::randint(-8, 8, {21, 30}).to(at::kFloat);
   const at::Tensor x = at::randint(-8, 8, {7, 30}).to(at::kFloat);

@@ -2,6 +2,9 @@
 
 #include <ATen/ATen.h>
 
+#include <cstdint>
+#include <vector>
+
 #include "qnative/export.h"
 #include "qnative/types.h"
 
@@ -11,7 +14,15 @@
 //   const QTensor y = ops::linear(x, w, {.qparams = {0.5, 128}});             // for each x
 //
 // Safe to call from any number of threads at the same time, also with one weight.
-namespace qnative::ops {
+namespace qnative {
+
+// The weight of linear_dynamic, without a bias.
+struct DynamicWeight {
+  PackedWeight weight;            // int8, of shape {N, K + R}
+  std::vector<int64_t> repeated;  // the R inputs with more than one column, in ascending order
+};
+
+namespace ops {
 
 // y[..., n] = act(sum_k real(x[..., k]) * real(w[n, k]) + bias[n])
 //
@@ -47,6 +58,13 @@ QNATIVE_API at::Tensor linear_dynamic(const at::Tensor& x, const PackedWeight& w
                                       const Activation& activation = {},
                                       at::IntArrayRef repeated = {});
 
+// From float32 [N, K], finite; symmetric, with a scale for each row:
+//   scale[n] = max(min(max |w[n]|, peak * rms(w[n])) / 127, 2^-126), 1 for a row of zeros
+//   q[n, k]  = rne(w[n, k] / scale[n]), the sum of the columns of input k, each in [-127, 127]
+// peak is the first of 5, 5 * 1.25, 5 * 1.25^2, ... with R <= min(K / 16, 65793 - K).
+// may_repeat: otherwise peak is infinite and R is 0, as lstm and its kin need it.
+QNATIVE_API DynamicWeight linear_dynamic_pack(const at::Tensor& weight, bool may_repeat = true);
+
 // linear with weights stored in half precision and float32 arithmetic. x: float32 [..., K], any
 // strides; w: from linear_fp16_pack, of shape {N, K}. y: float32 [..., N], contiguous.
 //   y = act(acc + bias[n]), acc = 0, then fma(x[k], float(w[n][k]), acc) for k = 0, 1, ...
@@ -64,4 +82,5 @@ QNATIVE_API at::Tensor linear_fp16_pack(const at::Tensor& weight);
 // The inverse of linear_fp16_pack: float16 of `shape`.
 QNATIVE_API at::Tensor linear_fp16_unpack(const at::Tensor& weight, at::IntArrayRef shape);
 
-}  // namespace qnative::ops
+}  // namespace ops
+}  // namespace qnative

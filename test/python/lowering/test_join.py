@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import qnative
-from qnative.lowering import packing
+from qnative.lowering.join import can_have_outliers
 from support import reference
 from support.checks import through_trace
 from support.nets import kernels_of
@@ -186,4 +186,4 @@ def test_whether_rows_have_outliers(k, repeated):
     row = np.ones(k, np.float32)
     row[5] = 100
     looks = reference.outlier_limit(row, repeated) < 100
-    assert packing.can_have_outliers(k, repeated) == looks == (k not in (7500, 65282))
+    assert can_have_outliers(k, repeated) == looks == (k not in (7500, 65282))

@@ -7,7 +7,6 @@ from torch import nn
 
 import qnative
 from qnative.backend_config import get_test_only_legacy_native_backend_config
-from qnative.lowering import packing
 from support.checks import relative_error, through_trace
 from support.nets import kernels_of
 
@@ -139,7 +138,8 @@ def peaked(g):
 @pytest.mark.parametrize("make", [sparse, peaked, lambda g: torch.zeros(40, 96)])
 def test_spread_weights_are_the_weights(make, magnitude):
     w = make(torch.Generator().manual_seed(0)) * magnitude
-    codes, scale, repeated = packing.spread(w)
+    packed, scale, repeated = torch.ops.qnative.linear_dynamic_pack(w)
+    codes = torch.ops.qnative.linear_unpack(packed, [40, 96 + len(repeated)])
     assert codes.dtype == torch.int8 and len(repeated) <= 96 / 16
     assert (scale > 0).all() and (make is not peaked or set(repeated) == {5})
     whole = codes[:, :96].double()

@@ -55,6 +55,37 @@ def test_dynamic_equals_formula(leading, n, k, magnitude, data):
     assert torch.equal(y, expected)
 
 
+@sweep("linear_dynamic_pack")
+@given(
+    st.integers(1, 40),
+    st.integers(1, 200),
+    st.sampled_from([1e-38, 1e-20, 1.0, 1e30]),
+    st.integers(0, 6),
+    st.booleans(),
+    layouts,
+    seeds,
+)
+def test_dynamic_pack_equals_formula(n, k, magnitude, large, may_repeat, layout, seed):
+    g = generator(seed)
+    w = torch.randn(n, k, generator=g) * magnitude
+    w[torch.randint(n, (large,), generator=g), torch.randint(k, (large,), generator=g)] *= 20
+    w[torch.randint(n, (large // 3,), generator=g)] = 0
+    packed, scale, repeated = OPS.linear_dynamic_pack(strided(w, layout), may_repeat)
+    codes, expected_scale, expected_repeated = reference.pack_rows(w, may_repeat)
+    assert torch.equal(scale, expected_scale)
+    assert repeated == expected_repeated
+    assert torch.equal(OPS.linear_unpack(packed, list(codes.shape)), codes)
+
+
+def test_meta_knows_the_size_of_a_weight_without_repeated_columns_only():
+    w = torch.randn(40, 96, device="meta")
+    with pytest.raises(NotImplementedError, match="the values of weight give the size of its"):
+        torch.ops.qnative.linear_dynamic_pack(w)
+    packed, scale, repeated = torch.ops.qnative.linear_dynamic_pack(w, may_repeat=False)
+    assert packed.shape == OPS.linear_pack(torch.zeros(40, 96, dtype=torch.int8)).shape
+    assert scale.shape == (40,) and repeated == []
+
+
 @pytest.mark.parametrize("count", range(5))
 def test_up_to_four_outliers_cost_the_other_values_no_precision(count):
     g = generator(1)

@@ -29,6 +29,7 @@ VALID = {
         **FLOAT_LINEAR,
         **{"weight": OPS.linear_pack(s8(5, 7)), "weight_scale": torch.ones(5)},
     },
+    "linear_dynamic_pack": {"weight": floats(5, 7), "may_repeat": False},
     "linear_dynamic_fp16": HALF,
     "linear_fp16": {**HALF, "x": floats(2, 7).half()},
     "linear_fp16_pack": {"weight": floats(5, 7)},
@@ -63,6 +64,13 @@ ERRORS = {
         ({"repeated": [6]}, r"repeated must be in \[0, 6\), got 6"),
         ({"repeated": [-1]}, r"repeated must be in \[0, 6\), got -1"),
         ({"repeated": [0] * 7}, "weight_shape has 7 columns, repeated must be fewer, got 7"),
+    ],
+    "linear_dynamic_pack": [
+        ({"weight": s8(5, 7)}, "weight must be Float, got Char"),
+        ({"weight": floats(5, 7).half()}, "weight must be Float, got Half"),
+        ({"weight": floats(5)}, r"weight must be \[N, K\], got \[5\]"),
+        ({"weight": floats(5, 0)}, r"each in \[1, 2\^31\), got \[5, 0\]"),
+        ({"weight": floats(1, 65794)}, "at most 65793 products can be summed in int32"),
     ],
     "linear_dynamic_fp16": [
         *((x, "x must be Float, got ") for x in [*X_ERRORS, {"x": floats(2, 7).half()}]),
@@ -103,6 +111,14 @@ VALUE_ERRORS = {
             f"weight_scale must be positive and finite, got {value:g} for output channel 4",
         )
         for value in (0.0, -1.0, INF, NAN)
+    ],
+    "linear_dynamic_pack": [
+        (
+            {"weight": torch.tensor([[1.0, 2.0], [3.0, value]]), "may_repeat": may_repeat},
+            "weight must be finite, got inf or NaN in row 1",
+        )
+        for value in (INF, -INF, NAN)
+        for may_repeat in (False, True)
     ],
     "linear_fp16": [
         ({"weight": floats(224).half()[::2]}, rf"{PACKED}shape \[112\] and strides \[2\]"),

@@ -20,4 +20,8 @@ def test_every_op_has_a_case():
 )
 def test_opcheck(name, args):
     packet, _, overload = name.partition(".")
-    torch.library.opcheck(getattr(getattr(OPS, packet), overload or "default"), args)
+    op = getattr(getattr(OPS, packet), overload or "default")
+    utils = ["test_schema", "test_autograd_registration", "test_faketensor"]
+    if torch.Tag.dynamic_output_shape not in op.tags:  # no graph has these ops
+        utils.append("test_aot_dispatch_dynamic")
+    torch.library.opcheck(op, args, test_utils=utils)

@@ -94,6 +94,8 @@ def as_tuple(value) -> tuple:
 
 
 def same(y, z) -> bool:
+    if not isinstance(y, torch.Tensor):
+        return y == z
     if not isinstance(z, torch.Tensor) or (y.dtype, y.shape) != (z.dtype, z.shape):
         return False
     bits = [t.contiguous().view(-1).view(torch.uint8) for t in (y, z)]

@@ -168,6 +168,7 @@ CASES = {
         float_linear_args(torch.randn(0, 7), dynamic=True),
         float_linear_args(torch.randn(4, 6), "none", [], [2], dynamic=True),
     ],
+    "linear_dynamic_pack": [(f32(5, 7),), (f32(40, 33).t(),), (f32(5, 7), False)],
     "linear_dynamic_fp16": [
         float_linear_args(torch.randn(4, 7)),
         float_linear_args(torch.randn(7), "relu", bias=False),

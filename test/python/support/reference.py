@@ -1,5 +1,6 @@
 """The formulas of the ops in numpy, a second implementation, exact in every step."""
 
+import itertools
 import math
 
 import numpy as np
@@ -126,6 +127,28 @@ def linear_dynamic(rows, w, w_scale, bias, repeated=()):
     acc = q @ w.numpy().astype(np.float64).T
     b = np.zeros(len(w), np.float32) if bias is None else bias.numpy()
     return fma(acc.astype(np.float32), scale * w_scale.numpy(), b)
+
+
+def pack_rows(w, may_repeat=True):
+    """(codes [N, K + R], scale, repeated) of float32 torch [N, K]."""
+    tiny, highest = torch.finfo(torch.float32).tiny, w.abs().amax(1)
+    # torch's mean: the order of a float32 sum matters.
+    rms = highest * (w / highest.clamp(min=tiny)[:, None]).square().mean(1).sqrt()
+    room = min(w.shape[1] // 16, 65793 - w.shape[1])
+    for step in itertools.count():
+        covered = torch.minimum(highest, 5 * 1.25**step * rms) if may_repeat else highest
+        scale = torch.where(highest > 0, covered / 127, 1.0).clamp(min=tiny)
+        codes = (w / scale[:, None]).round().double().numpy()
+        columns = np.maximum(np.ceil(np.abs(codes).max(0) / 127), 1).astype(int)
+        if (columns - 1).sum() <= room:
+            break
+    repeated = np.repeat(np.arange(len(columns)), columns - 1).tolist()
+    parts = [np.clip(codes, -127, 127)]
+    codes = codes - parts[0]
+    for k in repeated:
+        parts.append(np.clip(codes[:, [k]], -127, 127))
+        codes[:, [k]] -= parts[-1]
+    return torch.from_numpy(np.concatenate(parts, 1)).to(torch.int8), scale, repeated
 
 
 def linear_fp16(rows, w, bias):
