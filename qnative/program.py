@@ -196,7 +196,8 @@ class Program:
         tensors are zeros. Without any, the sizes must not be open.
         """
         tensors = [leaf for leaf in self.inputs if leaf.kind == "tensor"]
-        for each in sizes or [[leaf.sizes for leaf in tensors]]:
+        calls: Sequence[Any] = sizes or [[leaf.sizes for leaf in tensors]]
+        for each in calls:
             zeros = iter(
                 [
                     torch.zeros(tuple(shape), dtype=leaf.dtype)

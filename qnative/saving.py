@@ -21,7 +21,7 @@ _ORIGINS = ("stack_trace", "from_node", "nn_module_stack", "source_fn_stack", "t
 
 def save(
     model: torch.nn.Module | ExportedProgram,
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     args: tuple[Any, ...] = (),
     kwargs: dict[str, Any] | None = None,
     *,

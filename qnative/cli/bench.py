@@ -13,7 +13,7 @@ from ..report import text_table
 from .run import add_inputs, make_inputs
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "bench",
         help="measure a .pt2 file: latency, throughput, time of each node",

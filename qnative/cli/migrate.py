@@ -1,6 +1,7 @@
 """``python -m qnative migrate old.pt new.pt``"""
 
 import argparse
+from typing import Any
 
 import torch
 

@@ -9,7 +9,7 @@ from ..program import Program
 from .inputs import read_inputs
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "run",
         help="run a .pt2 file",
@@ -57,7 +57,7 @@ def make_inputs(program: Program, options: argparse.Namespace) -> tuple[Any, ...
     return tuple(_random(leaf.dtype, shape) for leaf, shape in zip(tensors, sizes, strict=True))
 
 
-def _random(dtype: torch.dtype, shape: list[int]) -> torch.Tensor:
+def _random(dtype: Any, shape: list[int]) -> torch.Tensor:
     if dtype.is_floating_point or dtype.is_complex:
         return torch.randn(shape, dtype=dtype)
     return torch.ones(shape, dtype=dtype)  # an index of any table, a mask that hides nothing
