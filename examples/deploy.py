@@ -27,8 +27,9 @@ def save_torchscript(model: nn.Module, inputs: tuple[Tensor, ...], path: Path) -
 
 
 def save_exported(model: nn.Module, inputs: tuple[Tensor, ...], shapes: Any, path: Path) -> None:
-    """For torch.export.load. shapes: which sizes are open, as torch.export's dynamic_shapes."""
-    torch.export.save(torch.export.export(model, inputs, dynamic_shapes=shapes), path)
+    """For qnative.Program.load, qnative/program.h and torch.export.load. shapes: which sizes are
+    open, as torch.export's dynamic_shapes."""
+    qnative.save(model, path, inputs, dynamic_shapes=shapes)
 
 
 def save_package(model: nn.Module, inputs: tuple[Tensor, ...], shapes: Any, path: Path) -> None:
@@ -110,6 +111,7 @@ def main(arguments: list[str] | None = None) -> None:
     for name in files:
         y = run_with_the_library_alone(folder / name, (other,), folder)
         report(f"{name}, library alone", y)
+    report("model.pt2, Program", qnative.Program.load(folder / "model.pt2")(other))
     save_weights(model, folder / "model.safetensors")
     untrained = quantized_classifier(seed=1)
     load_weights(untrained, folder / "model.safetensors")

@@ -1,13 +1,15 @@
-// Runs a TorchScript image classifier on a photo and prints the five likeliest classes. Linking
-// qnative is all that a quantized model needs: its ops register themselves when the library is
-// loaded.
+// Runs an image classifier, saved by qnative.save (.pt2) or as TorchScript (.pt), on a photo and
+// prints the five likeliest classes. Linking qnative is all that a quantized model needs: its ops
+// register themselves when the library is loaded.
 #include <ATen/Parallel.h>
+#include <qnative/program.h>
 #include <torch/script.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <fstream>
+#include <functional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -51,14 +53,27 @@ void write_floats(const std::string& path, const at::Tensor& values) {
   }
 }
 
-void benchmark(torch::jit::Module& model, const std::vector<c10::IValue>& inputs, int runs) {
+using Network = std::function<at::Tensor(const at::Tensor&)>;
+
+Network load(const std::string& path) {
+  if (path.ends_with(".pt2")) {
+    return [program = qnative::Program::load(path)](const at::Tensor& x) {
+      return program.run({x}).at(0);
+    };
+  }
+  return [module = torch::jit::load(path)](const at::Tensor& x) mutable {
+    return module.forward({x}).toTensor();
+  };
+}
+
+void benchmark(const Network& network, const at::Tensor& x, int runs) {
   for (int i = 0; i < kWarmupRuns; ++i) {
-    model.forward(inputs);
+    network(x);
   }
   std::vector<double> milliseconds(runs);
   for (double& elapsed : milliseconds) {
     const auto start = std::chrono::steady_clock::now();
-    model.forward(inputs);
+    network(x);
     elapsed =
         std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   }
@@ -72,9 +87,9 @@ void run(const Options& options) {
     at::set_num_threads(options.threads);
   }
   const c10::InferenceMode inference;
-  torch::jit::Module model = torch::jit::load(options.model);
-  const std::vector<c10::IValue> inputs = {network_input(read_ppm(options.photo))};
-  const at::Tensor logits = model.forward(inputs).toTensor().squeeze(0).contiguous();
+  const Network network = load(options.model);
+  const at::Tensor x = network_input(read_ppm(options.photo));
+  const at::Tensor logits = network(x).squeeze(0).contiguous();
   TORCH_CHECK(logits.dim() == 1 && logits.size(0) >= kClassesShown && logits.dtype() == at::kFloat,
               "the model must return float logits of one image, got ", logits.dtype(), " ",
               logits.sizes());
@@ -84,7 +99,7 @@ void run(const Options& options) {
     write_floats(options.logits, logits);
   }
   if (options.benchmark_runs > 0) {
-    benchmark(model, inputs, options.benchmark_runs);
+    benchmark(network, x, options.benchmark_runs);
   }
 }
 

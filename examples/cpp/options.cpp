@@ -24,7 +24,7 @@ int positive_number(const std::string& name, const std::string& text) {
 
 const char* const kUsage =
     "usage: classify MODEL PHOTO [--labels FILE] [--logits FILE] [--threads N] [--benchmark RUNS]\n"
-    "  MODEL      TorchScript file made with torch.jit.save, quantized by qnative or float\n"
+    "  MODEL      file of qnative.save (.pt2) or torch.jit.save (.pt)\n"
     "  PHOTO      binary PPM (P6)\n"
     "  --labels   class names, one a line\n"
     "  --logits   write the logits there, float32\n"

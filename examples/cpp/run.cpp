@@ -1,8 +1,9 @@
 // Runs a quantized model on saved tensors, without Python:
 //   run MODEL INPUTS OUTPUTS
-// MODEL: a TorchScript file (.pt) or a package of AOTInductor (.pt2), whose qnative:: ops come with
-// the library that this program links. INPUTS: a list of tensors, saved by torch.save. OUTPUTS: a
-// tuple of tensors, for torch.load.
+// MODEL: a program of torch.export (.pt2), a package of AOTInductor (.aoti.pt2) or a TorchScript
+// file (.pt), whose qnative:: ops come with the library that this program links. INPUTS: a list of
+// tensors, saved by torch.save. OUTPUTS: a tuple of tensors, for torch.load.
+#include <qnative/program.h>
 #include <torch/csrc/inductor/aoti_package/model_package_loader.h>
 #include <torch/csrc/jit/serialization/pickle.h>
 #include <torch/script.h>
@@ -46,10 +47,21 @@ std::vector<torch::Tensor> run_script(const std::string& path,
   return outputs;
 }
 
+std::vector<torch::Tensor> run_program(const std::string& path,
+                                       const std::vector<torch::Tensor>& inputs) {
+  return qnative::Program::load(path).run(inputs);
+}
+
 std::vector<torch::Tensor> run_package(const std::string& path,
                                        const std::vector<torch::Tensor>& inputs) {
   torch::inductor::AOTIModelPackageLoader model(path);
   return model.run(inputs);
+}
+
+std::vector<torch::Tensor> run_file(const std::string& path,
+                                    const std::vector<torch::Tensor>& inputs) {
+  if (path.ends_with(".aoti.pt2")) return run_package(path, inputs);
+  return path.ends_with(".pt2") ? run_program(path, inputs) : run_script(path, inputs);
 }
 
 }  // namespace
@@ -62,11 +74,7 @@ int main(int argc, char** argv) {
   }
   try {
     const torch::InferenceMode guard;
-    const std::string& model = arguments[0];
-    const auto inputs = read_tensors(arguments[1]);
-    const bool is_package = model.size() > 4 && model.substr(model.size() - 4) == ".pt2";
-    write_tensors(arguments[2],
-                  is_package ? run_package(model, inputs) : run_script(model, inputs));
+    write_tensors(arguments[2], run_file(arguments[0], read_tensors(arguments[1])));
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';
     return 1;

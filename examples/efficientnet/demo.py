@@ -3,8 +3,8 @@
     python -m examples.efficientnet.demo --output build/demo
 
 Prints how fast, how small and how accurate the result is beside fp32. The output folder gets
-fp32.pt, qnative.pt (TorchScript), qnative.pt2 (torch.export), report.html and report.json (what
-happened to every node), cpp/classify (the C++ program) and the photos it reads.
+fp32.pt and qnative.pt (TorchScript), qnative.pt2 (for qnative.Program), report.html and report.json
+(what happened to every node), cpp/classify (the C++ program) and the photos it reads.
 """
 
 import argparse
@@ -26,7 +26,8 @@ from examples.efficientnet import cpp_program, data, metrics
 BATCH = 16
 SHOWN_PHOTO = "coffee.ppm"
 REPEATS = 3
-FP32, EAGER, SCRIPT, CPP = "fp32 eager", "qnative eager", "qnative TorchScript", "qnative C++"
+FP32, EAGER, SCRIPT = "fp32 eager", "qnative eager", "qnative TorchScript"
+PROGRAM, CPP = "qnative Program", "qnative C++"
 
 
 def silence() -> None:
@@ -44,13 +45,13 @@ def say(text: str) -> None:
 
 def save(model: torch.nn.Module, quantized: torch.nn.Module, folder: Path) -> dict[str, Path]:
     """Writes the networks. Returns the file that each row of the table stands for."""
-    files = {FP32: "fp32.pt", EAGER: "qnative.pt2", SCRIPT: "qnative.pt", CPP: "qnative.pt"}
-    files = {name: folder / file for name, file in files.items()}
+    files = {FP32: folder / "fp32.pt", SCRIPT: folder / "qnative.pt"}
+    files |= dict.fromkeys((EAGER, PROGRAM, CPP), folder / "qnative.pt2")
     example = torch.zeros(1, 3, data.IMAGE_SIZE, data.IMAGE_SIZE)
     with torch.inference_mode():
         torch.jit.save(torch.jit.trace(model, example), files[FP32])
         torch.jit.save(torch.jit.trace(quantized, example), files[SCRIPT])
-    torch.export.save(torch.export.export(quantized, (example,)), files[EAGER])
+    qnative.save(quantized, files[PROGRAM], (example,))
     return files
 
 
@@ -84,10 +85,9 @@ def measure_accuracy(models: dict[str, torch.nn.Module], crops: Tensor) -> dict[
 
 def check_cpp(program: Path, file: Path, inputs: dict[Path, Tensor]) -> None:
     """The C++ program must give the bits that Python gives, from the photo to the logits."""
-    model = torch.jit.load(file)
+    model = qnative.Program.load(file)
     for path, image in tqdm(inputs.items(), desc="C++ beside Python"):
-        with torch.inference_mode():
-            expected = model(image)
+        expected = model(image)
         if not torch.equal(cpp_program.logits(program, file, path), expected):
             raise RuntimeError(f"{path}: the C++ program and Python give different logits")
 
@@ -144,7 +144,7 @@ def main() -> None:
     batches = calibration.split(BATCH)
     say(f"quantizing: {len(calibration)} crops for calibration")
     quantized = qnative.quantize(model, (batches[0],), batches, verbose=True)
-    say(f"saving TorchScript and torch.export files to {folder}")
+    say(f"saving .pt2 and TorchScript files to {folder}")
     files = save(model, quantized, folder)
     rows = {name: {"bytes": path.stat().st_size} for name, path in files.items()}
 
@@ -152,10 +152,15 @@ def main() -> None:
     program = cpp_program.build(folder / "cpp", target="classify") / "classify"
     inputs = write_photos(folder / "photos")
     check_cpp(program, files[CPP], inputs)
-    models = {FP32: model, EAGER: quantized, SCRIPT: torch.jit.load(files[SCRIPT])}
+    models = {
+        FP32: model,
+        EAGER: quantized,
+        SCRIPT: torch.jit.load(files[SCRIPT]),
+        PROGRAM: qnative.Program.load(files[PROGRAM]),
+    }
     for name, accuracy in measure_accuracy(models, evaluation).items():
         rows[name] |= accuracy
-    rows[CPP] |= {key: rows[SCRIPT][key] for key in ("agreement", "sqnr_db")}  # equal bits
+    rows[CPP] |= {key: rows[PROGRAM][key] for key in ("agreement", "sqnr_db")}  # equal bits
     cpp = (program, files[CPP], folder / "photos" / SHOWN_PHOTO)
     say("measuring latencies, one after the other in turns")
     latencies = {

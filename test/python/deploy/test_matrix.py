@@ -148,6 +148,11 @@ def exported(model, name, folder, request):
     return torch.export.load(folder / "model.pt2").module()
 
 
+def as_program(model, name, folder, request):
+    deploy.save_exported(model, (EXAMPLE,), (OPEN,), folder / "model.pt2")
+    return qnative.Program.load(folder / "model.pt2")
+
+
 def library_alone(model, name, folder, request):
     outputs = request.getfixturevalue("outputs_of_the_library_alone")
     return lambda x: outputs[index_of(name)]
@@ -163,7 +168,7 @@ def aoti(model, name, folder, request):
     return lambda x: package(x)[index_of(name)]
 
 
-DEPLOYMENTS = (eager, trace, script, exported, library_alone, compiled, aoti)
+DEPLOYMENTS = (eager, trace, script, exported, as_program, library_alone, compiled, aoti)
 # Reasons of impossible cells.
 NO_SCRIPT = "TorchScript compiles no GraphModule of torch.export: trace it"
 SIZES = {library_alone: OTHERS[1:2]}
@@ -203,6 +208,14 @@ def program(cpp_programs):
 def test_cpp_program_runs_the_package(package, models, run_in_cpp):
     for x in OTHERS[:2]:
         outputs = run_in_cpp(package, x)
+        for model, y in zip(models.values(), outputs, strict=True):
+            assert torch.equal(y, model(x))
+
+
+def test_cpp_program_runs_programs(models, run_in_cpp, tmp_path):
+    deploy.save_exported(All(models), (EXAMPLE,), (OPEN,), tmp_path / "all.pt2")
+    for x in OTHERS:
+        outputs = run_in_cpp(tmp_path / "all.pt2", x)
         for model, y in zip(models.values(), outputs, strict=True):
             assert torch.equal(y, model(x))
 
@@ -247,4 +260,4 @@ def test_safetensors_of_a_graph(models, tmp_path):
 def test_the_example_runs(tmp_path, capsys):
     deploy.main(["--output", str(tmp_path), "--no-compiler"])
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 3 and all(line.endswith("the same bits") for line in lines)
+    assert len(lines) == 4 and all(line.endswith("the same bits") for line in lines)

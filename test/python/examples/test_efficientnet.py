@@ -116,8 +116,10 @@ def test_program_runs_a_quantized_network_to_the_same_bits_as_python(program, tm
     photo, path = write_photo(tmp_path)
     x = data.centre(photo).network_input(photo)[None]
     quantized = qnative.quantize(network, (x,), [x], strict=True)
-    model = save_traced(quantized, tmp_path / "quantized.pt")
-    assert torch.equal(cpp_program.logits(program, model, path), quantized(x))
+    qnative.save(quantized, tmp_path / "quantized.pt2", (x,))
+    files = [tmp_path / "quantized.pt2", save_traced(quantized, tmp_path / "quantized.pt")]
+    for file in files:
+        assert torch.equal(cpp_program.logits(program, file, path), quantized(x))
 
 
 def test_program_prints_five_classes_with_names_and_the_latency(program, tmp_path):
