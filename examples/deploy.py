@@ -34,7 +34,7 @@ def save_exported(model: nn.Module, inputs: tuple[Tensor, ...], shapes: Any, pat
 
 def save_package(model: nn.Module, inputs: tuple[Tensor, ...], shapes: Any, path: Path) -> None:
     """Machine code by AOTInductor, for torch._inductor.aoti_load_package or, in C++,
-    torch::inductor::AOTIModelPackageLoader. What is not a qnative op is compiled for the
+    torch::inductor::AOTIModelPackageLoader. All but qnative's ops is compiled for the
     instruction set of this machine."""
     with torch.no_grad():
         program = torch.export.export(model, inputs, dynamic_shapes=shapes)
@@ -56,7 +56,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
 
 
 def run_with_the_library_alone(model: Path, inputs: tuple[Tensor, ...], folder: Path) -> Any:
-    """What a process gives that has libqnative.so, but not the Python package."""
+    """The result of a process that has libqnative.so, but not the Python package."""
     x, y = folder / "inputs.pt", folder / "outputs.pt"
     torch.save(list(inputs), x)
     command = [sys.executable, LIBRARY_ONLY, qnative.library_path(), model, x, y]

@@ -1,4 +1,4 @@
-"""What the library says about itself: the functions of ``qnative/info.h``."""
+"""Facts about the loaded library: the functions of ``qnative/info.h``."""
 
 import ctypes
 

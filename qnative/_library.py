@@ -30,8 +30,8 @@ def minor(version: str) -> tuple[int, ...]:
 
 
 def check_build(path: str, version: str) -> None:
-    """ImportError for a library that was built for a torch newer than ``version``. What a torch
-    adds, an older one lacks; the other way round one build serves the versions that follow."""
+    """ImportError for a library that was built for a torch newer than ``version``. An older
+    torch lacks functions that the newer one added; one build serves all later versions."""
     try:
         with open(path, "rb") as file:
             contents = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

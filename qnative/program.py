@@ -24,7 +24,7 @@ class Node(NamedTuple):
 
 
 class NodeCost(NamedTuple):
-    """What a step of a program takes."""
+    """The time of a step of a program."""
 
     name: str
     target: str
@@ -57,7 +57,7 @@ class Memory(NamedTuple):
 
 @dataclass(frozen=True)
 class Input:
-    """What a call takes: a tensor, a number, or a constant that it may leave out."""
+    """An argument of a call: a tensor, a number, or a constant that it may leave out."""
 
     name: str  # "x", or "d['a']" inside an argument
     kind: str  # "tensor", "int" or "constant"
@@ -112,7 +112,7 @@ class Program:
         in use. ``model``: which one, where the file has several.
 
         ValueError for files that are damaged or no archive of torch.export, that need operators of
-        libraries which are not loaded, or hold what is not supported (pickled weights, custom
+        libraries which are not loaded, or have unsupported content (pickled weights, custom
         objects, other devices); the message names the record or node. Operators are called as the
         file says: load files as you would run code.
         """
@@ -124,7 +124,7 @@ class Program:
 
     def _set(self, loaded: Any) -> None:
         self._loaded = loaded
-        self._run = loaded.run  # looking a method up takes longer than many a call
+        self._run = loaded.run  # looking a method up takes longer than many calls
         self._run_leaves = loaded.run_leaves
         self.inputs = tuple(
             Input(name, kind, like.dtype if kind == "tensor" else None, tuple(sizes), constant)
@@ -137,7 +137,7 @@ class Program:
         self._positional = len(in_spec.children()[0].children())
         kinds = {leaf.kind for leaf in self.inputs} | {kind for kind, _ in self._outputs}
         self._has_tensors_only = kinds <= {"tensor"}
-        # What most programs are: no arguments with a structure, one result.
+        # Most programs have arguments without structure and one result.
         self._is_flat = all(argument.spec.is_leaf() for argument in self._arguments)
         self._gives_one = out_spec.is_leaf()
 
@@ -179,7 +179,7 @@ class Program:
         return Memory(*self._loaded.memory())
 
     def profile(self, *args: Any, rounds: int = 20, **kwargs: Any) -> Profile:
-        """What each node takes in a call with these arguments: the least of ``rounds`` calls."""
+        """The time of each node in a call with these arguments: the minimum of ``rounds`` calls."""
         leaves = self._flatten(args, kwargs)
         self._check_types(leaves)
         costs = self._loaded.profile(tuple(leaves), rounds)

@@ -7,7 +7,7 @@
 #include "limits.h"
 #include "panels/panels.h"
 
-// What attention does besides its products, in percent of the speed of copying the bytes read and
+// The work of attention besides its products, in percent of the speed of copying the bytes read and
 // written, or of reading where little is written:
 //
 //   attention_probabilities/<isa>/<keys>          a row of scores, copied first

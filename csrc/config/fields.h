@@ -77,13 +77,9 @@ inline std::optional<size_t> position(const BackendPatternConfig::DTypeConfigs& 
 // By value: the elements are pointers.
 inline bool equal(const BackendPatternConfig::DTypeConfigs& a,
                   const BackendPatternConfig::DTypeConfigs& b) {
-  if (a.size() != b.size()) {
-    return false;
-  }
+  if (a.size() != b.size()) return false;
   for (size_t i = 0; i < a.size(); ++i) {
-    if (!(*a.get(i) == *b.get(i))) {
-      return false;
-    }
+    if (!(*a.get(i) == *b.get(i))) return false;
   }
   return true;
 }

@@ -54,7 +54,7 @@ class Parser {
                 ": wanted " + wanted + ", got " + found());
   }
 
-  // What stands here, for messages.
+  // The text at the current position, for messages.
   std::string found() const {
     if (at_end()) return "the end of the text";
     const size_t length = utf8_length(text_.substr(position_));
@@ -125,7 +125,7 @@ class Parser {
     return elements;
   }
 
-  // What follows the opening quote.
+  // The rest of a string, after its opening quote.
   std::string string() {
     std::string result;
     while (true) {

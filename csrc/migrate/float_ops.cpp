@@ -33,7 +33,7 @@ DynamicWeight int8_rows(const at::Tensor& weight, bool may_repeat) {
   return ops::linear_dynamic_pack(weight, may_repeat);
 }
 
-// Of a recurrent layer or cell.
+// The weight of a recurrent layer or cell.
 PackedWeight quantized(const at::Tensor& weight, at::ScalarType dtype) {
   check_matrix(weight);
   return dtype == at::kHalf ? half_weight(weight) : int8_rows(weight, false).weight;

@@ -203,9 +203,7 @@ void cat(CallSite& site) {
   const std::vector<Quantized> all = site.elements(name);
   const Quantized& first = all[0];
   OutputSpec y{.qparams = first.qparams, .dtype = first.dtype};
-  if (site.has("scale") && !site.constant("scale").isNone()) {
-    y.qparams.scale = site.real("scale");
-  }
+  if (site.has("scale") && !site.constant("scale").isNone()) y.qparams.scale = site.real("scale");
   if (site.has("zero_point") && !site.constant("zero_point").isNone()) {
     y.qparams.zero_point = site.integer("zero_point");
   }

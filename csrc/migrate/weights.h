@@ -8,8 +8,8 @@
 
 #include "rewriter.h"
 
-// What old packed parameters hold, read through the ops of the torch that loaded them, so that no
-// header of theirs is needed.
+// Reads old packed parameters through the ops of the torch that loaded them, so that no header of
+// theirs is needed.
 namespace qnative::migration {
 
 // The results of an op called with one argument.

@@ -5,7 +5,7 @@
 #include <cstring>
 
 // A second copy of the library cannot register the ops again: torch ends the process, with a
-// message about namespaces. What it does not say is which two files these are.
+// message about namespaces. This names the two files.
 namespace {
 
 struct Copies {

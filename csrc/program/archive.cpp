@@ -66,7 +66,7 @@ struct LocalHeader {
   size_t size;  // of all of the header: the data come next
 };
 
-// What a file that is no archive of torch.export is.
+// Names the kind of a file that is no archive of torch.export.
 std::string what_it_is(const PyTorchStreamReader& reader) {
   auto& names = const_cast<PyTorchStreamReader&>(reader);  // hasRecord is not const
   if (names.hasRecord("constants.pkl")) {
@@ -216,7 +216,7 @@ const c10::Storage& Archive::storage(const std::string& record) {
   c10::Storage& storage = storages_[record];
   if (storage) return storage;
   const std::string_view bytes = read(record);
-  // Of the archive's memory: it is not const, only read() says so.
+  // Points into the archive's memory, which is not const; read() gives it as const.
   auto* data =
       memory_.data.get() + (reinterpret_cast<const std::byte*>(bytes.data()) - memory_.data.get());
   std::shared_ptr<std::byte> owner = memory_.data;

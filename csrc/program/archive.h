@@ -33,7 +33,7 @@ struct Memory {
 
 class Archive {
  public:
-  // Throws for what is no archive of torch.export, and says what it is.
+  // Throws if it is no archive of torch.export, with the kind of file that it is.
   explicit Archive(Memory memory);
   ~Archive();
 
@@ -50,7 +50,7 @@ class Archive {
   // share its storage.
   at::Tensor tensor(const std::string& folder, const json::Value& payload);
 
-  // Of the records that tensors lie in.
+  // The size of the records that hold tensors.
   int64_t tensor_bytes() const;
 
  private:

@@ -9,7 +9,7 @@ namespace qnative::program {
 namespace {
 
 constexpr size_t kAlignment = 64;
-// Of different input sizes; the one that is longest unused is forgotten.
+// Plans for different input sizes; the one unused for longest is dropped.
 constexpr size_t kMaxPlans = 8;
 // Programs whose allocations depend on data are not recorded for ever.
 constexpr int kMaxFailures = 4;
@@ -46,7 +46,7 @@ Layout lay_out(const std::vector<Lifetime>& blocks) {
   return layout;
 }
 
-// What one run allocates. Blocks hold it, since they may outlive the run.
+// The allocations of one run. Blocks hold it, since they may outlive the run.
 struct Arena::Recording {
   struct Block {
     std::shared_ptr<Recording> recording;

@@ -48,7 +48,7 @@ class Arena final : public c10::Allocator {
   c10::DataPtr allocate(size_t size) override;
   void copy_data(void* to, const void* from, std::size_t count) const override;
 
-  // Of the buffer, and of the blocks that the plan of the last run puts into it.
+  // The size of the buffer, and of the blocks that the plan of the last run puts into it.
   size_t buffer_bytes() const;
   size_t planned_bytes() const;
   // Allocations of the last run that the plan did not have.

@@ -21,9 +21,7 @@ class Nested {
   }
 
   void run(const Values& inputs, Values& outputs) {
-    for (size_t i = 0; i < inputs.size(); ++i) {
-      frame_[graph_.inputs[i]] = inputs[i];
-    }
+    for (size_t i = 0; i < inputs.size(); ++i) frame_[graph_.inputs[i]] = inputs[i];
     graph_.run(frame_);
     outputs.clear();
     for (const Argument& output : graph_.outputs) outputs.push_back(output.value(frame_));
@@ -65,7 +63,7 @@ class GraphCall : public Call {
   std::vector<Slot> outputs_;
 };
 
-// What torch.autocast.__enter__ and __exit__ do.
+// As torch.autocast.__enter__ and __exit__.
 class AutocastGuard {
  public:
   explicit AutocastGuard(const Autocast& autocast)

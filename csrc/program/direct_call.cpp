@@ -26,7 +26,7 @@ using MaybeDoubles = std::optional<at::ArrayRef<double>>;
 using Text = std::string_view;
 using Dtype = at::ScalarType;
 
-// What wraps or changes a tensor in ways that kernels do not see.
+// Keys that wrap or change a tensor in ways that kernels do not see.
 constexpr c10::DispatchKeySet kSpecial({c10::DispatchKey::Python, c10::DispatchKey::Functionalize,
                                         c10::DispatchKey::Conjugate, c10::DispatchKey::Negative,
                                         c10::DispatchKey::ZeroTensor,
@@ -35,7 +35,7 @@ constexpr c10::DispatchKeySet kSpecial({c10::DispatchKey::Python, c10::DispatchK
 
 bool is_plain(X x) { return !x.key_set().has_any(kSpecial); }
 
-// An argument of type T, held as what T refers to. get() may put what it makes into a Temporary.
+// An argument of type T, held as the value that T refers to. get() may keep it in a Temporary.
 struct NoTemporary {};
 
 template <class T>

@@ -13,7 +13,7 @@ template <typename... Message>
   C10_THROW_ERROR(ValueError, c10::str(message...));
 }
 
-// Runs `action`; what it throws gets where() in front.
+// Runs `action` and puts where() before the message of its exceptions.
 template <class Where, class Action>
 decltype(auto) within(const Where& where, const Action& action) {
   try {

@@ -11,7 +11,7 @@
 
 namespace qnative::program {
 
-// What one call works in. It is kept for later calls.
+// The memory of one call, kept for later calls.
 struct Context {
   explicit Context(std::shared_ptr<std::atomic<int64_t>> bytes) : arena(std::move(bytes)) {}
 
@@ -37,13 +37,13 @@ class ContextPool {
   struct alignas(64) Place {
     std::atomic<Context*> context = nullptr;
   };
-  // More than threads that call at the same time; beyond it, contexts are made and destroyed.
+  // More than threads that call at the same time; above that, contexts are made and destroyed.
   static constexpr size_t kPlaces = 64;
 
   mutable std::array<Place, kPlaces> places_;
 };
 
-// A model and what its calls need.
+// A model and the state of its calls.
 class Executable {
  public:
   explicit Executable(Model model);

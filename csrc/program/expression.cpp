@@ -117,7 +117,7 @@ std::optional<Op> look_up(const std::array<Name, n>& names, std::string_view tex
   return std::nullopt;
 }
 
-// A recursive descent. Every level gives none where the text is not what it reads.
+// A recursive descent. Every level gives none for text of another form.
 class Parser {
  public:
   Parser(std::string_view text, const Resolve& resolve) : text_(text), resolve_(resolve) {}

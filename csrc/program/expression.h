@@ -56,7 +56,7 @@ class Expression {
   Expression rounded(Op division) const;
 
   Op op() const { return op_; }
-  // Of a variable: its index.
+  // The index of a variable.
   int64_t value() const { return value_; }
   bool contains(Op op) const;
   void variables(std::vector<int64_t>& indices) const;
@@ -72,10 +72,10 @@ class Expression {
   std::vector<Expression> operands_;
 };
 
-// What an atom stands for: "L['x'].size()[0]", or the name of a symbol. None: nothing known.
+// The expression of an atom, "L['x'].size()[0]" or the name of a symbol; none if it is unknown.
 using Resolve = std::function<std::optional<Expression>(std::string_view atom)>;
 
-// None for what it cannot read.
+// None for text that it cannot read.
 std::optional<Expression> parse_expression(std::string_view text, const Resolve& resolve);
 
 }  // namespace qnative::program

@@ -29,9 +29,7 @@ int64_t integer(const json::Value& value) { return as<int64_t>(value, "an intege
 bool boolean(const json::Value& value) { return as<bool>(value, "true or false"); }
 
 double real(const json::Value& value) {
-  if (const auto* integer = std::get_if<int64_t>(&value.data)) {
-    return static_cast<double>(*integer);
-  }
+  if (const auto* integer = std::get_if<int64_t>(&value.data)) return static_cast<double>(*integer);
   if (const auto* name = std::get_if<std::string>(&value.data)) {
     if (*name == "Infinity") return std::numeric_limits<double>::infinity();
     if (*name == "-Infinity") return -std::numeric_limits<double>::infinity();

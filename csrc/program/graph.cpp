@@ -108,9 +108,7 @@ void Graph::profile(Frame& frame, std::vector<Cost>& costs) const {
       if (argument.kind != Argument::Kind::kWrappedNumber)
         cost.bytes += bytes_of(argument.value(frame));
     }
-    for (const Slot slot : node.outputs) {
-      cost.bytes += bytes_of(frame[slot]);
-    }
+    for (const Slot slot : node.outputs) cost.bytes += bytes_of(frame[slot]);
   });
 }
 

@@ -15,7 +15,7 @@ namespace qnative::program {
 using Slot = int32_t;
 constexpr Slot kNoSlot = -1;
 
-// What one run of a graph works in.
+// The values of one run of a graph.
 struct Frame {
   std::vector<c10::IValue> slots;
   torch::jit::Stack stack;  // of boxed calls

@@ -26,7 +26,7 @@ class GraphReader {
   // A node writes into a constant: a buffer that changes in place.
   bool writes_constants() const { return writes_constants_; }
 
-  // The nodes, with what they free: all but `outputs` and what `keep` holds.
+  // The nodes and the values that they free: all but `outputs` and those in `keep`.
   Graph finish(std::vector<Argument> outputs, const std::vector<Slot>& keep = {});
 
  private:

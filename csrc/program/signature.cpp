@@ -91,9 +91,7 @@ std::string Input::source(size_t i) const {
 }
 
 void Signature::check(c10::ArrayRef<IValue> given, State& state) const {
-  if (given.size() != inputs.size()) {
-    fail("wanted ", inputs.size(), " inputs, got ", given.size());
-  }
+  if (given.size() != inputs.size()) fail("wanted ", inputs.size(), " inputs, got ", given.size());
   state.values.assign(sizes.count(), kUnset);
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (!fits(inputs[i], given[i], sizes, state.values)) refuse(inputs[i], given[i], sizes);
@@ -109,9 +107,7 @@ std::vector<IValue> Signature::flatten(const std::vector<IValue>& args,
   const Tree& positional = in.children[0];
   const Tree& named = in.children[1];
   const size_t count = positional.children.size();
-  if (args.size() > count) {
-    fail("takes ", count, " positional arguments, got ", args.size());
-  }
+  if (args.size() > count) fail("takes ", count, " positional arguments, got ", args.size());
   std::vector<IValue> leaves;
   size_t used = 0;
   for (size_t i = 0; i < argument_names.size(); ++i) {

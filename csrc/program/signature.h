@@ -15,7 +15,7 @@ namespace qnative::program {
 // An input of the program: a leaf of its arguments.
 struct Input {
   enum class Kind : uint8_t { kTensor, kInt, kConstant };
-  // Of a tensor: a number, or a variable of Sizes.
+  // A size of a tensor: a number, or a variable of Sizes.
   struct Size {
     int64_t number = 0;
     int64_t variable = -1;
@@ -49,13 +49,13 @@ struct Signature {
   std::vector<std::string> argument_names;  // of both kinds, in the order of the leaves
   std::string in_spec, out_spec;            // the trees as torch.utils._pytree writes them
 
-  // What inputs set before Sizes::check().
+  // The values that inputs set before Sizes::check().
   struct State {
     std::vector<int64_t> values;
     std::vector<int64_t> accepted;  // the values that passed last
   };
 
-  // Throws where inputs are not what the program takes.
+  // Throws for inputs that the program does not take.
   void check(c10::ArrayRef<c10::IValue> given, State& state) const;
 
   // The leaves of the arguments of a call. Arguments that were constants may be left out.

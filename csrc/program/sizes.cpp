@@ -102,7 +102,7 @@ void Sizes::order_derived() {
       found = true;
     }
   }
-  derived_ = std::move(ordered);  // what is left is any size
+  derived_ = std::move(ordered);  // the rest may have any size
 }
 
 // In the `symbol`-th variable.

@@ -10,7 +10,7 @@
 #include "expression.h"
 #include "json.h"
 
-// The sizes of inputs that torch.export left open, and what it found out about them.
+// The sizes of inputs that torch.export left open, and its conditions on them.
 //
 // Variables are these sizes and the symbols that they are made of. A run sets the variables of its
 // inputs, then check() finds the other symbols and checks equalities, ranges and guards.

@@ -1,7 +1,7 @@
 #include <qnative/backends.h>
 #include <qnative/registry.h>
 
-// The backend "mylib": what its op runs. It is there as soon as the library is loaded.
+// The backend "mylib", with the patterns that its op runs. Loading the library registers it.
 namespace {
 
 c10::intrusive_ptr<qnative::BackendConfig> backend() {

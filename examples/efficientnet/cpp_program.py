@@ -30,13 +30,13 @@ def build(folder: Path, source: Path = SOURCE, target: str = "all") -> Path:
 
 
 def run(program: Path, model: Path, photo: Path, *options: object) -> str:
-    """What the program prints; its error is a subprocess.CalledProcessError."""
+    """Returns the output of the program; an error of it is a subprocess.CalledProcessError."""
     command = [str(part) for part in (program, model, photo, *options)]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def logits(program: Path, model: Path, photo: Path) -> Tensor:
-    """What the network returns there, [1, classes]."""
+    """Returns the network's result there, [1, classes]."""
     path = photo.with_suffix(".logits")
     run(program, model, photo, "--logits", path)
     return torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.float32)[None]

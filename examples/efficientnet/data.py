@@ -20,7 +20,7 @@ from sklearn.datasets import load_sample_images
 from torch import Tensor
 
 IMAGE_SIZE = 224
-# What the network was trained with: (x - 127) / 128 for x in 0..255.
+# The network was trained with (x - 127) / 128 for x in 0..255.
 MEAN, STD = 127.0, 128.0
 SCIKIT_IMAGE_PHOTOS = (
     "astronaut.png",

@@ -31,8 +31,8 @@ PROGRAM, CPP = "qnative Program", "qnative C++"
 
 
 def silence() -> None:
-    """What users cannot act on: TorchScript is deprecated, and is what C++ programs load; torchao
-    tells which of its GPU libraries do not fit."""
+    """Hides warnings that users cannot act on: TorchScript, which C++ programs load, is deprecated;
+    torchao names its GPU libraries that do not fit."""
     warnings.filterwarnings("ignore", message=r"`torch\.jit\.", category=DeprecationWarning)
     for name in ("torchao", "torch.utils._pytree"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -43,7 +43,7 @@ def encode_each(model: torch.nn.Module, tokenizer: object, sentences: list[str])
 
 
 def cosines(model: torch.nn.Module, reference: torch.nn.Module) -> Tensor:
-    """Of the vectors of each sentence, alone and in a batch of all."""
+    """Cosines between the models' vectors of each sentence, alone and in a batch of all."""
     tokenizer, sentences = data.load_tokenizer(), data.load_sentences()
     batch = data.encode(tokenizer, sentences)
     with torch.inference_mode():

@@ -8,7 +8,9 @@
 
 // Union, intersection and difference of BackendConfigs. Rows are the same if their patterns are
 // equal in either format, DTypeConfigs if their values are equal. All functions leave their
-// arguments unchanged.
+// arguments unchanged and may be called from any thread.
+//
+//   const auto both = qnative::unite(*get_native_backend_config(), *my_backend_config());
 namespace qnative {
 
 // The result if both configs set a field of a row to different values.

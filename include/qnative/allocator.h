@@ -4,6 +4,12 @@
 
 #include "qnative/export.h"
 
+// The memory of results.
+//
+//   const qnative::AllocatorGuard guard(&pool);
+//   const QTensor y = ops::linear(x, w, spec);  // in memory of `pool`
+//
+// A guard is for the thread that makes it.
 namespace qnative {
 
 // While it lives, results of qnative's ops that are called on this thread lie in memory of

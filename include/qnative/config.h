@@ -16,11 +16,12 @@
 
 #include "qnative/export.h"
 
-// What a backend can quantize, as data: patterns of operators, their dtypes and how they are
-// observed. The classes have the names and methods of torch.ao.quantization.backend_config and are
-// registered as TorchScript classes torch.classes.qnative.{DTypeWithConstraints, DTypeConfig,
-// BackendPatternConfig, BackendConfig}: a config can be an attribute of a ScriptModule, is saved
-// with it, and can be read and changed from C++, TorchScript and Python.
+// Backend configs, which say what a backend can quantize: patterns of operators, their dtypes and
+// how they are observed. The classes have the names and methods of
+// torch.ao.quantization.backend_config and are registered as TorchScript classes
+// torch.classes.qnative.{DTypeWithConstraints, DTypeConfig, BackendPatternConfig, BackendConfig}: a
+// config can be an attribute of a ScriptModule, is saved with it, and can be read and changed from
+// C++, TorchScript and Python.
 //
 //   auto config = c10::make_intrusive<BackendConfig>("mylib");
 //   auto linear = c10::make_intrusive<BackendPatternConfig>("torch.nn.Linear");

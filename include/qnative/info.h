@@ -4,7 +4,8 @@
 
 #include "qnative/export.h"
 
-// About this build and this machine: plain C, for any language that can call a shared library.
+// About this build and this machine: plain C, for any language that can call a shared library. All
+// functions may be called from any thread; the strings stay valid.
 extern "C" {
 
 // The version of torch that the library was compiled for, such as "2.13.0".

@@ -19,6 +19,7 @@
 //
 //   const auto result = qnative::migrate("old.pt", "new.pt");  // throws if a node cannot be moved
 //
+// Any number of threads may migrate at the same time, but none may change a module meanwhile.
 // Needs a torch that still has the classes of the packed parameters and an engine that can read
 // them.
 namespace qnative {

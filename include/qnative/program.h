@@ -38,7 +38,7 @@ class QNATIVE_API Program {
   //
   // Errors: c10::ValueError with the file, and the record or node, for files that are no archive,
   // are damaged (every record has a checksum) or of another version, for operators that no loaded
-  // library has, and for what is not supported: pickled weights, custom objects, other devices.
+  // library has, and for unsupported content: pickled weights, custom objects, other devices.
   // Operators are called as the file says: load files as you would run code.
   static Program load(const std::string& path, const std::string& model = "");
 
@@ -65,7 +65,7 @@ class QNATIVE_API Program {
   };
   std::vector<Node> nodes() const;
 
-  // What each node takes in run(inputs): the least of `rounds` runs.
+  // The time of each node in run(inputs): the minimum of `rounds` runs.
   struct Cost {
     Node node;
     double us = 0;

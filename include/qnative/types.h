@@ -66,7 +66,7 @@ struct PackedWeight {
 // The functions of one float32 that Activation has makers for.
 enum class FloatActivation : uint8_t;
 
-// What is applied to real results, before they are quantized: the function, then the bounds.
+// Applied to real results before they are quantized: the function, then the bounds.
 // Functions other than bounds are for ops with float output; each op says what it takes.
 struct Activation {
   double min = -std::numeric_limits<double>::infinity();
@@ -86,7 +86,7 @@ struct Activation {
   static QNATIVE_API Activation hardsigmoid();
 };
 
-// What an op makes of its real results: y = clamp(rne(act(r) / scale) + zero_point) of `dtype`.
+// How an op stores its real results: y = clamp(rne(act(r) / scale) + zero_point) of `dtype`.
 struct OutputSpec {
   QParams qparams = {};              // ignored for float32
   at::ScalarType dtype = at::kByte;  // uint8 or int8; float32 where the op allows it

@@ -1,4 +1,4 @@
-"""What backends can quantize: ``torch.ao.quantization.backend_config``, name for name.
+"""``torch.ao.quantization.backend_config``, name for name: what backends can quantize.
 
 The objects wrap TorchScript classes of libqnative, which hold the data: a config changed from
 TorchScript or C++ is seen changed here. ``config.script_object`` is what a ScriptModule attribute

@@ -1,6 +1,6 @@
 """To and from the objects of ``torch.ao.quantization.backend_config``.
 
-What is shared in one is shared in the other: a converter remembers what it has converted.
+Objects shared in one are shared in the other: a converter remembers the objects it has converted.
 """
 
 from __future__ import annotations

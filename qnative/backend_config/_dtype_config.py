@@ -33,7 +33,7 @@ def _as_it_is(value: Any) -> Any:
 
 @dataclass(init=False)
 class DTypeWithConstraints(Wrapper):
-    """A dtype, and what a QConfig must fulfil beyond it to be used.
+    """A dtype, and the constraints on a QConfig that uses it.
 
     * ``quant_min_lower_bound``, ``quant_max_upper_bound``: its quant_min and quant_max lie inside.
     * ``scale_min_lower_bound``, ``scale_max_upper_bound``: its scales, and its least scale (eps),
@@ -172,7 +172,7 @@ class DTypeConfig(Wrapper):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The dict that :meth:`from_dict` takes; what is not set is left out."""
+        """The dict that :meth:`from_dict` takes, with the fields that are set."""
         items: dict[str, Any] = {
             "input_dtype": self.input_dtype_with_constraints,
             "output_dtype": self.output_dtype_with_constraints,

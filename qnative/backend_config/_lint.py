@@ -1,4 +1,4 @@
-"""What is wrong with the rows of a BackendConfig."""
+"""Findings of ``BackendConfig.lint``: mistakes in rows."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def lint(config: BackendConfig) -> Findings:
 
 
 def _unknown_names(config: BackendConfig) -> Iterator[Finding]:
-    """What C++ cannot know: whether a name is that of an object."""
+    """Names that lead to no object, which C++ cannot know."""
     for i, row in enumerate(config.configs):
         script = row._script_object
         pattern = _text(script.pattern or script.pattern_complex_format)

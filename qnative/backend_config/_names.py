@@ -101,7 +101,7 @@ def name_of(value: Any) -> tuple[str, bool]:
         if exact:
             return f"{_WRAPPER}({name})", False
     described = value if hasattr(value, "__qualname__") else type(value)
-    # A bound method is a new object at each access; what it is bound to is not.
+    # A bound method is a new object at each access; the object that it is bound to is not.
     identity = getattr(value, "__self__", None)
     identity = id(value if identity is None else identity)
     return f"{described.__module__}.{described.__qualname__}@{identity:x}", False
@@ -116,7 +116,7 @@ def _candidates(value: Any) -> Iterator[str]:
         return
     parts = module.replace("_operator", "operator").split(".")
     names = [getattr(value, "__name__", None), getattr(value, "__qualname__", None)]
-    # Of a class the shortest name is the public one, torch.nn.Linear and not
+    # The shortest name of a class is the public one, torch.nn.Linear and not
     # torch.nn.modules.linear.Linear; functions live in public modules.
     ends = range(1, len(parts) + 1)
     for end in ends if isinstance(value, type) else reversed(ends):

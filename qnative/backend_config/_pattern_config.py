@@ -111,7 +111,7 @@ class BackendPatternConfig(Wrapper):
 
     @property
     def ops(self) -> tuple[str, ...]:
-        """What upstream's configs do not say: the ``qnative::`` ops that run the pattern.
+        """The ``qnative::`` ops that run the pattern; upstream's configs name none.
 
         One name for every DTypeConfig, or a name for each, in the order of ``dtype_configs``.
         "free": the pattern moves, renames or measures data, and needs no op. ``==`` does not
@@ -131,7 +131,7 @@ class BackendPatternConfig(Wrapper):
 
     @property
     def reference(self) -> Callable[..., Any] | None:
-        """A float function that computes what the kernel of the row should, for
+        """The float function that the kernel of the row computes, for
         ``qnative.testing.conformance``; None if there is none. Python alone knows it."""
         return self._objects.get(_REFERENCE)
 
@@ -171,7 +171,7 @@ class BackendPatternConfig(Wrapper):
             return name
 
     def _fields(self) -> dict[str, Any]:
-        """What is set, under upstream's attribute names and in its order."""
+        """The fields that are set, under upstream's attribute names and in its order."""
         names = [key for key, value in vars(BackendPatternConfig).items() if _is_field(value)]
         values = {name: getattr(self, name) for name in names}
         empty: tuple[Any, ...] = (None, [], {})
@@ -309,7 +309,7 @@ class BackendPatternConfig(Wrapper):
         return config.set_reference(items.get("reference"))
 
     def to_dict(self, with_ops: bool = False) -> dict[str, Any]:
-        """The dict that :meth:`from_dict` takes; what is not set is left out.
+        """The dict that :meth:`from_dict` takes, with the fields that are set.
 
         with_ops: "ops" and "reference" too, keys that upstream's dicts do not have.
         """

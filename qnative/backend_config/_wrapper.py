@@ -1,4 +1,4 @@
-"""What the Python objects of a config have in common: each wraps a TorchScript object."""
+"""Base of the Python objects of a config: each wraps a TorchScript object."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 T = TypeVar("T", bound="Wrapper")
 V = TypeVar("V")
 
-# Wrappers by the address of what they wrap, so that one C++ object is one Python object.
+# Wrappers by the address of the wrapped object, so that one C++ object is one Python object.
 _wrappers: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 
@@ -72,7 +72,7 @@ def _unpickle(cls: type[T], script_object: Any) -> T:
 
 
 def _script_class(cls: type) -> str:
-    # Of the class in this package, if `cls` is a user's subclass of it.
+    # The name of the class in this package, if `cls` is a user's subclass of it.
     return next(base.__name__ for base in cls.__mro__ if base.__module__.startswith(__package__))
 
 

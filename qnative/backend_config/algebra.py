@@ -1,4 +1,4 @@
-"""What two BackendConfigs support together, in common, and where they differ."""
+"""Union, intersection and difference of BackendConfigs."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _merged(
 
 
 class Difference(NamedTuple):
-    """A field and what it is in each of two configs, as text; None: it is not there."""
+    """A field and its value in each of two configs, as text; None: it is not there."""
 
     # That of the row, as BackendConfig.table() has it; "": `field` is "name", or "order" for the
     # first rows, of those in both, which come in another order.

@@ -124,8 +124,8 @@ class BackendConfig(Wrapper):
 
     def to_json(self) -> str:
         """JSON by ``docs/backend_config.schema.json``: the same text at each call, with a line for
-        each DTypeConfig and for each field that is set, ops included. What configs share is not
-        kept.
+        each DTypeConfig and for each field that is set, ops included. Sharing between
+        configs is not kept.
 
         ValueError, which names the row and the field, for what :meth:`from_json` would refuse and
         for an object without a name that leads to it, such as a lambda.

@@ -12,7 +12,7 @@ from .backend_config import BackendConfig
 if TYPE_CHECKING:
     from torch.ao.quantization.backend_config import BackendConfig as UpstreamBackendConfig
 
-# What an argument ``backend_config`` may be, see resolve.
+# The types of an argument ``backend_config``, see resolve.
 AnyBackend: TypeAlias = "BackendConfig | UpstreamBackendConfig | str | None"
 
 _backends = torch.classes.qnative.Backends()
@@ -25,7 +25,7 @@ def register_backend(name: str, config: BackendConfig, *, replace: bool = False)
 
     It is kept by reference: later changes are seen by all who look it up. ValueError for an empty
     name and, unless ``replace``, one that is taken; qnative's own cannot be replaced. TypeError for
-    what is no BackendConfig.
+    anything but a BackendConfig.
     """
     check_str("name", name)
     check_type("config", config, BackendConfig)

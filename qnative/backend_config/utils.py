@@ -56,7 +56,7 @@ def _distinct(backend_config: BackendConfig, attribute: str) -> tuple[type, ...]
 
 
 def get_pattern_to_dtype_configs(backend_config: BackendConfig) -> dict[Any, Any]:
-    """Of every pattern."""
+    """The DTypeConfigs of every pattern."""
     return _by_pattern(backend_config, "dtype_configs")
 
 
@@ -71,14 +71,14 @@ def get_fused_module_classes(backend_config: BackendConfig) -> tuple[type, ...]:
 
 
 def get_pattern_to_input_type_to_index(backend_config: BackendConfig) -> dict[Any, Any]:
-    """Of every pattern; mostly empty."""
+    """The argument positions by input type of every pattern; mostly empty."""
     return _by_pattern(backend_config, "_input_type_to_index")
 
 
 def get_root_module_to_quantized_reference_module(
     backend_config: BackendConfig,
 ) -> dict[type, type]:
-    """Of all configs that set both."""
+    """Reference modules by root module, of all configs that set both."""
     return {
         config.root_module: config.reference_quantized_module
         for config in _checked(backend_config).configs
@@ -113,7 +113,7 @@ def _reversed_fuser(config: Any) -> Callable[..., Any]:
 
 
 def get_module_to_qat_module(backend_config: BackendConfig) -> dict[Any, type]:
-    """Of the patterns that have one."""
+    """The QAT modules of the patterns that have one."""
     return _by_pattern(backend_config, "qat_module")
 
 

@@ -1,5 +1,4 @@
-"""``python -m qnative doctor``: what is installed, which kernels this machine takes, whether they
-are right, and what is known to go wrong here."""
+"""``python -m qnative doctor``: installed packages, kernels for this machine, known problems."""
 
 import argparse
 import importlib.metadata

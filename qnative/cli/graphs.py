@@ -16,7 +16,7 @@ from ..saving import METADATA
 def add_file_parser(
     subparsers: Any, name: str, help: str, run: Callable[[argparse.Namespace], int]
 ) -> None:
-    """The parser of a command that shows what is in one file."""
+    """The parser of a command that shows the content of one file."""
     parser = subparsers.add_parser(
         name,
         help=help,

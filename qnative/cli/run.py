@@ -22,7 +22,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def add_inputs(parser: argparse.ArgumentParser) -> None:
-    """The file of a program, and the options for what it is called with."""
+    """The file of a program, and the options for its arguments."""
     parser.add_argument("file", help="of torch.export.save or qnative.save")
     parser.add_argument(
         "--inputs",

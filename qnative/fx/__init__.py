@@ -2,8 +2,8 @@
 qnative ops.
 
 Moving is changing ``from torch.ao.quantization.quantize_fx import ...`` into
-``from qnative.fx import ...``: models, qconfig mappings and custom configs are the same. What comes
-out has plain tensors only, where upstream's has quantized dtypes, and carries a report.
+``from qnative.fx import ...``: models, qconfig mappings and custom configs are the same. The
+result has plain tensors only, where upstream's has quantized dtypes, and carries a report.
 """
 
 from .convert import convert_fx

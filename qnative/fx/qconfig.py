@@ -65,7 +65,7 @@ def default_qat_qconfig_mapping() -> QConfigMapping:
     def weight(ch_axis: int) -> Any:
         return FakeQuantize.with_args(
             observer=MovingAveragePerChannelMinMaxObserver,
-            averaging_constant=1.0,  # a weight's range is known, no average of what it was
+            averaging_constant=1.0,  # a weight's range is known: no average over steps
             quant_min=-128,
             quant_max=127,
             dtype=torch.qint8,

@@ -1,5 +1,5 @@
-"""Which op runs a call, and what it takes and gives: which arguments are quantized, what becomes
-part of it, what its output is.
+"""The op that runs a call, and its inputs and output: the quantized arguments, the nodes that
+become part of it, the kind of its output.
 
 The native config says which op a kind of call runs in; the rest follows from the op's schema.
 """
@@ -83,7 +83,7 @@ def _has_one_weight(node: Node) -> bool:
     return weight is not None and weight.numel() == 1
 
 
-# ---- what it takes and gives ---------------------------------------------------------------------
+# ---- inputs and outputs --------------------------------------------------------------------------
 
 # Roles of static ops; LOOKUP and FREE are two more.
 WEIGHTED = "weighted"  # input, weight and bias

@@ -222,8 +222,8 @@ DIRECT_CHECKS: dict[str, Check] = {
 
 
 def finite_numbers(args: dict[str, Any]) -> None:
-    """Unsupported for numbers beyond float32: a table of 8-bit values can hold their effect, an op
-    on float16 values cannot take them."""
+    """Unsupported for numbers outside of float32: a table of 8-bit values can hold their effect, an
+    op on float16 values cannot take them."""
     largest = torch.finfo(torch.float32).max
     for name in ("other", "alpha"):
         value = args.get(name)

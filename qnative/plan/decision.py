@@ -43,7 +43,7 @@ class Decision:
     config's row, in words. dtypes, limits: those of the row's DTypeConfig. fused: kinds of the
     nodes after it that the op runs too. part_of: name of the node whose op runs this one too.
     not_fused: why the activation after it is not fused. reason: why it is not quantized. misses:
-    other ways to run it, and what they lack.
+    other ways to run it, and why they do not apply.
     """
 
     mode: str = UNDECIDED

@@ -22,12 +22,12 @@ from .modes import Recipe
 
 @dataclass
 class MatchRow(Row):
-    """A node of the float graph, as Row has it, and what the config says about it.
+    """A node of the float graph, as Row has it, and the rows of the config for it.
 
     verdict, kernel and reason are those to be expected. config_rows: positions in
     ``config.configs`` of the rows for the longest sequence that begins here. pattern: that of the
     first of them. dtypes: input, output and weight of the DTypeConfig that is chosen. near_misses:
-    longer sequences and other ways to run it, and what they lack.
+    longer sequences and other ways to run it, and why they do not apply.
     """
 
     config_rows: list[int] = field(default_factory=list)
@@ -67,8 +67,8 @@ def dry_run(
     """Reports what ``qnative.quantize`` would do with a model, without quantizing it.
 
     Arguments and errors are those of ``qnative.quantize``; nothing is calibrated or changed. The
-    decisions are the quantizer's own. What only calibration can tell is not in it: scales that
-    break a constraint, and ops without a row that run in 8 bits because all around them does.
+    decisions are the quantizer's own. It lacks what only calibration can tell: scales
+    that break a constraint, and ops without a row that run in 8 bits because all around them does.
     """
     check_inputs(model, example_inputs, "qnative.dry_run")
     from .quantizer import Quantizer

@@ -19,9 +19,7 @@ Config config(const std::string& name, const std::vector<PatternConfigPtr>& rows
 
 PatternConfigPtr row(const Pattern& pattern, const std::vector<DTypePtr>& dtypes, Ops ops = {}) {
   auto result = c10::make_intrusive<BackendPatternConfig>(pattern);
-  for (const auto& dtype : dtypes) {
-    result->add_dtype_config(dtype);
-  }
+  for (const auto& dtype : dtypes) result->add_dtype_config(dtype);
   result->set_ops(std::move(ops));
   return result;
 }

@@ -74,9 +74,7 @@ TEST(Backends, PatternsInTheNestedFormat) {
 TEST(Backends, WhatQnativeHasNoKernelFor) {
   const auto missing = [](const BackendConfig& config) {
     std::vector<std::string> patterns;
-    for (const auto& row : config.validate()) {
-      patterns.push_back(row.config->pattern_key().str());
-    }
+    for (const auto& row : config.validate()) patterns.push_back(row.config->pattern_key().str());
     return patterns;
   };
   using Patterns = std::vector<std::string>;

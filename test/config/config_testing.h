@@ -29,9 +29,7 @@ inline AnyDict any_dict() {
 
 inline std::vector<std::string> keys(const AnyDict& dict) {
   std::vector<std::string> keys;
-  for (const auto& entry : dict) {
-    keys.push_back(entry.key());
-  }
+  for (const auto& entry : dict) keys.push_back(entry.key());
   return keys;
 }
 

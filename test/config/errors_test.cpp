@@ -202,9 +202,7 @@ TEST(Errors, OfEveryFunctionThatThrows) {
     documented.merge(throwing(header));
   }
   std::set<std::string> tested;
-  for (const auto& one : cases()) {
-    EXPECT_TRUE(tested.insert(one.function).second) << one.function;
-  }
+  for (const auto& one : cases()) EXPECT_TRUE(tested.insert(one.function).second) << one.function;
   EXPECT_EQ(tested, documented);
 }
 

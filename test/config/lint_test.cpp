@@ -251,9 +251,7 @@ TEST(Lint, AnswersForWhatUpstreamAllows) {
 // Oddities of upstream that are kept: docs/backend_config.md explains each.
 TEST(Lint, OfTheNativeConfig) {
   std::map<std::string, size_t> fields;
-  for (const auto& finding : get_native_backend_config()->lint()) {
-    ++fields[finding.field];
-  }
+  for (const auto& finding : get_native_backend_config()->lint()) ++fields[finding.field];
   const std::map<std::string, size_t> wanted = {
       {"pattern", 2}, {"reference_quantized_module", 3}, {"root_module", 9}};
   EXPECT_EQ(fields, wanted);

@@ -11,9 +11,7 @@ using Ops = BackendPatternConfig::Ops;
 
 std::vector<std::string> reasons(const BackendConfig& config) {
   std::vector<std::string> reasons;
-  for (const auto& missing : config.validate()) {
-    reasons.push_back(missing.reason);
-  }
+  for (const auto& missing : config.validate()) reasons.push_back(missing.reason);
   return reasons;
 }
 

@@ -72,9 +72,7 @@ TEST(Registry, IsUsedFromManyThreads) {
       }
     });
   }
-  for (auto& thread : threads) {
-    thread.join();
-  }
+  for (auto& thread : threads) thread.join();
 }
 
 }  // namespace

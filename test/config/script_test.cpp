@@ -119,9 +119,7 @@ c10::intrusive_ptr<T> restore(const IValue& state) {
 // A copy of nested tuples with the element at `path` replaced.
 IValue replaced(const IValue& value, const std::vector<size_t>& path, const IValue& by,
                 size_t depth = 0) {
-  if (depth == path.size()) {
-    return by;
-  }
+  if (depth == path.size()) return by;
   std::vector<IValue> elements = value.toTupleRef().elements().vec();
   elements.at(path[depth]) = replaced(elements.at(path[depth]), path, by, depth + 1);
   return c10::ivalue::Tuple::create(std::move(elements));

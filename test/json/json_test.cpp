@@ -129,9 +129,7 @@ TEST(Json, ObjectsOfAnySizeFindTheirMembers) {
 TEST(Json, NamesAreDistinct) {
   for (const int count : {1, 16, 40}) {
     std::string text = "{";
-    for (int i = 0; i < count; ++i) {
-      text += "\"n" + std::to_string(i) + "\": 0, ";
-    }
+    for (int i = 0; i < count; ++i) text += "\"n" + std::to_string(i) + "\": 0, ";
     EXPECT_EQ(error_of(text + "\"\\u006e0\": 0}"),
               "line 1, column " + std::to_string(text.size() + 1) +
                   ": wanted a name that no other member of the object has, got '\"'");

@@ -5,7 +5,7 @@
 #include "attention/attention.h"
 #include "kernels/common.h"
 
-// What attention_dynamic makes of its operands: bytes, or, of few rows, the result.
+// The steps of attention_dynamic: operands to bytes, and the whole result for few rows.
 namespace qnative::attention {
 namespace {
 
@@ -17,7 +17,7 @@ using test::same_bits;
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr float kMost = std::numeric_limits<float>::max();
+constexpr float kMax = std::numeric_limits<float>::max();
 
 int64_t blocks(int64_t n) { return (n + kBlock - 1) / kBlock * kBlock; }
 
@@ -110,7 +110,7 @@ TEST(MeasureColumns, EveryIsaGivesTheFormula) {
       const Matrix x(random, rows, n, n % 4);
       expect_columns(x);
       expect_columns_of_scalar(x);
-      for (float odd : {kNan, kInf, -kInf, -0.0f, kMost, -kMost, 1e-42f}) {
+      for (float odd : {kNan, kInf, -kInf, -0.0f, kMax, -kMax, 1e-42f}) {
         Matrix other = x;
         other.values[random.uniform<int64_t>(0, rows - 1) * x.stride +
                      random.uniform<int64_t>(0, n - 1)] = odd;
@@ -125,8 +125,7 @@ TEST(MeasureColumns, EveryIsaGivesTheFormula) {
 TEST(MeasureColumns, ExtremeRanges) {
   Random random(9);
   Matrix x(random, 2, 70, 1);
-  const float ends[][2] = {{-kMost, kMost}, {5, 5},           {0, 0},
-                           {-0.0f, 0},      {1e-42f, 3e-42f}, {1, kMost}};
+  const float ends[][2] = {{-kMax, kMax}, {5, 5}, {0, 0}, {-0.0f, 0}, {1e-42f, 3e-42f}, {1, kMax}};
   for (const auto& [low, high] : ends) {
     for (int64_t c = 0; c < x.n; ++c) {
       x.values[c] = high;
@@ -219,7 +218,7 @@ TEST(QuantizeRows, EveryIsaGivesTheFormula) {
       const auto factor = random.vector(n, 0.001f, 3.0f);
       const Matrix x(random, rows, n, n % 3);
       expect_rows(x, factor);
-      for (float odd : {kNan, kInf, -kInf, kMost, 1e-42f}) {
+      for (float odd : {kNan, kInf, -kInf, kMax, 1e-42f}) {
         if (rows == 0) continue;
         Matrix other = x;
         const int64_t row = random.uniform<int64_t>(0, rows - 1);
@@ -227,7 +226,7 @@ TEST(QuantizeRows, EveryIsaGivesTheFormula) {
         expect_rows(other, factor);
       }
       Matrix equal = x;
-      for (float value : {0.0f, -0.0f, 5.0f, -5.0f, 1e-44f, -kMost}) {
+      for (float value : {0.0f, -0.0f, 5.0f, -5.0f, 1e-44f, -kMax}) {
         std::fill(equal.values.begin(), equal.values.end(), value);
         expect_rows(equal, std::vector<float>(n, 1.0f));
       }

@@ -17,7 +17,7 @@ using test::same_bits;
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr float kMost = std::numeric_limits<float>::max();
+constexpr float kMax = std::numeric_limits<float>::max();
 
 int64_t blocks(int64_t n) { return (n + kBlock - 1) / kBlock * kBlock; }
 
@@ -40,7 +40,7 @@ struct Result {
   std::vector<uint8_t> high, low;
 };
 
-// What the kernel makes of a row; the memory behind it is unreadable.
+// The kernel's result for a row; the memory after the row is unreadable.
 Result run(ProbabilitiesFn& kernel, const Row& row, int64_t width) {
   std::vector<int32_t> padded = row.x;
   padded.resize(width, std::numeric_limits<int32_t>::max());
@@ -88,7 +88,7 @@ void expect_probabilities(const Row& row, int64_t width) {
 }
 
 std::vector<float> mask_of(Random& random, int64_t n) {
-  const float ends[] = {-kInf, 0, -kMost, -1e9f, -10000, 3};
+  const float ends[] = {-kInf, 0, -kMax, -1e9f, -10000, 3};
   std::vector<float> mask(n);
   for (float& m : mask) {
     const int i = random.uniform(0, 11);
@@ -124,7 +124,7 @@ TEST(Probabilities, FullRangeOfScoresAndScales) {
 TEST(Probabilities, NanAndInfinityAnywhere) {
   for (int64_t n : {1, 16, 17, 64, 77, 130}) {
     for (int64_t at = 0; at < n; ++at) {
-      for (float odd : {kNan, kInf, -kInf, kMost, 0.0f}) {
+      for (float odd : {kNan, kInf, -kInf, kMax, 0.0f}) {
         for (float others : {0.0f, -kInf}) {
           Row row = {std::vector<int32_t>(n, 3), 0.5f, std::vector<float>(n, others)};
           row.mask[at] = odd;

@@ -5,7 +5,7 @@
 
 #include "qnative/ops.h"
 
-// What the tests of the C++ functions share. Scales are powers of two, so that float64 computes
+// Shared by the tests of the C++ functions. Scales are powers of two, so that float64 computes
 // what the ops compute without any rounding but the last.
 namespace qnative::ops::testing {
 

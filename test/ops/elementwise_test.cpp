@@ -85,11 +85,11 @@ TEST(Lookup, IndexesInTheOrderOfValues) {
   const at::Tensor x = random_bytes({3, 5, 7, 9}, at::kChar);
   for (const at::Tensor& view : {x, x.contiguous(at::MemoryFormat::ChannelsLast), x.transpose(0, 2),
                                  x.slice(3, 0, 9, 2), x.slice(0, 0, 0)}) {
-    const at::Tensor y = lookup(view, table);
+    const at::Tensor y = lookup(view, {table});
     expect_equal(y, table.index({view.to(at::kLong) + 128}));
     EXPECT_EQ(y.strides(), at::neg(view).strides());
   }
-  expect_error([&] { lookup(x, table.slice(0, 0, 255)); },
+  expect_error([&] { lookup(x, {table.slice(0, 0, 255)}); },
                "qnative::lookup: table must have shape [256], got [255]");
 }
 

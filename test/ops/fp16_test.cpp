@@ -1,6 +1,6 @@
 #include "common.h"
 
-// The float16 functions on small integers, of which float16 holds every sum and product.
+// The float16 functions on small integers: float16 holds all their sums and products.
 namespace qnative::ops::testing {
 namespace {
 

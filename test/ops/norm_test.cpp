@@ -16,7 +16,7 @@ std::vector<at::Tensor> images() {
           x.slice(0, 0, 0)};
 }
 
-// Of the nearest integers; float32 may not tell which of two that are nearly as near.
+// y is the nearest integer; float32 may not tell which of two nearly equally near ones.
 void expect_nearest(const at::Tensor& y, const at::Tensor& real) {
   ASSERT_EQ(y.sizes(), real.sizes());
   if (y.numel() == 0) return;

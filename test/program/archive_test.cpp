@@ -100,7 +100,7 @@ TEST_F(ProgramFile, WeightsLieInTheFile) {
   EXPECT_GE(data, memory.data.get());
   EXPECT_LT(data, memory.data.get() + memory.size);
   EXPECT_TRUE(archive.tensor("data/weights/", weight).storage().is_alias_of(tensor.storage()));
-  // What is written is the process's own.
+  // Writes stay in the process.
   at::Tensor(tensor).fill_(7);
   EXPECT_EQ(tensor[0][0].item<float>(), 7);
   Archive again(Memory::map(path_));

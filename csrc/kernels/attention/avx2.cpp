@@ -43,7 +43,7 @@ struct Real : RealAvx2 {
   static __m256d combine(__m128i high, __m128i low) {
     return _mm256_fmadd_pd(_mm256_cvtepi32_pd(high), _mm256_set1_pd(256), _mm256_cvtepi32_pd(low));
   }
-  // Of the four lanes in each half the lowest bytes, then the second ones.
+  // The lowest bytes of the four lanes in each half, then the second bytes.
   static __m256i bytes(F x) {
     const __m128i order = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 0, 0, 0, 0, 0, 0, 0, 0);
     return _mm256_shuffle_epi8(_mm256_castps_si256(x), _mm256_broadcastsi128_si256(order));

@@ -5,7 +5,7 @@
 namespace qnative::attention {
 namespace {
 
-// Of two vectors of 16 lanes the lowest bytes, then the second ones.
+// The lowest bytes of the lanes of two vectors of 16, then the second bytes.
 struct Order {
   uint8_t index[64];
   constexpr Order() : index() {

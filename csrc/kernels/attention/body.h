@@ -189,7 +189,7 @@ void run_measure_columns(const Floats& x, const Columns& to) {
     }
     const typename V::Floats low = V::add(least, nan), halves = V::floats(0.5f);
     const typename V::Floats half = V::sub(V::mul(V::add(most, nan), halves), V::mul(low, halves));
-    const F none = R::set(0.0f), smallest = R::set(kSmallest), one = R::set(1.0f);
+    const F none = R::set(0.0f), smallest = R::set(kMinNormal), one = R::set(1.0f);
     const auto scale = map<V>(
         [&](F h) {
           const F quotient = R::div(h, R::set(127.5f));
@@ -299,8 +299,8 @@ template <class R>
   return sum_lanes<R>(sums);
 }
 
-// Scores of a row to exponentials, 0 up to `padded`. The factor that a sum with the values is
-// multiplied by: 0 and NaN for rows whose result that is.
+// Scores of a row to exponentials, 0 up to `padded`. Returns the factor of a sum with the
+// values: 0 or NaN for a row with that result.
 template <class R>
 float exponentiate(float* x, const float* mask, int64_t n, int64_t padded) {
   constexpr int kVectors = kLanes / R::kLanes;

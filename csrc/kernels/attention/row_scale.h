@@ -5,18 +5,18 @@
 namespace qnative::attention {
 namespace {
 
-constexpr float kSmallest = 1.17549435e-38f;  // 2^-126
+constexpr float kMinNormal = 1.17549435e-38f;  // 2^-126
 
 struct RowScale {
   float scale, inverse;
   int32_t zero_point;
 };
 
-// Of a row whose values lie in [low, high], low <= 0 <= high.
+// The scale of a row with values in [low, high], low <= 0 <= high.
 inline RowScale row_scale(float low, float high) {
   // A difference of floats may overflow float32; the inverse of a denormal scale would.
   const auto range = static_cast<float>((double{high} - double{low}) / 255);
-  const float scale = range > kSmallest ? range : kSmallest;
+  const float scale = range > kMinNormal ? range : kMinNormal;
   const float inverse = 1.0f / scale;
   constexpr float kRound = 12582912.0f;  // as in requantize.h
   const float zero_point = (-low * inverse + kRound) - kRound;

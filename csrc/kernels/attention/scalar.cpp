@@ -103,7 +103,7 @@ void measure_columns_scalar(const Floats& x, const Columns& to) {
     const float scale = half / 127.5f;
     to.low[c] = low;
     // The inverse of a denormal scale would overflow.
-    to.scale[c] = half > 0 && scale < kSmallest ? kSmallest : scale;
+    to.scale[c] = half > 0 && scale < kMinNormal ? kMinNormal : scale;
     to.inverse[c] = half > 0 ? 1 / to.scale[c] : 0;
     to.shift[c] = -low * to.inverse[c];
   }

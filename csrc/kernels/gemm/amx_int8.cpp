@@ -84,9 +84,7 @@ void copy_rows(const Args& args, int64_t m, int64_t count, uint8_t* to, int64_t 
       for (int64_t k = 0; k < whole; k += 64) {
         _mm512_storeu_si512(at + k, _mm512_loadu_si512(from + k));
       }
-      if (rest != 0) {
-        _mm512_storeu_si512(at + whole, _mm512_maskz_loadu_epi8(rest, from + whole));
-      }
+      if (rest != 0) _mm512_storeu_si512(at + whole, _mm512_maskz_loadu_epi8(rest, from + whole));
     }
   }
 }

@@ -29,7 +29,7 @@ constexpr int kMaxShortRows = 5;
 constexpr int64_t kMinPairedRow = 32;
 
 // `count` tiles, one below the other from row m on, `before` others above them: kRows rows and 16 *
-// kVectors columns each, of which `columns` columns are stored.
+// kVectors columns each; the first `columns` columns are stored.
 using TilesFn = void(const Args& args, int64_t m, int64_t count, int64_t before, int64_t n,
                      int64_t columns);
 

@@ -11,7 +11,7 @@
 namespace qnative::gemm_fp16 {
 namespace {
 
-// A tile: kRows rows and R::kLanes * kVectors columns, of which `columns` columns are stored.
+// A tile: kRows rows and R::kLanes * kVectors columns; the first `columns` columns are stored.
 using TileFn = void(const Args& args, int64_t m, int64_t n, int64_t columns);
 
 // acc: [rows][vectors]. A function of its own: unrolled copies would be most of the code.

@@ -11,7 +11,7 @@ namespace {
 constexpr int64_t kGroup = 4;  // consecutive k of one column
 constexpr int64_t kStepBytes = kPanelColumns * kGroup;
 
-// Four k of 16 columns at the edge of the matrix: `k` and `columns` of them, 0 beyond.
+// Four k of 16 columns at the edge of the matrix: `k` and `columns` of them, the others 0.
 inline void pack_edge(const Matrix& m, const uint8_t* from, int64_t k, int64_t columns,
                       int8_t* to) {
   memset(to, 0, kStepBytes);

@@ -163,9 +163,7 @@ struct Sum {
       }
     }
     if (count == 0) return;
-    for (int v = 0; v < vectors; ++v) {
-      sum[v] = V::add_bytes(sum[v], load(p + v * n), V::bytes(0));
-    }
+    for (int v = 0; v < vectors; ++v) sum[v] = V::add_bytes(sum[v], load(p + v * n), V::bytes(0));
   }
 
   void add_small(const Window& w, const uint8_t* x) {

@@ -21,7 +21,7 @@ using QuantizeEachFn = void(const float* x, uint8_t* y, int64_t n, const float* 
                             const int32_t* zero_point, int32_t lo, int32_t hi, uint8_t flip);
 using DequantizeEachFn = void(const uint8_t* x, float* y, int64_t n, const float* scale,
                               const int32_t* zero_point, uint8_t flip);
-// Of x[0..n), n >= 1: minimum and maximum, where zeros are +0, and sum_i |x[i]| in float32: lane l
+// Minimum and maximum of x[0..n), n >= 1, where zeros are +0, and sum_i |x[i]| in float32: lane l
 // of 32 sums |x[l]|, |x[l + 32]|, ... in this order; then lanes l and l + 16 are added, l and l +
 // 8, ... down to one. A NaN in x makes all three NaN.
 struct Summary {

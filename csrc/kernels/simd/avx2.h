@@ -44,7 +44,7 @@ struct Avx2 {
     store(buffer, x);
     memcpy(p, buffer, n);
   }
-  // The same for a constant n; bytes beyond n are undefined.
+  // The same for a constant n; bytes from n on are undefined.
   template <int n>
   static Bytes load_first(const uint8_t* p) {
     static_assert(n == 32 || n == 16 || n == 8);

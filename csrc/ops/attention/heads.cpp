@@ -6,8 +6,9 @@
 namespace qnative::ops {
 namespace {
 
-// Of the matrices of x over a batch, 0 where it repeats one. The last dimension, of heads, is in
-// two parts: group of heads, of which keys and values have one each, and the heads of a group.
+// The strides of the matrices of x over a batch, 0 where it repeats one. The last dimension, that
+// of heads, is in two parts: groups of heads, which share one head of keys and values, and the
+// heads of a group.
 Dims<int64_t> batch_strides(const at::Tensor& x, const Dims<int64_t>& batch, int64_t group) {
   const auto rank = static_cast<int64_t>(batch.size());
   Dims<int64_t> strides(rank + (group > 1 ? 1 : 0), 0);

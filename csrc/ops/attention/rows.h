@@ -9,7 +9,7 @@
 // Rows of attention by two integer products, for both ops.
 namespace qnative::ops {
 
-// One call, of which y is not empty.
+// One call; y is not empty.
 struct AttentionCall {
   AttentionCall(const AttentionShape<int64_t>& call_shape, const AttentionTensors& operands,
                 const AttentionOptions& options)
@@ -27,7 +27,7 @@ struct AttentionCall {
   Requantize requantize{};  // for 8-bit y
 };
 
-// What the products read of the keys and values of one head, as gemm and attention kernels take it.
+// The keys and values of one head in the layouts that gemm and attention kernels read.
 struct HeadPanels {
   int8_t* keys;
   int32_t* key_sums;

@@ -22,7 +22,7 @@ AttentionShape<Int> attention_shape(const char* op, const at::Tensor& q, const a
                                     const at::Tensor& v, const AttentionOptions& options,
                                     at::DeviceType device);
 
-// What scores are multiplied by: options.scale, or 1 / sqrt(size).
+// The factor of the scores: options.scale, or 1 / sqrt(size).
 double softmax_scale(const AttentionOptions& options, int64_t size);
 
 }  // namespace qnative::ops

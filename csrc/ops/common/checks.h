@@ -60,7 +60,7 @@ inline void check_qparams(const char* op, const char* prefix, double scale, int6
 // `name` is uint8 or int8, and its qparams are <name>_scale and <name>_zero_point.
 void check_qtensor(const char* op, const char* name, const QTensor& x, at::DeviceType device);
 
-// What is added to a variance: finite and not negative.
+// The term added to a variance: finite and not negative.
 void check_eps(const char* op, double eps);
 
 // float32 [n], one value `of` what: "a channel".

@@ -9,7 +9,8 @@ namespace {
 
 thread_local c10::Allocator* current = nullptr;
 
-// What storages of results remember: they may grow when the guard is gone, and on other threads.
+// The allocator that storages of results keep: they may grow without the guard and on other
+// threads.
 class Forwarding final : public c10::Allocator {
  public:
   c10::DataPtr allocate(size_t size) override {

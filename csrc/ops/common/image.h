@@ -4,8 +4,8 @@
 
 #include <array>
 
-// What torch takes as an image of `dims` dimensions, [N, C, (D, (H,)) W] or without N, as
-// [N, C, H, W] or [N, C, D, H, W], and back.
+// torch's images of `dims` dimensions, [N, C, (D, (H,)) W] or without N, to [N, C, H, W] or
+// [N, C, D, H, W] and back.
 namespace qnative::ops {
 
 // A value for depth, height and width. An op of fewer dimensions has, for those that it lacks in

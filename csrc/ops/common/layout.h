@@ -20,7 +20,7 @@ struct Layout {
 template <class Int>
 Dims<Int> broadcast_shapes(const char* op, at::ArrayRef<at::ArrayRef<Int>> shapes);
 
-// Of the broadcast of `operands`; an error names `op` when they do not broadcast.
+// The layout of the broadcast of `operands`; an error names `op` when they do not broadcast.
 template <class Int>
 Layout<Int> elementwise_layout(const char* op, at::TensorList operands);
 

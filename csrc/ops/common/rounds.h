@@ -16,15 +16,15 @@
 //   });
 //
 // Every task runs the whole of it, so that it must come to the same rounds in each of them: it may
-// not depend on what rounds write. Of a round a task claims the part that is its own, which finds
-// in the cache of its core what it read in the round before, and then those that nobody has
+// not depend on what rounds write. In each round a task first claims its own part, because the
+// cache of its core holds that part's data from the round before, and then parts that nobody has
 // claimed. It waits for parts only that a running thread has claimed. That works with any number of
 // threads: where the tasks run one after the other, the first does everything.
 namespace qnative::ops {
 
 class RoundsTask;
 
-// What the tasks share.
+// State that the tasks share.
 class Rounds {
  public:
   explicit Rounds(int64_t parts)
@@ -37,7 +37,7 @@ class Rounds {
     std::atomic<int64_t> rounds{0};
   };
 
-  // What a part reads is ordered by done_.
+  // done_ orders the memory that a part reads.
   bool claim(int64_t part, int64_t round) const {
     auto& rounds = claims_[part].rounds;
     return rounds.load(std::memory_order_relaxed) == round &&

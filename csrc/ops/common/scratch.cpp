@@ -7,8 +7,8 @@
 namespace qnative::ops {
 namespace {
 
-constexpr int64_t kLargestKept = int64_t{1} << 20;
-constexpr int64_t kSmallestKept = int64_t{1} << 16;
+constexpr int64_t kMaxKept = int64_t{1} << 20;
+constexpr int64_t kMinKept = int64_t{1} << 16;
 
 #if defined(__SANITIZE_ADDRESS__)
 constexpr bool kKeeps = false;  // so that every part has bounds that are watched
@@ -37,7 +37,7 @@ class Kept {
 
  private:
   void grow() {
-    const int64_t size = std::clamp(wanted_, kSmallestKept, kLargestKept);
+    const int64_t size = std::clamp(wanted_, kMinKept, kMaxKept);
     if (size == size_) return;
     c10::free_cpu(begin_);
     size_ = 0;

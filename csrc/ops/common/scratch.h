@@ -18,7 +18,7 @@ class Scratch {
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
 
-  // What take<T>(count) needs: parts are 64-byte aligned.
+  // The bytes that take<T>(count) needs: parts are 64-byte aligned.
   template <class T>
   static int64_t bytes(int64_t count) {
     return (count * static_cast<int64_t>(sizeof(T)) + 63) / 64 * 64;

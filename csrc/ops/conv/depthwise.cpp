@@ -11,8 +11,8 @@
 namespace qnative::ops {
 namespace {
 
-constexpr int64_t kGrain = 1 << 18;    // multiply-adds a task
-constexpr int64_t kLeastColumns = 64;  // of a task, where a row is shared out
+constexpr int64_t kGrain = 1 << 18;  // multiply-adds a task
+constexpr int64_t kMinColumns = 64;  // of a task, where a row is shared out
 
 dwconv::Args make_args(const Source& x, const Window& window, const OutputStrides& y_strides,
                        const gemm::Args& product) {
@@ -67,7 +67,7 @@ void run_depthwise(const Source& x, const Window& window, const OutputStrides& y
   const int64_t row_parts = std::min(rows, wanted);
   // A signal of one dimension has one row.
   const int64_t column_parts =
-      std::clamp<int64_t>(window.out_w / kLeastColumns, 1, wanted / row_parts);
+      std::clamp<int64_t>(window.out_w / kMinColumns, 1, wanted / row_parts);
   const int64_t tasks = row_parts * column_parts;
   const int64_t task_bytes =
       std::max(scratch_bytes(args, window.out_w / column_parts),

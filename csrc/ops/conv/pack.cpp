@@ -15,8 +15,8 @@
 namespace qnative::ops {
 namespace {
 
-// Of blocks of merged groups, [parts][merged][n][taps][merged][C / groups]: what is not zero,
-// [parts][n][taps][C / groups][merged].
+// The weights that are not zero in blocks of merged groups,
+// [parts][merged][n][taps][merged][C / groups]: [parts][n][taps][C / groups][merged].
 at::Tensor own_channels(const at::Tensor& blocks, const ConvWeight& conv) {
   const int64_t merged = conv.merged_groups();
   return blocks

@@ -38,10 +38,10 @@ struct ConvWeight {
   // So many groups are packed as one, with zeros where an output channel is of another group than
   // an input channel: a panel of 16 output channels takes as long with zeros as with padding.
   int64_t merged_groups() const;
-  // As the kernels read them. Of transposed convolutions every tap is packed by itself, group by
+  // The layout that the kernels read. Transposed convolutions pack every tap by itself, group by
   // group, because stride and dilation decide which taps make up a product.
   WeightLayout layout() const;
-  // What an output channel needs to know: groups and channels of layout(), all taps in one.
+  // For the parameters of output channels: groups and channels of layout(), all taps in one.
   WeightLayout channels() const;
 };
 ConvWeight conv_weight(const char* op, const ConvKind& kind, at::IntArrayRef weight_shape,
@@ -69,7 +69,7 @@ inline ConvPadding make_padding(const ConvKind&, c10::SymIntArrayRef values) {
 }
 ConvPadding make_padding(const ConvKind& kind, std::string_view name);
 
-// What follows from constants and shapes, checked.
+// All that constants and shapes determine, checked.
 template <class Int>
 struct ConvPlan {
   ConvArgs args;

@@ -8,7 +8,7 @@
 
 #include "qnative/ops/embedding.h"
 
-// What the ops over tables of 8-bit and 4-bit rows share. Int is int64_t in CPU functions and
+// Shared by the ops over tables of 8-bit and 4-bit rows. Int is int64_t in CPU functions and
 // c10::SymInt in Meta functions.
 namespace qnative::ops {
 

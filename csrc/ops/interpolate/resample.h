@@ -7,12 +7,12 @@
 #include "pool/window.h"
 #include "qnative/ops/interpolate.h"
 
-// Which pixels each output of interpolate takes, and what they weigh: torch's formulas.
+// The pixels that each output of interpolate takes and their weights, by torch's formulas.
 namespace qnative::ops {
 
 enum class ResampleMode { kNearest, kNearestExact, kLinear, kCubic };
 
-// What follows from the arguments and the shape of x, checked.
+// All that the arguments and the shape of x determine, checked.
 template <class Int>
 struct Resample {
   int64_t rank;  // 1 to 3

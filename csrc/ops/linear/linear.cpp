@@ -14,7 +14,7 @@
 namespace qnative::ops {
 namespace {
 
-// What follows from constants and shapes, checked.
+// All that constants and shapes determine, checked.
 template <class Int>
 struct LinearPlan {
   WeightLayout layout;

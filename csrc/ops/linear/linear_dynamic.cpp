@@ -21,7 +21,7 @@ constexpr const char* kOp = "linear_dynamic";
 constexpr int64_t kTaskRows = 32;                 // at least, where a task reads all weights
 constexpr int64_t kBlockBytes = 4 * 1024 * 1024;  // bytes of quantized rows at a time
 
-// What follows from constants and shapes, checked.
+// All that constants and shapes determine, checked.
 template <class Int>
 struct DynamicPlan {
   WeightLayout layout;

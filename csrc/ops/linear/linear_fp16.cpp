@@ -64,7 +64,7 @@ struct HalfOp {
 constexpr HalfOp kFp16{"linear_fp16", at::kHalf};
 constexpr HalfOp kDynamicFp16{"linear_dynamic_fp16", at::kFloat};
 
-// What follows from constants and shapes, checked.
+// All that constants and shapes determine, checked.
 template <class Int>
 struct HalfPlan {
   Shape shape;

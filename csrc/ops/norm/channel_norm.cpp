@@ -23,7 +23,7 @@ void check_channel_vector(const char* op, const char* name, const Optional& tens
   }
 }
 
-// What follows from constants and shapes, checked.
+// All that constants and shapes determine, checked.
 struct NormPlan {
   const char* op;
   double eps;

@@ -27,7 +27,7 @@ void check_weight(const char* name, const std::optional<at::Tensor>& tensor,
               " must have the shape normalized_shape ", normalized_shape, ", got ", sizes);
 }
 
-// What follows from constants and shapes, checked.
+// All that constants and shapes determine, checked.
 template <class Int>
 struct LayerNormPlan {
   Int n;  // elements a row

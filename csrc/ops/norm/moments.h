@@ -17,8 +17,8 @@ struct Normalization {
 
 inline Normalization normalize(const Moments& moments, int64_t n, double x_scale,
                                int32_t x_zero_point, double eps) {
-  // Of the distances to the integer below the mean, which are small: a difference of large numbers
-  // would not be exact.
+  // The variance of the distances to the integer below the mean: they are small, so that this
+  // difference is exact.
   const int64_t floor = moments.sum / n;
   const int64_t squares = moments.squares - 2 * floor * moments.sum + n * floor * floor;
   const double rest = static_cast<double>(moments.sum - n * floor) / static_cast<double>(n);

@@ -30,7 +30,7 @@ int64_t check_dim(const char* op, const at::Tensor& x, int64_t dim) {
   return dim < 0 ? dim + end : dim;
 }
 
-// What follows from constants and shapes, checked.
+// All that constants and shapes determine, checked.
 template <class Int>
 struct SoftmaxPlan {
   int64_t dim;  // not negative

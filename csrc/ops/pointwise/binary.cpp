@@ -83,7 +83,7 @@ void run_pairs(const at::Tensor& a, const at::Tensor& b, const at::Tensor& y, co
       kBinaryGrain);
 }
 
-// What follows from constants and shapes, checked. Args: of the kernel.
+// All that constants and shapes determine, checked. Args: of the kernel.
 template <class Int, class Args>
 struct BinaryPlan {
   Layout<Int> layout;

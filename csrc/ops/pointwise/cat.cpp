@@ -75,7 +75,7 @@ CatShape<Int> cat_shape(at::ArrayRef<QTensor> tensors, int64_t dim) {
   return shape;
 }
 
-// What follows from constants and shapes, checked.
+// All that constants and shapes determine, checked.
 template <class Int>
 struct CatPlan {
   CatShape<Int> shape;

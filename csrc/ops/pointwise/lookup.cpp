@@ -16,7 +16,7 @@ namespace {
 constexpr int64_t kLookupGrain = 64 * 1024;  // elements a task
 constexpr int64_t kSize = 256;
 
-// What follows from shapes, checked: the layout of y.
+// The layout of y, checked.
 template <class Int>
 Layout<Int> plan_lookup(const at::Tensor& x, const at::Tensor& table) {
   check_8bit("lookup", "x", x, kDevice<Int>);
@@ -30,9 +30,7 @@ at::Tensor lookup_meta(const at::Tensor& x, const at::Tensor& table) {
   return empty(plan_lookup<c10::SymInt>(x, table), table.scalar_type());
 }
 
-}  // namespace
-
-at::Tensor lookup(const at::Tensor& x, const at::Tensor& table) {
+at::Tensor look_up(const at::Tensor& x, const at::Tensor& table) {
   static auto& run = select(lookup::kernels());
   const at::AutoDispatchBelowADInplaceOrView guard;
   const at::Tensor y = empty(plan_lookup<int64_t>(x, table), table.scalar_type());
@@ -53,7 +51,13 @@ at::Tensor lookup(const at::Tensor& x, const at::Tensor& table) {
   return y;
 }
 
-TORCH_LIBRARY_IMPL(qnative, CPU, m) { m.impl("lookup", TORCH_FN(lookup)); }
+}  // namespace
+
+at::Tensor lookup(const at::Tensor& x, const LookupTable& table) {
+  return look_up(x, table.values);
+}
+
+TORCH_LIBRARY_IMPL(qnative, CPU, m) { m.impl("lookup", TORCH_FN(look_up)); }
 TORCH_LIBRARY_IMPL(qnative, Meta, m) { m.impl("lookup", TORCH_FN(lookup_meta)); }
 
 }  // namespace qnative::ops

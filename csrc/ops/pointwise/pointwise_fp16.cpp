@@ -42,7 +42,7 @@ fp16::UnaryArgs args_of(const Activation& activation) {
           .hi = static_cast<float>(activation.max)};
 }
 
-// What follows from constants and shapes, checked.
+// All that constants and shapes determine, checked.
 template <class Int>
 struct PointwisePlan {
   fp16::UnaryArgs args;

@@ -41,7 +41,7 @@ void check_weight(const at::Tensor& x, const at::Tensor& weight) {
               sizes, " for x ", at::symint::sizes<Int>(x));
 }
 
-// What follows from constants and shapes, checked.
+// All that constants and shapes determine, checked.
 template <class Int>
 Prelu plan_prelu(const QTensor& x, const at::Tensor& weight, const OutputSpec& y) {
   check_qtensor("prelu", "x", x, kDevice<Int>);

@@ -52,7 +52,7 @@ Dims<Int> mean_sizes(const at::Tensor& x, const DimSet& reduced, bool keepdim) {
   return result;
 }
 
-// What follows from constants and shapes, checked.
+// All that constants and shapes determine, checked.
 template <class Int>
 struct MeanPlan {
   DimSet reduced;

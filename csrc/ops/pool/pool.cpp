@@ -49,7 +49,7 @@ pool::Window kernel_window(const Run& run) {
           .plane_stride = run.plane_stride};
 }
 
-// What follows from constants and shapes, checked.
+// All that constants and shapes determine, checked.
 template <class Int>
 struct PoolPlan {
   const char* op;

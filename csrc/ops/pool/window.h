@@ -29,7 +29,7 @@ struct PoolArgs {
 template <class Int>
 PoolArgs<Int> pool_args(const char* op, int64_t rank, const BasicPoolWindow<Int>& window);
 
-// Depth, height and width of x, of which the last `rank` dimensions are pooled, and of y.
+// Depth, height and width of x and of y; the last `rank` of them are pooled.
 template <class Int>
 Spatial<Int> image_size(const at::Tensor& x, int64_t rank);
 template <class Int>

@@ -7,11 +7,11 @@
 #include "gemm/gemm.h"
 #include "product/weight.h"
 
-// From integer sums to the output: what the kernels need to know about y.
+// From integer sums to the output: the parameters of y for the kernels.
 namespace qnative::ops {
 
-// What gemm::Args and dwconv::Args say of each output channel. The channels of a group are padded
-// with zeros to layout.padded_n().
+// The arrays over output channels of gemm::Args and dwconv::Args. The channels of a group are
+// padded with zeros to layout.padded_n().
 struct ChannelParams {
   const int32_t* start;
   const float* multiplier;

@@ -13,18 +13,19 @@ namespace {
 constexpr float kPeak = 8;       // an outlier is that many times the mean magnitude of its row,
 constexpr float kHighest = 128;  // and at most that many times what a byte holds
 
-// Whole groups of four: the kernels read up to 3 bytes beyond a row.
+// Whole groups of four: the kernels read up to 3 bytes after a row.
 int64_t padded_row(int64_t k) { return (k + 3) / 4 * 4; }
 int64_t outliers_of_row(int64_t repeated) { return kMaxOutliers + repeated; }
 
 // Whether sums with outliers stay within int32.
 bool can_have_outliers(int64_t k, int64_t repeated) {
-  constexpr int64_t kLargestSum = (int64_t{1} << 31) / 128;
-  constexpr auto kLargestCode = static_cast<int64_t>(255 * kHighest);
-  return 255 * (k + repeated) + kLargestCode * outliers_of_row(repeated) < kLargestSum;
+  constexpr int64_t kMaxSum = (int64_t{1} << 31) / 128;
+  constexpr auto kMaxCode = static_cast<int64_t>(255 * kHighest);
+  return 255 * (k + repeated) + kMaxCode * outliers_of_row(repeated) < kMaxSum;
 }
 
-// What a byte must hold of a row: above it are kMaxOutliers values at most, *count at `positions`.
+// The magnitude that a byte must reach: at most kMaxOutliers values of the row are larger, *count
+// of them, at `positions`.
 float find_outliers(const float* x, int64_t k, const quantize::Summary& row, int32_t* positions,
                     int64_t* count) {
   static auto& find_above = select(quantize::find_above_kernels());

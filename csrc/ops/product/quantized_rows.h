@@ -9,11 +9,11 @@
 #include "gemm/gemm.h"
 
 // Rows of float32 as uint8, each with a scale and a zero point of its own, as gemm kernels take
-// them. The few values of a row that stand far above the others do not set the scale: what they are
-// beyond a byte goes into the sums by itself.
+// them. The few values of a row that are much larger than the others do not set the scale: the
+// part of them that a byte cannot hold is added to the sums.
 namespace qnative::ops {
 
-// The most values of a row that may be beyond a byte.
+// The most values of a row that may not fit in a byte.
 constexpr int64_t kMaxOutliers = 4;
 // The least work of a task that quantizes rows, in floats.
 constexpr int64_t kQuantizeGrain = 32 * 1024;
@@ -27,7 +27,7 @@ struct QuantizedRows {
   void quantize(const float* x, int64_t k, int64_t i) const;
   // x[0..k) less what row i became of it.
   void subtract(const float* x, int64_t k, int64_t i, float* difference) const;
-  // Sets what the product reads of rows, from row `first` on.
+  // Sets the arguments of the product for the rows from `first` on.
   void describe(gemm::Args& product, int64_t first = 0) const;
 
   uint8_t* q;  // [rows][stride]

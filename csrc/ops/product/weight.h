@@ -31,7 +31,7 @@ void check_products(const char* op, at::IntArrayRef weight_shape, double product
 void check_packed(const char* op, const at::Tensor& weight, const WeightLayout& layout,
                   at::DeviceType device);
 
-// What the linear ops share: x [..., K] and the parameters of the output channels fit the layout.
+// Checks of all linear ops: x [..., K] and the parameters of the output channels fit the layout.
 // Returns the shape of y.
 template <class Int>
 c10::SmallVector<Int, at::kDimVectorStaticSize> check_linear_operands(const char* op,

@@ -185,7 +185,7 @@ class WindowProduct {
     grid_ = divide(tasks, rows, w_.out_w, units_.count, units_.size);
   }
 
-  // Of every tap, from the first byte that a row of the product reads.
+  // The offset of every tap from the first byte that a row of the product reads.
   const int64_t* fill_taps(int64_t* offsets) const {
     int64_t* at = offsets;
     for (int64_t kd = 0; kd < w_.kernel_d; ++kd) {

@@ -5,7 +5,7 @@
 #include "common/checks.h"
 #include "qnative/ops/quantize.h"
 
-// What the ops between real and 8-bit tensors share.
+// Shared by the ops between real and 8-bit tensors.
 namespace qnative::ops {
 
 // float32, float16, bfloat16 or float64.

@@ -35,7 +35,7 @@ Extremes find_extremes(const at::Tensor& x) {
   return {all.min, all.max};
 }
 
-// What torch computes in the dtype of x.
+// torch computes in the dtype of x.
 float round_to(float value, at::ScalarType dtype) {
   if (dtype == at::kHalf) return static_cast<float>(static_cast<at::Half>(value));
   if (dtype == at::kBFloat16) return static_cast<float>(static_cast<at::BFloat16>(value));

@@ -33,7 +33,7 @@ namespace {
 
 constexpr int64_t kGrain = 16 * 1024;  // elements a task
 
-// What follows from constants and shapes, checked.
+// All that constants and shapes determine, checked.
 template <class Int>
 struct QuantizePlan {
   Layout<Int> layout;

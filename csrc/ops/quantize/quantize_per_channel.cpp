@@ -94,7 +94,7 @@ void for_channels(const Blocks& blocks, const Each& each, const One& one) {
   }
 }
 
-// What follows from constants and shapes, checked.
+// All that constants and shapes determine, checked.
 template <class Int>
 struct ChannelPlan {
   int64_t axis;  // not negative

@@ -36,7 +36,7 @@ class Projection {
   // Bytes that a call of run() or refine() needs for itself, of that many rows at most.
   int64_t kernel_bytes(int64_t rows) const;
 
-  // What run() needs of rows [begin, end): int8 quantizes them.
+  // Prepares rows [begin, end) for run(): int8 quantizes them.
   void prepare(const ProjectionRows& rows, int64_t begin, int64_t end) const;
   // Rows [begin, end) and columns [n_begin, n_end), n_begin a multiple of 16. y: column n_begin of
   // row 0.

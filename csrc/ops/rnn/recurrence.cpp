@@ -50,8 +50,8 @@ rnn_cell::Fn& cell_kernel(Cell cell) {
   return run;
 }
 
-// How a layer is cut. A part of a round has some hidden units, of which it computes all gates, for
-// some rows: the same units in every round, so that a core keeps their weights.
+// How a layer is cut. A part of a round computes all gates of some hidden units
+// for some rows: the same units in every round, so that a core keeps their weights.
 struct Division {
   int64_t directions;  // at a time
   Grid grid;           // of each: parts of rows and of panels of units
@@ -225,7 +225,7 @@ class Direction {
     return is_reverse_ ? static_cast<int64_t>(offsets_.size()) - 2 - step : step;
   }
 
-  // Of a part: its rows, those that it prepares for all parts with these rows, and its units.
+  // The rows of a part, those that it prepares for all parts with these rows, and its units.
   Part rows_of_part(int64_t rows, int64_t part) const {
     return part_of(rows, grid_.row_parts, part / grid_.column_parts);
   }
@@ -249,7 +249,8 @@ class Direction {
   }
 
   // Where the gates of a part's units begin, [rows][row_stride], a gate after gate_stride. Parts do
-  // not share memory: columns of gates begin within a panel, of which a product writes all columns.
+  // not share memory: columns of gates begin within a panel, and a product writes all columns of a
+  // panel.
   float* input_gates(int64_t part) const {
     return input_gates_ + (part % grid_.column_parts * chunk_rows_ * row_stride_ + kLead);
   }

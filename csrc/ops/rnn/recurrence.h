@@ -23,7 +23,7 @@ struct Recurrence {
   int64_t candidate() const { return cell == Cell::kLstm || cell == Cell::kGru ? 2 : -1; }
   int64_t directions() const { return shape.bidirectional ? 2 : 1; }
   int64_t states() const { return shape.num_layers * directions(); }
-  // Of one direction.
+  // The size of one direction.
   int64_t output_size() const { return shape.proj_size > 0 ? shape.proj_size : shape.hidden_size; }
   int64_t weights_per_direction() const { return shape.proj_size > 0 ? 3 : 2; }
 };

@@ -63,7 +63,7 @@ Three sequence(const Recurrence& net, const Tensor& x, const RecurrentState& fir
   const Tensor rows = (swap ? x.transpose(0, 1) : x)
                           .contiguous()
                           .view({shape.steps * shape.batch, net.shape.input_size});
-  // Of an empty batch there may be any number of steps.
+  // An empty batch may have any number of steps.
   const int64_t steps = shape.batch == 0 ? 1 : shape.steps;
   at::DimVector offsets;
   for (int64_t t = 0; t <= steps; ++t) offsets.push_back(t * shape.batch);

@@ -51,8 +51,8 @@ QNATIVE_API QTensor attention(const QTensor& q, const QTensor& k, const QTensor&
 //                its row as in linear_dynamic, without outliers
 //   s[t]       = float(sum_e (q'[e] - q_zero_point) * k'[t][e]) * (q_scale * scale) + mask[t]
 //
-// then as above, with v_scale and low of each column. What low and 128 would add to the scores is
-// one number for all keys. Keys that a mask hides take part in the scales. docs/numerics.md has
+// then as above, with v_scale and low of each column. low and 128 would add the same number to the
+// scores of all keys. Keys that a mask hides take part in the scales. docs/numerics.md has
 // every rounding.
 //
 // Where L, times the heads of q that read one head of k with enable_gqa, is at most 4, as in a step

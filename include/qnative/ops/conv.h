@@ -9,10 +9,9 @@
 
 // Convolutions; qnative/ops.h has the words and rules.
 //
-//   const PackedWeight w{ops::conv2d_pack(weight, groups), scale, bias, weight.sizes()};   // once
+//   const PackedWeight w{ops::conv2d_pack(weight, groups), scale, bias, weight.sizes()};  // once
 //   const ConvGeometry geometry{.stride = 2, .padding = 1, .groups = groups};
-//   const QTensor y = ops::conv2d(x, w, geometry, {.qparams = {0.5, 128}});                // for
-//   each x
+//   const QTensor y = ops::conv2d(x, w, geometry, {.qparams = {0.5, 128}});  // for each x
 //
 // Safe to call from any number of threads at the same time, also with one weight.
 namespace qnative {

@@ -18,7 +18,7 @@
 namespace qnative {
 
 // packed: uint8 [rows, D + 8], or for 4 bits [rows, (D + 1) / 2 + 8]. A row is D bytes, or D
-// nibbles of which the low one of a byte comes first, then scale and bias as float32. The 8-bit
+// nibbles, the low one of a byte first, then scale and bias as float32. The 8-bit
 // rows are those of torch.ops.quantized.embedding_bag_byte_prepack. Int: as in Values.
 template <class Int>
 struct BasicEmbeddingTable {

@@ -49,10 +49,10 @@ QNATIVE_API at::Tensor linear_unpack(const at::Tensor& weight, at::IntArrayRef s
 //   zero_point = min(rne(-low * float(1 / scale)), 255)
 //   q          = clamp(rne(x * float(1 / scale)) + zero_point, 0, 255), of outliers not clamped
 //   y          = act(fma(float(sum_k (q - zero_point) * w), float(scale * w_scale[n]), bias[n]))
-// Outliers are the values beyond 8 times the mean magnitude of the row, where those are four at
-// most; docs/numerics.md has the rule in full.
-// repeated: for weights beyond 127 steps of their scale. The shape of w is then {N, K + R}, and its
-// last R columns multiply the values of x at these R positions once more.
+// Outliers are the values above 8 times the mean magnitude of the row, if those are at most four;
+// docs/numerics.md has the rule in full.
+// repeated: for weights larger than 127 steps of their scale. The shape of w is then {N, K + R}, and
+// its last R columns multiply the values of x at these R positions once more.
 // A row that holds NaN or an infinity gives NaN; other rows do not change.
 QNATIVE_API at::Tensor linear_dynamic(const at::Tensor& x, const PackedWeight& w,
                                       const Activation& activation = {},
@@ -76,7 +76,7 @@ QNATIVE_API at::Tensor linear_fp16(const at::Tensor& x, const PackedWeight& w,
                                    const Activation& activation = {});
 
 // float16 or float32 [N, K] -> the layout of the kernels, float16 of one dimension, the same on
-// every machine. Values of float32 beyond 65504 saturate.
+// every machine. Values above 65504 saturate.
 QNATIVE_API at::Tensor linear_fp16_pack(const at::Tensor& weight);
 
 // The inverse of linear_fp16_pack: float16 of `shape`.

@@ -17,7 +17,7 @@
 // largest value of y.
 namespace qnative {
 
-// What a normalized value is multiplied with, then what is added: float32, real numbers.
+// Factor and then summand of a normalized value: float32, real numbers.
 struct NormWeights {
   std::optional<at::Tensor> weight = {};  // ones
   std::optional<at::Tensor> bias = {};    // zeros

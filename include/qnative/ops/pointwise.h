@@ -10,7 +10,14 @@
 //   const QTensor y = ops::add(a, b, {.qparams = {0.5, 128}, .activation = Activation::relu()});
 //
 // Safe to call from any number of threads at the same time.
-namespace qnative::ops {
+namespace qnative {
+
+// Any function from 8 bits to 8 bits: its values for -128, ..., 127 or 0, ..., 255, in this order.
+struct LookupTable {
+  at::Tensor values;  // 8-bit [256]
+};
+
+namespace ops {
 
 // y = act(real(a) + alpha * real(b)); a and b: 8-bit, not necessarily of one dtype, broadcast as in
 // torch; the strides of y are those that torch.add gives. alpha: any finite number. activation:
@@ -35,8 +42,9 @@ QNATIVE_API QTensor cat(at::ArrayRef<QTensor> tensors, int64_t dim, const Output
 //                                                             : float(x_scale / y_scale))
 QNATIVE_API QTensor prelu(const QTensor& x, const at::Tensor& weight, const OutputSpec& y);
 
-// y = table[x - min], min = 0 for uint8 x and -128 for int8 x. x: 8-bit, any shape; table: 8-bit
-// [256]. y: dtype of table, strides as in torch's unary operators.
-QNATIVE_API at::Tensor lookup(const at::Tensor& x, const at::Tensor& table);
+// y = table.values[x - min], min = 0 for uint8 x and -128 for int8 x. x: 8-bit, any shape. y: dtype
+// of the table, strides as in torch's unary operators.
+QNATIVE_API at::Tensor lookup(const at::Tensor& x, const LookupTable& table);
 
-}  // namespace qnative::ops
+}  // namespace ops
+}  // namespace qnative

@@ -196,7 +196,7 @@ class Gone:
             raise ModuleNotFoundError(name)
 
 
-# What a torch without torch.ao looks like to those who import it now.
+# A torch without torch.ao, as those who import it from now on see it.
 sys.meta_path.insert(0, Gone())
 for name in [name for name in sys.modules if name.split(".")[:2] == ["torch", "ao"]]:
     del sys.modules[name]

@@ -116,7 +116,7 @@ def test_a_row_need_not_name_its_op(op):
 
 
 def test_graphs_of_other_quantizers_have_none():
-    """What torchao's quantizer for Inductor annotates runs in the ops that the graph asks for."""
+    """Nodes that torchao's quantizer for Inductor annotates run in the ops of the graph."""
     from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
 
     class Block(nn.Module):

@@ -1,4 +1,4 @@
-"""What calls accept and refuse, state, threads, and inputs of every mode."""
+"""Calls that are accepted and refused, state, threads, and inputs of every mode."""
 
 import threading
 

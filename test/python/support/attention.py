@@ -49,7 +49,7 @@ def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def largest(s: np.ndarray) -> np.float32:
-    """Of the scores of a row; NaN where the result is not a number."""
+    """The largest score of a row; NaN where the result is not a number."""
     most = s.max(initial=np.float32(-np.inf))
     return most if most < np.inf else np.float32(np.nan)
 
