@@ -9,8 +9,8 @@ namespace {
 // Columns of a panel of packed weights, in every family that packs them.
 constexpr int64_t kPanelColumns = 16;
 
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 // `rows` rows in ceil(rows / max_rows) blocks whose heights differ by at most one: the first
 // `larger` have size + 1 rows, the others `size`. A last block of one or two rows would waste most

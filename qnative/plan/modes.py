@@ -13,8 +13,6 @@ DYNAMIC_FP16 = "dynamic_fp16"  # float16 weights, float32 activations and arithm
 FP16 = "fp16"  # float16 weights and activations, float32 arithmetic
 WEIGHT_ONLY_INT8 = "weight_only_int8"  # tables of 8 bits, float32 rows come out
 WEIGHT_ONLY_INT4 = "weight_only_int4"
-# Those that need no calibration: their ops take the place of a float node as it is.
-DIRECT = (DYNAMIC_INT8, DYNAMIC_FP16, FP16, WEIGHT_ONLY_INT8, WEIGHT_ONLY_INT4)
 
 Recipe: TypeAlias = Literal[
     "static", "dynamic", "dynamic_fp16", "fp16", "weight_only", "weight_only_int4"

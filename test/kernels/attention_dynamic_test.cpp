@@ -3,6 +3,7 @@
 #include <list>
 
 #include "attention/attention.h"
+#include "blocks.h"
 #include "kernels/common.h"
 
 // The steps of attention_dynamic: operands to bytes, and the whole result for few rows.
@@ -19,7 +20,7 @@ constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kMax = std::numeric_limits<float>::max();
 
-int64_t blocks(int64_t n) { return (n + kBlock - 1) / kBlock * kBlock; }
+int64_t blocks(int64_t n) { return round_up(n, kBlock); }
 
 // Rows of numbers with a gap behind each, at the end of readable memory.
 struct Matrix {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "blocks.h"
 #include "kernels/common.h"
 #include "kernels/lengths.h"
 
@@ -19,7 +20,7 @@ constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kMax = std::numeric_limits<float>::max();
 
-int64_t blocks(int64_t n) { return (n + kBlock - 1) / kBlock * kBlock; }
+int64_t blocks(int64_t n) { return round_up(n, kBlock); }
 
 // ---- Probabilities -------------------------------------------------------------------------
 

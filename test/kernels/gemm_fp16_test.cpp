@@ -219,7 +219,9 @@ TEST(HalfTest, Values) {
                                : std::ldexp(1024.0f + static_cast<float>(fraction), exponent - 25);
     if (exponent == 31) want = fraction ? kNan : kInf;
     ASSERT_TRUE(same(half_to_float(half), sign * want)) << i;
-    if (want == want) ASSERT_EQ(float_to_half(want * sign), half);
+    if (want == want) {
+      ASSERT_EQ(float_to_half(want * sign), half);
+    }
   }
   EXPECT_EQ(float_to_half(1 + 0x1p-11f), 0x3c00);  // ties go to even
   EXPECT_EQ(float_to_half(1 + 0x3p-11f), 0x3c02);

@@ -9,6 +9,7 @@
 #include <numeric>
 #include <string>
 
+#include "blocks.h"
 #include "common.h"
 #include "gemm/gemm.h"
 
@@ -27,8 +28,6 @@ using test::Random;
 using test::Scratch;
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
-
-int64_t round_up(int64_t a, int64_t b) { return (a + b - 1) / b * b; }
 
 struct Shape {
   int64_t m, n, segments, segment_size;

@@ -1,5 +1,6 @@
 #include "panels/panels.h"
 
+#include "blocks.h"
 #include "kernels/common.h"
 
 namespace qnative::panels {
@@ -24,7 +25,7 @@ void expect_panels(int64_t k, int64_t n, const Strides& strides, uint8_t flip) {
   const auto values = random.full_range<uint8_t>(bytes);
   const PageGuarded<uint8_t> memory(values, PageGuarded<uint8_t>::Side::kAfter);
   const Matrix matrix = {memory.data(), k, n, strides.k, strides.n, flip};
-  const int64_t groups = (k + 3) / 4, panels = (n + 15) / 16, begin = panels / 3;
+  const int64_t groups = ceil_div(k, 4), panels = ceil_div(n, kPanelColumns), begin = panels / 3;
   for (const auto& kernel : runnable(kernels())) {
     Guarded<int8_t> packed((panels - begin) * groups * 64, 1);
     Guarded<int32_t> sums((panels - begin) * 16, 1);

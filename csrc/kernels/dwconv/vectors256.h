@@ -2,6 +2,7 @@
 
 #include <immintrin.h>
 
+#include "blocks.h"
 #include "dwconv.h"
 #include "simd/unroll.h"
 
@@ -110,7 +111,7 @@ template <int kColumns, int kCount>
     return;
   }
   constexpr int kGroup = kCount < 4 ? kCount : 4;
-  __m128i pairs[(kCount + 3) / 4 * 2];
+  __m128i pairs[2 * ceil_div(kCount, 4)];
   unroll<kCount / kGroup>([&](auto i) __attribute__((always_inline)) {
     const Vector bytes = requantized<kGroup>(constants, acc + i * kGroup);
     pairs[2 * i] = _mm256_castsi256_si128(bytes);

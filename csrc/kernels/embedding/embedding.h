@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <span>
 
+#include "blocks.h"
 #include "isa.h"
 
 // Rows of a table of 8-bit or 4-bit numbers as float32, one by one or reduced in bags.
@@ -24,7 +25,7 @@ namespace qnative::embedding {
 
 constexpr int64_t kParamBytes = 2 * sizeof(float);
 
-constexpr int64_t row_bytes(int bits, int64_t dim) { return (dim * bits + 7) / 8 + kParamBytes; }
+constexpr int64_t row_bytes(int bits, int64_t dim) { return ceil_div(dim * bits, 8) + kParamBytes; }
 
 struct Table {
   const uint8_t* data;  // contiguous rows

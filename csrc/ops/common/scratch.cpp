@@ -54,7 +54,7 @@ thread_local Kept kept;
 
 }  // namespace
 
-Scratch::Scratch(int64_t bytes) : kept_bytes_((bytes + 63) / 64 * 64), begin_(nullptr) {
+Scratch::Scratch(int64_t bytes) : kept_bytes_(round_up(bytes, 64)), begin_(nullptr) {
   // The destructor tells where the memory is from by kept_bytes_, so nothing is never pushed.
   if (kKeeps && kept_bytes_ > 0) begin_ = kept.push(kept_bytes_);
   if (begin_ == nullptr) {

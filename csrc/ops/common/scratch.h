@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "blocks.h"
+
 // Temporary memory of one call.
 //
 // It comes from memory that the thread keeps, up to a limit. Memory of the heap would take a good
@@ -21,7 +23,7 @@ class Scratch {
   // The bytes that take<T>(count) needs: parts are 64-byte aligned.
   template <class T>
   static int64_t bytes(int64_t count) {
-    return (count * static_cast<int64_t>(sizeof(T)) + 63) / 64 * 64;
+    return round_up(count * static_cast<int64_t>(sizeof(T)), 64);
   }
 
   template <class T>

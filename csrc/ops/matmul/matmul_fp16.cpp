@@ -43,7 +43,7 @@ class MatmulFp16 {
     const int64_t largest = std::max(packed_size_, m_ * k_);
     const int64_t slots = std::min(batches, std::max<int64_t>(kElements / largest, 1));
     const int64_t block = std::min(m_, std::max<int64_t>(kElements / k_, 1));
-    const int64_t padded_n = round_up(n_, 16);
+    const int64_t padded_n = round_up(n_, kPanelColumns);
     Scratch scratch(Scratch::bytes<uint16_t>(slots * packed_size_) +
                     Scratch::bytes<float>(slots * block * k_) + Scratch::bytes<float>(padded_n));
     packed_ = scratch.take<uint16_t>(slots * packed_size_);

@@ -14,7 +14,7 @@ constexpr float kPeak = 8;       // an outlier is that many times the mean magni
 constexpr float kHighest = 128;  // and at most that many times what a byte holds
 
 // Whole groups of four: the kernels read up to 3 bytes after a row.
-int64_t padded_row(int64_t k) { return (k + 3) / 4 * 4; }
+int64_t padded_row(int64_t k) { return round_up(k, 4); }
 int64_t outliers_of_row(int64_t repeated) { return kMaxOutliers + repeated; }
 
 // Whether sums with outliers stay within int32.
