@@ -12,6 +12,11 @@ from qnative.backend_config import BackendConfig, BackendPatternConfig, native
 from qnative.plan import modes
 from support.coverage.models import Call, Chain, Chain2, Element, element
 
+WITHOUT_CALIBRATION = (
+    *(modes.DYNAMIC_INT8, modes.DYNAMIC_FP16, modes.FP16),
+    *(modes.WEIGHT_ONLY_INT8, modes.WEIGHT_ONLY_INT4),
+)
+
 
 @dataclass
 class Entry:
@@ -39,7 +44,9 @@ class Entry:
 
     @property
     def mode(self) -> str:
-        return next((m for m in modes.DIRECT if modes.Dtypes.of(self.dtypes).fit(m)), modes.STATIC)
+        return next(
+            (m for m in WITHOUT_CALIBRATION if modes.Dtypes.of(self.dtypes).fit(m)), modes.STATIC
+        )
 
     @property
     def name(self) -> str:
