@@ -79,8 +79,7 @@ class Problem {
     x_.resize(square(width) * layer.channels + 3);
     for (int64_t h = 0; h < out; ++h) {
       for (int64_t w = 0; w < out; ++w) {
-        row_offset_.push_back(
-            static_cast<int32_t>((h * width + w) * layer.stride * layer.channels));
+        row_offset_.push_back((h * width + w) * layer.stride * layer.channels);
       }
     }
     for (int64_t s = 0; s < layer.kernel; ++s) segment_offset_[s] = s * width * layer.channels;
@@ -142,7 +141,7 @@ class Problem {
 
   int64_t m_;
   std::vector<int64_t> segment_offset_;
-  Lines<int32_t> row_offset_;
+  Lines<int64_t> row_offset_;
   Lines<uint8_t> x_;
   Lines<int8_t> packed_;
   Lines<int32_t> start_;

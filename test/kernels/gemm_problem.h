@@ -163,7 +163,7 @@ class Problem {
   std::unique_ptr<PageGuarded<uint8_t>> x_;
   int64_t origin_ = 0;  // offset of the first byte of x_
   int64_t x_stride_ = 0;
-  std::vector<int32_t> row_offset_;
+  std::vector<int64_t> row_offset_;
   std::vector<int64_t> segment_offset_;
   std::vector<int8_t> weight_, packed_;
   std::vector<int32_t> start_;
@@ -188,7 +188,7 @@ class Problem {
       for (int64_t& offset : segment_offset_) offset = random_.uniform<int64_t>(-50, 200);
       for (int64_t i = 0; i < m; ++i) {
         starts.push_back(random_.uniform<int64_t>(-100, 3 * m));
-        row_offset_.push_back(static_cast<int32_t>(starts.back()));
+        row_offset_.push_back(starts.back());
       }
     } else if (rows == Rows::kImage) {
       const int64_t width = m % 14 == 0 ? 14 : m % 12 == 0 ? 12 : m % 5 == 0 ? 5 : m;
@@ -196,7 +196,7 @@ class Problem {
       for (int64_t s = 0; s < segments; ++s) segment_offset_[s] = s * pitch;
       for (int64_t i = 0; i < m; ++i) {
         starts.push_back(i / width * pitch + i % width * pixel);
-        row_offset_.push_back(static_cast<int32_t>(starts.back()));
+        row_offset_.push_back(starts.back());
       }
     } else {
       std::iota(segment_offset_.begin(), segment_offset_.end(), 0);

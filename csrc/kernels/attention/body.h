@@ -110,6 +110,7 @@ int64_t run_probabilities(int32_t* x, float scale, const float* mask, int64_t n,
   R::store_bits(lanes, total);
   int64_t sum = 0;
   for (const uint32_t lane : lanes) {
+    // Modulo 2^32, as the lanes are.
     sum += lane - kExponent * static_cast<uint32_t>(written / R::kLanes);
   }
   return sum;

@@ -92,7 +92,7 @@ template <int kCount>
     _mm256_storeu_ps(to, r);
   } else {
     const Vector lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    const Vector counts = _mm256_set1_epi32(static_cast<int>(count));
+    const Vector counts = _mm256_set1_epi32(static_cast<int>(count));  // < 8 < 2^31
     _mm256_maskstore_ps(to, _mm256_cmpgt_epi32(counts, lanes), r);
   }
 }

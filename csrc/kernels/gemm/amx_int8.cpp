@@ -91,7 +91,7 @@ void copy_rows(const Args& args, int64_t m, int64_t count, uint8_t* to, int64_t 
 
 // The largest step, in groups, that divides `groups`.
 int64_t even_step(int64_t groups) {
-  const auto n = static_cast<uint32_t>(groups);
+  const auto n = static_cast<uint32_t>(groups);  // < 2^31: their products are summed in int32
   uint32_t step = kMaxGroups;
   while (n % step != 0) --step;
   return step;
@@ -154,8 +154,8 @@ class TileProduct {
     in_place_ = has_even_segments(args_);
     stride_ = args_.x_stride;
     if (!in_place_ || args_.row_offset == nullptr) return;
-    const int32_t* offset = args_.row_offset + m_begin_;
-    const auto distance = [&](int64_t i) { return int64_t{offset[i]} - offset[i - 1]; };
+    const int64_t* offset = args_.row_offset + m_begin_;
+    const auto distance = [&](int64_t i) { return offset[i] - offset[i - 1]; };
     stride_ = rows > 1 ? distance(1) : 0;
     int64_t run = 1;
     while (run < rows && distance(run) == stride_) ++run;

@@ -40,7 +40,7 @@ struct Outlier {
 
 struct Args {
   const uint8_t* x;               // readable up to 3 bytes past the end of every segment
-  const int32_t* row_offset;      // [m] or null; may be negative
+  const int64_t* row_offset;      // [m] or null; may be negative
   int64_t x_stride;               // used when row_offset is null
   const int64_t* segment_offset;  // [segments]; may be negative
   int64_t segments;

@@ -23,11 +23,13 @@ int32_t accumulate(const Args& args, int64_t i, int64_t n) {
   }
   for (int64_t s = 0; s < args.segments; ++s) {
     for (int64_t k = 0; k < args.segment_size; ++k) {
+      // Modulo 2^32.
       acc += static_cast<uint32_t>(x[args.segment_offset[s] + k] * weight(args, n, s, k));
     }
   }
   for (int64_t o = 0; args.outlier_count != nullptr && o < args.outlier_count[i]; ++o) {
     const auto [k, excess] = outliers_of(args, i)[o];
+    // Modulo 2^32.
     acc += static_cast<uint32_t>(excess * weight(args, n, 0, k));
   }
   return static_cast<int32_t>(acc);

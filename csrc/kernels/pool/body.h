@@ -269,8 +269,9 @@ void sum_narrow(const Window& window, const uint8_t* x, uint8_t flip, int32_t* t
 template <class V>
 void run_mean(Window window, uint8_t x_flip, int32_t x_zero_point, float multiplier,
               const Requantize& q, uint8_t* y) {
-  const int32_t start =
-      -x_zero_point * static_cast<int32_t>(window.planes * window.rows * window.columns);
+  // < 2^23: times a zero point it is less than 2^31.
+  const auto taps = static_cast<int32_t>(window.planes * window.rows * window.columns);
+  const int32_t start = -x_zero_point * taps;
   // Merges rows without gaps between them, then planes.
   for (int i = 0; i < 2 && window.row_stride == window.columns * window.pixel_stride; ++i) {
     window.columns *= window.rows;

@@ -134,7 +134,7 @@ int64_t run_find_above(const float* x, int64_t n, float threshold, int32_t* posi
   const typename R::F least = R::set(threshold);
   int64_t count = 0;
   const auto add = [&](int64_t i) {
-    if (count < limit) positions[count] = static_cast<int32_t>(i);
+    if (count < limit) positions[count] = static_cast<int32_t>(i);  // n < 2^31
     return ++count <= limit;
   };
   int64_t i = 0;

@@ -61,7 +61,7 @@ int64_t find_above_scalar(const float* x, int64_t n, float threshold, int32_t* p
   for (int64_t i = 0; i < n; ++i) {
     if (!(std::fabs(x[i]) > threshold)) continue;
     if (count == limit) return limit + 1;
-    positions[count++] = static_cast<int32_t>(i);
+    positions[count++] = static_cast<int32_t>(i);  // n < 2^31
   }
   return count;
 }

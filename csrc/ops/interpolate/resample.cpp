@@ -43,11 +43,16 @@ c10::SymInt scaled(const c10::SymInt& size, double scale) {
   return c10::SymInt(result.toSymNodeImpl()->floor());
 }
 
+// An index into an axis of `size`, which is less than 2^31.
+int32_t clamp_index(int64_t index, int64_t size) {
+  return static_cast<int32_t>(std::clamp<int64_t>(index, 0, size - 1));  // < 2^31
+}
+
 Taps nearest_taps(int64_t size, int64_t out, const std::optional<double>& scale, bool exact) {
   const auto index = exact ? at::native::nearest_exact_idx : at::native::nearest_idx;
   Taps taps{.count = 1, .index = std::vector<int32_t>(out), .weight = {}};
   for (int64_t i = 0; i < out; ++i) {
-    taps.index[i] = static_cast<int32_t>(std::max<int64_t>(index(i, size, out, scale), 0));
+    taps.index[i] = clamp_index(index(i, size, out, scale), size);
   }
   return taps;
 }
@@ -62,8 +67,8 @@ Taps linear_taps(int64_t size, int64_t out, const std::optional<double>& scale,
     float* weight = taps.weight.data() + 2 * i;
     at::native::compute_source_index_and_lambda(first, second, weight[0], weight[1], ratio, i, size,
                                                 out, align_corners);
-    taps.index.push_back(static_cast<int32_t>(first));
-    taps.index.push_back(static_cast<int32_t>(second));
+    taps.index.push_back(clamp_index(first, size));
+    taps.index.push_back(clamp_index(second, size));
   }
   return taps;
 }
@@ -80,7 +85,7 @@ Taps cubic_taps(int64_t size, int64_t out, const std::optional<double>& scale, b
     at::native::guard_index_and_lambda(position, size, index, lambda);
     at::native::get_cubic_upsample_coefficients<float>(taps.weight.data() + 4 * i, lambda);
     for (int64_t k = index - 1; k <= index + 2; ++k) {
-      taps.index.push_back(static_cast<int32_t>(std::clamp<int64_t>(k, 0, size - 1)));
+      taps.index.push_back(clamp_index(k, size));
     }
   }
   return taps;

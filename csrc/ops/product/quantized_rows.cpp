@@ -110,7 +110,8 @@ void QuantizedRows::quantize(const float* x, int64_t k, int64_t i) const {
     const int32_t excess = code - row[at];
     add_outlier(i, at, excess);
     for (int64_t r = 0; r < repeats; ++r) {
-      if (repeated_[r] == at) add_outlier(i, static_cast<int32_t>(k + r), excess);
+      const auto copy = static_cast<int32_t>(k + r);  // < 2^31: products are summed in int32
+      if (repeated_[r] == at) add_outlier(i, copy, excess);
     }
   }
 }

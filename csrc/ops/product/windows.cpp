@@ -1,7 +1,7 @@
 #include "product/windows.h"
 
+#include <algorithm>
 #include <cstring>
-#include <limits>
 
 #include "blocks.h"
 #include "common/dispatch.h"
@@ -58,10 +58,10 @@ class WindowProduct {
                                Scratch::bytes<std::byte>(kernel);
     const int64_t tasks = grid_.row_parts * grid_.column_parts;
     Scratch scratch(Scratch::bytes<int64_t>(w_.taps()) + Scratch::bytes<int64_t>(args_.segments) +
-                    Scratch::bytes<int32_t>(table) + tasks * task_bytes);
+                    Scratch::bytes<int64_t>(table) + tasks * task_bytes);
     tap_offset_ = fill_taps(scratch.take<int64_t>(w_.taps()));
     args_.segment_offset = fill_segments(scratch.take<int64_t>(args_.segments));
-    args_.row_offset = table > 0 ? fill_table(scratch.take<int32_t>(table)) : nullptr;
+    args_.row_offset = table > 0 ? fill_table(scratch.take<int64_t>(table)) : nullptr;
     std::byte* const memory = scratch.take<std::byte>(tasks * task_bytes);
     run_tasks(tasks, [&](int64_t task) {
       std::byte* at = memory + task * task_bytes;
@@ -161,14 +161,7 @@ class WindowProduct {
     };
     if (!is_direct_) limit(kStripBytes / (w_.kernel_d * w_.stride_h * row_pitch_));
     if (!is_in_place_) limit(kBufferBytes / (w_.out_w * pixel_bytes()));
-    if (!uniform_stride()) {
-      constexpr int64_t kMaxOffset = std::numeric_limits<int32_t>::max();
-      const int64_t row_extent = w_.stride_h * row_pitch_ + 1;
-      const int64_t column_extent = w_.out_w * args_.x_stride;
-      const int64_t addressable = (kMaxOffset - column_extent) / row_extent;
-      rows = std::min(rows, std::min(kTableRows / w_.out_w, addressable));
-      rows = std::max<int64_t>(rows, 1);
-    }
+    if (!uniform_stride()) rows = std::max<int64_t>(std::min(rows, kTableRows / w_.out_w), 1);
     strip_rows_ = rows;
     // A strip has only those slices that are read.
     slice_pitch_ = is_direct_ ? w_.dilation_d * x_.slice_stride : w_.rows_read(rows) * row_pitch_;
@@ -207,13 +200,11 @@ class WindowProduct {
     return offsets;
   }
 
-  const int32_t* fill_table(int32_t* offsets) const {
-    int32_t* at = offsets;
+  const int64_t* fill_table(int64_t* offsets) const {
+    int64_t* at = offsets;
     for (int64_t row = 0; row < strip_rows_; ++row) {
       const int64_t begin = row * w_.stride_h * row_pitch_;
-      for (int64_t i = 0; i < w_.out_w; ++i) {
-        *at++ = static_cast<int32_t>(begin + i * args_.x_stride);
-      }
+      for (int64_t i = 0; i < w_.out_w; ++i) *at++ = begin + i * args_.x_stride;
     }
     return offsets;
   }
