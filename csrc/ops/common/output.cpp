@@ -63,7 +63,7 @@ std::optional<std::array<uint8_t, 256>> rescale_table(const char* op, const QTen
                        x.qparams.zero_point == y.qparams.zero_point && dtype == y.dtype;
   if (is_same && !has_bounds(y.activation)) return std::nullopt;
   const Requantize q = make_requantize(y);
-  const float multiplier = finite_multiplier(op, x.qparams.scale / y.qparams.scale);
+  const float multiplier = scale_ratio(op, x, y);
   std::array<uint8_t, 256> table;
   for (int32_t byte = 0; byte < 256; ++byte) {
     const int32_t value = (byte ^ flip_of(dtype)) - unsigned_zero_point(x);

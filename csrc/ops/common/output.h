@@ -30,6 +30,10 @@ OutputSpec make_output(const char* op, double y_scale, int64_t y_zero_point, at:
 
 // A ratio of scales as float32; an error when it overflows.
 float finite_multiplier(const char* op, double value);
+// That of x to y.
+inline float scale_ratio(const char* op, const QTensor& x, const OutputSpec& y) {
+  return finite_multiplier(op, x.qparams.scale / y.qparams.scale);
+}
 
 // The range of an 8-bit output, narrowed by its activation.
 Requantize make_requantize(const OutputSpec& y);

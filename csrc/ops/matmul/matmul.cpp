@@ -28,6 +28,10 @@ constexpr int64_t kPackedBytes = 8 * 1024 * 1024;  // of matrices that are packe
 
 constexpr const char* kMatmul = "matmul";
 
+float multiplier_of(const QTensor& a, const QTensor& b, const OutputSpec& y) {
+  return finite_multiplier(kMatmul, a.qparams.scale * b.qparams.scale / output_qparams(y).scale);
+}
+
 // Shapes that follow from a and b, everything checked.
 template <class Int>
 MatmulShape<Int> plan_matmul(const QTensor& a, const QTensor& b, const OutputSpec& y,
@@ -41,6 +45,7 @@ MatmulShape<Int> plan_matmul(const QTensor& a, const QTensor& b, const OutputSpe
                 at::symint::sizes<Int>(b.data));
   }
   check_output(kMatmul, y, FloatOutput::kAllowed);
+  multiplier_of(a, b, y);
   return shape;
 }
 
@@ -61,8 +66,7 @@ class Matmul {
         m_(merge_rows(a.data, shape.m, shape.k, a_, b_)),
         n_(shape.n),
         k_(shape.k),
-        multiplier_(finite_multiplier(
-            kMatmul, a.qparams.scale * b.qparams.scale / output_qparams(output).scale)),
+        multiplier_(multiplier_of(a, b, output)),
         output_(output),
         y_(static_cast<std::byte*>(y.mutable_data_ptr())),
         y_bytes_(static_cast<int64_t>(y.element_size())) {}
@@ -145,6 +149,7 @@ class Matmul {
     int32_t* const start = starts_ + (slot * panels_ + panel) * 16;
     pack(matrix, panel, panel + 1, packed_ + slot * panel_bytes_ + panel * (panel_bytes_ / panels_),
          start);
+    // k_ <= kMaxProductsU8U8: the product is less than 2^31.
     const auto both = static_cast<int32_t>(k_) * a_zero_point_ * b_zero_point_;
     for (int j = 0; j < 16; ++j) start[j] = both - a_zero_point_ * start[j];
   }

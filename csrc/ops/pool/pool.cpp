@@ -110,6 +110,7 @@ PoolPlan<Int> plan_avg_pool(int64_t rank, const QTensor& x, const BasicPoolWindo
   const char* const op = kAvgPool[rank - 1];
   check_qtensor(op, "x", x, kDevice<Int>);
   check_output(op, y);
+  scale_ratio(op, x, y);  // a window's is no larger
   return plan_average(op, rank, x.data, window);
 }
 
@@ -119,6 +120,7 @@ PoolPlan<Int> plan_adaptive_avg_pool(int64_t rank, const QTensor& x, at::ArrayRe
   const char* const op = kAdaptive[rank - 1];
   check_qtensor(op, "x", x, kDevice<Int>);
   check_output(op, y);
+  scale_ratio(op, x, y);  // a window's is no larger
   return plan_adaptive(op, rank, x.data, output_size);
 }
 
@@ -138,11 +140,13 @@ PoolPlan<Int> plan_adaptive_avg_pool_fp16(int64_t rank, const at::Tensor& x,
   return plan_adaptive(op, rank, x, output_size);
 }
 
-// ---- runs ----------------------------------------------------------------------------------
+// ---- runs. Axes take memory for each output of a row or column, which an empty batch may have
+// any number of. -------------------------------------------------------------------------------
 
 void run_max(const PoolPlan<int64_t>& plan, const at::Tensor& x, const at::Tensor& y) {
   static auto& run_bytes = select(pool::max_kernels());
   static auto& run_halves = select(fp16::max_kernels());
+  if (y.numel() == 0) return;
   const auto axes = make_axes(plan, x);
   if (x.scalar_type() == at::kHalf) {
     for_runs(plan.op, x, plan.rank, axes, y, [&](const Run& run) {
@@ -164,19 +168,20 @@ void run_max(const PoolPlan<int64_t>& plan, const at::Tensor& x, const at::Tenso
 void run_average(const PoolPlan<int64_t>& plan, const QTensor& x, const OutputSpec& output,
                  const at::Tensor& y) {
   static auto& run_mean = select(pool::mean_kernels());
+  if (y.numel() == 0) return;
   const Requantize q = make_requantize(output);
   const uint8_t flip = flip_of(x.data.scalar_type());
   const int32_t zero_point = unsigned_zero_point(x);
   for_runs(plan.op, x.data, plan.rank, make_axes(plan, x.data), y, [&](const Run& run) {
     const double divisor = static_cast<double>(plan.divisor.of(run));
-    const float multiplier =
-        finite_multiplier(plan.op, x.qparams.scale / (divisor * output.qparams.scale));
+    const auto multiplier = static_cast<float>(x.qparams.scale / (divisor * output.qparams.scale));
     run_mean(kernel_window(run), flip, zero_point, multiplier, q, run.y);
   });
 }
 
 void run_average_fp16(const PoolPlan<int64_t>& plan, const at::Tensor& x, const at::Tensor& y) {
   static auto& run_mean = select(fp16::mean_kernels());
+  if (y.numel() == 0) return;
   for_runs(plan.op, x, plan.rank, make_axes(plan, x), y, [&](const Run& run) {
     run_mean(kernel_window(run), static_cast<double>(plan.divisor.of(run)),
              reinterpret_cast<uint16_t*>(run.y));

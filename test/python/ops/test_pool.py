@@ -9,6 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from support import reference
+from support.checks import python
 from support.isas import OPS, sweep
 from support.strategies import (
     dtypes_8bit,
@@ -166,6 +167,32 @@ def test_pool_large_and_empty(op, more, layout):
     each = [function(image.contiguous(), *args) for image in x]
     assert torch.equal(y, torch.stack(each))
     assert function(x[:0], *args).shape == (0, *y.shape[1:])
+
+
+def test_empty_batch_of_large_images_needs_no_memory():
+    """A process that may have 256 MiB more than torch alone takes."""
+    done = python(
+        "-c",
+        """
+import resource, torch, qnative
+OPS = torch.ops.qnative
+x = torch.empty(0, 3, 2**29, 16, dtype=torch.uint8)
+pages = int(open("/proc/self/statm").read().split()[0])
+limit = pages * resource.getpagesize() + 2**28
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+window, y = ([2], [2], [0], False, True, None), (0.1, 3, torch.uint8)
+print([
+    list(pooled.shape) for pooled in (
+        OPS.max_pool2d(x, [2]),
+        OPS.avg_pool2d(x, 0.1, 3, *window, *y),
+        OPS.avg_pool2d_fp16(x.half(), *window),
+        OPS.adaptive_avg_pool2d(x, 0.1, 3, [2**28, 8], *y),
+        OPS.adaptive_avg_pool2d_fp16(x.half(), [2**28, 8]),
+    )
+])
+""",
+    )
+    assert done.stdout.strip() == str([[0, 3, 2**28, 8]] * 5), done.stderr
 
 
 def test_mean_of_nothing():
