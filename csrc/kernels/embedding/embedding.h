@@ -25,7 +25,9 @@ namespace qnative::embedding {
 
 constexpr int64_t kParamBytes = 2 * sizeof(float);
 
-constexpr int64_t row_bytes(int bits, int64_t dim) { return ceil_div(dim * bits, 8) + kParamBytes; }
+constexpr int64_t row_bytes(int bits, int64_t dim) {
+  return bits == 8 ? dim + kParamBytes : dim / 2 + dim % 2 + kParamBytes;
+}
 
 struct Table {
   const uint8_t* data;  // contiguous rows

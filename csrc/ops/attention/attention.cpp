@@ -82,6 +82,21 @@ class Bytes : public HeadOperands {
   Values values_;
 };
 
+// What scores and values are multiplied by; an error when it overflows float32. size: E.
+struct Multipliers {
+  float score;
+  Bytes::Values values;
+};
+Multipliers multipliers_of(const QTensor& q, const QTensor& k, const QTensor& v,
+                           const OutputSpec& y, const AttentionOptions& options, int64_t size) {
+  const double scale = v.qparams.scale / output_qparams(y).scale;
+  const int32_t v_zero_point = unsigned_zero_point(v) - 128;
+  return {.score = finite_multiplier(
+              kAttention, q.qparams.scale * k.qparams.scale * softmax_scale(options, size)),
+          .values = {.scale = finite_multiplier(kAttention, scale),
+                     .bias = finite_multiplier(kAttention, -v_zero_point * scale)}};
+}
+
 template <class Int>
 AttentionShape<Int> check_attention(const QTensor& q, const QTensor& k, const QTensor& v,
                                     const OutputSpec& y, const AttentionOptions& options,
@@ -98,6 +113,7 @@ AttentionShape<Int> check_attention(const QTensor& q, const QTensor& k, const QT
 QTensor attention_meta(const QTensor& q, const QTensor& k, const QTensor& v, const OutputSpec& y,
                        const AttentionOptions& options) {
   const auto shape = check_attention<c10::SymInt>(q, k, v, y, options, at::kMeta);
+  if (const auto size = shape.size.maybe_as_int()) multipliers_of(q, k, v, y, options, *size);
   return {at::empty_strided_symint(shape.y.sizes, shape.y.strides, q.data.options().dtype(y.dtype)),
           output_qparams(y)};
 }
@@ -108,21 +124,16 @@ QTensor attention(const QTensor& q, const QTensor& k, const QTensor& v, const Ou
                   const AttentionOptions& options) {
   const at::AutoDispatchBelowADInplaceOrView guard;
   const auto shape = check_attention<int64_t>(q, k, v, y, options, at::kCPU);
-  const QParams qparams = output_qparams(y);
-  const float score_scale = finite_multiplier(
-      kAttention, q.qparams.scale * k.qparams.scale * softmax_scale(options, shape.size));
-  const int32_t q_zero_point = unsigned_zero_point(q.qparams.zero_point, q.data.scalar_type());
-  const double scale = v.qparams.scale / qparams.scale;
-  const int32_t v_zero_point =
-      unsigned_zero_point(v.qparams.zero_point, v.data.scalar_type()) - 128;
-  const Bytes::Values values = {.scale = finite_multiplier(kAttention, scale),
-                                .bias = finite_multiplier(kAttention, -v_zero_point * scale)};
-  QTensor result = {empty_strided(shape.y.sizes, shape.y.strides, y.dtype), qparams};
+  const Multipliers multipliers = multipliers_of(q, k, v, y, options, shape.size);
+  const int32_t q_zero_point = unsigned_zero_point(q);
+  QTensor result = {empty_strided(shape.y.sizes, shape.y.strides, y.dtype), output_qparams(y)};
   if (result.data.numel() == 0) return result;
   AttentionCall call(
       shape, {q.data, k.data, v.data, options.mask.value_or(at::Tensor()), result.data}, options);
   if (!y.is_float()) call.requantize = make_requantize(y);
-  run_attention(call, [&] { return Bytes(call.tensors, score_scale, q_zero_point, values); });
+  run_attention(call, [&] {
+    return Bytes(call.tensors, multipliers.score, q_zero_point, multipliers.values);
+  });
   return result;
 }
 

@@ -34,7 +34,6 @@ Window make_window(const ConvArgs& args, const std::array<int64_t, 5>& y) {
 at::Tensor run_conv(const ConvPlan<int64_t>& plan, const QTensor& x, const PackedWeight& w) {
   const ConvArgs& args = plan.args;
   const Window window = make_window(args, plan.y_sizes);
-  check_padded_size(args, window, args.weight.group_channels * args.weight.groups);
   const WeightLayout layout = args.weight.layout();
   Scratch scratch(ChannelParams::bytes(layout));
   const ChannelParams params =

@@ -135,7 +135,6 @@ class ConvTranspose {
                                 .slice = y_strides_.slice * args_.stride[0],
                                 .row = y_strides_.row * args_.stride[1],
                                 .pixel = y_strides_.pixel * args_.stride[2]};
-    if (phase.taps() > 0) check_padded_size(args_, window, source_.channels);
     if (phase.taps() > 0 && weight_.is_depthwise()) {
       product.weight = depthwise_weight(phase);
       return run_depthwise(source_, window, strides, product);

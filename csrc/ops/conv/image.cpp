@@ -84,17 +84,6 @@ at::Tensor for_depthwise(const at::Tensor& x, int64_t channels) {
   return repeats > 1 ? repeat_channels(x, repeats) : x.contiguous(format_of(x.dim()));
 }
 
-void check_padded_size(const ConvArgs& args, const Window& window, int64_t channels) {
-  const double bytes = static_cast<double>(channels);
-  const double columns = static_cast<double>(window.columns_read());
-  const double rows = static_cast<double>(window.rows_read(window.out_h));
-  const double slices = static_cast<double>(window.slices_read());
-  TORCH_CHECK(columns * bytes < 0x1p31 && slices * rows * columns * bytes < 0x1p47,
-              "qnative::", args.kind.name,
-              ": padded x must have less than 2^31 bytes a row and 2^47 bytes an image, got ",
-              slices * rows, " rows of ", columns, " pixels of ", channels, " channels");
-}
-
 void run_image(Convolution c) {
   if (c.x.height == 1 && c.window.kernel_h == 1 && c.window.out_h == 1 && c.window.pad_top == 0) {
     std::swap(c.x.height, c.x.width);

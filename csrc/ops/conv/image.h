@@ -26,9 +26,6 @@ at::Tensor with_dense_channels(const at::Tensor& x);
 // x as run_depthwise() wants it, for `channels` output channels.
 at::Tensor for_depthwise(const at::Tensor& x, int64_t channels);
 
-// Offsets into a padded image are computed in 64 bits, and in 32 bits inside of a row.
-void check_padded_size(const ConvArgs& args, const Window& window, int64_t channels);
-
 // run_windows() on an image of one row, rows and columns exchanged: it shares out rows.
 void run_image(Convolution convolution);
 

@@ -49,12 +49,12 @@ at::Tensor from_blocks(const at::Tensor& blocks, const ConvWeight& conv,
     const at::Tensor taps = own_channels(blocks, conv)
                                 .permute({0, 4, 1, 2, 3})
                                 .reshape({conv.out_channels, conv.taps(), conv.group_channels});
-    return taps.transpose(1, 2).reshape(weight_shape).contiguous();
+    return taps.transpose(1, 2).reshape(weight_shape);
   }
   if (conv.is_depthwise()) return blocks.view(weight_shape);
   const int64_t n = conv.out_channels / conv.groups;
   const at::Tensor grouped = blocks.view({conv.groups, conv.taps(), n, conv.group_channels});
-  return grouped.permute({0, 3, 2, 1}).reshape(weight_shape).contiguous();
+  return grouped.permute({0, 3, 2, 1}).reshape(weight_shape);
 }
 
 template <const ConvKind& kKind>
@@ -90,7 +90,7 @@ struct Packing {
                    layout.segments, layout.segment_size,
                    blocks.mutable_data_ptr<int8_t>() + g * block);
     }
-    return from_blocks(blocks, conv, weight_shape);
+    return empty(weight_shape, at::kChar).copy_(from_blocks(blocks, conv, weight_shape));
   }
 
   static at::Tensor pack_meta(const at::Tensor& weight, c10::SymInt groups) {

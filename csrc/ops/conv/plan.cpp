@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
+#include <optional>
 #include <string>
 
 #include "common/checks.h"
@@ -145,6 +147,40 @@ std::array<Int, 5> conv_sizes(at::ArrayRef<Int> x_sizes, const ConvArgs& args) {
   return sizes;
 }
 
+// Slices, rows or columns of padded x that the windows read; of transposed convolutions, those of
+// the phase that reads most, which has every (stride / divisor)th tap.
+double extent_read(const ConvArgs& args, size_t axis, int64_t y) {
+  const int64_t stride = args.stride[axis], kernel = args.weight.kernel[axis];
+  const auto dilation = static_cast<double>(args.dilation[axis]);
+  if (!args.kind.transposed) {
+    return static_cast<double>(y - 1) * static_cast<double>(stride) +
+           static_cast<double>(kernel - 1) * dilation + 1;
+  }
+  const int64_t divisor = std::gcd(stride, args.dilation[axis]);
+  const int64_t more_taps = (kernel - 1) / (stride / divisor), more_outputs = (y - 1) / stride;
+  return static_cast<double>(more_outputs) +
+         static_cast<double>(more_taps) * dilation / static_cast<double>(divisor) + 1;
+}
+
+// A limit to the memory of padded copies, far above what images have. Sizes that are symbols have
+// none yet.
+template <class Int>
+void check_padded_size(const ConvPlan<Int>& plan) {
+  const ConvWeight& weight = plan.args.weight;
+  const auto channels = static_cast<double>(
+      weight.is_depthwise() ? weight.out_channels : weight.group_channels * weight.groups);
+  Spatial<double> read;
+  for (size_t i = 0; i < 3; ++i) {
+    const std::optional<int64_t> y = c10::SymInt(plan.y_sizes[2 + i]).maybe_as_int();
+    if (!y) return;
+    read[i] = extent_read(plan.args, i, *y);
+  }
+  const double rows = read[0] * read[1], row_bytes = read[2] * channels;
+  TORCH_CHECK(row_bytes < 0x1p31 && rows * row_bytes < 0x1p47, "qnative::", plan.args.kind.name,
+              ": padded x must have less than 2^31 bytes a row and 2^47 bytes an image, got ", rows,
+              " rows of ", read[2], " pixels of ", channels, " channels");
+}
+
 }  // namespace
 
 const char* weight_form(const ConvKind& kind) {
@@ -236,6 +272,7 @@ ConvPlan<Int> plan_conv(const ConvKind& kind, const QTensor& x, const PackedWeig
   check_packed(kind.name, w.data, args.weight.layout(), device);
   check_channels(kind.name, w.scale, w.bias, Int(args.weight.out_channels), device);
   check_output(kind.name, y, FloatOutput::kAllowed);
+  check_padded_size(plan);
   return plan;
 }
 

@@ -76,6 +76,10 @@ void check_pack(const char* op, const at::Tensor& weight, at::DeviceType device)
   check_real(op, weight, device, "weight");
   TORCH_CHECK(weight.dim() == 2, "qnative::", op, ": weight must be [rows, D], got ",
               weight.sym_sizes());
+  constexpr int64_t kMaxDim = int64_t{1} << 62;  // bytes of a row are an int64
+  const std::optional<int64_t> dim = weight.sym_size(1).maybe_as_int();
+  TORCH_CHECK(!dim || *dim < kMaxDim, "qnative::", op,
+              ": weight must have less than 2^62 columns, ", "got ", weight.sym_sizes());
 }
 
 at::Tensor run_pack(const char* op, const at::Tensor& weight, int bits,
@@ -101,7 +105,8 @@ at::Tensor run_pack(const char* op, const at::Tensor& weight, int bits,
 
 at::Tensor pack_meta(const char* op, const at::Tensor& weight, int64_t per_byte) {
   check_pack(op, weight, at::kMeta);
-  const c10::SymInt bytes = (weight.sym_size(1) + per_byte - 1) / per_byte;
+  const c10::SymInt dim = weight.sym_size(1);
+  const c10::SymInt bytes = dim / per_byte + dim % per_byte;
   return at::empty_symint({weight.sym_size(0), bytes + embedding::kParamBytes},
                           weight.options().dtype(at::kByte));
 }

@@ -175,6 +175,7 @@ Resample<Int> plan_interpolate(const QTensor& x, const BasicInterpolation<Int>& 
                                const OutputSpec& y) {
   check_qtensor(kOp, "x", x, kDevice<Int>);
   check_output(kOp, y);
+  scale_ratio(kOp, x, y);
   return plan_resample(kOp, x.data, interpolation);
 }
 
@@ -202,7 +203,7 @@ at::Tensor run_interpolate(const Resample<int64_t>& plan, const QTensor& x,
   row_args.zero_point = unsigned_zero_point(x);
   row_args.flip = flip_of(x.data.scalar_type());
   interpolate::ColumnArgs column_args{};
-  column_args.multiplier = finite_multiplier(kOp, x.qparams.scale / output.qparams.scale);
+  column_args.multiplier = scale_ratio(kOp, x, output);
   column_args.requantize = make_requantize(output);
   run_weighted<uint8_t>(images, taps, run_row, run_column, row_args, column_args);
   return y;

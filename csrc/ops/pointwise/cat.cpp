@@ -92,6 +92,7 @@ CatPlan<Int> plan_cat(at::ArrayRef<QTensor> tensors, int64_t dim, const OutputSp
   }
   auto shape = cat_shape<Int>(tensors, dim);
   check_output("cat", y);
+  for (const QTensor& tensor : tensors) scale_ratio("cat", tensor, y);
   return {std::move(shape), cat_format(tensors), y};
 }
 

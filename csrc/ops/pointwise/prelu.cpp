@@ -50,7 +50,7 @@ Prelu plan_prelu(const QTensor& x, const at::Tensor& weight, const OutputSpec& y
   return {{.x_zero_point = unsigned_zero_point(x),
            .x_flip = flip_of(x.data.scalar_type()),
            .requantize = make_requantize(y)},
-          finite_multiplier("prelu", x.qparams.scale / y.qparams.scale)};
+          scale_ratio("prelu", x, y)};
 }
 
 at::Tensor run_prelu(const Prelu& plan, const QTensor& x, const at::Tensor& weight,

@@ -71,6 +71,7 @@ MeanPlan<Int> plan_mean(const QTensor& x, at::OptionalIntArrayRef dim, bool keep
                         const OutputSpec& y) {
   check_qtensor("mean", "x", x, kDevice<Int>);
   check_output("mean", y);
+  scale_ratio("mean", x, y);  // that of an average is no larger
   return plan_sizes<Int>("mean", x.data, dim, keepdim);
 }
 
@@ -186,8 +187,8 @@ at::Tensor run_mean(const MeanPlan<int64_t>& plan, const QTensor& x, const Outpu
   run_taps(x.data, plan.reduced, y, [&](int64_t taps) {
     TORCH_CHECK(taps < kMaxTaps, "qnative::mean: less than ", kMaxTaps,
                 " elements can be averaged into one, got ", taps);
-    const float multiplier = finite_multiplier(
-        "mean", x.qparams.scale / (static_cast<double>(taps) * output.qparams.scale));
+    const auto multiplier =
+        static_cast<float>(x.qparams.scale / (static_cast<double>(taps) * output.qparams.scale));
     return [=, &q](const pool::Window& window, uint8_t* to) {
       run(window, flip, zero_point, multiplier, q, to);
     };

@@ -1,5 +1,8 @@
 """Errors of convolutions, on CPU and Meta (errors in values: CPU only)."""
 
+import itertools
+
+import pytest
 import torch
 
 from support.errors import (
@@ -7,7 +10,9 @@ from support.errors import (
     LINEAR_ERRORS,
     OPS,
     WEIGHT_ERRORS,
+    call,
     channel_value_errors,
+    check_valid,
     error_tests,
     s8,
     u8,
@@ -59,6 +64,9 @@ def group_errors(side, channels):
     return [({"groups": groups}, f"{message}{groups}") for groups in (5, 0, -2)]
 
 
+PADDED = r"padded x must have less than 2\^31 bytes a row"
+
+
 def common_errors(d, weight_shape):
     huge = [2**40, *weight_shape[1:]]
     empty = [*weight_shape[:-1], 0]
@@ -105,6 +113,7 @@ def conv_cases(d):
             {"dilation": [1] * (d - 1) + [4], "padding": [0]},
             "the dilated kernel has width 9, but padded x only 6",
         ),
+        ({"padding": [2**30]}, PADDED),
     ]
     named = [
         *errors,
@@ -130,6 +139,7 @@ def transposed_cases(d):
             r"output_padding must be less than stride or dilation, got \[1\]",
         ),
         ({"padding": [4]}, r"y must have a .* in \[1, 2\^31\), got 0"),
+        ({"dilation": [2**29]}, PADDED),
         ({"stride": [2**31 - 1]}, r"y must have a .* in \[1, 2\^31\), got "),
         (
             {"weight_shape": [4, 2**31 - 1, *[3] * d]},
@@ -153,14 +163,20 @@ ERRORS = {name: errors for name, _, errors in ROWS}
 # Errors in values, which Meta tensors do not have.
 VALUE_ERRORS = {
     **{name: channel_value_errors(6) for name, args in VALID.items() if "x" in args},
-    "conv2d": [
-        *channel_value_errors(6),
-        (
-            {"padding": [2**31 - 1, 2**30], "stride": [2**31 - 1]},
-            r"padded x must have less than 2\^31 bytes a row",
-        ),
-    ],
 }
+
+
+@pytest.mark.parametrize("op", [name for name in VALID if name.endswith("_unpack")])
+def test_strides_of_unpacked_weights(op):
+    """Those of dimensions of size 1 too."""
+    d = len(VALID[op]["weight_shape"]) - 2
+    for sizes in itertools.product([1, 2, 4], [1, 3], *[[1, 2]] * d):
+        weight_shape, groups = list(sizes), 1 if sizes[0] == 1 else 2
+        weight = s8(*weight_shape)
+        packed = getattr(OPS, op.replace("_unpack", "_pack"))(weight, groups)
+        args = {"weight": packed, "weight_shape": weight_shape, "groups": groups}
+        check_valid(op, args)
+        assert call(op, args).stride() == weight.stride()
 
 
 test_valid, test_error, test_error_in_values = error_tests(VALID, ERRORS, VALUE_ERRORS)

@@ -8,6 +8,8 @@ from support.errors import (
     NAN,
     OPS,
     call,
+    check_error,
+    check_valid,
     error_tests,
     floats,
     s8,
@@ -118,6 +120,13 @@ VALUE_ERRORS = {
     "embedding_8bit_pack": PACK_VALUE_ERRORS,
     "embedding_4bit_pack": PACK_VALUE_ERRORS,
 }
+
+
+@pytest.mark.parametrize("name", ["embedding_8bit_pack", "embedding_4bit_pack"])
+def test_wide_rows_without_memory(name):
+    for dim in (2**61 - 1, 2**62 - 1):
+        check_valid(name, {"weight": floats(0, dim)})
+    check_error(name, {"weight": floats(0, 2**62)}, r"must have less than 2\^62 columns, got \[0, ")
 
 
 test_valid, test_error, test_error_in_values = error_tests(VALID, ERRORS, VALUE_ERRORS)

@@ -21,6 +21,7 @@ from support.errors import (
     NO_SCALE,
     OPS,
     OUTPUT,
+    OVERFLOW,
     PER_CHANNEL,
     RANGE_ERRORS,
     REAL,
@@ -97,9 +98,10 @@ ERRORS = {
         ({"weight": s8(0, 7)}, r"each in \[1, 2\^31\), got \[0, 7\]"),
     ],
     "linear_unpack": WEIGHT_ERRORS,
-    "add": BINARY_ERRORS,
-    "mul": BINARY_ERRORS,
+    "add": [*BINARY_ERRORS, ({"a_scale": 1e38, "y_scale": 1e-37}, OVERFLOW)],
+    "mul": [*BINARY_ERRORS, ({"a_scale": 1e38, "b_scale": 1e38}, OVERFLOW)],
     "cat": [
+        ({"scales": [0.1, 1e38], "y_scale": 1e-37}, OVERFLOW),
         ({"tensors": [u8(2, 3), floats(2, 3)]}, "tensors must be Byte or Char, got Float"),
         ({"tensors": [u8(2, 3), u8(2, 4)]}, r"but in dimension 0, got \[2, 3\] and \[2, 4\]"),
         ({"tensors": [u8(2, 3), u8(2, 3, 1)]}, r"got \[2, 3\] and \[2, 3, 1\]"),
@@ -131,10 +133,7 @@ VALUE_ERRORS = {
     "linear": channel_value_errors(5),
     "add": [
         ({"alpha": INF}, "alpha must be finite, got inf"),
-        ({"a_scale": 1e38, "y_scale": 1e-37}, "the ratio of the scales overflows float32"),
     ],
-    "mul": [({"a_scale": 1e38, "b_scale": 1e38}, "the ratio of the scales overflows float32")],
-    "cat": [({"scales": [0.1, 1e38], "y_scale": 1e-37}, "the ratio of the scales overflows")],
 }
 
 

@@ -10,6 +10,7 @@ from support.errors import (
     INF,
     NAN,
     OPS,
+    OVERFLOW,
     WEIGHT_ERRORS,
     error_tests,
     floats,
@@ -94,6 +95,7 @@ ERRORS = {
     "matmul": [
         *input_errors("a", "a_scale", "a_zero_point"),
         *input_errors("b", "b_scale", "b_zero_point"),
+        ({"a_scale": 1e38, "b_scale": 1e38}, OVERFLOW),
         ({"b": u8(4, 3)}, r"inner sizes differ: \[2, 3\] and \[4, 3\]"),
         ({"b": u8(2)}, r"inner sizes differ: \[2, 3\] and \[2\]"),
         ({"a": u8()}, r"a and b must have dimensions, got \[\] and \[3, 4\]"),
@@ -123,7 +125,6 @@ VALUE_ERRORS = {
     "linear_fp16": [
         ({"weight": floats(224).half()[::2]}, rf"{PACKED}shape \[112\] and strides \[2\]"),
     ],
-    "matmul": [({"a_scale": 1e38, "b_scale": 1e38}, "the ratio of the scales overflows float32")],
 }
 
 

@@ -8,6 +8,8 @@ from support.errors import (
     INPUT,
     NAN,
     OUTPUT,
+    OVERFLOW,
+    RATIO_ERRORS,
     error_tests,
     floats,
     input_errors,
@@ -108,6 +110,7 @@ ERRORS = {
     ],
     "prelu": [
         *COMMON,
+        *RATIO_ERRORS,
         ({"weight": floats(4)}, rf"{PRELU}\[4\] for x \[2, 3, 6, 6\]"),
         ({"weight": floats(0)}, rf"{PRELU}\[0\]"),
         ({"weight": floats(3, 1)}, rf"{PRELU}\[3, 1\]"),
@@ -134,8 +137,7 @@ VALUE_ERRORS = {
     "batch_norm": CONSTANT_ERRORS,
     "prelu": [
         *(({"weight": last(v)}, f"weight must be finite, got {v:g} at 2") for v in (INF, NAN)),
-        ({"weight": last(3e38), "x_scale": 10.0}, "the ratio of the scales overflows float32"),
-        ({"x_scale": 1e38, "y_scale": 1e-37}, "the ratio of the scales overflows float32"),
+        ({"weight": last(3e38), "x_scale": 10.0}, OVERFLOW),
     ],
 }
 

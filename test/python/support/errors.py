@@ -193,7 +193,13 @@ POOL_ERRORS = [
     ({"padding": [2]}, r"padding must be at most half of kernel_size, got \[2\] and \[3\]"),
     ({"kernel_size": [7], "padding": [0]}, "the window spans 7 rows or columns, .* has only 6"),
 ]
-AVERAGE_ERRORS = [*input_errors("x", "x_scale", "x_zero_point"), *output_errors()]
+OVERFLOW = "the ratio of the scales overflows float32"
+RATIO_ERRORS = [({"x_scale": 1e38, "y_scale": 1e-37}, OVERFLOW)]
+AVERAGE_ERRORS = [
+    *input_errors("x", "x_scale", "x_zero_point"),
+    *output_errors(),
+    *RATIO_ERRORS,
+]
 
 
 def call(name, args):
