@@ -10,8 +10,9 @@ import mmap
 from collections.abc import Iterator
 
 import torch
+from torch.utils._pytree import tree_leaves
 
-from support.isas import as_tuple, best_isa, overload
+from support.isas import best_isa, overload
 from support.opcheck import CASES, conv_args, s8, u8
 
 FAR = 2**31 + 64  # elements
@@ -69,7 +70,8 @@ def replaced(args, i: int, j: int | None, x: torch.Tensor):
 
 def outcome(name: str, args) -> list[torch.Tensor] | str:
     try:
-        return [y.contiguous() for y in as_tuple(overload(name)(*args))]
+        results = tree_leaves(overload(name)(*args))
+        return [torch.as_tensor(y).contiguous() for y in results]
     except RuntimeError as error:
         return str(error)
 
