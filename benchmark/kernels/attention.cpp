@@ -51,47 +51,36 @@ struct Buffers {
   }
 };
 
-// f(buffers, n), which reads `read` and writes `written` bytes a row.
 template <class F>
-void add(const std::string& op, Isa isa, double read, double written, F f) {
-  if (!is_supported(isa)) return;
-  for (int64_t n : kRows) {
-    const std::string label = op + "/" + name(isa) + "/" + std::to_string(n);
-    benchmark::RegisterBenchmark(label.c_str(), [=](benchmark::State& state) {
-      Buffers buffers(n);
-      const double seconds = limits::fastest(state, [&] { f(buffers, n); });
-      const double bytes = (read + written) * static_cast<double>(n);
-      written == 0 ? limits::report_read(state, seconds, bytes)
-                   : limits::report_copy(state, seconds, bytes);
-    });
-  }
+void add(const std::string& op, Isa isa, limits::Traffic traffic, F f) {
+  limits::add<Buffers>(op, isa, kRows, traffic, f);
 }
 
 void add_rows() {
   for (const auto& kernel : probabilities_kernels()) {
-    add("attention_probabilities", kernel.isa, 12, 6, [=](Buffers& b, int64_t n) {
+    add("attention_probabilities", kernel.isa, {12, 6}, [=](Buffers& b, int64_t n) {
       std::copy(b.original.begin(), b.original.end(), b.scores.begin());
       benchmark::DoNotOptimize(
           kernel.run(b.scores.data(), 1e-4f, nullptr, n, n, b.high.data(), b.low.data()));
     });
   }
   for (const auto& kernel : measure_columns_kernels()) {
-    add("attention_measure_columns", kernel.isa, 4 * kSize, 0,
+    add("attention_measure_columns", kernel.isa, {4 * kSize, 0},
         [=](Buffers& b, int64_t n) { kernel.run({b.x.data(), n, kSize, kSize}, b.columns()); });
   }
   for (const auto& kernel : quantize_columns_kernels()) {
-    add("attention_quantize_columns", kernel.isa, 4 * kSize, kSize, [=](Buffers& b, int64_t n) {
+    add("attention_quantize_columns", kernel.isa, {4 * kSize, kSize}, [=](Buffers& b, int64_t n) {
       kernel.run({b.x.data(), n, kSize, kSize}, b.columns(), b.bytes.data(), kSize);
     });
   }
   for (const auto& kernel : quantize_rows_kernels()) {
-    add("attention_quantize_rows", kernel.isa, 4 * kSize, kSize, [=](Buffers& b, int64_t n) {
+    add("attention_quantize_rows", kernel.isa, {4 * kSize, kSize}, [=](Buffers& b, int64_t n) {
       kernel.run({b.x.data(), n, kSize, kSize}, b.factor.data(),
                  {b.bytes.data(), kSize, b.y.data(), b.sums.data()});
     });
   }
   for (const auto& kernel : float_rows_kernels()) {
-    add("attention_float_rows", kernel.isa, 8 * kSize, 0, [=](Buffers& b, int64_t n) {
+    add("attention_float_rows", kernel.isa, {8 * kSize, 0}, [=](Buffers& b, int64_t n) {
       kernel.run({.q = {b.x.data(), 1, kSize, kSize},
                   .mask = nullptr,
                   .keys = &n,
@@ -107,11 +96,11 @@ void add_rows() {
 
 void add_panels() {
   for (const auto& kernel : panels::kernels()) {
-    add("panels_keys", kernel.isa, kSize, kSize, [=](Buffers& b, int64_t n) {
+    add("panels_keys", kernel.isa, {kSize, kSize}, [=](Buffers& b, int64_t n) {
       kernel.run({b.bytes.data(), kSize, n, 1, kSize, 0x80}, 0, n / 16, b.packed.data(),
                  b.sums.data());
     });
-    add("panels_values", kernel.isa, kSize, kSize, [=](Buffers& b, int64_t n) {
+    add("panels_values", kernel.isa, {kSize, kSize}, [=](Buffers& b, int64_t n) {
       kernel.run({b.bytes.data(), n, kSize, kSize, 1, 0x80}, 0, kSize / 16, b.packed.data(),
                  b.sums.data());
     });

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <limits>
+#include <string>
 
 #include "isa.h"
 
@@ -46,5 +47,26 @@ void report_ops(benchmark::State& state, double seconds, double ops, double byte
 // and "ops" of one that multiplies too.
 void report_read(benchmark::State& state, double seconds, double bytes, double ops = 0);
 void report_copy(benchmark::State& state, double seconds, double bytes, double ops = 0);
+
+// Bytes for each element. Without any written ones the limit is reading, otherwise copying.
+struct Traffic {
+  double read, written;
+};
+
+// Registers <op>/<isa>/<n> for every size n: f(buffers, n) works on n elements.
+template <class Buffers, class Sizes, class F>
+void add(const std::string& op, Isa isa, const Sizes& sizes, Traffic traffic, F f) {
+  if (!is_supported(isa)) return;
+  for (int64_t n : sizes) {
+    const std::string label = op + "/" + name(isa) + "/" + std::to_string(n);
+    benchmark::RegisterBenchmark(label.c_str(), [=](benchmark::State& state) {
+      Buffers buffers(n);
+      const double seconds = fastest(state, [&] { f(buffers, n); });
+      const double bytes = (traffic.read + traffic.written) * static_cast<double>(n);
+      traffic.written == 0 ? report_read(state, seconds, bytes)
+                           : report_copy(state, seconds, bytes);
+    });
+  }
+}
 
 }  // namespace qnative::limits

@@ -27,31 +27,20 @@ struct Buffers {
   }
 };
 
-// f(buffers, n), which reads `read` and writes `written` bytes an element of x.
 template <class F>
-void add(const std::string& op, Isa isa, double read, double written, F f) {
-  if (!is_supported(isa)) return;
-  for (int64_t n : kSizes) {
-    const std::string label = op + "/" + name(isa) + "/" + std::to_string(n);
-    benchmark::RegisterBenchmark(label.c_str(), [=](benchmark::State& state) {
-      Buffers buffers(n);
-      const double seconds = limits::fastest(state, [&] { f(buffers, n); });
-      const double bytes = (read + written) * static_cast<double>(n);
-      written == 0 ? limits::report_read(state, seconds, bytes)
-                   : limits::report_copy(state, seconds, bytes);
-    });
-  }
+void add(const std::string& op, Isa isa, limits::Traffic traffic, F f) {
+  limits::add<Buffers>(op, isa, kSizes, traffic, f);
 }
 
 void add_sums() {
   for (const auto& kernel : sum_kernels()) {
-    add("norm_sum", kernel.isa, 1, 0, [=](Buffers& b, int64_t n) {
+    add("norm_sum", kernel.isa, {1, 0}, [=](Buffers& b, int64_t n) {
       b.sum[0] = b.squares[0] = 0;
       kernel.run(b.x.data(), n, 0, b.sum.data(), b.squares.data());
     });
   }
   for (const auto& kernel : sum_columns_kernels()) {
-    add("norm_sum_columns", kernel.isa, 1, 0, [=](Buffers& b, int64_t n) {
+    add("norm_sum_columns", kernel.isa, {1, 0}, [=](Buffers& b, int64_t n) {
       kernel.run(b.x.data(), kRows, n / kRows, n / kRows, 0, b.sum.data(), b.squares.data());
     });
   }
@@ -59,26 +48,26 @@ void add_sums() {
 
 void add_functions() {
   for (const auto& kernel : scale_kernels()) {
-    add("norm_scale", kernel.isa, 1, 1,
+    add("norm_scale", kernel.isa, {1, 1},
         [=](Buffers& b, int64_t n) { kernel.run(kArgs, b.x.data(), b.y.data(), n, 0.7f, 0.1f); });
   }
   for (const auto& kernel : scale_each_kernels()) {
-    add("norm_scale_each", kernel.isa, 9, 1, [=](Buffers& b, int64_t n) {
+    add("norm_scale_each", kernel.isa, {9, 1}, [=](Buffers& b, int64_t n) {
       kernel.run(kArgs, b.x.data(), b.y.data(), n, b.scale.data(), b.shift.data());
     });
   }
   for (const auto& kernel : affine_kernels()) {
-    add("norm_affine", kernel.isa, 9, 1, [=](Buffers& b, int64_t n) {
+    add("norm_affine", kernel.isa, {9, 1}, [=](Buffers& b, int64_t n) {
       kernel.run(kArgs, b.x.data(), b.y.data(), n, {0.7f, 0.1f, b.scale.data(), b.shift.data()});
     });
   }
   for (const auto& kernel : affine_float_kernels()) {
-    add("norm_affine_float", kernel.isa, 9, 4, [=](Buffers& b, int64_t n) {
+    add("norm_affine_float", kernel.isa, {9, 4}, [=](Buffers& b, int64_t n) {
       kernel.run(kArgs, b.x.data(), b.real.data(), n, {0.7f, 0.1f, b.scale.data(), b.shift.data()});
     });
   }
   for (const auto& kernel : prelu_kernels()) {
-    add("prelu", kernel.isa, 5, 1, [=](Buffers& b, int64_t n) {
+    add("prelu", kernel.isa, {5, 1}, [=](Buffers& b, int64_t n) {
       kernel.run(kArgs, b.x.data(), b.y.data(), n, 0.7f, b.scale.data());
     });
   }
@@ -91,16 +80,16 @@ void add_softmax() {
     return e;
   }();
   for (const auto& kernel : largest_kernels()) {
-    add("softmax_largest", kernel.isa, 1, 0,
+    add("softmax_largest", kernel.isa, {1, 0},
         [=](Buffers& b, int64_t n) { benchmark::DoNotOptimize(kernel.run(b.x.data(), n, 0)); });
   }
   for (const auto& kernel : sum_exponentials_kernels()) {
-    add("softmax_sum", kernel.isa, 1, 0, [=](Buffers& b, int64_t n) {
+    add("softmax_sum", kernel.isa, {1, 0}, [=](Buffers& b, int64_t n) {
       benchmark::DoNotOptimize(kernel.run(exponentials, b.x.data(), n, 0, 255));
     });
   }
   for (const auto& kernel : exponentials_kernels()) {
-    add("softmax_exponentials", kernel.isa, 1, 4, [=](Buffers& b, int64_t n) {
+    add("softmax_exponentials", kernel.isa, {1, 4}, [=](Buffers& b, int64_t n) {
       kernel.run(exponentials, b.x.data(), b.real.data(), n, 0, 255, 0.01f);
     });
   }

@@ -22,46 +22,35 @@ struct Buffers {
   }
 };
 
-// f(buffers, n), which moves `bytes` bytes an element.
 template <class F>
-void add(const std::string& op, Isa isa, double bytes, bool is_read, F f) {
-  if (!is_supported(isa)) return;
-  for (int64_t n : kSizes) {
-    const std::string label = op + "/" + name(isa) + "/" + std::to_string(n);
-    benchmark::RegisterBenchmark(label.c_str(), [=](benchmark::State& state) {
-      Buffers buffers(n);
-      const double seconds = limits::fastest(state, [&] { f(buffers, n); });
-      const double moved = bytes * static_cast<double>(n);
-      is_read ? limits::report_read(state, seconds, moved)
-              : limits::report_copy(state, seconds, moved);
-    });
-  }
+void add(const std::string& op, Isa isa, limits::Traffic traffic, F f) {
+  limits::add<Buffers>(op, isa, kSizes, traffic, f);
 }
 
 const bool kRegistered = [] {
   for (const auto& kernel : quantize_kernels()) {
-    add("quantize", kernel.isa, 5, false, [=](Buffers& b, int64_t n) {
+    add("quantize", kernel.isa, {4, 1}, [=](Buffers& b, int64_t n) {
       kernel.run(b.real.data(), b.quantized.data(), n, 0.2f, {128, 0, 255, 0});
     });
   }
   for (const auto& kernel : dequantize_kernels()) {
-    add("dequantize", kernel.isa, 5, false, [=](Buffers& b, int64_t n) {
+    add("dequantize", kernel.isa, {1, 4}, [=](Buffers& b, int64_t n) {
       kernel.run(b.quantized.data(), b.real.data(), n, 0.2f, 128, 0);
     });
   }
   for (const auto& kernel : quantize_each_kernels()) {
-    add("quantize_each", kernel.isa, 13, false, [=](Buffers& b, int64_t n) {
+    add("quantize_each", kernel.isa, {12, 1}, [=](Buffers& b, int64_t n) {
       kernel.run(b.real.data(), b.quantized.data(), n, b.scale.data(), b.zero_point.data(), 0, 255,
                  0);
     });
   }
   for (const auto& kernel : dequantize_each_kernels()) {
-    add("dequantize_each", kernel.isa, 13, false, [=](Buffers& b, int64_t n) {
+    add("dequantize_each", kernel.isa, {9, 4}, [=](Buffers& b, int64_t n) {
       kernel.run(b.quantized.data(), b.real.data(), n, b.scale.data(), b.zero_point.data(), 0);
     });
   }
   for (const auto& kernel : summarize_kernels()) {
-    add("summarize", kernel.isa, 4, true, [=](Buffers& b, int64_t n) {
+    add("summarize", kernel.isa, {4, 0}, [=](Buffers& b, int64_t n) {
       Summary summary = kernel.run(b.real.data(), n);
       benchmark::DoNotOptimize(summary);
     });
