@@ -51,8 +51,8 @@ QNATIVE_API at::Tensor linear_unpack(const at::Tensor& weight, at::IntArrayRef s
 //   y          = act(fma(float(sum_k (q - zero_point) * w), float(scale * w_scale[n]), bias[n]))
 // Outliers are the values above 8 times the mean magnitude of the row, if those are at most four;
 // docs/numerics.md has the rule in full.
-// repeated: for weights larger than 127 steps of their scale. The shape of w is then {N, K + R}, and
-// its last R columns multiply the values of x at these R positions once more.
+// repeated: for weights larger than 127 steps of their scale. The shape of w is then {N, K + R},
+// and its last R columns multiply the values of x at these R positions once more.
 // A row that holds NaN or an infinity gives NaN; other rows do not change.
 QNATIVE_API at::Tensor linear_dynamic(const at::Tensor& x, const PackedWeight& w,
                                       const Activation& activation = {},
