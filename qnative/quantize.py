@@ -1,17 +1,20 @@
 """``qnative.quantize``: quantizes a float model and lowers it to qnative ops."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, TypeAlias
 
 import torch
 from torch.fx import GraphModule
 
 from .backend_config.registry import AnyBackend
+from .calibration.measure import Measure
 from .graph import nodes as ir
 from .graph.constants import fold_constants
 from .graph.export import DynamicShapes, check_inputs, export
 from .graph.fold import fold_batch_norm
+from .graph.parts import parts_of
+from .graph.sizes import unguarded
 from .lowering.lower import lower
 from .lowering.module import QuantizedModule
 from .plan.modes import RECIPES, Recipe
@@ -32,6 +35,7 @@ def quantize(
     dynamic_shapes: DynamicShapes = "batch",
     weight_rounding: Literal["calibrated", "nearest"] = "calibrated",
     bias_correction: bool = True,
+    evaluation: Iterable[Batch] | None = None,
     verbose: bool = False,
 ) -> QuantizedModule:
     """Quantizes a float model to 8 bits and lowers it to ``qnative::*`` ops.
@@ -40,7 +44,8 @@ def quantize(
     copied and put into evaluation mode.
     example_inputs: positional arguments of its forward, with a batch of any size.
     calibration: typical inputs, 32 or more: an iterable of tensors, of tuples of positional
-    arguments or of dicts of keyword arguments. It is gone through once, and nothing of it is kept.
+    arguments or of dicts of keyword arguments. It is gone through once; a few
+    batches are kept until the result was measured.
     recipe: "static": activations uint8 and weights int8, with scales found on the calibration data;
     what the config has dynamic or weight-only dtypes for (LSTM, Embedding) takes these. "dynamic":
     int8 weights, activations quantized row by row at run time, and 8-bit embeddings.
@@ -54,6 +59,9 @@ def quantize(
     weight_rounding: "calibrated" rounds weights so that the outputs change least over the
     calibration data (see rounding.py), "nearest" each to its nearest value.
     bias_correction: whether to take the mean error of the outputs into the bias.
+    evaluation: inputs like those of ``calibration`` to measure the result on, all of which are kept
+    till then: the report says how far each output is from that of the float model. None: up to four
+    batches of the calibration data, or ``example_inputs`` where there is none.
     verbose: show progress (needs tqdm) and print the report's summary.
 
     Returns a GraphModule with a ``report``, see QuantizedModule.
@@ -76,19 +84,31 @@ def quantize(
     folded = fold_constants(exported)
     with torch.no_grad():
         fold_batch_norm(exported)
+        measure = Measure(exported.graph)
+        if evaluation is not None or not quantizer.needs_calibration:
+            for args, kwargs in _calls([example_inputs] if evaluation is None else evaluation):
+                measure.keep(args, kwargs, model(*args, **kwargs))
         if quantizer.needs_calibration:
             assert calibration is not None  # _check_arguments has seen to it
             batches = _progress(calibration, "calibrating", verbose)
             rounding = weight_rounding == "calibrated"
             converted, calibration_notes = _calibrate(
-                exported, quantizer, batches, rounding, bias_correction
+                exported,
+                quantizer,
+                batches,
+                rounding,
+                bias_correction,
+                measure if evaluation is None else None,
             )
             notes += calibration_notes
         else:
             converted = quantizer.annotate(quantizer.transform_for_annotation(exported))
         lowered = lower(converted)
+        with unguarded(lowered):
+            outputs = measure.compare(lowered)
     rows = merge_rows(float_rows, lowered.report.rows, folded)
-    report = Report(rows, lowered.report.notes + notes)
+    notes += [f"low signal to quantization noise: {text}" for each in outputs for text in each.poor]
+    report = Report(rows, lowered.report.notes + notes, outputs)
     lowered.set_report(report, strict=strict)
     if verbose:
         print(f"qnative: {report.summary()}")
@@ -101,18 +121,23 @@ def _calibrate(
     batches: Iterable[Any],
     round_weights: bool,
     correct_bias: bool,
+    measure: Measure | None,
 ) -> tuple[GraphModule, list[str]]:
     """The converted module after all batches, and notes on the calibration."""
     from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
 
     from .calibration.run import Calibration
+    from .plan.guard import guard
 
+    values = quantizer.plan(exported).observed()
+    run = Calibration(exported, values, parts_of(exported.graph), round_weights or correct_bias)
+    for args, kwargs in _calls(batches):
+        result = run.feed(*args, **kwargs)
+        if measure is not None:
+            measure.sample(args, kwargs, result)
+    guard(exported, quantizer, run.ranges())
     prepared = prepare_pt2e(exported, quantizer)
-    run = Calibration(prepared, collect_moments=round_weights or correct_bias)
-    for inputs in batches:
-        args, kwargs = _call_arguments(inputs)
-        run.feed(*args, **kwargs)
-    run.finish(round_weights, correct_bias)
+    run.finish(prepared, round_weights, correct_bias)
     return _convert(prepared), run.notes
 
 
@@ -163,12 +188,13 @@ def _check_arguments(
         )
 
 
-def _call_arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    if isinstance(inputs, dict):
-        return (), inputs
-    if isinstance(inputs, (tuple, list)):
-        return tuple(inputs), {}
-    return (inputs,), {}
+def _calls(batches: Iterable[Any]) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """The positional and keyword arguments of each batch."""
+    for inputs in batches:
+        if isinstance(inputs, dict):
+            yield (), inputs
+        else:
+            yield tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,), {}
 
 
 def _progress(items: Iterable[Any], title: str, verbose: bool) -> Iterable[Any]:

@@ -12,6 +12,8 @@ FUSED = "fused"
 FREE = "free"
 FLOAT = "float"
 VERDICTS = (QUANTIZED, FUSED, FREE, FLOAT)
+# An output with a lower signal to quantization noise ratio, in dB, gets a note of its own.
+POOR = 20.0
 
 
 @dataclass
@@ -20,9 +22,10 @@ class Row:
 
     name: the node's name. module: qualified name of the module it came from, or "". op: the aten
     operator. verdict: "quantized" (a qnative op runs it), "fused" (it is part of another node's
-    op), "free" (it only renames, moves or measures data) or "float" (it still computes in floating
-    point). kernel: the operator that runs it, or "". reason: why it stayed float, or how it was
-    fused. float_bytes, packed_bytes: its weights and bias before and after.
+    op), "free" (it only renames, moves or measures data, or depends on integers, sizes and
+    constants alone) or "float" (it still computes in floating point). kernel: the operator that
+    runs it, or "". reason: why it stayed float, or how it was fused. float_bytes, packed_bytes:
+    its weights and bias before and after.
     """
 
     name: str
@@ -36,14 +39,44 @@ class Row:
 
 
 @dataclass
+class Output:
+    """An output of a model, compared with that of the float model.
+
+    name: "output", or with the key or index in what the model returns. sqnr: signal to quantization
+    noise in dB, infinite without noise; None for integers. parts: that of each part of an output
+    that the model joins of several, by its place. agreement: the share of integers that are equal;
+    None for real numbers.
+    """
+
+    name: str
+    sqnr: float | None = None
+    parts: dict[str, float] = field(default_factory=dict)
+    agreement: float | None = None
+
+    def __str__(self) -> str:
+        if self.sqnr is None:
+            return f"{self.name} {self.agreement:.1%} equal"
+        parts = ", ".join(f"{place} {sqnr:.1f} dB" for place, sqnr in self.parts.items())
+        return f"{self.name} {self.sqnr:.1f} dB" + (f" ({parts})" if parts else "")
+
+    @property
+    def poor(self) -> list[str]:
+        """The output and its parts that have less than POOR dB."""
+        found = {"": self.sqnr, **self.parts} if self.sqnr is not None else {}
+        return [f"{self.name}{place}: {v:.1f} dB" for place, v in found.items() if v < POOR]
+
+
+@dataclass
 class Report:
     """The rows of a model in graph order; ``print(report)`` shows them as a table.
 
-    notes: facts about the whole model, such as whether its batch is dynamic.
+    notes: facts about the whole model, such as whether its batch is dynamic. outputs: the error of
+    each output, if it was measured.
     """
 
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    outputs: list[Output] = field(default_factory=list)
 
     # Type of the rows and how they are shown; subclasses have their own.
     row_type: ClassVar[type] = Row
@@ -67,12 +100,14 @@ class Report:
         return [row for row in self.rows if row.verdict == FLOAT]
 
     def summary(self) -> str:
-        """One line: how many nodes of each verdict, and the bytes of the weights."""
+        """One line: how many nodes of each verdict, the bytes of the weights, and the signal to
+        quantization noise ratio of each output and part."""
         counts = ", ".join(f"{self.count(verdict)} {verdict}" for verdict in VERDICTS)
         before = sum(row.float_bytes for row in self.rows)
         after = sum(row.packed_bytes for row in self.rows)
         weights = f"; packed weights {before:,} -> {after:,} bytes" if after else ""
-        return f"{len(self.rows)} nodes: {counts}{weights}"
+        outputs = f"; SQNR: {', '.join(map(str, self.outputs))}" if self.outputs else ""
+        return f"{len(self.rows)} nodes: {counts}{weights}{outputs}"
 
     def __str__(self) -> str:
         return "\n".join(
@@ -80,16 +115,20 @@ class Report:
         )
 
     def to_json(self) -> str:
-        """{"summary": {verdict: count}, "notes": [...], "rows": [{...}]}, indented."""
+        """{"summary": {verdict: count}, "notes": [...], "outputs": [{...}], "rows": [{...}]},
+        indented."""
         summary = {verdict: self.count(verdict) for verdict in VERDICTS}
         rows = [asdict(row) for row in self.rows]
-        return json.dumps({"summary": summary, "notes": self.notes, "rows": rows}, indent=1)
+        outputs = [asdict(output) for output in self.outputs]
+        data = {"summary": summary, "notes": self.notes, "outputs": outputs, "rows": rows}
+        return json.dumps(data, indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> "Report":
         """The inverse of ``to_json``."""
         data = json.loads(text)
-        return cls([cls.row_type(**row) for row in data["rows"]], data["notes"])
+        outputs = [Output(**output) for output in data.get("outputs", [])]
+        return cls([cls.row_type(**row) for row in data["rows"]], data["notes"], outputs)
 
     def to_html(self, title: str = "qnative report") -> str:
         """A page that stands on its own: summary, reasons why nodes stayed float, all rows."""

@@ -17,6 +17,8 @@ _BINS = 4096
 # Smallest share of a bound that the search for the best range tries.
 _MIN_SHARE = 0.1
 _STEPS = 64
+# Larger values count as this: a range of twice this width is still a float32.
+_LARGEST = 2.0**126
 
 
 class HistogramObserver(UniformQuantizationObserverBase):
@@ -53,17 +55,32 @@ class HistogramObserver(UniformQuantizationObserverBase):
             return x
         values = x.detach().float()
         low, high = torch.aminmax(values)
-        if not torch.isfinite(low + high):
+        if not (low.isfinite() and high.isfinite()):
             raise ValueError(
                 f"qnative: values to calibrate with must be finite, {self.origin} is in "
                 f"[{float(low)}, {float(high)}]"
             )
         self.min_val.copy_(torch.minimum(self.min_val, low))
         self.max_val.copy_(torch.maximum(self.max_val, high))
-        self._grow(max(abs(float(low)), abs(float(high))))
+        largest = max(abs(float(low)), abs(float(high)))
+        if largest > _LARGEST:
+            values = values.clamp(-_LARGEST, _LARGEST)
+        self._grow(min(largest, _LARGEST))
         limit = float(self.limit)
         self.counts += torch.histc(values, _BINS, -limit, limit).double()
         return x
+
+    def merge(self, other: "HistogramObserver") -> None:
+        """Takes in what another one has seen: the result does not depend on who saw what."""
+        if not other.calibrated:
+            return
+        self.min_val.copy_(torch.minimum(self.min_val, other.min_val))
+        self.max_val.copy_(torch.maximum(self.max_val, other.max_val))
+        self._grow(float(other.limit))
+        counts, limit = other.counts, float(other.limit)
+        while limit < float(self.limit):
+            counts, limit = _halved(counts), 2 * limit
+        self.counts += counts
 
     def _grow(self, largest: float) -> None:
         """Doubles ``limit`` until it holds ``largest``."""
@@ -73,27 +90,41 @@ class HistogramObserver(UniformQuantizationObserverBase):
         if limit == 0:
             limit = 2.0 ** math.ceil(math.log2(largest))
         while limit < largest:
-            merged = torch.zeros_like(self.counts)
-            merged[_BINS // 4 : 3 * _BINS // 4] = self.counts.view(-1, 2).sum(1)
-            self.counts.copy_(merged)
+            self.counts.copy_(_halved(self.counts))
             limit *= 2
         self.limit.fill_(limit)
 
-    def _errors(self, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
-        """Sum of squared errors for each range [low, high], float64 [ranges]."""
+    def _values(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The centres of the bins that are in use, and how many values each has: float64."""
         width = 2 * float(self.limit) / _BINS
         used = self.counts.nonzero().squeeze(1)
         centers = (used.double() + 0.5) * width - float(self.limit)
-        centers = centers.clamp(float(self.min_val), float(self.max_val))
+        return centers.clamp(float(self.min_val), float(self.max_val)), self.counts[used]
+
+    def _errors(self, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+        """Sum of squared errors for each range [low, high], float64 [ranges]."""
         scale = ((high - low) / (self.quant_max - self.quant_min)).double().unsqueeze(1)
         zero_point = self.quant_min - (low.double().unsqueeze(1) / scale).round()
+        return self._squared_errors(scale, zero_point)
+
+    def _squared_errors(self, scale: torch.Tensor, zero_point: torch.Tensor) -> torch.Tensor:
+        centers, counts = self._values()
         codes = (centers / scale).round() + zero_point
         real = (codes.clamp(self.quant_min, self.quant_max) - zero_point) * scale
-        return ((real - centers).square() * self.counts[used]).sum(1)
+        return ((real - centers).square() * counts).sum(-1)
+
+    def sqnr(self, scale: torch.Tensor, zero_point: torch.Tensor) -> float:
+        """Signal to quantization noise in dB of what it has seen, for this scale and zero point."""
+        centers, counts = self._values()
+        signal = float((centers.square() * counts).sum())
+        noise = float(self._squared_errors(scale.double(), zero_point.double()).sum())
+        if signal == 0 or noise == 0:
+            return math.inf if noise == 0 else -math.inf
+        return 10 * math.log10(signal / noise)
 
     def _search(self) -> tuple[torch.Tensor, torch.Tensor]:
         """One bound after the other, until neither moves."""
-        low, high = self.min_val.clamp(max=0), self.max_val.clamp(min=0)
+        low, high = self.min_val.clamp(-_LARGEST, 0), self.max_val.clamp(0, _LARGEST)
         shares = torch.linspace(_MIN_SHARE, 1, _STEPS)
         lows, highs = low * shares, high * shares
         for _ in range(8):
@@ -151,6 +182,13 @@ class PerChannelWeightObserver(UniformQuantizationObserverBase):
             raise ValueError(f"qnative: no calibration data reached {self.origin}")
         scale = torch.maximum(self.max_val / self.quant_max, self.min_val / self.quant_min)
         return scale.clamp_min(float(self.eps)), torch.zeros_like(scale, dtype=torch.int64)
+
+
+def _halved(counts: torch.Tensor) -> torch.Tensor:
+    """The counts of a histogram over twice the range."""
+    halved = torch.zeros_like(counts)
+    halved[_BINS // 4 : 3 * _BINS // 4] = counts.view(-1, 2).sum(1)
+    return halved
 
 
 # Observers of activations and of weights.

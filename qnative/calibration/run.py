@@ -1,7 +1,8 @@
-"""Runs a prepared model over calibration data and improves its weights."""
+"""Runs a model over calibration data, and improves the weights of the prepared one."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.fx import GraphModule, Node
@@ -9,7 +10,10 @@ from torch.fx import GraphModule, Node
 from ..graph import nodes as ir
 from ..graph.kinds import CONVS, LAYERS, TRANSPOSED
 from ..graph.padding import conv_sides, for_each_dimension
+from ..graph.parts import Parts
+from ..graph.qdq import is_constant
 from . import rounding
+from .observers import HistogramObserver
 from .rounding import InputMoments
 
 # Patches of an image, or rows of a matrix, that are sampled for the moments: more for layers with
@@ -53,92 +57,144 @@ class _Collector(torch.nn.Module):
         self.moments.update(patches)
 
 
-@dataclass
-class _Layer:
-    """A linear or convolution node of the prepared graph with a weight of its own."""
+class _Probe(torch.nn.Module):
+    """Observes a value, and each of its parts."""
 
-    node: Node
-    weight: torch.nn.Parameter | torch.Tensor
-    observer: torch.nn.Module
-    collector: _Collector
-    call: Node
+    def __init__(self, name: str, parts: Parts | None):
+        super().__init__()
+        self.whole, self.parts = _observer(name), parts
+        self.each = [_observer(name) for _ in parts.sizes] if parts else []
+
+    def forward(self, x: torch.Tensor) -> None:
+        self.whole(x)
+        if self.parts is not None:
+            for observer, part in zip(self.each, self.parts.split(x), strict=False):
+                observer(part)
+
+
+def _observer(name: str) -> HistogramObserver:
+    """Any range of codes does: what an observer has seen is merged into those of a model."""
+    observer = HistogramObserver(
+        dtype=torch.uint8, quant_min=0, quant_max=255, qscheme=torch.per_tensor_affine
+    )
+    observer.origin = name
+    return observer
+
+
+class Ranges(NamedTuple):
+    """What calibration saw of a value. parts: its parts, and what it saw of each."""
+
+    whole: HistogramObserver
+    each: list[HistogramObserver]
 
 
 class Calibration:
-    """Feeds a prepared module, then improves its weights.
+    """Runs a float graph over data and collects what its quantization needs.
 
-    prepared: the result of prepare_pt2e; its weights and biases are changed by ``finish``.
-    collect_moments: whether to collect the inputs' moments, which ``finish`` needs for rounding and
-    bias correction.
+    module: the float graph. values: the nodes whose ranges are needed. parts: the values that are
+    made of parts. collect_moments: whether to collect the moments of the layers' inputs, which
+    ``finish`` needs for rounding and bias correction.
     """
 
-    def __init__(self, prepared: GraphModule, collect_moments: bool):
-        self.module = prepared
+    def __init__(
+        self,
+        module: GraphModule,
+        values: Iterable[Node],
+        parts: dict[Node, Parts],
+        collect_moments: bool,
+    ):
         self.notes: list[str] = []
-        self.observers: dict[Node, torch.nn.Module] = {}
-        for node in prepared.graph.nodes:
-            if node.op == "call_module":
-                module = ir.attribute(prepared, node.target)
-                if hasattr(module, "calculate_qparams"):
-                    module.origin = node.args[0].name
-                    self.observers[node] = module
-        self.layers = self._insert_collectors() if collect_moments else []
         self.batches = 0
+        self._probes: dict[str, _Probe] = {}
+        self._collectors: dict[str, _Collector] = {}
+        self._module = GraphModule(module, ir.copy_graph(module.graph))
+        copies = {node.name: node for node in self._module.graph.nodes}
+        for i, value in enumerate(values):
+            probe = _Probe(value.name, parts.get(value))
+            self._probes[value.name] = probe
+            if value.op == "get_attr":
+                probe(ir.attribute(module, value.target))
+            else:
+                self._insert(f"_qnative_probe_{i}", probe, copies[value.name])
+        if collect_moments:
+            self._insert_collectors()
+        self._module.recompile()
 
-    def feed(self, *args: Any, **kwargs: Any) -> None:
-        """One batch through the model."""
-        self.module(*args, **kwargs)
+    def feed(self, *args: Any, **kwargs: Any) -> Any:
+        """One batch through the float model, whose output it returns."""
         self.batches += 1
+        return self._module(*args, **kwargs)
 
-    def finish(self, round_weights: bool, correct_bias: bool) -> None:
-        """Ends the calibration. ValueError if there was no data, or not for every observer."""
+    def ranges(self) -> dict[str, Ranges]:
+        """What was seen of each value, by the name of its node. ValueError if there was no data,
+        or none for a value."""
         if self.batches == 0:
             raise ValueError("qnative: calibration is empty: it must give one batch or more")
-        missing = sorted(
-            observer.origin
-            for observer in self.observers.values()
-            if not getattr(observer, "calibrated", True)
-        )
+        missing = sorted(n for n, probe in self._probes.items() if not probe.whole.calibrated)
         if missing:
             raise ValueError(
                 f"qnative: calibration gave no values (empty batches?) for {', '.join(missing)}"
             )
-        for layer in self.layers:
-            self.module.graph.erase_node(layer.call)
-            delattr(self.module, layer.call.target)
-            self._improve(layer, round_weights, correct_bias)
-        self.module.recompile()
+        return {name: Ranges(probe.whole, probe.each) for name, probe in self._probes.items()}
 
-    def _insert_collectors(self) -> list[_Layer]:
-        generator = torch.Generator().manual_seed(0)
-        graph = self.module.graph
-        layers: list[_Layer] = []
-        weights = [ir.bind(node)["weight"] for node in graph.nodes if ir.kind(node) in LAYERS]
-        sources = [_source(weight) for weight in weights]
-        for node in list(graph.nodes):
-            if ir.kind(node) not in LAYERS:
+    def finish(self, prepared: GraphModule, round_weights: bool, correct_bias: bool) -> None:
+        """Gives the observers of a prepared module what they would have seen, and improves its
+        weights and biases.
+
+        prepared: the result of prepare_pt2e for the float graph.
+        """
+        observers = self._fill(prepared)
+        for node in list(prepared.graph.nodes):
+            collector = self._collectors.get(node.name)
+            if collector is None or ir.bind(node)["weight"] not in observers:
                 continue
-            observed = ir.bind(node)["weight"]
-            source = _source(observed)
+            observer = observers[ir.bind(node)["weight"]]
+            layer = _Layer(prepared, node, observer, collector.moments)
+            self._improve(layer, round_weights, correct_bias)
+        prepared.recompile()
+
+    def _fill(self, prepared: GraphModule) -> dict[Node, torch.nn.Module]:
+        """The observers of a prepared module by their calls."""
+        observers = {}
+        for node in prepared.graph.nodes:
+            if node.op != "call_module":
+                continue
+            observer = ir.attribute(prepared, node.target)
+            if not hasattr(observer, "calculate_qparams"):
+                continue
+            observers[node], source = observer, _observed(node)
+            observer.origin = source.name
+            if isinstance(observer, HistogramObserver):
+                observer.merge(self._probes[source.name].whole)
+            else:
+                observer(ir.constant(prepared, source) if is_constant(source) else torch.zeros(1))
+        return observers
+
+    def _insert(self, name: str, probe: torch.nn.Module, value: Node) -> None:
+        self._module.add_module(name, probe)
+        with self._module.graph.inserting_after(value):
+            self._module.graph.call_module(name, (value,))
+
+    def _insert_collectors(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+        layers = [node for node in self._module.graph.nodes if ir.kind(node) in LAYERS]
+        sources = [_attribute_of(ir.bind(node)["weight"]) for node in layers]
+        for i, (node, source) in enumerate(zip(layers, sources, strict=True)):
             # A weight that two layers share cannot fit the inputs of both.
-            if observed not in self.observers or not source or sources.count(source) > 1:
+            if not source or sources.count(source) > 1:
                 continue
             if ir.kind(node) in TRANSPOSED:
                 self.notes.append(f"{node.name}: weights rounded to nearest, it is transposed")
                 continue
-            weight = ir.attribute(self.module, source)
-            collector = _Collector(node, weight, generator)
-            name = f"_qnative_collector_{len(layers)}"
-            self.module.add_module(name, collector)
-            with graph.inserting_before(node):
-                call = graph.call_module(name, (ir.bind(node)["input"],))
-            layers.append(_Layer(node, weight, self.observers[observed], collector, call))
-        self.module.recompile()
-        return layers
+            collector = _Collector(node, ir.attribute(self._module, source), generator)
+            self._collectors[node.name] = collector
+            name = f"_qnative_collector_{i}"
+            self._module.add_module(name, collector)
+            with self._module.graph.inserting_before(node):
+                self._module.graph.call_module(name, (ir.bind(node)["input"],))
 
-    def _improve(self, layer: _Layer, round_weights: bool, correct_bias: bool) -> None:
-        weight, observer = layer.weight.detach(), layer.observer
-        moments = layer.collector.moments
+    def _improve(self, layer: "_Layer", round_weights: bool, correct_bias: bool) -> None:
+        weight, observer, moments = layer.weight.detach(), layer.observer, layer.moments
         scale = observer.calculate_qparams()[0].float().expand(weight.shape[0])
         limits = observer.quant_min, observer.quant_max
         if round_weights and moments.second is None:
@@ -149,22 +205,42 @@ class Calibration:
         else:
             rounded = rounding.nearest(weight, scale, *limits)
         if correct_bias:
-            self._correct_bias(layer.node, rounding.mean_error(weight, rounded, moments))
+            layer.correct_bias(rounding.mean_error(weight, rounded, moments))
         weight.copy_(rounded)
 
-    def _correct_bias(self, node: Node, error: torch.Tensor) -> None:
+
+@dataclass
+class _Layer:
+    """A linear or convolution node of a prepared graph with a weight of its own."""
+
+    module: GraphModule
+    node: Node
+    observer: torch.nn.Module
+    moments: InputMoments
+
+    @property
+    def weight(self) -> torch.Tensor:
+        return ir.attribute(self.module, _attribute_of(ir.bind(self.node)["weight"]))
+
+    def correct_bias(self, error: torch.Tensor) -> None:
         """Gives the node a bias of its own: other nodes may share the present one."""
-        args = ir.bind(node)
+        args = ir.bind(self.node)
         bias = 0.0 if args["bias"] is None else ir.constant(self.module, args["bias"])
-        name = f"{node.name}_corrected_bias"
+        name = f"{self.node.name}_corrected_bias"
         self.module.register_buffer(name, bias - error)
-        with self.module.graph.inserting_before(node):
+        with self.module.graph.inserting_before(self.node):
             new = self.module.graph.get_attr(name)
-        node.args = (*node.args[:2], new, *node.args[3:])
+        self.node.args = (*self.node.args[:2], new, *self.node.args[3:])
 
 
-def _source(weight: Any) -> str:
+def _observed(node: Any) -> Any:
+    """The value behind the calls of observers."""
+    while isinstance(node, Node) and node.op == "call_module" and node.args:
+        node = node.args[0]
+    return node
+
+
+def _attribute_of(weight: Any) -> str:
     """The attribute that is a weight, observed or not; "" for a weight that is computed."""
-    while isinstance(weight, Node) and weight.op == "call_module" and weight.args:
-        weight = weight.args[0]
+    weight = _observed(weight)
     return str(weight.target) if isinstance(weight, Node) and weight.op == "get_attr" else ""

@@ -10,7 +10,12 @@ from . import nodes as ir
 from .kinds import RECURRENT
 
 # aten ops that make a tensor of sizes and numbers. _LIKE take size and dtype from a tensor.
-_MAKERS = frozenset(("arange", "eye", "full", "linspace", "ones", "scalar_tensor", "zeros"))
+_MAKERS = frozenset(
+    (
+        *("arange", "blackman_window", "eye", "full", "hamming_window", "hann_window", "linspace"),
+        *("logspace", "ones", "scalar_tensor", "tril_indices", "triu_indices", "zeros"),
+    )
+)
 _LIKE = frozenset(("full_like", "new_full", "new_ones", "new_zeros", "ones_like", "zeros_like"))
 FACTORIES = _MAKERS | _LIKE
 # Larger tensors stay calls: files need not hold more zeros.
@@ -20,7 +25,7 @@ _MAX_ELEMENTS = 1 << 20
 def fold_constants(module: GraphModule) -> set[str]:
     """Replaces every aten call that depends on attributes alone by a buffer with its value: a
     weight that the model computes (``w * mask``, weight norm) is then a plain weight, and
-    ``torch.ones(5)`` a plain constant. Returns the names of these calls."""
+    ``torch.arange(5)`` a plain constant. Returns the names of these calls."""
     graph = module.graph
     values: dict[Node, Any] = {}  # tensors, and the lists that ops such as chunk return
 
@@ -53,9 +58,9 @@ def fold_constants(module: GraphModule) -> set[str]:
 
 
 def _makes_constant(node: Node) -> bool:
-    """Whether a node makes a float tensor of known size."""
+    """Whether a node makes a tensor of known size."""
     value = ir.tensor_of(node)
-    if ir.kind(node) not in FACTORIES or value is None or value.dtype is not torch.float32:
+    if ir.kind(node) not in FACTORIES or value is None:
         return False
     inputs = node.all_input_nodes[1:] if ir.kind(node) in _LIKE else node.all_input_nodes
     is_known = not inputs and all(isinstance(size, int) for size in value.shape)

@@ -21,6 +21,8 @@ ELEMENTWISE = frozenset(
 
 # Ops that return lists.
 LISTS = frozenset(("chunk", "split", "split_with_sizes", "tensor_split", "unbind"))
+# Ops that join tensors.
+JOINS = frozenset(("cat", "concat", "concatenate", "hstack", "stack", "vstack"))
 PADS = frozenset(("pad", "constant_pad_nd"))
 # No-ops outside of training.
 DROPOUTS = frozenset(("alpha_dropout", "dropout", "feature_alpha_dropout", "feature_dropout"))

@@ -72,6 +72,18 @@ def tensor_of(node: Any) -> torch.Tensor | None:
     return value if isinstance(value, torch.Tensor) else None
 
 
+def values_of(node: Node) -> list[torch.Tensor]:
+    """The FakeTensors of a node: one, those of a list, or none."""
+    value = node.meta.get("val")
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return [value for value in values if isinstance(value, torch.Tensor)]
+
+
+def is_real(value: torch.Tensor) -> bool:
+    """Whether a tensor holds real or complex numbers, not integers."""
+    return value.dtype.is_floating_point or value.dtype.is_complex
+
+
 def is_open(size: Any) -> bool:
     """Whether a size differs from call to call. (Export keeps symbols for sizes that it found to be
     fixed; they have a single value.)"""

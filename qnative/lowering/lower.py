@@ -148,6 +148,8 @@ class _Lowering:
                 self._lower_directly(node, row, decision, found)
         except Unsupported as error:
             row.reason = planned.reason or str(error)
+            if planned.mode == FLOAT:
+                row.verdict = planned.verdict
 
     def _fuse(self, site: CallSite, found: Capability) -> tuple[tuple[Node, ...], str]:
         """The nodes after a node that its op runs too, and why an activation is not among them.

@@ -25,7 +25,7 @@ from ..graph.kinds import (
     TRANSPOSED,
     WITH_NUMBER,
 )
-from ..graph.nodes import Unsupported, bind, is_call, kind, target_name, tensor_of
+from ..graph.nodes import Unsupported, bind, is_call, is_real, kind, target_name, tensor_of
 from ..graph.padding import zero_padding
 from ..graph.qdq import DEQUANTIZE, is_constant
 from ..graph.sequence import activation_after, follow
@@ -227,7 +227,7 @@ def is_free(node: Node) -> bool:
     """Whether a node that stays as it is computes nothing in floating point: it works on integers
     or sizes, makes a constant, or moves data that was not dequantized for it."""
     value = node.meta.get("val")
-    if isinstance(value, torch.Tensor) and not value.dtype.is_floating_point:
+    if isinstance(value, torch.Tensor) and not is_real(value):
         return True
     if kind(node) in FACTORIES:
         return True

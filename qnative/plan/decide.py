@@ -6,12 +6,16 @@ from torch.fx import Node
 
 from ..backend_config import BackendPatternConfig, DTypeConfig
 from ..backend_config.kinds import Kinds, text_of
-from ..graph.nodes import Unsupported, kind
+from ..graph.constants import FACTORIES
+from ..graph.kinds import LAYERS, RECURRENT
+from ..graph.nodes import Unsupported, is_real, kind, values_of
+from ..graph.origins import Origin, Origins
+from ..graph.qdq import is_constant
 from . import constraints
 from .capability import check, fused_into, named, op_of
 from .config_index import Rows, direct_dtypes, named_op
 from .constraints import Limits
-from .decision import Decision
+from .decision import FLOAT, FREE, Decision
 from .foreign import kernel_of
 from .modes import DYNAMIC_INT8, STATIC, Dtypes
 
@@ -57,6 +61,28 @@ def by_graph(node: Node) -> Decision:
     quantizer that is not ours, or because all around it runs in 8 bits. Unsupported if qnative has
     no op for it."""
     return Decision(STATIC, op_of(node, STATIC))
+
+
+def by_origin(node: Node, origins: Origins) -> Decision | None:
+    """The decision to leave a node in float because no calibration can know the range of what it
+    computes or reads; None for other nodes."""
+    values = values_of(node)
+    if kind(node) in FACTORIES or not any(map(is_real, values)):
+        return None
+    if all(map(is_constant, node.all_input_nodes)):
+        return None  # quantize() folds it
+    if origins.of(node) != Origin.DATA:
+        return Decision(FLOAT, FREE, reason="it depends on integers, sizes and constants alone")
+    if mask := next(filter(origins.masks, (node, *node.all_input_nodes)), None):
+        return Decision(FLOAT, reason=f"an attention mask decides the range of {mask.name}")
+    # A layer reads integers as data: the counts of a table, the pixels of an image.
+    unknown = (Origin.SIZES,) if kind(node) in LAYERS else (Origin.SIZES, Origin.INTEGERS)
+    if kind(node) in RECURRENT:
+        return None
+    for source in node.all_input_nodes:
+        if origins.of(source) in unknown and any(map(is_real, values_of(source))):
+            return Decision(FLOAT, reason=f"{source.name} depends on sizes or integers alone")
+    return None
 
 
 def _text(row: BackendPatternConfig) -> str:

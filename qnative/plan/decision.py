@@ -67,7 +67,7 @@ class Decision:
         """The verdict in its row of a report."""
         if self.part_of:
             return report.FUSED
-        if self.op == FREE and self.mode in (STATIC, UNDECIDED):
+        if self.op == FREE and self.mode in (STATIC, UNDECIDED, FLOAT):
             return report.FREE
         return report.QUANTIZED if self.is_quantized else report.FLOAT
 

@@ -1,20 +1,23 @@
 """The plan of a graph: which config rows quantize which nodes."""
 
 import operator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from torch.fx import GraphModule, Node
 
 from ..backend_config import BackendConfig, BackendPatternConfig, DTypeConfig, DTypeWithConstraints
 from ..backend_config.kinds import Kinds, text_of
-from ..graph.kinds import LAYERS, MOVES
-from ..graph.nodes import NoDtypes, Unsupported, bind, kind
+from ..graph.kinds import JOINS, LAYERS, MOVES
+from ..graph.nodes import NoDtypes, Unsupported, bind, kind, tensor_of
+from ..graph.origins import Origins
 from ..graph.sequence import activation_after, next_of
 from . import constraints, decide
 from .capability import Capability, capability, check, fused_into, is_free, padding_of
 from .config_index import ConfigIndex, Rows, observation, static_dtypes
-from .decision import FREE, UNDECIDED, Decision, remember
+from .decision import FLOAT, FREE, UNDECIDED, Decision, is_foreign, remember
 from .modes import STATIC
 
 _NOT_OBSERVED = "INPUT_OUTPUT_NOT_OBSERVED"
@@ -26,14 +29,21 @@ class Plan:
     """The decision about every call of a graph, made from the rows of a config.
 
     modes: those that a node may run in, best first. is_qat: whether BatchNorm stays until the model
-    is trained.
+    is trained. avoided: names of nodes that must not run in 8 bits with calibrated scales, and why.
     """
 
     def __init__(
-        self, config: BackendConfig, modes: tuple[str, ...], model: GraphModule, is_qat: bool
+        self,
+        config: BackendConfig,
+        modes: tuple[str, ...],
+        model: GraphModule,
+        is_qat: bool,
+        avoided: Mapping[str, str] = MappingProxyType({}),
     ):
         self.index, self.modes, self.is_qat = ConfigIndex(config), modes, is_qat
+        self.avoided = avoided
         self.nodes = [node for node in model.graph.nodes if node.op == "call_function"]
+        self._graph, self.origins = model.graph, Origins(model)
         self.decisions: dict[Node, Decision] = {}
         # Row and DTypeConfig of the nodes that have their own.
         self.rows: dict[Node, tuple[BackendPatternConfig, DTypeConfig]] = {}
@@ -46,6 +56,9 @@ class Plan:
         for node in self.nodes:
             if node not in self._owners:
                 self._choose(node)
+        for node in reversed(self.nodes):
+            if kind(node) in JOINS and self._joins_floats(node):
+                self.decisions[node] = Decision(FLOAT, FREE, reason="nothing reads it in 8 bits")
         idle = [node for node in self.nodes if self._moves_floats(node)]
         for node in idle:
             self.decisions[node] = Decision(reason="it moves data that is not quantized")
@@ -110,13 +123,38 @@ class Plan:
             node = self.owner(self.source(node))
         return self.rows[node][1].output_dtype_with_constraints
 
+    def observed(self) -> list[Node]:
+        """The values whose ranges decide scales, in graph order: those that nodes in 8 bits read
+        and give, without weights."""
+        found: set[Node] = set()
+        for node in filter(self.is_static, self.nodes):
+            found |= set(self._read(node))
+            if self.gives_quantized(node):
+                found.add(self.end(node))
+        return [node for node in self._graph.nodes if node in found and tensor_of(node) is not None]
+
+    def _read(self, node: Node) -> Iterator[Node]:
+        if node.target is operator.getitem:
+            return
+        args = bind(node)
+        for name in self.capability(node).tensors:
+            if name != "weight":
+                argument = args[name]
+                yield from argument if isinstance(argument, (list, tuple)) else [argument]
+        pad, _ = padding_of(node)
+        if pad is not None:
+            yield bind(pad)["self"]
+
     # ---- which nodes ---------------------------------------------------------------------------
 
     def _choose(self, node: Node) -> None:
         """Takes the first mode that works. If none does, the reason is that of the first mode that
         the config asks for."""
-        foreign_misses = []
-        if STATIC in self.modes:
+        if (decision := decide.by_origin(node, self.origins)) is not None:
+            self.decisions[node] = decision
+            return
+        foreign_misses: list[str] = []
+        if STATIC in self.modes and node.name not in self.avoided:
             for kinds, row in self.index.kernels(node):
                 try:
                     self._select_kernel(node, kinds, row)
@@ -131,6 +169,8 @@ class Plan:
         for mode in self.modes:
             try:
                 rows, pair = self._rows_for(node, activation)
+                if mode == STATIC and node.name in self.avoided:
+                    raise Unsupported(self.avoided[node.name])
                 if mode == STATIC:
                     self._select(node, rows, pair, activation, not_fused)
                 else:
@@ -139,6 +179,8 @@ class Plan:
             except Unsupported as error:
                 reasons.append(error)
         self.decisions[node] = self._undecided(foreign_misses, reasons, not_fused)
+        if node.name in self.avoided:
+            self.decisions[node] = Decision(FLOAT, reason=self.avoided[node.name])
 
     def _undecided(
         self, foreign_misses: list[str], reasons: list[Unsupported], not_fused: str
@@ -233,6 +275,15 @@ class Plan:
         self.decisions[part] = Decision(part_of=node.name)
 
     # ---- nodes without a row -------------------------------------------------------------------
+
+    def _joins_floats(self, node: Node) -> bool:
+        """Whether one scale for all that a node joins would serve no reader. Inputs of the model
+        are joined as the row says."""
+        if not self.is_static(node) or is_foreign(self.decisions[node].op):
+            return False
+        if all(source.op == "placeholder" for source in node.all_input_nodes):
+            return False
+        return not any(map(self.takes_quantized, self.end(node).users))
 
     def _moves_floats(self, node: Node) -> bool:
         is_move = self.is_static(node) and self.capability(node).role == FREE

@@ -27,7 +27,7 @@ from .decision import FREE, LOOKUP
 from .modes import RECIPES, STATIC, Recipe
 from .plan import Plan
 
-_KEY = "quantization_annotation"
+KEY = "quantization_annotation"
 _SHARED = "OUTPUT_SHARE_OBSERVER_WITH_INPUT"
 
 
@@ -84,6 +84,10 @@ class Quantizer(TorchAOQuantizer):
         activations, weights = TRAINING_DEFAULTS if is_qat else DEFAULTS
         self.activation_observer = activation_observer or activations
         self.weight_observer = weight_observer or weights
+        # Names of nodes that must not run in 8 bits with calibrated scales, and why; and of those
+        # whose inputs keep scales of their own. See guard.py.
+        self.avoided: dict[str, str] = {}
+        self.apart: set[str] = set()
 
     def transform_for_annotation(self, model: GraphModule) -> GraphModule:
         """In-place aten ops become out-of-place ones: a quantized copy would not see their
@@ -99,11 +103,15 @@ class Quantizer(TorchAOQuantizer):
 
     def plan(self, model: GraphModule) -> Plan:
         """The decisions that ``annotate`` writes down."""
-        return Plan(self.config, self.modes, model, self.is_qat).make()
+        return Plan(self.config, self.modes, model, self.is_qat, self.avoided).make()
 
     def annotate(self, model: GraphModule) -> GraphModule:
-        _Annotation(self, self.plan(model)).write()
+        self.write(self.plan(model))
         return model
+
+    def write(self, plan: Plan) -> None:
+        """Annotates the graph of a plan, whatever annotations it has."""
+        _Annotation(self, plan).write()
 
     def validate(self, model: GraphModule) -> None:
         """Nothing to do: only nodes that can run are annotated."""
@@ -116,6 +124,8 @@ class _Annotation:
         self.quantizer, self.plan = quantizer, plan
 
     def write(self) -> None:
+        for node in self.plan.nodes:
+            node.meta.pop(KEY, None)
         for node in self.plan.nodes:
             if self.plan.is_static(node):
                 self._annotate(node)
@@ -191,6 +201,8 @@ class _Annotation:
         if Constraints.of(wanted).fixed:
             return _fixed_spec(wanted)
         source = self.plan.source(node)
+        if node.name in self.quantizer.apart:
+            return self._activation_spec(wanted)
         if found.role == SAME or _shares(node, found, row, inputs):
             for other in list(inputs)[1:]:
                 inputs[other] = SharedQuantizationSpec((source, node))
@@ -241,23 +253,21 @@ def _shares(
     with_number = kind(node) in WITH_NUMBER and found.role == LOOKUP
     if observation(row) != _SHARED or with_number:
         return False
-    return not any(
-        isinstance(_root(spec), FixedQParamsQuantizationSpec) for spec in inputs.values()
-    )
+    return not any(isinstance(root(spec), FixedQParamsQuantizationSpec) for spec in inputs.values())
 
 
-def _root(spec: Any) -> Any:
+def root(spec: Any) -> Any:
     """The spec at the end of a chain of shared ones."""
     while isinstance(spec, SharedQuantizationSpec):
         shared = spec.edge_or_node
         source, user = shared if isinstance(shared, tuple) else (None, shared)
-        annotation = user.meta[_KEY]
+        annotation = user.meta[KEY]
         spec = annotation.output_qspec if source is None else annotation.input_qspec_map[source]
     return spec
 
 
 def _set(node: Node, inputs: dict[Node, Any], output: Any) -> None:
-    node.meta[_KEY] = QuantizationAnnotation(inputs, output, _annotated=True)
+    node.meta[KEY] = QuantizationAnnotation(inputs, output, _annotated=True)
 
 
 def _with_args(observer: Any, **options: Any) -> Any:

@@ -80,6 +80,13 @@ def test_constant_activations(value):
     assert error_of(torch.full((10,), value), scale, zero_point) <= max(abs(value) / 250, 1e-6) ** 2
 
 
+def test_the_largest_numbers_have_a_range():
+    largest = torch.finfo(torch.float32).max
+    scale, zero_point = observe(torch.tensor([-largest, 0.0, 1.0, largest]), torch.ones(3))
+    assert 1e35 < scale < largest and 0 <= zero_point <= 255
+    assert observe(torch.full((9,), -largest))[1] == 255
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_values_must_be_finite(bad):
     with pytest.raises(ValueError, match="must be finite"):

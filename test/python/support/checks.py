@@ -27,3 +27,9 @@ def python(*arguments, cwd=None, **environment: str) -> subprocess.CompletedProc
     command = [sys.executable, "-W", "ignore", *map(str, arguments)]
     environment = {**os.environ, **environment}
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+def sqnr(got: torch.Tensor, want: torch.Tensor) -> float:
+    """Signal to quantization noise in dB."""
+    noise = (got.double() - want.double()).square().sum()
+    return (10 * torch.log10(want.double().square().sum() / noise)).item()

@@ -61,7 +61,7 @@ class Functional(nn.Module):
 
 
 class Branches(nn.Module):
-    """cat of three branches, one with fixed quantization parameters."""
+    """cat of three branches, one with fixed quantization parameters, and an op that reads it."""
 
     def __init__(self):
         super().__init__()
@@ -69,18 +69,18 @@ class Branches(nn.Module):
 
     def forward(self, x):
         a, b = self.a(x), F.relu6(self.b(x))
-        return torch.cat([a, b, torch.sigmoid(a)], 1)
+        return F.max_pool2d(torch.cat([a, b, torch.sigmoid(a)], 1), 2, 1)
 
 
 class Same(nn.Module):
-    """cat of branches that can share one observer."""
+    """cat of branches that can share one observer, and an op that reads it."""
 
     def __init__(self):
         super().__init__()
         self.a, self.b = nn.Conv2d(3, 4, 1), nn.Conv2d(3, 4, 1)
 
     def forward(self, x):
-        return torch.cat([self.a(x), self.b(x)], 1)
+        return F.max_pool2d(torch.cat([self.a(x), self.b(x)], 1), 2, 1)
 
 
 class Product(nn.Module):
@@ -143,8 +143,8 @@ NETS = {
     ),
     "residual": (Residual, IMAGE, ["conv2d", "conv2d", "add"]),
     "product": (Product, IMAGE, ["conv2d", "conv2d", "mul"]),
-    "cat_shared": (Same, IMAGE, ["conv2d", "conv2d", "cat"]),
-    "cat_fixed": (Branches, IMAGE, ["conv2d", "conv2d", "lookup", "cat"]),
+    "cat_shared": (Same, IMAGE, ["conv2d", "conv2d", "cat", "max_pool2d"]),
+    "cat_fixed": (Branches, IMAGE, ["conv2d", "conv2d", "lookup", "cat", "max_pool2d"]),
     "max_pool": (lambda: Head(nn.MaxPool2d(12, padding=0)), (4, 3, 14, 14), None),
     "avg_pool": (lambda: Head(nn.AvgPool2d(12)), (4, 3, 14, 14), None),
     "adaptive_avg_pool": (lambda: Head(nn.AdaptiveAvgPool2d(1)), IMAGE, None),
