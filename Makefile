@@ -93,7 +93,7 @@ test-sanitized: setup  ## GoogleTest programs under ASan and UBSan
 	cmake --build build/sanitized -j $(JOBS)
 	ASAN_OPTIONS=detect_leaks=0 ctest --test-dir build/sanitized --output-on-failure -j $(JOBS)
 
-docs: build  ## docs/coverage.md: builds and checks a model for every entry of the native configs
+docs: build  ## docs/coverage.md: builds and checks a model for every entry of the configs
 	PYTHONPATH=test/python $(PY) -m support.coverage.doc
 
 demo: lib  ## quantize EfficientNet-lite0, run it from C++, print the table; files in build/demo

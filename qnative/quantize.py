@@ -53,7 +53,7 @@ def quantize(
     "weight_only_int4": embeddings of 8 or 4 bits. Only "static" needs calibration data.
     strict: raise NotQuantizedError if a node stays float.
     backend_config: what to quantize how, see ``qnative.Quantizer``: a BackendConfig, the name of
-    one, or None for the native one.
+    one, or None for "qnative".
     dynamic_shapes: "batch" leaves dimension 0 of every input open where the model allows it; None
     fixes all shapes to those of example_inputs; anything else goes to torch.export.
     weight_rounding: "calibrated" rounds weights so that the outputs change least over the
@@ -82,6 +82,7 @@ def quantize(
         if node.op == "call_function"
     ]
     folded = fold_constants(exported)
+    quantizer.transform_for_annotation(exported)
     with torch.no_grad():
         fold_batch_norm(exported)
         measure = Measure(exported.graph)
@@ -102,7 +103,7 @@ def quantize(
             )
             notes += calibration_notes
         else:
-            converted = quantizer.annotate(quantizer.transform_for_annotation(exported))
+            converted = quantizer.annotate(exported)
         lowered = lower(converted)
         with unguarded(lowered):
             outputs = measure.compare(lowered)

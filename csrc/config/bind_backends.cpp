@@ -30,6 +30,7 @@ void def_merge(torch::class_<Backends>& cls, const char* name) {
 TORCH_LIBRARY_FRAGMENT(qnative, m) {
   auto cls = m.class_<Backends>("Backends");
   cls.def(torch::init<>());
+  def_backend<&get_qnative_backend_config>(cls, "qnative");
   def_backend<&get_native_backend_config>(cls, "native");
   def_backend<&get_test_only_legacy_native_backend_config>(cls, "test_only_legacy_native");
   def_backend<&get_fbgemm_backend_config>(cls, "fbgemm");

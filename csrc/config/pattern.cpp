@@ -26,10 +26,21 @@ const std::string& canonical(const std::string& name) {
       {"torch.avg_pool1d", "torch.nn.functional.avg_pool1d"},
       {"torch._C._nn.avg_pool2d", "torch.nn.functional.avg_pool2d"},
       {"torch._C._nn.avg_pool3d", "torch.nn.functional.avg_pool3d"},
+      {"torch._C._nn.gelu", "torch.nn.functional.gelu"},
+      {"torch._C._nn.softplus", "torch.nn.functional.softplus"},
+      {"torch._C._nn.log_sigmoid", "torch.nn.functional.logsigmoid"},
+      {"torch._C._nn.softshrink", "torch.nn.functional.softshrink"},
+      {"torch.hardshrink", "torch.nn.functional.hardshrink"},
+      {"torch.nn.functional._threshold", "torch.nn.functional.threshold"},
+      {"torch._C._nn.scaled_dot_product_attention",
+       "torch.nn.functional.scaled_dot_product_attention"},
       {"operator.__add__", "operator.add"},
       {"operator.__sub__", "operator.sub"},
       {"operator.__mul__", "operator.mul"},
       {"operator.__floordiv__", "operator.floordiv"},
+      {"operator.__truediv__", "operator.truediv"},
+      {"operator.__neg__", "operator.neg"},
+      {"operator.__pow__", "operator.pow"},
   };
   const auto found = names.find(name);
   return found == names.end() ? name : found->second;

@@ -75,6 +75,7 @@ class Registry {
       {"onednn", {get_onednn_backend_config, ""}},
       {"executorch", {get_executorch_backend_config, ""}},
       {"tensorrt", {get_tensorrt_backend_config, ""}},
+      {"qnative", {get_qnative_backend_config, ""}},
   };
   std::map<std::string, Registered> others_;
 };

@@ -2,12 +2,17 @@
 
 #include "qnative/config.h"
 
-// The configs of qnative, equal to upstream's entry by entry and in order.
+// qnative's own config, and PyTorch's, equal to upstream's entry by entry and in order.
 //
-//   auto config = qnative::get_native_backend_config();
+//   auto config = qnative::get_qnative_backend_config();
 //
 // All functions may be called from any thread.
 namespace qnative {
+
+// All that qnative runs, the default of its front ends: the rows of native, then rows for what it
+// lacks: functions of one tensor, differences, quotients, moves. Every call returns new objects,
+// which share the DTypeConfigs below.
+QNATIVE_API c10::intrusive_ptr<BackendConfig> get_qnative_backend_config();
 
 // PyTorch's native CPU backend: 194 patterns, 227 pairs of pattern and DTypeConfig. Every call
 // returns new objects, which share the DTypeConfigs below.

@@ -32,6 +32,7 @@ from .native import (
     weighted_op_quint8_dtype_config,
 )
 from .onednn import get_onednn_backend_config
+from .qnative import get_qnative_backend_config, get_qnative_backend_config_dict
 from .qnnpack import get_qnnpack_backend_config
 from .registry import backend_names, get_backend, register_backend, resolve, unregister_backend
 from .tensorrt import get_tensorrt_backend_config, get_tensorrt_backend_config_dict
@@ -59,6 +60,8 @@ __all__ = [
     "get_native_backend_config",
     "get_native_backend_config_dict",
     "get_onednn_backend_config",
+    "get_qnative_backend_config",
+    "get_qnative_backend_config_dict",
     "get_qnnpack_backend_config",
     "get_tensorrt_backend_config",
     "get_tensorrt_backend_config_dict",

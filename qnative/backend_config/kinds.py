@@ -50,7 +50,9 @@ _FUNCTIONS = {
     F.max_pool1d: "max_pool1d",
     F.max_pool2d: "max_pool2d",
     F.max_pool3d: "max_pool3d",
+    F.threshold: "threshold",
     operator.floordiv: "floor_divide",
+    operator.truediv: "div",
 }
 
 

@@ -42,7 +42,8 @@ def unregister_backend(name: str) -> bool:
 
 
 def get_backend(name: str) -> BackendConfig:
-    """The backend of this name: "native", one that was registered, or one that a library brought.
+    """The backend of this name: "qnative", "native", one that was registered, or one that a library
+    brought.
 
     qnative's own and those of libraries are built anew at each call. ValueError, with the names
     there are, for an unknown one.
@@ -56,10 +57,10 @@ def backend_names() -> list[str]:
 
 
 def resolve(config: AnyBackend, caller: str = "qnative") -> BackendConfig:
-    """The config that an argument ``backend_config`` stands for: None is the native one, a str the
+    """The config that an argument ``backend_config`` stands for: None is "qnative", a str the
     name of one; a BackendConfig, of qnative or upstream, is itself. TypeError for anything else."""
     if config is None:
-        return get_backend("native")
+        return get_backend("qnative")
     if isinstance(config, str):
         return get_backend(config)
     if not hasattr(config, "configs"):

@@ -42,7 +42,7 @@ def prepare_fx(
     example_inputs: positional arguments of its forward.
     prepare_custom_config: upstream's.
     backend_config: of ``qnative.backend_config`` or upstream's, or the name of one. None is the
-    native one without the fixed scales of sigmoid, tanh and softmax: upstream applies them to the
+    "qnative" without the fixed scales of sigmoid, tanh and softmax: upstream applies them to the
     inputs as well, which clips what enters a sigmoid to [0, 1).
 
     Raises RuntimeError, with the cause, for a model that upstream rejects.
@@ -152,8 +152,8 @@ def own_backend(config: AnyBackend, caller: str) -> Any:
     """The config that an argument backend_config stands for."""
     if config is not None:
         return resolve(config, caller)
-    native = resolve(None)
-    for row in native.configs:
+    backend = resolve(None)
+    for row in backend.configs:
         for dtypes in row.dtype_configs:
             for limits in (
                 dtypes.input_dtype_with_constraints,
@@ -161,7 +161,7 @@ def own_backend(config: AnyBackend, caller: str) -> Any:
             ):
                 if limits.scale_exact_match is not None:  # a copy of this row's own
                     limits.scale_exact_match = limits.zero_point_exact_match = None
-    return native
+    return backend
 
 
 def upstream_config(config: Any) -> Any:

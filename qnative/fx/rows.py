@@ -9,7 +9,10 @@ import torch.nn.functional as F
 
 from ..backend_config import BackendPatternConfig, get_native_backend_config
 from ..backend_config.kinds import Kinds, all_kinds_of, kinds_of
+from ..graph.kinds import ATTENTION
 from ..plan.decision import is_foreign
+
+_NOT_IN_FX = (("addmm",), (ATTENTION,))
 
 
 def fx_rows(row: BackendPatternConfig) -> list[Any]:
@@ -17,8 +20,11 @@ def fx_rows(row: BackendPatternConfig) -> list[Any]:
     not the names of ops.
 
     Names of ops become every pattern of the native config for that computation, or, if it has
-    none, the modules and functions of that name. Other rows are given as they are.
+    none, the modules and functions of that name. Other rows are given as they are, but for those
+    that FX has no form of: it would observe masks, and transposed weights along the wrong axis.
     """
+    if kinds_of(row.pattern) in _NOT_IN_FX:
+        return []
     if not _has_op_names(row):
         return [row]
     native, kinds = get_native_backend_config(), kinds_of(row.pattern)

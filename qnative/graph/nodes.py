@@ -113,6 +113,22 @@ def constant(module: torch.nn.Module, node: Any) -> Any:
     raise Unsupported(f"{node.name} is not a constant")
 
 
+def call(like: Node, target: Any, *args: Any) -> Node:
+    """A new call at the graph's insertion point, with the value that export would record and the
+    module of the node ``like``."""
+    node = like.graph.call_function(target, args)
+
+    def value(n: Node) -> Any:
+        return n.meta["val"]
+
+    if all("val" in n.meta for n in node.all_input_nodes):
+        node.meta["val"] = target(*torch.fx.node.map_arg(args, value))
+    for key in ("nn_module_stack", "stack_trace", "from_node"):
+        if key in like.meta:
+            node.meta[key] = like.meta[key]
+    return node
+
+
 def module_path(node: Node) -> str:
     """Qualified name of the module that the node was traced in, "" at the top."""
     stack = node.meta.get("nn_module_stack") or {}
@@ -137,6 +153,15 @@ def source(node: Node) -> Node:
     while kind(node) == "detach":
         node = node.args[0]
     return node
+
+
+def has_effect(node: Node) -> bool:
+    """Whether a node must stay if nothing reads it. Ops that draw random numbers, as dropout and
+    attention may, need not."""
+    if node.op == "call_module":
+        return True
+    seeded = torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
+    return node.is_impure() and not seeded
 
 
 def is_written(node: Node) -> bool:

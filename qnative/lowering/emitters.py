@@ -10,6 +10,7 @@ from torch.fx import Node
 from ..graph.kinds import CONVS, RECURRENT, TRANSPOSED
 from ..plan.decision import FREE, LOOKUP, POINTWISE_FP16, is_foreign
 from .arithmetic import add
+from .attention import attention
 from .by_schema import by_schema, foreign
 from .call_site import CallSite
 from .cat import cat
@@ -33,6 +34,8 @@ _EMITTERS: dict[str, Emitter] = {
     **dict.fromkeys((*CONVS, *TRANSPOSED), conv),
     "add": add,
     "add_fp16": add,
+    "attention": attention,
+    "attention_dynamic": attention,
     "cat": cat,
     "interpolate": interpolate,
     "interpolate_fp16": interpolate,

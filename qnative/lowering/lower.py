@@ -284,7 +284,7 @@ class _Lowering:
         return new
 
     def _explain_float_nodes(self) -> None:
-        self.graph.eliminate_dead_code(lambda n: n.op == "call_module" or n.is_impure())
+        self.graph.eliminate_dead_code(ir.has_effect)
         alive = set(self.graph.nodes)
         for node, row in self.rows.items():
             if row.verdict != report.FLOAT:

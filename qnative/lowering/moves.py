@@ -5,6 +5,8 @@ from torch.fx import Node
 from torch.fx.node import map_arg
 
 from ..graph.kinds import PADS
+from ..graph.nodes import is_call
+from ..graph.qdq import DEQUANTIZE
 from .call_site import CallSite
 from .lookup import look_up, lookup_table
 
@@ -16,7 +18,14 @@ def move(site: CallSite) -> Node:
     if site.kind == "resize":
         # To as many values as before, whatever their layout is by now.
         return site.call(torch.ops.aten.reshape.default, x.node, site.args["size"])
-    args = map_arg(site.node.args, lambda n: x.node if n is site.args[name] else n)
+
+    def value(n: Node) -> Node:
+        if n is site.args[name]:
+            return x.node
+        # Of the tensor in reshape_as only the shape matters: it need not be dequantized.
+        return n.args[0] if is_call(n, DEQUANTIZE) else n
+
+    args = map_arg(site.node.args, value)
     return site.call(site.node.target, *args, **site.node.kwargs)
 
 

@@ -1,7 +1,7 @@
 """The op that runs a call, and its inputs and output: the quantized arguments, the nodes that
 become part of it, the kind of its output.
 
-The native config says which op a kind of call runs in; the rest follows from the op's schema.
+qnative's config says which op a kind of call runs in; the rest follows from the op's schema.
 """
 
 import functools
@@ -11,10 +11,15 @@ from dataclasses import dataclass
 import torch
 from torch.fx import Node
 
-from ..backend_config import get_test_only_legacy_native_backend_config
+from ..backend_config import (
+    get_qnative_backend_config,
+    get_test_only_legacy_native_backend_config,
+    unite,
+)
 from ..graph.activation import function_name
 from ..graph.constants import FACTORIES
 from ..graph.kinds import (
+    ATTENTION,
     CONVS,
     ELEMENTWISE,
     INTERPOLATIONS,
@@ -39,16 +44,17 @@ from .modes import FP16, STATIC, Dtypes
 
 
 @functools.cache
-def _native() -> ConfigIndex:
-    """The native config with the rows in float16 that upstream keeps for tests."""
-    return ConfigIndex(get_test_only_legacy_native_backend_config())
+def _all_rows() -> ConfigIndex:
+    """qnative's config with the rows in float16 that upstream keeps for tests."""
+    legacy = get_test_only_legacy_native_backend_config()
+    return ConfigIndex(unite(get_qnative_backend_config(), legacy))
 
 
 @functools.cache
 def named(name: str, mode: str) -> str:
-    """The op that the native config names for a kind, whatever its arguments; "" if it has no row
+    """The op that qnative's config names for a kind, whatever its arguments; "" if it has no row
     for it."""
-    for row in _native().find(name):
+    for row in _all_rows().find(name):
         for config in row.dtype_configs:
             if Dtypes.of(config).fit(mode):
                 return named_op(row, config)
@@ -91,7 +97,7 @@ COMPUTE = "compute"  # its output has quantization parameters of its own
 SAME = "same"  # its output has its input's quantization parameters
 
 # They return float32 if nothing reads their output in 8 bits.
-_FLOAT_OUTPUT = {"linear", "matmul", "layer_norm", "softmax", *CONVS, *TRANSPOSED}
+_FLOAT_OUTPUT = {"linear", "matmul", "attention", "layer_norm", "softmax", *CONVS, *TRANSPOSED}
 
 
 @dataclass(frozen=True)
@@ -177,6 +183,8 @@ def _direct(node: Node, decision: Decision) -> Capability:
     name = kind(node)
     if name == "linear":
         return Capability("", ("input",), fuses=True, functions=True)
+    if name == ATTENTION:
+        return Capability("", _tensor_arguments(node, 3))
     if decision.mode != FP16:
         return Capability("", ())
     op = named(name, STATIC)

@@ -59,6 +59,26 @@ def _matmul(node: Node, args: dict[str, Any]) -> None:
         _require(products <= most, f"it sums {products} products, more than int32 holds")
 
 
+def _attention(node: Node, args: dict[str, Any]) -> None:
+    _require(not args["dropout_p"], "dropout in training mode: call model.eval() before export")
+    mask = tensor_of(args["attn_mask"])
+    if mask is not None and mask.dtype not in (torch.bool, torch.float32):
+        raise Unsupported(f"its mask is {mask.dtype}, not torch.bool or torch.float32")
+    q, v = tensor_of(args["query"]), tensor_of(args["value"])
+    for value, dim, what in ((q, -1, "products of a score"), (v, -2, "keys")):
+        if value is not None and isinstance(value.shape[dim], int):
+            too_many = f"it sums {value.shape[dim]} {what}, more than int32 holds"
+            _require(value.shape[dim] <= MAX_PRODUCTS_U8S8, too_many)
+
+
+def _attention_dynamic(node: Node, args: dict[str, Any]) -> None:
+    _attention(node, args)
+    for name in ("query", "key", "value"):
+        value = tensor_of(args[name])
+        if value is not None and value.dtype is not torch.float32:
+            raise Unsupported(f"its argument {name} is {value.dtype}, not torch.float32")
+
+
 def _dtype(node: Node, args: dict[str, Any]) -> None:
     _require(args["dtype"] in (None, torch.float32), f"its dtype argument is {args['dtype']}")
 
@@ -86,7 +106,12 @@ def _lookup(node: Node, args: dict[str, Any]) -> None:
     if kind(node) == "prelu":
         _weight(node, args)
         return
-    extra = [name for name, value in args.items() if name != "self" and isinstance(value, Node)]
+    if kind(node) == "pow" and not isinstance(args["exponent"], Node):
+        exponent = args["exponent"]
+        _require(
+            exponent > 0, f"it is the power {exponent} of small values, which 8 bits do not hold"
+        )
+    _, *extra = (name for name, value in args.items() if isinstance(value, Node))
     _require(not extra, f"its argument {', '.join(extra)} is computed, not a constant")
 
 
@@ -119,6 +144,7 @@ STATIC_CHECKS: dict[str, Check] = {
     **{f"avg_pool{dims}d": _pool(dims) for dims in (1, 2, 3)},
     **{f"adaptive_avg_pool{dims}d": _pool(dims) for dims in (1, 2, 3)},
     "matmul": _matmul,
+    "attention": _attention,
     "mean": _dtype,
     "softmax": _dtype,
     "layer_norm": _weight,
@@ -212,6 +238,7 @@ def _embedding_bag(node: Node, args: dict[str, Any]) -> None:
 
 
 DIRECT_CHECKS: dict[str, Check] = {
+    "attention_dynamic": _attention_dynamic,
     "linear_dynamic": _linear(torch.float32, most=MAX_PRODUCTS_U8S8),
     "linear_dynamic_fp16": _linear(torch.float32),
     "linear_fp16": _linear(torch.float32, torch.float16),

@@ -54,10 +54,14 @@ class ConfigIndex:
         # nn.ReLU6 is exported as a hardtanh.
         if relu6 := self.find("relu6"):
             self._rows.setdefault(("hardtanh",), relu6)
+        # addmm with a constant matrix is rewritten as a linear layer.
+        if addmm := self.find("addmm"):
+            self._rows.setdefault(("linear",), addmm)
 
     def find(self, *kinds: str) -> Rows:
-        """The rows for a sequence of kinds; [] if the config has none."""
-        return self._rows.get(tuple(map(canonical, kinds)), [])
+        """The rows for a sequence of kinds: those for the computation that they are a form of, or
+        else for themselves. [] if the config has none."""
+        return self._rows.get(tuple(map(canonical, kinds))) or self._rows.get(kinds, [])
 
     def matches(self, node: Node) -> list[Match]:
         """The sequences that begin with a node, whole or in part, the longest first. BatchNorm

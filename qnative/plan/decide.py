@@ -7,8 +7,8 @@ from torch.fx import Node
 from ..backend_config import BackendPatternConfig, DTypeConfig
 from ..backend_config.kinds import Kinds, text_of
 from ..graph.constants import FACTORIES
-from ..graph.kinds import LAYERS, RECURRENT
-from ..graph.nodes import Unsupported, is_real, kind, values_of
+from ..graph.kinds import ATTENTION, LAYERS, RECURRENT
+from ..graph.nodes import Unsupported, bind, is_real, kind, values_of
 from ..graph.origins import Origin, Origins
 from ..graph.qdq import is_constant
 from . import constraints
@@ -73,13 +73,16 @@ def by_origin(node: Node, origins: Origins) -> Decision | None:
         return None  # quantize() folds it
     if origins.of(node) != Origin.DATA:
         return Decision(FLOAT, FREE, reason="it depends on integers, sizes and constants alone")
-    if mask := next(filter(origins.masks, (node, *node.all_input_nodes)), None):
+    sources = node.all_input_nodes
+    if kind(node) == ATTENTION:  # its mask stays float
+        sources = [bind(node)[name] for name in ("query", "key", "value")]
+    if mask := next(filter(origins.masks, (node, *sources)), None):
         return Decision(FLOAT, reason=f"an attention mask decides the range of {mask.name}")
     # A layer reads integers as data: the counts of a table, the pixels of an image.
     unknown = (Origin.SIZES,) if kind(node) in LAYERS else (Origin.SIZES, Origin.INTEGERS)
     if kind(node) in RECURRENT:
         return None
-    for source in node.all_input_nodes:
+    for source in sources:
         if origins.of(source) in unknown and any(map(is_real, values_of(source))):
             return Decision(FLOAT, reason=f"{source.name} depends on sizes or integers alone")
     return None

@@ -76,12 +76,12 @@ def dry_run(
     quantizer = Quantizer(backend_config, recipe=recipe)
     model = copy.deepcopy(model).eval()
     exported, notes = export(model, example_inputs, dynamic_shapes, "qnative.dry_run")
-    quantizer.transform_for_annotation(exported)
     index = ConfigIndex(quantizer.config)
     nodes = [node for node in exported.graph.nodes if node.op == "call_function"]
     rows = {node.name: _row(node) for node in nodes}
     matches = {node.name: index.matches(node) for node in nodes}
     folded = fold_constants(exported)
+    quantizer.transform_for_annotation(exported)
     with torch.no_grad():
         fold_batch_norm(exported)
     alive = {node.name: node for node in quantizer.plan(exported).nodes}

@@ -53,7 +53,9 @@ class Dtypes(NamedTuple):
             stored = self.input in STORAGE_DTYPES and self.output in STORAGE_DTYPES
             return stored and not self.is_dynamic
         if mode == DYNAMIC_INT8:
-            return self.is_dynamic and self.has_int8_weight
+            # Attention has no weight.
+            without = self.weight is None and self.input in STORAGE_DTYPES
+            return self.is_dynamic and (self.has_int8_weight or without)
         if mode == DYNAMIC_FP16:
             return self.is_dynamic and self.input is torch.float16
         if mode == FP16:

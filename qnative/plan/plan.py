@@ -10,7 +10,7 @@ from torch.fx import GraphModule, Node
 
 from ..backend_config import BackendConfig, BackendPatternConfig, DTypeConfig, DTypeWithConstraints
 from ..backend_config.kinds import Kinds, text_of
-from ..graph.kinds import JOINS, LAYERS, MOVES
+from ..graph.kinds import JOINS, LAYERS, MOVES, PERIODIC
 from ..graph.nodes import NoDtypes, Unsupported, bind, kind, tensor_of
 from ..graph.origins import Origins
 from ..graph.sequence import activation_after, next_of
@@ -255,6 +255,8 @@ class Plan:
             raise Unsupported(
                 f"the config {self.index.name!r} has rows for {name} in sequences only"
             )
+        if name in PERIODIC and not self.is_static(self.owner(bind(node)["self"])):
+            raise Unsupported("its angles are not computed in 8 bits, which hold few turns")
         row, config = static_dtypes(pair if fuses and pair else rows, weighted)
         constraints.check_possible(config, text_of(row.pattern))
         decision = decide.by_row(node, STATIC, row, config)

@@ -17,11 +17,12 @@ from ..backend_config import BackendPatternConfig, DTypeConfig, DTypeWithConstra
 from ..backend_config.registry import AnyBackend, resolve
 from ..calibration.observers import DEFAULTS, TRAINING_DEFAULTS
 from ..graph.functional import make_functional
-from ..graph.kinds import LISTS, TRANSPOSED, WITH_NUMBER
+from ..graph.kinds import ATTENTION, LISTS, TRANSPOSED, WITH_NUMBER
 from ..graph.nodes import bind, kind
 from ..graph.qdq import STORAGE_DTYPES
+from ..graph.rewrite import rewrite
 from .capability import GETITEM, SAME, Capability, has_own_range, padding_of
-from .config_index import observation
+from .config_index import ConfigIndex, observation
 from .constraints import NONE, Constraints, Limits
 from .decision import FREE, LOOKUP
 from .modes import RECIPES, STATIC, Recipe
@@ -35,7 +36,7 @@ class Quantizer(TorchAOQuantizer):
     """Annotates the nodes that a BackendConfig has a row for and qnative an op.
 
     config: a ``qnative.backend_config.BackendConfig``, or upstream's, or the name of one (see
-    ``register_backend``); None is "native". recipe: which dtypes of a row are taken, see
+    ``register_backend``); None is "qnative". recipe: which dtypes of a row are taken, see
     ``qnative.quantize``. is_qat: for ``prepare_qat_pt2e``. activation_observer, weight_observer:
     classes of observers, with is_qat of fake quantization (or ``Observer.with_args(...)``); None
     are ours, with is_qat torchao's with moving averages.
@@ -91,9 +92,10 @@ class Quantizer(TorchAOQuantizer):
 
     def transform_for_annotation(self, model: GraphModule) -> GraphModule:
         """In-place aten ops become out-of-place ones: a quantized copy would not see their
-        writes."""
+        writes. Computations with several spellings get the one that ops exist for."""
         make_functional(model.graph)
-        model.recompile()
+        has_attention = ConfigIndex(self.config).find(ATTENTION)
+        rewrite(model, attention=bool(has_attention))
         return model
 
     @property

@@ -26,6 +26,17 @@ TEST(Backends, SizesAndNames) {
   EXPECT_EQ(entries(*legacy), 328U);
 }
 
+TEST(Backends, QnativeBeginsWithNative) {
+  const auto native = get_native_backend_config()->configs();
+  const auto config = get_qnative_backend_config();
+  const auto rows = config->configs();
+  EXPECT_EQ(config->name(), "qnative");
+  ASSERT_GT(rows.size(), native.size());
+  for (size_t i = 0; i < native.size(); ++i) EXPECT_EQ(*rows[i], *native[i]) << i;
+  EXPECT_EQ(config->find("torch.nn.SiLU")->ops(), (BackendPatternConfig::Ops{"lookup"}));
+  EXPECT_FALSE(get_native_backend_config()->find("torch.nn.SiLU"));
+}
+
 TEST(Backends, SizesAndNamesOfTheSiblings) {
   const auto check = [](const auto& config, const char* name, size_t patterns, size_t pairs) {
     EXPECT_EQ(config->name(), name);

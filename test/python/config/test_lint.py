@@ -15,6 +15,7 @@ from qnative.backend_config import (
     backend_names,
     get_backend,
     get_native_backend_config,
+    get_qnative_backend_config,
     register_backend,
     resolve,
     unregister_backend,
@@ -147,7 +148,8 @@ def test_registered_backend_keeps_what_has_no_name():
 
 def test_native_by_name():
     assert get_backend("native") == get_native_backend_config()
-    assert resolve(None) == resolve("native") == get_native_backend_config()
+    assert resolve("native") == get_native_backend_config()
+    assert resolve(None) == resolve("qnative") == get_qnative_backend_config()
     config = backend()
     assert resolve(config) is config
 

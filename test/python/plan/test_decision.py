@@ -70,7 +70,7 @@ def test_what_is_decided():
     assert (made["lstm"].mode, made["lstm"].op) == (DYNAMIC_INT8, "lstm")
     cumsum = made["cumsum"]
     assert (cumsum.mode, cumsum.verdict) == (UNDECIDED, "float")
-    assert cumsum.reason == "the config 'native' has no row for aten.cumsum"
+    assert cumsum.reason == "the config 'qnative' has no row for aten.cumsum"
 
 
 def test_it_is_a_value():

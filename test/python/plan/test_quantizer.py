@@ -208,7 +208,7 @@ def test_reasons_outside_the_config():
     assert why["aten.linear"] == "its weight is computed, not a constant"
     assert "its argument other is torch.int64" in why["aten.mul.Tensor"]
     assert "dropout in training mode" in why["aten.dropout"]
-    assert why["aten.cumsum"] == "the config 'native' has no row for aten.cumsum"
+    assert why["aten.cumsum"] == "the config 'qnative' has no row for aten.cumsum"
     assert "torch.float64" in why["aten.add.Tensor"]
 
 

@@ -1,4 +1,4 @@
-"""docs/coverage.md: what runs every entry of the native configs.
+"""docs/coverage.md: what runs every entry of qnative's config and of the native ones.
 
 ``make docs`` runs all of them and writes it.
 """
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import qnative
-from qnative.backend_config import native
+from qnative.backend_config import get_qnative_backend_config, native
 from support.coverage.entries import Entry, entries
 from support.coverage.models import One, Two
 from support.coverage.run import OK, Result, run
@@ -22,7 +22,8 @@ HEAD = """\
 # Coverage
 
 The kernel for each pair of a pattern and a DTypeConfig: {native} pairs of
-`get_native_backend_config()` and {legacy} more of `get_test_only_legacy_native_backend_config()`.
+`get_native_backend_config()`, {legacy} more of `get_test_only_legacy_native_backend_config()`, and
+{own} more of `get_qnative_backend_config()`, which has native's rows too.
 `make docs` writes this page. For each pair it builds a model from the pattern, quantizes it with
 this row alone, and checks that
 
@@ -55,7 +56,15 @@ gives this reason; `strict=True` makes it an error.
 
 
 def all_entries() -> list[Entry]:
-    """Entries of the legacy config, a superset of the native one."""
+    """Entries of the legacy config, a superset of the native one, then those that only qnative's
+    config has."""
+    legacy = native_entries()
+    names = {entry.name for entry in legacy}
+    own = entries(get_qnative_backend_config())
+    return legacy + [entry for entry in own if entry.name not in names]
+
+
+def native_entries() -> list[Entry]:
     return entries(native.get_test_only_legacy_native_backend_config())
 
 
@@ -146,8 +155,8 @@ def argument_line(call: str) -> str:
 
 
 def head(rows: list[Entry]) -> str:
-    count = len(entries(native.get_native_backend_config()))
-    return HEAD.format(native=count, legacy=len(rows) - count)
+    count, legacy = len(entries(native.get_native_backend_config())), len(native_entries())
+    return HEAD.format(native=count, legacy=legacy - count, own=len(rows) - legacy)
 
 
 def main() -> int:

@@ -59,11 +59,13 @@ class Entry:
 
     @property
     def needs_producer(self) -> bool:
-        """Whether an op must precede it: data movement needs quantized data, in-place ops need a
-        temporary. torch.stack of two tensors is free in float16 and needs none."""
+        """Whether an op must precede it: data movement needs quantized data, sin and cos an op that
+        computes their angles, in-place ops need a temporary. torch.stack of two tensors is free in
+        float16 and needs none."""
         in_place = isinstance(self.pattern, str) and self.pattern.endswith("_")
         moves = self.op == "free" and self.pattern is not torch.stack
-        return moves or in_place or self.pattern in (F.hardtanh_, nn.Identity)
+        angles = self.pattern in (torch.sin, torch.cos, "sin", "cos")
+        return moves or in_place or angles or self.pattern in (F.hardtanh_, nn.Identity)
 
 
 def _text(pattern: Any) -> str:

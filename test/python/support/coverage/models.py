@@ -1,4 +1,4 @@
-"""A module and inputs for every element of the patterns of the native configs."""
+"""A module and inputs for every element of the patterns of the configs."""
 
 import operator
 from collections.abc import Callable
@@ -169,9 +169,33 @@ ELEMENTS: dict[Any, Element] = {
     operator.mul: _call(operator.mul, FLAT, FLAT),
     torch.add: _call(lambda x, y: torch.add(x, y, alpha=2), FLAT, FLAT),
     torch.mul: _call(torch.mul, FLAT, FLAT),
+    torch.addmm: Element(
+        lambda: Call(lambda x, b, w: torch.addmm(b, x, w), b=weight(6), w=weight(8, 6))
+    ),
+    torch.bmm: _call(torch.bmm, (2, 4, 8), (2, 8, 6)),
+    F.scaled_dot_product_attention: _call(
+        lambda q, k: F.scaled_dot_product_attention(q, k, k, is_causal=True),
+        (2, 3, 6, 8),
+        (2, 3, 6, 8),
+    ),
     torch.matmul: _call(torch.matmul, (2, 4, 8), (2, 8, 6)),
     torch.cat: _call(lambda x, y: torch.cat([x, y], 1), FLAT, FLAT),
     torch.stack: _call(lambda x, y: torch.stack([x, y], 1), FLAT, FLAT),
+    operator.sub: _call(operator.sub, FLAT, FLAT),
+    torch.sub: _call(lambda x, y: torch.sub(x, y, alpha=2), FLAT, FLAT),
+    torch.div: _call(lambda x: torch.div(x, 3)),
+    operator.truediv: _call(lambda x: x / 2.5),
+    operator.pow: _call(lambda x: x**2),
+    torch.pow: Element(lambda: Call(lambda x: torch.pow(x, 1.5)), number=torch.rand),
+    "pow": _call(lambda x: x.pow(3)),
+    nn.Threshold: Element(lambda: nn.Threshold(-0.5, 0.25)),
+    F.threshold: _call(lambda x: F.threshold(x, 0.5, -1.0)),
+    **{f: Element(lambda f=f: Call(f), number=torch.rand) for f in (torch.acos, torch.asin)},
+    **{f: Element(lambda f=f: Call(f), number=torch.rand) for f in (torch.log1p, torch.sqrt)},
+    **{
+        name: Element(lambda name=name: Call(lambda x: getattr(x, name)()), number=torch.rand)
+        for name in ("acos", "asin", "log1p", "sqrt")
+    },
     nn.PReLU: Element(lambda: nn.PReLU(CHANNELS), (_IMAGE,)),
     nn.LayerNorm: Element(lambda: nn.LayerNorm(8)),
     F.layer_norm: Element(
@@ -222,6 +246,21 @@ ELEMENTS: dict[Any, Element] = {
     "contiguous": Element(
         lambda: Call(lambda x: x.contiguous()), number=lambda shape: torch.randn(shape[::-1]).t()
     ),
+    nn.ChannelShuffle: Element(lambda: nn.ChannelShuffle(2), (_IMAGE,)),
+    torch.permute: _call(lambda x: torch.permute(x, (0, 2, 3, 1)), _IMAGE),
+    torch.reshape: _call(lambda x: torch.reshape(x, (-1, 4))),
+    torch.roll: _call(lambda x: torch.roll(x, (1, -2), (2, 3)), _IMAGE),
+    "roll": _call(lambda x: x.roll(3, 1)),
+    torch.flip: _call(lambda x: torch.flip(x, (1,))),
+    "flip": _call(lambda x: x.flip(0, 1)),
+    torch.tile: _call(lambda x: torch.tile(x, (1, 2))),
+    "tile": _call(lambda x: x.tile((2, 1, 1))),
+    "expand": _call(lambda x: x.unsqueeze(1).expand(-1, 3, -1)),
+    "expand_as": _call(lambda x: x[:1].expand_as(x)),
+    "flatten": _call(lambda x: x.flatten(1), _IMAGE),
+    "narrow": _call(lambda x: x.narrow(1, 2, 3)),
+    "reshape_as": _call(lambda x: x.t().reshape_as(x)),
+    "view_as": _call(lambda x: x.view_as(x.t())),
     "reshape": _call(lambda x: x.reshape(-1, 4)),
     "view": _call(lambda x: x.view(-1, 2)),
     # torch.export does not trace it with an open size.

@@ -1,0 +1,111 @@
+#include "qnative/algebra.h"
+#include "qnative/backends.h"
+#include "rows.h"
+
+// The rows that native lacks and models have.
+namespace qnative {
+namespace {
+
+using families::Configs;
+using families::DTypeConfigs;
+using families::kFree;
+using families::kFunctional;
+using families::kNN;
+using families::kOwnObserver;
+using families::kSharedObserver;
+using families::list;
+using families::Row;
+
+std::vector<Row> lookups(const std::string& prefix, const std::vector<std::string>& names) {
+  std::vector<Row> rows;
+  rows.reserve(names.size());
+  for (const auto& name : names) rows.push_back({.pattern = prefix + name, .op = "lookup"});
+  return rows;
+}
+
+// Functions of one tensor, and powers by a number. There are none for functions whose values
+// depend on digits that 8 bits do not hold: log, rsqrt and reciprocal near 0, tan, logit, and those
+// with steps (floor, round, sign).
+Configs elementwise(const DTypeConfigs& dtype_configs) {
+  std::vector<Row> rows = lookups(kNN, {"SiLU", "GELU", "Mish", "Softplus", "SELU", "CELU",
+                                        "LogSigmoid", "Hardshrink", "Softshrink", "Threshold"});
+  families::append(
+      rows, lookups(kFunctional, {"silu", "gelu", "mish", "softplus", "selu", "celu", "logsigmoid",
+                                  "hardshrink", "softshrink", "threshold"}));
+  const std::vector<std::string> functions = {
+      "abs",  "acos",  "asin",  "asinh", "atan", "cos", "cosh", "erf",  "erfc",  "exp",
+      "exp2", "expm1", "log1p", "neg",   "pow",  "sin", "sinh", "sqrt", "square"};
+  families::append(rows, lookups("torch.", functions));
+  families::append(rows, lookups("", functions));
+  families::append(rows, lookups("operator.", {"neg", "pow"}));
+  return families::build(rows, dtype_configs);
+}
+
+// Differences run in the op of sums; quotients by a number in a table.
+Configs arithmetic(const DTypeConfigs& dtype_configs) {
+  Configs configs = families::arithmetic(dtype_configs, {{"sub", "add"}});
+  families::append(configs,
+                   families::build({{"torch.div", "lookup"}, {"operator.truediv", "lookup"}},
+                                   kOwnObserver, dtype_configs));
+  return configs;
+}
+
+// Products with a constant matrix, such as GPT-2's layers, run as linear layers.
+Configs constant_products(const DTypeConfigs& dtype_configs) {
+  return families::build(
+      {{.pattern = "torch.addmm", .op = "linear", .inputs = {{"bias", 0}, {"weight", 2}}}},
+      dtype_configs);
+}
+
+Configs products(const DTypeConfigs& dtype_configs) {
+  return families::build({{"torch.bmm", "matmul"}}, kOwnObserver, dtype_configs);
+}
+
+Configs attention(const DTypeConfigs& dtype_configs) {
+  return families::build(
+      {{.pattern = kFunctional + "scaled_dot_product_attention", .op = "attention"}},
+      dtype_configs);
+}
+
+// They move values.
+Configs moves(const DTypeConfigs& dtype_configs) {
+  return families::build({{"torch.nn.Flatten", kFree},
+                          {"torch.nn.ChannelShuffle", kFree},
+                          {"torch.permute", kFree},
+                          {"torch.reshape", kFree},
+                          {"torch.roll", kFree},
+                          {"torch.flip", kFree},
+                          {"torch.tile", kFree},
+                          {"expand", kFree},
+                          {"expand_as", kFree},
+                          {"flatten", kFree},
+                          {"flip", kFree},
+                          {"narrow", kFree},
+                          {"reshape_as", kFree},
+                          {"roll", kFree},
+                          {"tile", kFree},
+                          {"view_as", kFree}},
+                         kSharedObserver, dtype_configs);
+}
+
+}  // namespace
+
+c10::intrusive_ptr<BackendConfig> get_qnative_backend_config() {
+  const DTypeConfigs default_op = list({default_op_quint8_dtype_config()});
+  static const auto without_weight =
+      c10::make_intrusive<DTypeConfig>(at::kQUInt8, at::kFloat, DTypeArg{}, std::nullopt, true);
+  const auto own = families::backend(
+      "qnative", {{elementwise, default_op},
+                  {arithmetic, default_op},
+                  {moves, default_op},
+                  {constant_products,
+                   list({weighted_op_quint8_dtype_config(), default_dynamic_int8_dtype_config(),
+                         default_dynamic_float16_dtype_config()})},
+                  {products, default_op},
+                  {attention, list({default_op_quint8_dtype_config(), without_weight})}});
+  auto config = unite(*get_native_backend_config(), *own);
+  config->set_name("qnative");
+  return config;
+}
+
+}  // namespace qnative
