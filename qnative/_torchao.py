@@ -1,6 +1,11 @@
 """Everything that is imported from torchao, with an error that names what needs it."""
 
+from typing import Any
+
+import torch.ao.quantization.fx.utils
+
 try:
+    import torchao.utils
     from torchao.quantization.pt2e import (
         FakeQuantize,
         FusedMovingAvgObsFakeQuantize,
@@ -32,4 +37,18 @@ __all__ = [
     "Quantizer",
     "SharedQuantizationSpec",
     "UniformQuantizationObserverBase",
+    "forget_models",
 ]
+
+
+def forget_models() -> None:
+    """Lets go of every model that was prepared or converted. torchao and torch remember their
+    devices by the models themselves, which keeps all of them, with their weights, as long as the
+    process."""
+    for module, name in (
+        (torchao.utils, "_assert_and_get_unique_device"),
+        (torch.ao.quantization.fx.utils, "assert_and_get_unique_device"),
+    ):
+        devices: Any = getattr(module, name, None)
+        if hasattr(devices, "cache_clear"):
+            devices.cache_clear()

@@ -127,6 +127,7 @@ def _calibrate(
     """The converted module after all batches, and notes on the calibration."""
     from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
 
+    from ._torchao import forget_models
     from .calibration.run import Calibration
     from .plan.guard import guard
 
@@ -137,9 +138,12 @@ def _calibrate(
         if measure is not None:
             measure.sample(args, kwargs, result)
     guard(exported, quantizer, run.ranges())
-    prepared = prepare_pt2e(exported, quantizer)
-    run.finish(prepared, round_weights, correct_bias)
-    return _convert(prepared), run.notes
+    try:
+        prepared = prepare_pt2e(exported, quantizer)
+        run.finish(prepared, round_weights, correct_bias)
+        return _convert(prepared), run.notes
+    finally:
+        forget_models()
 
 
 def _batch_norm(*args: Any) -> torch.Tensor:

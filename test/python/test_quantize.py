@@ -1,8 +1,10 @@
 """qnative.quantize: one call from a float model to a lowered one, its errors and its report."""
 
 import copy
+import gc
 import json
 import pickle
+from collections import Counter
 
 import pytest
 import torch
@@ -197,3 +199,18 @@ def test_verbose_shows_progress_and_the_summary(net, capsys):
     qnative.quantize(net, (images()[0],), images(), verbose=True)
     shown = capsys.readouterr()
     assert "qnative: 7 nodes: 3 quantized" in shown.out and "calibrating" in shown.err
+
+
+@pytest.mark.parametrize("recipe", ["static", "dynamic"])
+def test_no_model_stays_in_memory(net, recipe):
+    """After a call, what lives is its result; torchao remembered every model that it saw."""
+
+    def live_after_a_call():
+        quantized = qnative.quantize(net, (images()[0],), images(), recipe=recipe)
+        del quantized
+        gc.collect()
+        modules = (each for each in gc.get_objects() if issubclass(type(each), nn.Module))
+        return Counter(type(each).__name__ for each in modules)
+
+    live_after_a_call()
+    assert live_after_a_call() == live_after_a_call()
