@@ -13,6 +13,8 @@ from torch.export import ExportedProgram
 
 import qnative
 
+from ._files import replacing
+
 # Beside torch's records, in "extra/"; Program.metadata reads it.
 METADATA = "qnative.json"
 # Where each node comes from: texts that take more space than the program.
@@ -48,17 +50,11 @@ def save(
         with torch.no_grad():
             exported = torch.export.export(model, args, kwargs, dynamic_shapes=dynamic_shapes)
     contents = {**_versions(), **_report(model), **(metadata or {})}
-    path = os.fspath(path)
-    partial = f"{path}.{os.getpid()}.partial.pt2"
     slim = copy.copy(exported)
     slim._example_inputs = None
-    try:
-        with contextlib.nullcontext() if keep_origins else _without_origins(slim):
-            torch.export.save(slim, partial, extra_files={METADATA: json.dumps(contents)})
-        os.replace(partial, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(partial)
+    origins = contextlib.nullcontext() if keep_origins else _without_origins(slim)
+    with replacing(path) as file, origins:
+        torch.export.save(slim, file, extra_files={METADATA: json.dumps(contents)})
     return exported
 
 

@@ -4,6 +4,7 @@
 #include <torch/csrc/jit/passes/freeze_module.h>
 #include <torch/csrc/jit/passes/inline_fork_wait.h>
 #include <torch/csrc/jit/passes/inliner.h>
+#include <torch/csrc/jit/serialization/export.h>
 #include <torch/csrc/jit/serialization/import.h>
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 
 #include "compare.h"
 #include "constants.h"
+#include "replacement.h"
 #include "rewriter.h"
 #include "run.h"
 
@@ -106,15 +108,6 @@ struct NoWarnings : c10::WarningHandler {
   void process(const c10::Warning& /*warning*/) override {}
 };
 
-// An unused name in the folder of `path`, so that the file can be renamed to `path`.
-std::filesystem::path temporary_beside(const std::string& path) {
-  for (int i = 0;; ++i) {
-    std::filesystem::path candidate = path + "." + std::to_string(i) + ".part";
-    std::error_code unreadable;
-    if (!std::filesystem::exists(candidate, unreadable)) return candidate;
-  }
-}
-
 // The error message. torch quotes the file, and bytes that are not text would break the message.
 std::string reason(const std::exception& error) {
   const auto* known = dynamic_cast<const c10::Error*>(&error);
@@ -167,14 +160,14 @@ Module load(const std::string& path) {
 }
 
 void save(const Module& module, const std::string& path) {
-  namespace fs = std::filesystem;
-  const fs::path temporary = temporary_beside(path);
   try {
-    module.save(temporary.string());
-    fs::rename(temporary, path);
+    Replacement file(path);
+    torch::jit::ExportModule(module, [&](const void* data, size_t size) {
+      file.write(data, size);
+      return size;
+    });
+    file.commit();
   } catch (const std::exception& error) {
-    std::error_code ignored;
-    fs::remove(temporary, ignored);
     TORCH_CHECK(false, "qnative::migrate: ", path, " cannot be written: ", reason(error));
   }
 }

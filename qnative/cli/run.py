@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from .._files import replacing
 from ..program import Program
 from .inputs import read_inputs
 
@@ -69,5 +70,6 @@ def run(options: argparse.Namespace) -> int:
         result = program(*make_inputs(program, options))
     print(result)
     if options.output is not None:
-        torch.save(result, options.output)
+        with replacing(options.output) as file:
+            torch.save(result, file)
     return 0
