@@ -91,7 +91,7 @@ class Report:
     def count(self, verdict: str) -> int:
         """How many rows have this verdict. An unknown verdict is a ValueError."""
         if verdict not in VERDICTS:
-            raise ValueError(f"unknown verdict {verdict!r}; valid: {', '.join(VERDICTS)}")
+            raise ValueError(_unknown(verdict))
         return sum(row.verdict == verdict for row in self.rows)
 
     @property
@@ -111,7 +111,11 @@ class Report:
 
     def __str__(self) -> str:
         return "\n".join(
-            [*text_table(self.columns, map(self.cells, self.rows)), self.summary(), *self.notes]
+            [
+                *text_table(self.columns, map(self.cells, self.rows)),
+                self.summary(),
+                *map(printable, self.notes),
+            ]
         )
 
     def to_json(self) -> str:
@@ -125,8 +129,11 @@ class Report:
 
     @classmethod
     def from_json(cls, text: str) -> "Report":
-        """The inverse of ``to_json``."""
+        """The inverse of ``to_json``. An unknown verdict is a ValueError."""
         data = json.loads(text)
+        for row in data["rows"]:
+            if row["verdict"] not in VERDICTS:
+                raise ValueError(_unknown(row["verdict"]))
         outputs = [Output(**output) for output in data.get("outputs", [])]
         return cls([cls.row_type(**row) for row in data["rows"]], data["notes"], outputs)
 
@@ -142,7 +149,7 @@ class Report:
         body.append(f"<table><tr>{head}</tr>")
         for row in self.rows:
             cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in self.cells(row))
-            body.append(f'<tr class="{row.verdict}">{cells}</tr>')
+            body.append(f'<tr class="{html.escape(row.verdict)}">{cells}</tr>')
         body.append("</table>")
         page = "\n".join(body)
         return (
@@ -196,9 +203,25 @@ _STYLE = (
 )
 
 
+def _unknown(verdict: str) -> str:
+    return f"unknown verdict {verdict!r}; valid: {', '.join(VERDICTS)}"
+
+
+def printable(text: str) -> str:
+    """The text with characters that a terminal obeys, which names in a file may have, as escapes:
+    "\\x1b[2J". Lines stay lines."""
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def _cell(text: str) -> str:
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
 def text_table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
-    """Lines: the titles, a rule and a line for each row."""
-    lines = [columns, *rows]
+    """Lines, printable: the titles, a rule and a line for each row."""
+    lines = [columns, *(tuple(map(_cell, row)) for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
     rule = tuple("-" * width for width in widths)
     return [

@@ -119,6 +119,20 @@ def test_report_as_text_json_and_html(quantized):
     assert "<title>&lt;t&gt;</title>" in page and "<n>" not in page
 
 
+def test_reports_of_others_do_nothing_to_a_page_or_a_terminal():
+    """A report may come from a file: its names are text, whatever they say."""
+    evil = '"><script>alert(1)</script>\x1b[2J'
+    report = Report([Row(evil, evil, evil, evil, evil, evil)], [evil])
+    page = report.to_html(evil)
+    assert "<script" not in page
+    text = str(Report([Row(evil, evil, evil, "float", evil, evil + "\nrow")], [evil]))
+    assert "\x1b" not in text and "\\x1b[2J" in text
+    assert len(text.splitlines()) == 5
+    stored = json.dumps({"rows": [vars(report.rows[0])], "notes": []})
+    with pytest.raises(ValueError, match="unknown verdict"):
+        Report.from_json(stored)
+
+
 def test_report_goes_with_copies(quantized):
     assert copy.deepcopy(quantized).report == quantized.report
 

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+import qnative
 from qnative.__main__ import main
 from support.quantized_models import Branches, Stuck, quiet, saved
 
@@ -132,3 +133,16 @@ def test_usage_errors(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
+
+
+def test_names_in_a_file_do_nothing_to_the_terminal(tmp_path, capsys):
+    clear = "\x1b[2J"
+    net = torch.nn.Sequential(torch.nn.Linear(2, 2)).eval()
+    qnative.save(net, tmp_path / "net.pt2", (torch.ones(1, 2),), metadata={"by": clear})
+    for command in ("describe", "explain"):
+        assert main([command, str(tmp_path / "net.pt2")]) == 0
+    shown = capsys.readouterr()
+    assert "\x1b" not in shown.out and "by: \\x1b[2J" in shown.out
+    assert main(["describe", str(tmp_path / f"{clear}.pt2")]) == 1
+    shown = capsys.readouterr()
+    assert "\x1b" not in shown.err and "\\x1b[2J.pt2" in shown.err
