@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ._archive import check_archive
 from .report import text_table
 
 MOVED = "moved"
@@ -123,6 +124,8 @@ def migrate(
         what, module = "the module", model._c
     else:
         what = os.fspath(model)
+        if os.path.isfile(what):
+            check_archive(what, " as a TorchScript file")
         module = ops.load(what)
     dtype = dynamic if isinstance(dynamic, torch.dtype) else None
     if dtype not in (None, torch.int8, torch.float16):

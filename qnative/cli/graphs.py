@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from .._archive import check_archive
 from ..saving import METADATA
 
 
@@ -54,6 +55,7 @@ def read(path: str) -> Contents:
             metadata = [archive.read(name) for name in names if name.endswith(f"extra/{METADATA}")]
     except zipfile.BadZipFile as error:
         raise RuntimeError(f"qnative: {path} is no TorchScript or torch.export file") from error
+    check_archive(path)
     is_export = any(name.endswith(("models/model.json", "serialized_exported_program.json"))
                     for name in names)  # fmt: skip
     try:

@@ -11,7 +11,7 @@ import qnative
 ROOT = Path(qnative.__file__).parent
 # Lowest first; rooms of one line do not use each other.
 FLOORS = (
-    {"_library", "_torchao", "report"},
+    {"_archive", "_files", "_library", "_torchao", "report"},
     {"_info"},
     {"backend_config"},
     {"graph"},
