@@ -113,7 +113,7 @@ class Report:
         return "\n".join(
             [
                 *text_table(self.columns, map(self.cells, self.rows)),
-                self.summary(),
+                printable(self.summary()),
                 *map(printable, self.notes),
             ]
         )
