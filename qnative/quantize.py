@@ -99,7 +99,8 @@ def quantize(
                 batches,
                 rounding,
                 bias_correction,
-                measure if evaluation is None else None,
+                measure,
+                evaluation is None,
             )
             notes += calibration_notes
         else:
@@ -122,22 +123,33 @@ def _calibrate(
     batches: Iterable[Any],
     round_weights: bool,
     correct_bias: bool,
-    measure: Measure | None,
+    measure: Measure,
+    sample: bool,
 ) -> tuple[GraphModule, list[str]]:
     """The converted module after all batches, and notes on the calibration."""
     from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
 
     from ._torchao import forget_models
+    from .calibration.recurrent import equalized
     from .calibration.run import Calibration
+    from .plan.faults import remove_faults
     from .plan.guard import guard
 
-    values = quantizer.plan(exported).observed()
-    run = Calibration(exported, values, parts_of(exported.graph), round_weights or correct_bias)
+    plan, parts = quantizer.plan(exported), parts_of(exported.graph)
+    collect = round_weights or correct_bias
+    run = Calibration(exported, plan.observed(), parts, plan.recurrent(), collect)
     for args, kwargs in _calls(batches):
         result = run.feed(*args, **kwargs)
-        if measure is not None:
+        if sample:
             measure.sample(args, kwargs, result)
-    guard(exported, quantizer, run.ranges())
+    ranges = run.ranges()
+    for name, left in run.improve_recurrent(exported, round_weights).items():
+        quantizer.choices.half.add(name)
+        run.notes.append(f"{name}: float16 weights, int8 ones would leave {left:.0f} dB of it")
+    for node in plan.recurrent():
+        quantizer.choices.avoided[equalized(node)] = f"it gives the inputs of {node.name} one size"
+    guard(exported, quantizer, ranges)
+    remove_faults(exported, quantizer, ranges, measure)
     try:
         prepared = prepare_pt2e(exported, quantizer)
         run.finish(prepared, round_weights, correct_bias)

@@ -60,10 +60,15 @@ class Output:
         return f"{self.name} {self.sqnr:.1f} dB" + (f" ({parts})" if parts else "")
 
     @property
+    def places(self) -> dict[str, float]:
+        """The dB of the output and of each of its parts, by their names."""
+        found = {"": self.sqnr, **self.parts} if self.sqnr is not None else {}
+        return {f"{self.name}{place}": sqnr for place, sqnr in found.items()}
+
+    @property
     def poor(self) -> list[str]:
         """The output and its parts that have less than POOR dB."""
-        found = {"": self.sqnr, **self.parts} if self.sqnr is not None else {}
-        return [f"{self.name}{place}: {v:.1f} dB" for place, v in found.items() if v < POOR]
+        return [f"{place}: {sqnr:.1f} dB" for place, sqnr in self.places.items() if sqnr < POOR]
 
 
 @dataclass

@@ -41,10 +41,11 @@ class Measure:
         self._bytes += size
         self.keep(args, kwargs, result)
 
-    def compare(self, model: Callable[..., Any]) -> list[Output]:
-        """The outputs of ``model`` for the calls that were kept, and how far they are off."""
+    def compare(self, model: Callable[..., Any], calls: int | None = None) -> list[Output]:
+        """The outputs of ``model`` for the calls that were kept, or the first of them, and how far
+        they are off."""
         sums: dict[str, _Sums] = {}
-        for args, kwargs, wanted in self._kept:
+        for args, kwargs, wanted in self._kept[:calls]:
             got = pytree.tree_leaves(model(*args, **kwargs))
             leaves, _ = pytree.tree_flatten_with_path(wanted)
             known = self._parts if len(self._parts) == len(leaves) else [None] * len(leaves)

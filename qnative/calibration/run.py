@@ -14,6 +14,7 @@ from ..graph.parts import Parts
 from ..graph.qdq import is_constant
 from . import rounding
 from .observers import HistogramObserver
+from .recurrent import Layer, Recorder, enough
 from .rounding import InputMoments
 
 # Patches of an image, or rows of a matrix, that are sampled for the moments: more for layers with
@@ -92,8 +93,8 @@ class Calibration:
     """Runs a float graph over data and collects what its quantization needs.
 
     module: the float graph. values: the nodes whose ranges are needed. parts: the values that are
-    made of parts. collect_moments: whether to collect the moments of the layers' inputs, which
-    ``finish`` needs for rounding and bias correction.
+    made of parts. recurrent: the nodes whose calls are needed. collect_moments: whether to collect
+    the moments of the layers' inputs, which ``finish`` needs for rounding and bias correction.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Calibration:
         module: GraphModule,
         values: Iterable[Node],
         parts: dict[Node, Parts],
+        recurrent: Iterable[Node],
         collect_moments: bool,
     ):
         self.notes: list[str] = []
@@ -116,6 +118,12 @@ class Calibration:
                 probe(ir.attribute(module, value.target))
             else:
                 self._insert(f"_qnative_probe_{i}", probe, copies[value.name])
+        self._recorders = {node: Recorder(node) for node in recurrent}
+        for i, (node, recorder) in enumerate(self._recorders.items()):
+            name, copy = f"_qnative_recorder_{i}", copies[node.name]
+            self._module.add_module(name, recorder)
+            with self._module.graph.inserting_before(copy):
+                self._module.graph.call_module(name, copy.args, copy.kwargs)
         if collect_moments:
             self._insert_collectors()
         self._module.recompile()
@@ -137,6 +145,16 @@ class Calibration:
             )
         return {name: Ranges(probe.whole, probe.each) for name, probe in self._probes.items()}
 
+    def improve_recurrent(self, module: GraphModule, round_weights: bool) -> dict[str, float]:
+        """Rounds the weights of the recurrent nodes of the float graph. Returns how many dB int8
+        weights leave of their outputs, where that is not enough, by name."""
+        poor = {}
+        for node, recorder in self._recorders.items():
+            layer = Layer(module, node, recorder.calls)
+            if not enough(left := layer.improve(round_weights)):
+                poor[node.name] = left
+        return poor
+
     def finish(self, prepared: GraphModule, round_weights: bool, correct_bias: bool) -> None:
         """Gives the observers of a prepared module what they would have seen, and improves its
         weights and biases.
@@ -149,7 +167,7 @@ class Calibration:
             if collector is None or ir.bind(node)["weight"] not in observers:
                 continue
             observer = observers[ir.bind(node)["weight"]]
-            layer = _Layer(prepared, node, observer, collector.moments)
+            layer = _Rounded(prepared, node, observer, collector.moments)
             self._improve(layer, round_weights, correct_bias)
         prepared.recompile()
 
@@ -193,7 +211,7 @@ class Calibration:
             with self._module.graph.inserting_before(node):
                 self._module.graph.call_module(name, (ir.bind(node)["input"],))
 
-    def _improve(self, layer: "_Layer", round_weights: bool, correct_bias: bool) -> None:
+    def _improve(self, layer: "_Rounded", round_weights: bool, correct_bias: bool) -> None:
         weight, observer, moments = layer.weight.detach(), layer.observer, layer.moments
         scale = observer.calculate_qparams()[0].float().expand(weight.shape[0])
         limits = observer.quant_min, observer.quant_max
@@ -210,7 +228,7 @@ class Calibration:
 
 
 @dataclass
-class _Layer:
+class _Rounded:
     """A linear or convolution node of a prepared graph with a weight of its own."""
 
     module: GraphModule

@@ -5,8 +5,9 @@ from typing import Any
 import torch
 from torch.fx import Node
 
+from ..calibration.recurrent import ROUNDED
 from ..graph import nodes as ir
-from ..plan.checks import recurrent_parameters
+from ..graph.recurrent import recurrent_parameters
 from ..plan.modes import DYNAMIC_FP16
 from .call_site import CallSite
 from .packing import INT8_RANGE, pack_half, pack_int8
@@ -44,7 +45,7 @@ def _constants(site: CallSite) -> tuple[list[Node], list[Node], list[Node]]:
         if site.decision.mode == DYNAMIC_FP16:
             weights.append(_buffer(site, node, "_fp16", pack_half(real), weight.nbytes))
             continue
-        packed, scale, _ = pack_int8(real)
+        packed, scale = _int8(site, node, real)
         weights.append(_buffer(site, node, "_int8", packed, weight.nbytes))
         site.decision.check_numbers("weight", scale, 0, *INT8_RANGE)
         scales.append(_buffer(site, node, "_scale", scale))
@@ -52,6 +53,16 @@ def _constants(site: CallSite) -> tuple[list[Node], list[Node], list[Node]]:
         bias = site.context.constant(node).to(torch.float32).clone()
         biases.append(_buffer(site, node, "_float", bias, bias.nbytes))
     return weights, scales, biases
+
+
+def _int8(site: CallSite, node: Node, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A packed weight and its scales: as calibration rounded it, or rounded to nearest."""
+    rounded = site.node.meta.get(ROUNDED, {})
+    if node.target not in rounded:
+        packed, scale, _ = pack_int8(weight)
+        return packed, scale
+    codes, scale = rounded[node.target]
+    return torch.ops.qnative.linear_pack(codes), scale
 
 
 def _buffer(

@@ -14,6 +14,7 @@ from ..graph.activation import activation_bounds
 from ..graph.kinds import BOUNDED, CONVS, DROPOUTS, INTERPOLATIONS, PADS, RECURRENT, TRANSPOSED
 from ..graph.nodes import Unsupported, kind, tensor_of
 from ..graph.qdq import is_constant
+from ..graph.recurrent import recurrent_parameters
 from .decision import FREE, LOOKUP
 
 Check = Callable[[Node, dict[str, Any]], None]
@@ -198,23 +199,6 @@ def _recurrent(node: Node, args: dict[str, Any]) -> None:
         value = tensor_of(parameter)
         if value is not None and parameter in weights:
             _require_products(value, MAX_PRODUCTS_U8S8)
-
-
-def recurrent_parameters(args: dict[str, Any]) -> tuple[list[Any], list[Any]]:
-    """Weights and biases of a recurrent call, each in torch's order."""
-    if "params" not in args:
-        biases = [args["b_ih"], args["b_hh"]]
-        return [args["w_ih"], args["w_hh"]], [] if None in biases else biases
-    params = list(args["params"])
-    if not args["has_biases"]:
-        return params, []
-    directions = args["num_layers"] * (2 if args["bidirectional"] else 1)
-    each = len(params) // directions
-    weights, biases = [], []
-    for i in range(0, len(params), each):
-        weights += [*params[i : i + 2], *params[i + 4 : i + each]]
-        biases += params[i + 2 : i + 4]
-    return weights, biases
 
 
 def _embedding(node: Node, args: dict[str, Any]) -> None:

@@ -20,8 +20,8 @@ from .decision import FREE
 from .plan import Plan
 from .quantizer import KEY, Quantizer, root
 
-# A signal keeps less than this many dB above the noise of 8 bits ...
-_LEAST = 20.0
+# A signal keeps less than this many dB above the noise of 8 bits (noise of several ops adds up) ...
+_LEAST = 30.0
 # ... and a scale of its own would keep so many more.
 _GAIN = 5.0
 # Each round finds ops that the last one made readers of float values.
@@ -29,20 +29,21 @@ _ROUNDS = 50
 
 
 def guard(module: GraphModule, quantizer: Quantizer, ranges: dict[str, Ranges]) -> None:
-    """Adds to ``quantizer`` the nodes that it must avoid, given what calibration saw of the values
-    of a float graph."""
+    """Adds to the choices of a quantizer the nodes that must not run in 8 bits, given what
+    calibration saw of the values of a float graph."""
     parts = parts_of(module.graph)
     for _ in range(_ROUNDS):
         plan = quantizer.plan(module)
         quantizer.write(plan)
-        avoided, apart = _Check(quantizer, plan, ranges, parts).run()
-        if not avoided.keys() - quantizer.avoided.keys() and apart <= quantizer.apart:
+        avoided, apart = Look(quantizer, plan, ranges, parts).run()
+        choices = quantizer.choices
+        if avoided.keys() <= choices.avoided.keys() and apart <= choices.apart:
             return
-        quantizer.avoided |= avoided
-        quantizer.apart |= apart
+        choices.avoided |= avoided
+        choices.apart |= apart
 
 
-class _Check:
+class Look:
     """One look at an annotated graph."""
 
     def __init__(
@@ -56,18 +57,22 @@ class _Check:
         self.quantizer = quantizer
         self._members: dict[int, tuple[Any, dict[Node, None]]] = {}
         for node in plan.nodes:
-            for value, spec in _quantized(node):
+            for value, spec in quantized_values(node):
                 _, values = self._members.setdefault(id(root(spec)), (root(spec), {}))
                 values[value] = None
         self._scales: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    @property
+    def nodes(self) -> list[Node]:
+        """Those with an op of their own that runs in 8 bits and is not free."""
+        static = filter(self.plan.is_static, self.plan.nodes)
+        return [node for node in static if self.plan.capability(node).role != FREE]
 
     def run(self) -> tuple[dict[str, str], set[str]]:
         """Nodes to avoid with the reasons, and nodes whose inputs keep their own scales."""
         avoided: dict[str, str] = {}
         apart: set[str] = set()
-        for node in self.plan.nodes:
-            if not self.plan.is_static(node) or self.plan.capability(node).role == FREE:
-                continue
+        for node in self.nodes:
             if why := self._why_not(node):
                 end = self.plan.end(node)
                 avoided |= {each.name: why for each in (node, end)}
@@ -115,7 +120,7 @@ class _Check:
     def _loses(self, name: str, seen: HistogramObserver, spec: Any) -> str:
         """What 8 bits with the scale of ``spec`` leave of a value, if a scale of its own would
         leave more; or ""."""
-        here = seen.sqnr(*self._scale(spec))
+        here = seen.sqnr(*self.scale(spec))
         if here >= _LEAST:
             return ""
         own = seen.sqnr(*seen.calculate_qparams())
@@ -127,7 +132,7 @@ class _Check:
         """Whether an op that joins values takes the scale from one that others read too."""
         output = self.plan.end(node).meta[KEY].output_qspec
         operands = node.meta[KEY].input_qspec_map
-        if output is None or len(operands) < 2 or node.name in self.quantizer.apart:
+        if output is None or len(operands) < 2 or node.name in self.quantizer.choices.apart:
             return False
         shared = [x for x, spec in operands.items() if root(spec) is root(output)]
         for source in shared if len(shared) > 1 else []:
@@ -136,7 +141,7 @@ class _Check:
                 return True
         return False
 
-    def _scale(self, spec: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    def scale(self, spec: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """Scale and zero point of all values that share an observer."""
         key = id(root(spec))
         if key not in self._scales:
@@ -156,7 +161,7 @@ class _Check:
         return self._scales[key]
 
 
-def _quantized(node: Node) -> Iterator[tuple[Node, Any]]:
+def quantized_values(node: Node) -> Iterator[tuple[Node, Any]]:
     """The values that an annotated node reads and gives in 8 bits, without weights."""
     annotation = node.meta.get(KEY)
     if annotation is None:

@@ -1,24 +1,24 @@
 """The plan of a graph: which config rows quantize which nodes."""
 
 import operator
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
 from torch.fx import GraphModule, Node
 
 from ..backend_config import BackendConfig, BackendPatternConfig, DTypeConfig, DTypeWithConstraints
 from ..backend_config.kinds import Kinds, text_of
-from ..graph.kinds import JOINS, LAYERS, MOVES, PERIODIC
+from ..graph.kinds import JOINS, LAYERS, MOVES, PERIODIC, RECURRENT
 from ..graph.nodes import NoDtypes, Unsupported, bind, kind, tensor_of
 from ..graph.origins import Origins
 from ..graph.sequence import activation_after, next_of
 from . import constraints, decide
 from .capability import Capability, capability, check, fused_into, is_free, padding_of
+from .choices import Choices
 from .config_index import ConfigIndex, Rows, observation, static_dtypes
 from .decision import FLOAT, FREE, UNDECIDED, Decision, is_foreign, remember
-from .modes import STATIC
+from .modes import DYNAMIC_FP16, DYNAMIC_INT8, STATIC
 
 _NOT_OBSERVED = "INPUT_OUTPUT_NOT_OBSERVED"
 # Into these prepare_qat_pt2e folds the BatchNorm after them.
@@ -29,7 +29,7 @@ class Plan:
     """The decision about every call of a graph, made from the rows of a config.
 
     modes: those that a node may run in, best first. is_qat: whether BatchNorm stays until the model
-    is trained. avoided: names of nodes that must not run in 8 bits with calibrated scales, and why.
+    is trained. choices: what measurements decided.
     """
 
     def __init__(
@@ -38,10 +38,10 @@ class Plan:
         modes: tuple[str, ...],
         model: GraphModule,
         is_qat: bool,
-        avoided: Mapping[str, str] = MappingProxyType({}),
+        choices: Choices | None = None,
     ):
         self.index, self.modes, self.is_qat = ConfigIndex(config), modes, is_qat
-        self.avoided = avoided
+        self._choices = choices or Choices()
         self.nodes = [node for node in model.graph.nodes if node.op == "call_function"]
         self._graph, self.origins = model.graph, Origins(model)
         self.decisions: dict[Node, Decision] = {}
@@ -133,6 +133,14 @@ class Plan:
                 found.add(self.end(node))
         return [node for node in self._graph.nodes if node in found and tensor_of(node) is not None]
 
+    def recurrent(self) -> list[Node]:
+        """The recurrent nodes with int8 weights."""
+        return [
+            node
+            for node in self.nodes
+            if kind(node) in RECURRENT and self.decisions[node].mode == DYNAMIC_INT8
+        ]
+
     def _read(self, node: Node) -> Iterator[Node]:
         if node.target is operator.getitem:
             return
@@ -154,7 +162,7 @@ class Plan:
             self.decisions[node] = decision
             return
         foreign_misses: list[str] = []
-        if STATIC in self.modes and node.name not in self.avoided:
+        if STATIC in self.modes and node.name not in self._choices.avoided:
             for kinds, row in self.index.kernels(node):
                 try:
                     self._select_kernel(node, kinds, row)
@@ -165,12 +173,13 @@ class Plan:
                 self.decisions[node] = Decision(STATIC, FREE)
                 return
         activation, not_fused = activation_after(self._norm_after(node) or node)
-        reasons = []
-        for mode in self.modes:
+        reasons: list[Unsupported] = []
+        half = (DYNAMIC_FP16,) if node.name in self._choices.half else ()
+        for mode in (*half, *self.modes):
             try:
                 rows, pair = self._rows_for(node, activation)
-                if mode == STATIC and node.name in self.avoided:
-                    raise Unsupported(self.avoided[node.name])
+                if mode == STATIC and node.name in self._choices.avoided:
+                    raise Unsupported(self._choices.avoided[node.name])
                 if mode == STATIC:
                     self._select(node, rows, pair, activation, not_fused)
                 else:
@@ -179,8 +188,8 @@ class Plan:
             except Unsupported as error:
                 reasons.append(error)
         self.decisions[node] = self._undecided(foreign_misses, reasons, not_fused)
-        if node.name in self.avoided:
-            self.decisions[node] = Decision(FLOAT, reason=self.avoided[node.name])
+        if node.name in self._choices.avoided:
+            self.decisions[node] = Decision(FLOAT, reason=self._choices.avoided[node.name])
 
     def _undecided(
         self, foreign_misses: list[str], reasons: list[Unsupported], not_fused: str

@@ -22,6 +22,7 @@ from ..graph.nodes import bind, kind
 from ..graph.qdq import STORAGE_DTYPES
 from ..graph.rewrite import rewrite
 from .capability import GETITEM, SAME, Capability, has_own_range, padding_of
+from .choices import Choices
 from .config_index import ConfigIndex, observation
 from .constraints import NONE, Constraints, Limits
 from .decision import FREE, LOOKUP
@@ -85,10 +86,7 @@ class Quantizer(TorchAOQuantizer):
         activations, weights = TRAINING_DEFAULTS if is_qat else DEFAULTS
         self.activation_observer = activation_observer or activations
         self.weight_observer = weight_observer or weights
-        # Names of nodes that must not run in 8 bits with calibrated scales, and why; and of those
-        # whose inputs keep scales of their own. See guard.py.
-        self.avoided: dict[str, str] = {}
-        self.apart: set[str] = set()
+        self.choices = Choices()  # qnative.quantize adds to them
 
     def transform_for_annotation(self, model: GraphModule) -> GraphModule:
         """In-place aten ops become out-of-place ones: a quantized copy would not see their
@@ -105,7 +103,7 @@ class Quantizer(TorchAOQuantizer):
 
     def plan(self, model: GraphModule) -> Plan:
         """The decisions that ``annotate`` writes down."""
-        return Plan(self.config, self.modes, model, self.is_qat, self.avoided).make()
+        return Plan(self.config, self.modes, model, self.is_qat, self.choices).make()
 
     def annotate(self, model: GraphModule) -> GraphModule:
         self.write(self.plan(model))
@@ -203,7 +201,7 @@ class _Annotation:
         if Constraints.of(wanted).fixed:
             return _fixed_spec(wanted)
         source = self.plan.source(node)
-        if node.name in self.quantizer.apart:
+        if node.name in self.quantizer.choices.apart:
             return self._activation_spec(wanted)
         if found.role == SAME or _shares(node, found, row, inputs):
             for other in list(inputs)[1:]:

@@ -72,12 +72,20 @@ def test_a_part_below_the_bound_is_a_note():
     assert poor.poor == ["output[4:84] in dimension 1: 0.3 dB"]
 
     class Steep(nn.Module):
-        """8 bits of a sum are not enough for its small term."""
+        """8 bits are not enough for a small difference, and no other mode has a convolution."""
+
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv1d(2, 1, 1, bias=False)
+            with torch.no_grad():
+                self.conv.weight.copy_(torch.tensor([[[1.0], [-1.0]]]))
 
         def forward(self, x):
-            return (x + 1000) - 1000
+            return self.conv(x)
 
-    x = torch.rand(64, 8)
+    torch.manual_seed(0)
+    x = torch.randn(8, 1, 64)
+    x = torch.cat([x, x + 0.005 * torch.randn(8, 1, 64)], 1)
     notes = qnative.quantize(Steep(), (x,), [x]).report.notes
     assert any(note.startswith("low signal to quantization noise: output: ") for note in notes)
 
