@@ -94,7 +94,6 @@ inline Plan make_plan(const Args& a, int64_t height) {
 
 // Scratch: weights and rings of the group, one pixel of padding, copies of rows whose vectors would
 // reach past the end of x.
-inline int64_t weights_offset(const Plan&) { return 0; }
 inline int64_t ring_offset(const Plan& p) { return p.group * p.weight_size; }
 inline int64_t padding_offset(const Plan& p) { return ring_offset(p) + p.group * p.ring_size; }
 inline int64_t copies_offset(const Plan& p) { return padding_offset(p) + kCell; }

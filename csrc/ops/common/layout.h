@@ -37,18 +37,6 @@ inline at::Tensor empty(const Layout<c10::SymInt>& layout, at::ScalarType dtype)
                                   at::TensorOptions(at::kMeta).dtype(dtype));
 }
 
-// Uninitialized outputs with the layout of `x`, or of the broadcast of `operands`.
-inline at::Tensor empty_elementwise(const char* op, at::TensorList operands, at::ScalarType dtype) {
-  const auto layout = elementwise_layout<int64_t>(op, operands);
-  return empty_strided(layout.sizes, layout.strides, dtype);
-}
-inline at::Tensor empty_elementwise_meta(const char* op, at::TensorList operands,
-                                         at::ScalarType dtype) {
-  const auto layout = elementwise_layout<c10::SymInt>(op, operands);
-  return at::empty_strided_symint(layout.sizes, layout.strides,
-                                  operands.front().options().dtype(dtype));
-}
-
 // x, of the shape of y, with elements in the order in memory of y: x itself where they are already.
 at::Tensor with_layout_of(const at::Tensor& x, const at::Tensor& y);
 

@@ -50,7 +50,7 @@ void run_row(const F& run, char* const* data, const int64_t* strides, int64_t n)
 }
 
 // run(a, b, y, n) for runs of contiguous elements that together are y, which has the layout of
-// empty_elementwise().
+// elementwise_layout().
 template <class T, class F>
 void run_pairs(const at::Tensor& a, const at::Tensor& b, const at::Tensor& y, const F& run) {
   if (y.numel() == 0) return;
