@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch.fx import GraphModule, Node
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from . import nodes as ir
 from .attention import fuse_attention
@@ -14,6 +15,7 @@ from .einsum import einsum
 
 _ATEN = torch.ops.aten
 _MATMULS = ("matmul", "mm", "bmm")
+_VIEWS = ("view", "reshape", "_unsafe_view")
 
 
 def rewrite(module: GraphModule, *, attention: bool) -> None:
@@ -31,7 +33,7 @@ def rewrite(module: GraphModule, *, attention: bool) -> None:
     for node in list(graph.nodes):
         if ir.kind(node) == "_assert_tensor_metadata":
             graph.erase_node(node)  # of a cast: the dtype that export saw
-        elif ir.kind(node) == "to":
+        elif ir.kind(node) in ("to", "type_as"):
             _remove_cast(node)
     if attention:
         fuse_attention(graph)
@@ -58,7 +60,8 @@ def _remove_cast(node: Node) -> None:
     before, after, args = ir.tensor_of(node.args[0]), ir.tensor_of(node), ir.bind(node)
     if before is None or after is None or before.dtype is not after.dtype:
         return
-    plain = "dtype" in args and "device" not in args and args.get("memory_format") is None
+    plain = "memory_format" not in args  # type_as
+    plain |= "dtype" in args and "device" not in args and args.get("memory_format") is None
     if plain and not args.get("copy"):
         node.replace_all_uses_with(node.args[0])
         node.graph.erase_node(node)
@@ -109,7 +112,31 @@ def _as_linear(module: GraphModule, node: Node, bias: Node | None) -> bool:
     with node.graph.inserting_before(node):
         transposed = node.graph.get_attr(name)
     node.target, node.args, node.kwargs = _ATEN.linear.default, (a, transposed, bias), {}
+    _remove_views(node)
     return True
+
+
+def _remove_views(linear: Node) -> None:
+    """linear(x.view(-1, K)).view(*x.shape[:-1], N) is linear(x)."""
+    if len(linear.users) != 1:
+        return
+    before, (after,) = linear.args[0], linear.users
+    if ir.kind(before) not in _VIEWS or ir.kind(after) not in _VIEWS:
+        return
+    x, y, rows = (ir.tensor_of(n) for n in (before.args[0], after, linear))
+    if x is None or y is None or rows is None or x.dim() < 2:
+        return
+    wanted = (*x.shape[:-1], rows.shape[-1])
+    same_k = _equal(x.shape[-1], before.meta["val"].shape[-1])
+    if same_k and len(wanted) == y.dim() and all(map(_equal, wanted, y.shape)):
+        linear.args = (before.args[0], *linear.args[1:])
+        linear.meta["val"] = y
+        after.replace_all_uses_with(linear)
+        linear.graph.erase_node(after)
+
+
+def _equal(a: Any, b: Any) -> bool:
+    return statically_known_true(a == b)
 
 
 def _is_bias(module: GraphModule, bias: Any, channels: int) -> bool:

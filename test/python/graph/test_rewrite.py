@@ -197,6 +197,24 @@ def test_einsum_of_two_inputs(equation):
     assert ("einsum" in kinds(module)) == (equation in EINSUMS[3:4] + EINSUMS[5:])
 
 
+def test_views_around_a_layer_are_removed():
+    torch.manual_seed(0)
+
+    def conv1d(x, w, b):
+        y = torch.addmm(b, x.view(-1, x.size(-1)), w)
+        return F.gelu(y.view(*x.size()[:-1], 6))
+
+    parameters = {"w": constant(8, 6), "b": constant(6)}
+    module = rewritten(Call(conv1d, **parameters), (torch.randn(2, 4, 8),))
+    assert kinds(module)[-2:] == ["linear", "gelu"] and "view" not in kinds(module)
+
+    def other_shape(x, w, b):
+        return torch.addmm(b, x.view(-1, 8), w).view(-1, 2, 2, 6)
+
+    module = rewritten(Call(other_shape, **parameters), (torch.randn(2, 4, 8),))
+    assert kinds(module).count("view") == 2
+
+
 def test_gpt2_layers_run_in_int8():
     torch.manual_seed(0)
     model = Call(
@@ -233,3 +251,4 @@ def test_activations_that_are_written_out():
         "mul",
     ]
     assert kinds(rewritten(Call(lambda x: x.to(torch.float32).abs()), (x,))) == ["abs"]
+    assert kinds(rewritten(Call(lambda x: x.type_as(x.abs()).neg()), (x,))) == ["neg"]
