@@ -19,7 +19,7 @@ from torch.fx import GraphModule, Node
 from ..backend_config import BackendConfig, resolve
 from ..backend_config.registry import AnyBackend
 from ..graph.export import refuse_script
-from .qconfig import default_qat_qconfig_mapping, default_qconfig_mapping
+from .qconfig import default_qat_qconfig_mapping, default_qconfig_mapping, widened
 from .rows import fx_rows
 
 INPUTS = "qnative_example_inputs"
@@ -38,7 +38,8 @@ def prepare_fx(
 
     model: a float module that torch.fx can trace. It is not changed; a model in training mode is
     copied and put into evaluation mode.
-    qconfig_mapping: upstream's; None is ``default_qconfig_mapping()``.
+    qconfig_mapping: upstream's; None is ``default_qconfig_mapping()``. Activations with
+    ``reduce_range=True``, as upstream's defaults for x86 and fbgemm have it, get all 8 bits.
     example_inputs: positional arguments of its forward.
     prepare_custom_config: upstream's.
     backend_config: of ``qnative.backend_config`` or upstream's, or the name of one. None is the
@@ -101,6 +102,10 @@ def _prepare(
     backend = own_backend(backend_config, f"qnative.{function.__name__}")
     upstreams = upstream_config(backend)
     _split_padding(model)
+    if isinstance(qconfig_mapping, dict):
+        qconfig_mapping = QConfigMapping.from_dict(qconfig_mapping)
+    if isinstance(qconfig_mapping, QConfigMapping):  # else upstream says what is wrong
+        qconfig_mapping = widened(qconfig_mapping)
     try:
         prepared = function(
             model,

@@ -1,5 +1,6 @@
 """Default qconfigs of the FX entry: full 8 bits, weights with a scale for each output channel."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -84,3 +85,47 @@ def _mapping(activation: Any, weight: Callable[[int], Any]) -> QConfigMapping:
         qconfig = QConfig(activation=activation, weight=default_placeholder_observer)
         mapping.set_object_type(op, qconfig)
     return mapping.set_object_type("reshape", default_reuse_input_qconfig)
+
+
+# The fields of a QConfigMapping that map something to a qconfig.
+_MAPS = (
+    "object_type_qconfigs",
+    "module_name_regex_qconfigs",
+    "module_name_qconfigs",
+    "module_name_object_type_order_qconfigs",
+)
+
+
+def widened(mapping: QConfigMapping) -> QConfigMapping:
+    """A copy of a mapping with activations of 8 bits where it has ``reduce_range=True``, as
+    upstream's defaults for x86 and fbgemm do. Sums of qnative never saturate, and ops that share
+    scales or cannot clamp need the whole range of their dtype."""
+    known: dict[int, Any] = {}
+
+    def wide(qconfig: Any) -> Any:
+        if id(qconfig) not in known:
+            known[id(qconfig)] = _wide(qconfig)
+        return known[id(qconfig)]
+
+    copied = copy.copy(mapping)
+    copied.global_qconfig = wide(mapping.global_qconfig)
+    for name in _MAPS:
+        qconfigs = getattr(mapping, name)
+        setattr(copied, name, type(qconfigs)((key, wide(q)) for key, q in qconfigs.items()))
+    return copied
+
+
+def _wide(qconfig: Any) -> Any:
+    if not isinstance(qconfig, QConfig) or not _reduces(qconfig.activation):
+        return qconfig
+    activation = qconfig.activation.with_args(reduce_range=False)
+    return QConfig(activation=activation, weight=qconfig.weight)
+
+
+def _reduces(constructor: Any) -> bool:
+    """Whether the outermost with_args that gives reduce_range gives True."""
+    while (partial := getattr(constructor, "p", None)) is not None:
+        if "reduce_range" in partial.keywords:
+            return bool(partial.keywords["reduce_range"])
+        constructor = partial.func
+    return False

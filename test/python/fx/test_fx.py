@@ -298,7 +298,7 @@ def test_a_module_without_qconfig_stays_float():
 
 
 def test_upstreams_default_mapping():
-    """7-bit activations, per-channel weights; 7 bits have twice the error of 8."""
+    """7-bit activations, which get 8 bits here; per-channel weights."""
     model = nn.Sequential(nn.Conv2d(4, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 5))
     check(
         model,
@@ -306,6 +306,47 @@ def test_upstreams_default_mapping():
         kernels=["conv2d", "linear"],
         bound=0.04,
     )
+
+
+class SharedScales(nn.Module):
+    """Ops that have no form for activations of 7 bits."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(4, 6, 3, padding=1), nn.Conv2d(4, 6, 1)
+        self.pool, self.norm = nn.MaxPool2d(2), nn.LayerNorm(3)
+        self.softmax = nn.Softmax(-1)
+
+    def forward(self, x):
+        y = self.pool(torch.cat([self.first(x), self.second(x)], 1))
+        y = F.interpolate(self.norm(y), scale_factor=2.0, mode="bilinear")
+        return self.softmax(F.avg_pool2d(y, 2))
+
+
+@pytest.mark.parametrize("engine", ["x86", "fbgemm"])
+@pytest.mark.parametrize("is_qat", [False, True])
+def test_reduced_ranges_are_widened(engine, is_qat):
+    torch.manual_seed(0)
+    get = ao.get_default_qat_qconfig_mapping if is_qat else ao.get_default_qconfig_mapping
+    mapping, x = get(engine), torch.randn(8, 4, 6, 6)
+    before = mapping.global_qconfig
+    mapping.set_object_type(nn.LayerNorm, ao.QConfig(before.activation, ao.PlaceholderObserver))
+    prepare = fx.prepare_qat_fx if is_qat else fx.prepare_fx
+    prepared = prepare(SharedScales(), mapping, (x,))
+    assert mapping.global_qconfig is before
+    prepared(x)
+    found = [m for m in prepared.modules() if hasattr(m, "quant_max")]
+    assert found and all(m.quant_max != 127 or m.dtype is torch.qint8 for m in found)
+    report = fx.convert_fx(prepared).report
+    assert not report.float_rows, str(report)
+
+
+def test_a_chosen_range_is_not_widened():
+    narrow = ao.MinMaxObserver.with_args(quant_min=0, quant_max=63)
+    mapping = ao.get_default_qconfig_mapping("x86")
+    mapping.set_global(ao.QConfig(narrow, mapping.global_qconfig.weight))
+    prepared = fx.prepare_fx(nn.Sequential(nn.Linear(8, 5)), mapping, ROWS)
+    assert {m.quant_max for m in prepared.modules() if hasattr(m, "quant_max")} == {63}
 
 
 def test_weights_with_one_scale():
