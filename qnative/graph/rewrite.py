@@ -12,6 +12,7 @@ from . import nodes as ir
 from .attention import fuse_attention
 from .constants import fold_constants
 from .einsum import einsum
+from .rms_norm import fuse_rms_norm
 
 _ATEN = torch.ops.aten
 _MATMULS = ("matmul", "mm", "bmm")
@@ -23,7 +24,7 @@ def rewrite(module: GraphModule, *, attention: bool) -> None:
 
     - ``addmm``, ``addmv``, ``baddbmm`` and ``einsum`` of two tensors as products and sums;
     - products with a constant matrix on the right as linear layers;
-    - x * sigmoid(x) as silu, and GPT-2's gelu, written out, as gelu;
+    - x * sigmoid(x) as silu, and GPT-2's gelu and Llama's norm, written out, as gelu and rms_norm;
     - with ``attention``, softmax between two products as scaled_dot_product_attention.
 
     Casts to the dtype that a value has already are removed.
@@ -35,6 +36,7 @@ def rewrite(module: GraphModule, *, attention: bool) -> None:
             graph.erase_node(node)  # of a cast: the dtype that export saw
         elif ir.kind(node) in ("to", "type_as"):
             _remove_cast(node)
+    fuse_rms_norm(graph)
     if attention:
         fuse_attention(graph)
     has_einsum = False

@@ -341,6 +341,33 @@ def test_reduced_ranges_are_widened(engine, is_qat):
     assert not report.float_rows, str(report)
 
 
+def test_the_default_config_has_more_than_native():
+    """Rows of ours run; those that FX has no form of leave their ops in float."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second, self.silu = nn.Linear(8, 8), nn.Linear(8, 8), nn.SiLU()
+
+        def forward(self, x):
+            y = F.gelu(self.first(x)) - self.silu(self.second(x))
+            return torch.relu(torch.sub(y, torch.abs(y) / 2)).view_as(x) + 1
+
+    torch.manual_seed(0)
+    quantized = check(Net(), ROWS)
+    assert not quantized.report.float_rows, str(quantized.report)
+    prepared = fx.prepare_fx(Net(), None, ROWS, backend_config="native")
+    prepared(*ROWS)
+    assert "aten.silu" in {row.op for row in fx.convert_fx(prepared).report.float_rows}
+
+    class Attention(nn.Module):
+        def forward(self, x):
+            return F.scaled_dot_product_attention(x, x, x)
+
+    (row,) = quantize(Attention(), (torch.randn(2, 3, 8),)).report.float_rows
+    assert row.op == "aten.scaled_dot_product_attention"
+
+
 def test_a_chosen_range_is_not_widened():
     narrow = ao.MinMaxObserver.with_args(quant_min=0, quant_max=63)
     mapping = ao.get_default_qconfig_mapping("x86")

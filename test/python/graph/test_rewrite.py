@@ -252,3 +252,51 @@ def test_activations_that_are_written_out():
     ]
     assert kinds(rewritten(Call(lambda x: x.to(torch.float32).abs()), (x,))) == ["abs"]
     assert kinds(rewritten(Call(lambda x: x.type_as(x.abs()).neg()), (x,))) == ["neg"]
+
+
+# ---- norms ---------------------------------------------------------------------------------------
+
+
+def llama(x, w, eps=1e-5):
+    x = x.to(torch.float32)
+    variance = x.pow(2).mean(-1, keepdim=True)
+    return w * (x * torch.rsqrt(variance + eps)).to(x.dtype)
+
+
+NORMS = {
+    "llama": llama,
+    "square": lambda x, w: x * torch.rsqrt(1e-6 + x.square().mean(-1, keepdim=True)) * w,
+    "product": lambda x, w: (x * x).mean([2], keepdim=True).add(1e-6).rsqrt() * x,
+}
+NO_NORMS = {
+    "another power": lambda x, w: x * torch.rsqrt(x.pow(4).mean(-1, keepdim=True) + 1e-6),
+    "another dimension": lambda x, w: x * torch.rsqrt(x.pow(2).mean(1, keepdim=True) + 1e-6),
+    "without keepdim": lambda x, w: x[:, :, 0] * torch.rsqrt(x.pow(2).mean(-1) + 1e-6),
+    "another factor": lambda x, w: w * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6),
+    "a factor of two": lambda x, w: x * torch.rsqrt(x.pow(2).mean(-1, True).add(w[:1], alpha=2)),
+}
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_rms_norm(name):
+    torch.manual_seed(0)
+    module = rewritten(Call(NORMS[name], w=constant(8)), (torch.randn(2, 4, 8),))
+    assert kinds(module) == ["rms_norm"]
+
+
+@pytest.mark.parametrize("name", NO_NORMS)
+def test_no_rms_norm(name):
+    torch.manual_seed(0)
+    module = rewritten(Call(NO_NORMS[name], w=constant(8).abs()), (torch.randn(2, 4, 8),))
+    assert "rms_norm" not in kinds(module)
+
+
+def test_rms_norm_keeps_small_squares():
+    """One large value of 1000: the mean of squares in 8 bits would be 0 or one step."""
+    torch.manual_seed(0)
+    linear, x = nn.Linear(64, 32), torch.randn(16, 64)
+    x[:, 0] *= 50
+    model = Call(lambda x, w: linear(llama(x, w)), w=torch.rand(64))
+    model.linear = linear
+    result = qnative.quantize(model, (x,), [x])
+    assert (result(x) - model(x)).norm() / model(x).norm() < 0.05
