@@ -32,6 +32,8 @@ class HistogramObserver(UniformQuantizationObserverBase):
     """
 
     origin = "x"
+    # Scale and zero point of what it has seen so far, once they were asked for.
+    _found: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
@@ -53,6 +55,7 @@ class HistogramObserver(UniformQuantizationObserverBase):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if x.numel() == 0:
             return x
+        self._found = None
         values = x.detach().float()
         low, high = torch.aminmax(values)
         if not (low.isfinite() and high.isfinite()):
@@ -74,6 +77,8 @@ class HistogramObserver(UniformQuantizationObserverBase):
         """Takes in what another one has seen: the result does not depend on who saw what."""
         if not other.calibrated:
             return
+        limits, others = ((o.quant_min, o.quant_max, float(o.eps)) for o in (self, other))
+        self._found = other._found if not self.calibrated and limits == others else None
         self.min_val.copy_(torch.minimum(self.min_val, other.min_val))
         self.max_val.copy_(torch.maximum(self.max_val, other.max_val))
         self._grow(float(other.limit))
@@ -138,9 +143,11 @@ class HistogramObserver(UniformQuantizationObserverBase):
     def calculate_qparams(self) -> tuple[torch.Tensor, torch.Tensor]:
         if not self.calibrated:
             raise ValueError(f"qnative: no calibration data reached {self.origin}")
-        if self.min_val == 0 and self.max_val == 0:
-            return self._calculate_qparams(self.min_val, self.max_val)
-        return self._calculate_qparams(*self._search())
+        if self._found is None:
+            is_zero = bool(self.min_val == 0 and self.max_val == 0)
+            low, high = (self.min_val, self.max_val) if is_zero else self._search()
+            self._found = self._calculate_qparams(low, high)
+        return self._found
 
     def extra_repr(self) -> str:
         return f"min_val={float(self.min_val)}, max_val={float(self.max_val)}"

@@ -149,16 +149,24 @@ class Look:
             if isinstance(shared, FixedQParamsQuantizationSpec):
                 self._scales[key] = torch.tensor(shared.scale), torch.tensor(shared.zero_point)
             else:
-                union = HistogramObserver(
-                    dtype=shared.dtype,
-                    quant_min=shared.quant_min,
-                    quant_max=shared.quant_max,
-                    qscheme=torch.per_tensor_affine,
-                )
-                for value in values:
-                    union.merge(self.ranges[value.name].whole)
-                self._scales[key] = union.calculate_qparams()
+                self._scales[key] = self._union(shared, list(values)).calculate_qparams()
         return self._scales[key]
+
+    def _union(self, spec: Any, values: list[Node]) -> HistogramObserver:
+        """An observer that has seen all of these values."""
+        seen = [self.ranges[value.name].whole for value in values]
+        limits = spec.quant_min, spec.quant_max
+        if len(seen) == 1 and limits == (seen[0].quant_min, seen[0].quant_max):
+            return seen[0]
+        union = HistogramObserver(
+            dtype=spec.dtype,
+            quant_min=spec.quant_min,
+            quant_max=spec.quant_max,
+            qscheme=torch.per_tensor_affine,
+        )
+        for each in seen:
+            union.merge(each)
+        return union
 
 
 def quantized_values(node: Node) -> Iterator[tuple[Node, Any]]:

@@ -284,3 +284,34 @@ def test_shared_weights_are_rounded_to_nearest():
     scale = torch.maximum(model.fc.weight.amax(1) / 127, model.fc.weight.amin(1) / -128)
     assert torch.equal(codes, (model.fc.weight / scale.unsqueeze(1)).round().to(torch.int8))
     assert kernels_of(quantized) == ["linear", "linear"]
+
+
+def test_merged_histograms_are_those_of_all_values():
+    torch.manual_seed(0)
+    parts = [torch.randn(3000) * 2.0**i for i in (-4, 3, 0)]
+    whole, merged = HistogramObserver(**UINT8), HistogramObserver(**UINT8)
+    for part in parts:
+        whole(part)
+        one = HistogramObserver(**UINT8)
+        one(part)
+        one.calculate_qparams()
+        merged.merge(one)
+        merged.calculate_qparams()  # is not kept when more comes
+    merged.merge(HistogramObserver(**UINT8))  # has seen nothing
+    assert merged.limit == whole.limit and (merged.counts - whole.counts).abs().sum() <= 4
+    assert merged.calculate_qparams()[0] == pytest.approx(whole.calculate_qparams()[0], rel=0.01)
+    # Other limits give other scales.
+    narrow = HistogramObserver(**(UINT8 | {"quant_max": 127}))
+    narrow.merge(whole)
+    assert narrow.calculate_qparams()[0] > 1.5 * whole.calculate_qparams()[0]
+
+
+def test_signal_to_noise_of_a_histogram():
+    torch.manual_seed(0)
+    x = torch.randn(20000)
+    observer = HistogramObserver(**UINT8)
+    observer(x)
+    for scale, zero_point in ((0.03, 128), (0.3, 128), (0.03, 0)):
+        wanted = 10 * math.log10(x.square().mean().item() / error_of(x, scale, zero_point))
+        got = observer.sqnr(torch.tensor(scale), torch.tensor(zero_point))
+        assert got == pytest.approx(wanted, abs=0.1)
