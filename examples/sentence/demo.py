@@ -26,7 +26,11 @@ def quantize(model: torch.nn.Module, ids: Tensor, mask: Tensor) -> torch.nn.Modu
     """Any number of sentences of any length."""
     open_sizes = {0: torch.export.Dim.AUTO, 1: torch.export.Dim.AUTO}
     shapes = (open_sizes, open_sizes)
-    return qnative.quantize(model, (ids, mask), recipe="dynamic", dynamic_shapes=shapes)
+    # "native" has no row for attention, which stays float. The default config runs it in 8 bits:
+    # 128 tokens take three quarters of the time, and of 64 sentences the worst has a cosine of
+    # 0.9958 instead of 0.9965 (mean 0.9994 with both).
+    options = {"recipe": "dynamic", "backend_config": "native"}
+    return qnative.quantize(model, (ids, mask), dynamic_shapes=shapes, **options)
 
 
 def save(model: torch.nn.Module, inputs: tuple[Tensor, Tensor], file: Path) -> torch.nn.Module:
