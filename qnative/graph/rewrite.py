@@ -108,14 +108,23 @@ def _as_linear(module: GraphModule, node: Node, bias: Node | None) -> bool:
         return False
     if bias is not None and not _is_bias(module, bias, weight.shape[1]):
         return False
-    name = f"{b.target.replace('.', '_')}_transposed"
-    if not hasattr(module, name):
-        module.register_buffer(name, weight.detach().t().contiguous())
     with node.graph.inserting_before(node):
-        transposed = node.graph.get_attr(name)
+        transposed = node.graph.get_attr(_transposed(module, b.target, weight))
     node.target, node.args, node.kwargs = _ATEN.linear.default, (a, transposed, bias), {}
     _remove_views(node)
     return True
+
+
+def _transposed(module: GraphModule, target: str, weight: torch.Tensor) -> str:
+    """The name of a buffer with the transposed weight; layers that share a weight share it."""
+    value = weight.detach().t().contiguous()
+    name = f"{target.replace('.', '_')}_transposed"
+    while (other := getattr(module, name, None)) is not None:
+        if isinstance(other, torch.Tensor) and torch.equal(other, value):
+            return name
+        name += "_"
+    module.register_buffer(name, value)
+    return name
 
 
 def _remove_views(linear: Node) -> None:

@@ -215,6 +215,29 @@ def test_views_around_a_layer_are_removed():
     assert kinds(module).count("view") == 2
 
 
+def test_layers_share_a_weight_but_not_a_name():
+    """The names of two parameters that differ in a dot, and one that is taken."""
+    torch.manual_seed(0)
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Module()
+            self.a.b, self.a_b = nn.Parameter(constant(8, 8)), nn.Parameter(constant(8, 8))
+            self.register_buffer("a_b_transposed", constant(8))
+
+        def forward(self, x):
+            return ((x @ self.a.b) @ self.a_b + self.a_b_transposed) @ self.a.b
+
+    module = rewritten(Net(), (torch.randn(4, 8),))
+    linears = [node for node in module.graph.nodes if ir.kind(node) == "linear"]
+    assert [node.args[1].target for node in linears] == [
+        "a_b_transposed_",
+        "a_b_transposed__",
+        "a_b_transposed_",
+    ]
+
+
 def test_gpt2_layers_run_in_int8():
     torch.manual_seed(0)
     model = Call(
