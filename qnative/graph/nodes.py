@@ -84,6 +84,12 @@ def is_real(value: torch.Tensor) -> bool:
     return value.dtype.is_floating_point or value.dtype.is_complex
 
 
+def is_number(node: Any) -> bool:
+    """Whether a node computes a number, such as a size or ``tensor.item()``."""
+    numbers = (int, float, torch.SymInt, torch.SymFloat, torch.SymBool)
+    return isinstance(node, Node) and isinstance(node.meta.get("val"), numbers)
+
+
 def is_open(size: Any) -> bool:
     """Whether a size differs from call to call. (Export keeps symbols for sizes that it found to be
     fixed; they have a single value.)"""

@@ -30,7 +30,16 @@ from ..graph.kinds import (
     TRANSPOSED,
     WITH_NUMBER,
 )
-from ..graph.nodes import Unsupported, bind, is_call, is_real, kind, target_name, tensor_of
+from ..graph.nodes import (
+    Unsupported,
+    bind,
+    is_call,
+    is_number,
+    is_real,
+    kind,
+    target_name,
+    tensor_of,
+)
 from ..graph.padding import zero_padding
 from ..graph.qdq import DEQUANTIZE, is_constant
 from ..graph.sequence import activation_after, follow
@@ -150,6 +159,8 @@ def _check_on_quantized(node: Node, decision: Decision, found: Capability) -> No
     for name in found.tensors:
         for tensor in args[name] if isinstance(args[name], (list, tuple)) else [args[name]]:
             value = tensor_of(tensor)
+            if is_number(tensor):
+                raise Unsupported(f"its argument {name} is a number that the model computes")
             if value is not None and value.dtype is not torch.float32:
                 raise Unsupported(f"its argument {name} is {value.dtype}, not torch.float32")
     if found.kernel is not None:
