@@ -15,8 +15,12 @@ from . import nodes as ir
 
 # Submodule with the size checks of torch.export.
 _GUARDS = "_guards_fn"
-# Methods of Tensor that take sizes, by their kind.
+# Methods of Tensor that take sizes, by their kind; those that make a tensor take its dtype too.
 _WITH_SIZES = ("reshape", "expand", "repeat", "narrow")
+_NEW = ("new_zeros", "new_ones", "new_full", "new_empty")
+# Functions that make a tensor: those of torch record its size, the aten ops take numbers.
+_CREATION = ("zeros", "ones", "full", "empty", "rand", "randn", "arange", "eye")
+_RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 
 
 class Guards(torch.nn.Module):
@@ -67,10 +71,12 @@ def keep_sizes_open(graph: Graph) -> None:
     for node in list(graph.nodes):
         if ir.is_call(node, {"aten.sym_size.int"}):
             _call_method(graph, node, "size", node.args)
-        elif ir.kind(node) in _WITH_SIZES and _has_open_size(node) and not node.kwargs:
+        elif _is_method_of_sizes(node):
             _call_method(graph, node, ir.kind(node), node.args)
-        elif ir.kind(node) == "arange" and node.all_input_nodes:
-            node.target = torch.arange  # it records a size; the aten op takes a number
+        elif ir.kind(node) in _CREATION and node.all_input_nodes:
+            node.target = getattr(torch, ir.kind(node))
+        elif ir.kind(node) in _RECURRENT:
+            _check_state(graph, node)
 
 
 def _leave_size_to_reshape(node: Node) -> None:
@@ -83,13 +89,39 @@ def _leave_size_to_reshape(node: Node) -> None:
         node.args = (node.args[0], sizes)
 
 
+def _is_method_of_sizes(node: Node) -> bool:
+    known = ir.kind(node) in _NEW or (ir.kind(node) in _WITH_SIZES and not node.kwargs)
+    return known and _has_open_size(node)
+
+
 def _has_open_size(node: Node) -> bool:
     return any(not isinstance(ir.tensor_of(n), torch.Tensor) for n in node.all_input_nodes[1:])
 
 
 def _call_method(graph: Graph, node: Node, name: str, args: tuple[Any, ...]) -> None:
     with graph.inserting_before(node):
-        new = graph.call_method(name, args)
+        new = graph.call_method(name, args, node.kwargs)
     new.meta.update(node.meta)
     node.replace_all_uses_with(new)
     graph.erase_node(node)
+
+
+def _check_state(graph: Graph, node: Node) -> None:
+    """torch's recurrent ops do not look at the batch size of their state, and read beyond one that
+    is too small; a trace has no checks of sizes either. A reshape to the size that it should have
+    does nothing, or is an error."""
+    args = ir.bind(node)
+    x = ir.tensor_of(args.get("input"))
+    if x is None or x.dim() != 3:  # packed sequences
+        return
+    batch = 0 if args["batch_first"] else 1
+    is_list = isinstance(args["hx"], (list, tuple))
+    states = list(args["hx"]) if is_list else [args["hx"]]
+    with graph.inserting_before(node):
+        size = graph.call_method("size", (args["input"], batch))
+        for i, state in enumerate(states):
+            if (value := ir.tensor_of(state)) is not None:
+                wanted = [value.shape[0], size, value.shape[2]]
+                states[i] = graph.call_method("reshape", (state, wanted))
+                states[i].meta.update(state.meta)
+    node.update_arg(1, states if is_list else states[0])
