@@ -95,6 +95,7 @@ class _Lowering:
 
     def run(self) -> None:
         make_functional(self.graph)
+        qdq.check(self.module, self.graph.nodes)
         for node in self.graph.nodes:
             if node.op == "call_function" and not is_decomposed(node):
                 row = Row(node.name, ir.module_path(node), ir.op_name(node), report.FLOAT)

@@ -1,16 +1,19 @@
 """Quantize and dequantize nodes: those that cancel, and those that stay."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch.fx import Node
 
 from ..graph import nodes as ir
+from ..graph.nodes import Unsupported
 from ..graph.qdq import (
     DEQUANTIZE,
     DEQUANTIZE_CHANNEL,
     QUANTIZE,
     QUANTIZE_CHANNEL,
+    is_constant,
     is_decomposed,
     qparams,
 )
@@ -43,17 +46,50 @@ def collapse(context: Context) -> None:
         graph.erase_node(node)
 
 
+def check(module: torch.nn.Module, nodes: Iterable[Node]) -> None:
+    """ValueError for quantization by another quantizer that qnative does not have, on values that
+    are no constants."""
+    for node in nodes:
+        if is_decomposed(node) and not is_constant(node) and (why := _lacks(module, node)):
+            raise ValueError(
+                f"qnative.lower: {node.name}: {why}. Quantize with qnative.Quantizer (recipe "
+                '"dynamic" for scales of each call), or leave what this node belongs to out of the '
+                "annotations of the other quantizer"
+            )
+
+
+def _lacks(module: torch.nn.Module, node: Node) -> str:
+    """Why qnative has no op for a quantize or dequantize node, "" if it has one."""
+    args, name = ir.bind(node), ir.target_name(node)
+    if name not in QUANTIZE | DEQUANTIZE | QUANTIZE_CHANNEL | DEQUANTIZE_CHANNEL:
+        return f"there is no qnative op for {name}"
+    if args["dtype"] not in (torch.uint8, torch.int8):
+        return f"its dtype is {args['dtype']}, not torch.uint8 or torch.int8"
+    try:
+        for key in ("scale", "zero_point", "scales", "zero_points"):
+            value = ir.constant(module, args.get(key))
+            if key == "zero_points" and value is not None and value.dtype.is_floating_point:
+                return "its zero points are not integers"
+    except Unsupported:
+        return f"its {key} is computed in each call"
+    return ""
+
+
 def rewrite(context: Context) -> None:
-    """Every quantize and dequantize node becomes the qnative one; ValueError for other
-    ``quantized_decomposed`` ops, which exist in Python processes only."""
+    """Every quantize and dequantize node becomes the qnative one. Constants of types that qnative
+    does not have become real numbers."""
     graph = context.graph
-    for node in list(graph.nodes):
+    for node in reversed(list(graph.nodes)):
         if not is_decomposed(node):
             continue
         with graph.inserting_before(node):
-            op, args, limits = _qnative_call(context, node)
-            new = graph.call_function(op, args, limits)
-        replace(node, new)
+            if is_constant(node) and _lacks(context.module, node):
+                if node.users:
+                    value = ir.constant(context.module, node)
+                    node.replace_all_uses_with(context.buffer(f"{node.name}.value", value))
+            else:
+                op, args, limits = _qnative_call(context, node)
+                replace(node, graph.call_function(op, args, limits))
         graph.erase_node(node)
 
 
@@ -68,9 +104,7 @@ def _qnative_call(context: Context, node: Node) -> tuple[Any, tuple[Any, ...], d
     values = tuple(args.get(key) for key in ("input", "scales", "zero_points", "axis"))
     if name in DEQUANTIZE_CHANNEL:
         return ops.dequantize_per_channel.default, values, {}
-    if name in QUANTIZE_CHANNEL:
-        return ops.quantize_per_channel.default, (*values, args["dtype"]), _limits(args)
-    raise ValueError(f"qnative.lower: {node.name}: there is no qnative op for {name}")
+    return ops.quantize_per_channel.default, (*values, args["dtype"]), _limits(args)
 
 
 def _limits(args: dict[str, Any]) -> dict[str, int]:
