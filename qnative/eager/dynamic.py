@@ -11,6 +11,7 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 from .. import nn as qnn
 from ..graph.export import refuse_script
 from ..graph.nodes import Unsupported
+from ..report import FLOAT, QUANTIZED, Report, Row
 
 if TYPE_CHECKING:
     from torch.ao.quantization import QConfig
@@ -69,6 +70,9 @@ def quantize_dynamic(
     inplace: change ``model``, not a copy of it. If the model is itself of a type to be quantized,
     use what is returned.
 
+    The result has ``.report``, one row for each module with weights of its own: what took its
+    place, or why it stays float.
+
     Warns when a type or name that was asked for could not be quantized, or nothing was. Raises
     ValueError, with the name of the module, for a weight that cannot be quantized, for an unknown
     dtype and for a name that is no submodule; TypeError for an entry of another kind and for
@@ -82,8 +86,11 @@ def quantize_dynamic(
     model.eval()
     requests = _requests(model, spec)
     done: dict[torch.nn.Module, torch.nn.Module] = {}
-    new = _swap(model, "", _propagate(model, spec), mapping, done)
+    asked = _propagate(model, spec)
+    layers = [(n, m) for n, m in model.named_modules() if _weights(m)]
+    new = _swap(model, "", asked, mapping, done)
     _warn(requests, done)
+    new.report = Report([_row(name, layer, asked, done) for name, layer in layers])
     for module in new.modules():
         if "qconfig" in vars(module):
             del module.qconfig
@@ -187,6 +194,29 @@ def with_hooks_of(module: torch.nn.Module, new: torch.nn.Module) -> torch.nn.Mod
     for hook in module._forward_hooks.values():
         new.register_forward_hook(hook)
     return new
+
+
+def _weights(module: torch.nn.Module) -> list[torch.Tensor]:
+    return [each for each in module._parameters.values() if each is not None]
+
+
+def _row(
+    name: str,
+    layer: torch.nn.Module,
+    asked: dict[torch.nn.Module, Any],
+    done: dict[torch.nn.Module, torch.nn.Module],
+) -> Row:
+    kind = type_before_parametrizations(layer).__name__
+    row = Row(name or kind, name, kind, FLOAT, float_bytes=sum(w.nbytes for w in _weights(layer)))
+    if layer in done:
+        new = type(done[layer])
+        row.verdict, row.kernel = QUANTIZED, f"{new.__module__}.{new.__qualname__}"
+        row.packed_bytes = sum(each.nbytes for each in done[layer].buffers())
+    elif asked.get(layer) is None:
+        row.reason = "qconfig_spec does not ask for it"
+    else:
+        row.reason = f"qnative.nn has nothing for {kind}"
+    return row
 
 
 def _requests(

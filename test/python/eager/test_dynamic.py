@@ -405,6 +405,24 @@ def test_mapping():
     assert type(quantized.conv) is Own and quantized.conv.dtype is torch.qint8
 
 
+def test_report():
+    """A row for each layer; one that stays float says why, in a container that was named too."""
+    net = nn.Sequential()
+    net.body = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Flatten(), nn.Linear(8, 4))
+    net.head = nn.Linear(4, 2)
+    report = qnative.quantize_dynamic(net, {"body"}).report
+    assert [(row.module, row.op, row.verdict, row.kernel, row.reason) for row in report.rows] == [
+        ("body.0", "Conv2d", "float", "", "qnative.nn has nothing for Conv2d"),
+        ("body.2", "Linear", "quantized", "qnative.nn.linear.Linear", ""),
+        ("head", "Linear", "float", "", "qconfig_spec does not ask for it"),
+    ]
+    assert report.rows[1].float_bytes == 4 * (8 * 4 + 4) and report.rows[1].packed_bytes > 0
+    assert "1 quantized" in str(report) and net.head.weight.shape == (2, 4)
+    both = nn.ModuleList([net.head, net.head])
+    assert [row.module for row in qnative.quantize_dynamic(both).report.rows] == ["0"]
+    assert copy.deepcopy(qnative.quantize_dynamic(net)).report.count("quantized") == 2
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
