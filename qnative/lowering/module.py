@@ -1,10 +1,25 @@
 """The type of what every front end returns."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import torch
 from torch.fx import GraphModule
 
 from ..report import NotQuantizedError, Report
+
+
+class _Parameters(Iterator[torch.nn.Parameter]):
+    def __init__(self, found: Iterator[torch.nn.Parameter]):
+        self.found = found
+
+    def __next__(self) -> torch.nn.Parameter:
+        for each in self.found:
+            return each
+        raise StopIteration(
+            "qnative: a quantized module has no more parameters, its weights are buffers. It takes "
+            "and gives torch.float32 on the CPU; next(module.buffers()).device is the device"
+        )
 
 
 class QuantizedModule(GraphModule):
@@ -17,6 +32,11 @@ class QuantizedModule(GraphModule):
     if TYPE_CHECKING:
         # An annotation at run time would make torch.jit.script compile Report.
         report: Report
+
+    def parameters(self, recurse: bool = True) -> Iterator[torch.nn.Parameter]:
+        """Those of layers that stay float: quantized weights are buffers. ``next`` on none of them
+        is a StopIteration that says so."""
+        return _Parameters(super().parameters(recurse))
 
     def set_report(self, report: Report, *, strict: bool = False) -> None:
         """Replaces the report. NotQuantizedError if strict and a node stays float."""

@@ -39,3 +39,18 @@ def test_set_report(quantized):
     row = qnative.report.Row("exp", "", "aten.exp", "float", reason="no row")
     with pytest.raises(qnative.NotQuantizedError, match="exp"):
         module.set_report(Report([row]), strict=True)
+
+
+def test_next_of_no_parameters_says_what_to_do(quantized):
+    """Real code finds device and dtype by the first parameter."""
+    assert list(quantized.parameters()) == []
+    with pytest.raises(StopIteration, match=r"weights are buffers.*next\(module\.buffers\(\)\)"):
+        next(quantized.parameters())
+    assert next(quantized.buffers()).device.type == "cpu"
+
+
+def test_parameters_of_float_layers_are_there():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(8, 4), nn.RMSNorm(4)).eval()
+    quantized = qnative.quantize(net, (torch.randn(4, 8),), recipe="dynamic")
+    assert len(list(quantized.parameters())) == len(dict(quantized.named_parameters()))
