@@ -4,6 +4,7 @@
 
 #include "calls.h"
 #include "error.h"
+#include "qnative/planned.h"
 
 // Calls of qnative's operators as the C++ functions that they are: arguments that are constants are
 // converted when the program is loaded, and the dispatcher neither packs arguments nor looks for
@@ -257,13 +258,37 @@ class DirectCall<R(A...)> : public Call {
              std::vector<Slot> outputs)
       : DirectCall(op, std::move(arguments), std::move(outputs), std::index_sequence_for<A...>()) {}
 
-  void run(Frame& frame) const override { run(frame, std::index_sequence_for<A...>()); }
+  void run(Frame& frame) const override {
+    if constexpr (kMayBePlanned) {
+      if (planned_ != nullptr) {
+        const at::Tensor& x = frame[arguments_[0].slot].toTensor();
+        if (program::is_plain(x)) return store(frame, outputs_, planned_->run(x));
+      }
+    }
+    run(frame, std::index_sequence_for<A...>());
+  }
+
+  void plan() override {
+    if constexpr (kMayBePlanned) {
+      if (arguments_[0].kind != Argument::Kind::kSlot) return;
+      std::vector<IValue> constants;
+      for (size_t i = 1; i < arguments_.size(); ++i) {
+        if (!arguments_[i].is_constant()) return;
+        constants.push_back(arguments_[i].constant);
+      }
+      planned_ = plan_op(c10::toString(op_.operator_name()), constants);
+    }
+  }
 
   static bool takes(const std::vector<Argument>& arguments) {
     return takes(arguments, std::index_sequence_for<A...>());
   }
 
  private:
+  // A tensor of other tensors, the first of which may be the only one that changes.
+  static constexpr bool kMayBePlanned =
+      std::is_same_v<R, at::Tensor> && std::is_same_v<std::tuple_element_t<0, std::tuple<A...>>, X>;
+
   template <size_t... i>
   DirectCall(const c10::OperatorHandle& op, std::vector<Argument> arguments,
              std::vector<Slot> outputs, std::index_sequence<i...>)
@@ -293,6 +318,7 @@ class DirectCall<R(A...)> : public Call {
   c10::TypedOperatorHandle<R(A...)> op_;
   std::vector<Slot> outputs_;
   std::tuple<Holder<A>...> holders_;
+  std::unique_ptr<PlannedOp> planned_;  // null: the arguments are not known, or there is no plan
 };
 
 using Make = std::unique_ptr<Call> (*)(const c10::OperatorHandle&, std::vector<Argument>,

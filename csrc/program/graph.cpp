@@ -90,6 +90,13 @@ void Graph::run_nodes(Frame& frame, const Step& step) const {
   }
 }
 
+void Graph::plan() {
+  for (const Node& node : nodes) {
+    within([&] { return c10::str("node '", node.name, "' (", node.target, ")"); },
+           [&] { node.call->plan(); });
+  }
+}
+
 void Graph::run(Frame& frame) const {
   run_nodes(frame, [&](const Node& node) { node.call->run(frame); });
 }

@@ -58,6 +58,9 @@ class Call {
 
   virtual void run(Frame& frame) const = 0;
 
+  // Before the first run, where no constant will change: may compute what follows from them.
+  virtual void plan() {}
+
   const std::vector<Argument>& arguments() const { return arguments_; }
 
  protected:
@@ -77,6 +80,9 @@ struct Graph {
   std::vector<Slot> inputs;
   std::vector<Argument> outputs;
   std::vector<Node> nodes;
+
+  // Plans the calls. An error names the node.
+  void plan();
 
   // Runs the nodes on a frame whose input slots are set. An error names the node.
   void run(Frame& frame) const;

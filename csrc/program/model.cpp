@@ -107,6 +107,7 @@ class Loader {
     if (!missing_.empty()) refuse_missing();
     read_outputs();
     model_.has_state |= reader_.writes_constants();
+    if (!model_.has_state) model_.graph.plan();
     return std::move(model_);
   }
 

@@ -15,6 +15,7 @@ namespace {
 
 using testing::linear_archive;
 using testing::pack;
+using testing::quantized_archive;
 using testing::Records;
 
 // The message of the c10::Error that `action` throws; empty if it throws none.
@@ -124,16 +125,21 @@ TEST(Program, RefusesInputs) {
             "qnative::Program: has no argument 'y'; its arguments are x");
 }
 
-// Every bit of the archive of a small program, and every length of it.
-TEST(Program, DamagedArchives) {
-  const std::string bytes = pack(records());
-  const at::Tensor x = at::randn({4, 3});
-  const at::Tensor expected = load(bytes).run({x})[0];
+// Twice: the second run has planned memory.
+at::Tensor run_twice(const qnative::Program& program, const at::Tensor& x) {
+  program.run({x});
+  return program.run({x}).at(0);
+}
+
+// Bits of the archive of a small program, and lengths of it.
+void damage(const Records& contents, const at::Tensor& x) {
+  const std::string bytes = pack(contents);
+  const at::Tensor expected = run_twice(load(bytes), x);
   std::mt19937 generator(::testing::UnitTest::GetInstance()->random_seed());
   int refused = 0;
   const auto check = [&](const std::string& damaged, const std::string& what) {
     at::Tensor y;
-    const std::string error = error_of([&] { y = load(damaged).run({x})[0]; });
+    const std::string error = error_of([&] { y = run_twice(load(damaged), x); });
     refused += error.empty() ? 0 : 1;
     EXPECT_TRUE(!error.empty() || at::equal(y, expected)) << what;
   };
@@ -150,9 +156,15 @@ TEST(Program, DamagedArchives) {
   }
 }
 
+TEST(Program, DamagedArchives) { damage(records(), at::randn({4, 3})); }
+
+TEST(Program, DamagedArchivesOfQuantizedModels) {
+  at::manual_seed(0);
+  damage(quantized_archive(), at::randn({4, 1, 3}));
+}
+
 // Texts with right checksums and wrong contents.
-TEST(Program, WrongTexts) {
-  const Records right = records();
+void change_texts(const Records& right, const at::Tensor& x) {
   std::mt19937 generator(::testing::UnitTest::GetInstance()->random_seed());
   const std::vector<std::string> pieces = {"null",  "-1",    "0",  "9223372036854775807",
                                            "\"x\"", "[]",    "{}", "{\"as_int\": 1}",
@@ -165,9 +177,16 @@ TEST(Program, WrongTexts) {
       Records wrong = right;
       wrong[record] = text.substr(0, start) + piece +
                       text.substr(std::min(text.size(), start + generator() % 40));
-      error_of([&] { load(pack(wrong)).run({at::ones({4, 3})}); });
+      error_of([&] { run_twice(load(pack(wrong)), x); });
     }
   }
+}
+
+TEST(Program, WrongTexts) { change_texts(records(), at::ones({4, 3})); }
+
+TEST(Program, WrongTextsOfQuantizedModels) {
+  at::manual_seed(0);
+  change_texts(quantized_archive(), at::ones({4, 1, 3}));
 }
 
 }  // namespace

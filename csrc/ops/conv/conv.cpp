@@ -4,8 +4,10 @@
 
 #include "common/activation.h"
 #include "common/borrow.h"
+#include "common/constants.h"
 #include "conv/depthwise.h"
 #include "conv/image.h"
+#include "product/planned.h"
 
 // conv1d, conv2d and conv3d.
 namespace qnative::ops {
@@ -31,13 +33,23 @@ Window make_window(const ConvArgs& args, const std::array<int64_t, 5>& y) {
           .out_w = y[4]};
 }
 
-at::Tensor run_conv(const ConvPlan<int64_t>& plan, const QTensor& x, const PackedWeight& w) {
+// A plan, and how the kernels see it.
+struct ConvSteps {
+  ConvSteps(ConvPlan<int64_t> its_plan)
+      : plan(std::move(its_plan)),
+        window(make_window(plan.args, plan.y_sizes)),
+        layout(plan.args.weight.layout()) {}
+
+  ConvPlan<int64_t> plan;
+  Window window;
+  WeightLayout layout;
+};
+
+// y as the kernels write it.
+at::Tensor run_conv(const ConvSteps& steps, const QTensor& x, const PackedWeight& w,
+                    const ChannelParams& params) {
+  const auto& [plan, window, layout] = steps;
   const ConvArgs& args = plan.args;
-  const Window window = make_window(args, plan.y_sizes);
-  const WeightLayout layout = args.weight.layout();
-  Scratch scratch(ChannelParams::bytes(layout));
-  const ChannelParams params =
-      make_channel_params(args.kind.name, unsigned_qparams(x), w, layout, plan.output, scratch);
   const at::Tensor y = empty_output(plan);
   if (y.numel() == 0) return y;
   gemm::Args product = make_product(w, layout, params, plan.output, y);
@@ -60,12 +72,41 @@ at::Tensor run_conv(const ConvPlan<int64_t>& plan, const QTensor& x, const Packe
   return y;
 }
 
+struct ConvConstants {
+  const ConvKind& kind;
+  QParams x;
+  PackedWeight w;
+  ConvGeometry geometry;
+  OutputSpec y;
+};
+
+struct ConvLayer {
+  using Owned = ConvConstants;
+  using Plan = ConvSteps;
+
+  explicit ConvLayer(const ConvConstants& c) : ConvLayer(c.kind, c.w, c.geometry, c.y) {}
+  ConvLayer(const ConvKind& its_kind, const PackedWeight& its_w, const ConvGeometry& its_geometry,
+            const OutputSpec& its_y)
+      : kind(its_kind), w(its_w), geometry(its_geometry), y(its_y) {}
+
+  const char* name() const { return kind.name; }
+  Plan plan(const QTensor& x) const {
+    return plan_conv<int64_t>(kind, x, w, geometry, y, at::kCPU);
+  }
+  at::Tensor run(const Plan& plan, const QTensor& x, const ChannelParams& params) const {
+    const at::Tensor image = run_conv(plan, x, w, params);
+    return from_image(image, kind.dims, has_batch(x.data, kind.dims));
+  }
+
+  const ConvKind& kind;
+  const PackedWeight& w;
+  const ConvGeometry& geometry;
+  const OutputSpec& y;
+};
+
 QTensor conv(const ConvKind& kind, const QTensor& x, const PackedWeight& w,
              const ConvGeometry& geometry, const OutputSpec& y) {
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  const auto plan = plan_conv<int64_t>(kind, x, w, geometry, y, at::kCPU);
-  const at::Tensor image = run_conv(plan, x, w);
-  return {from_image(image, kind.dims, has_batch(x.data, kind.dims)), output_qparams(y)};
+  return {run_layer(ConvLayer(kind, w, geometry, y), x), output_qparams(y)};
 }
 
 // The ops of the schemas. kRun: conv or conv_meta. Padding: numbers, as the other Ints, or its
@@ -97,6 +138,21 @@ void register_ops(torch::Library& m) {
 }
 
 }  // namespace
+
+std::unique_ptr<PlannedOp> plan_conv_op(const ConvKind& kind, bool has_named_padding,
+                                        c10::ArrayRef<c10::IValue> constants) {
+  Constants arguments(constants);
+  const QParams x = arguments.qparams();
+  PackedWeight w = arguments.weight();
+  ConvGeometry geometry;
+  geometry.stride = arguments.ints();
+  geometry.padding = has_named_padding ? make_padding(kind, arguments.next().toStringView())
+                                       : ConvPadding(at::IntArrayRef(arguments.ints()));
+  geometry.dilation = arguments.ints();
+  geometry.groups = arguments.next().toInt();
+  return std::make_unique<PlannedLayer<ConvLayer>>(
+      ConvConstants{kind, x, std::move(w), std::move(geometry), arguments.output(kind.name)});
+}
 
 QTensor conv1d(const QTensor& x, const PackedWeight& w, const ConvGeometry& geometry,
                const OutputSpec& y) {

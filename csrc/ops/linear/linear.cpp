@@ -4,10 +4,12 @@
 
 #include "common/borrow.h"
 #include "common/checks.h"
+#include "common/constants.h"
 #include "common/empty.h"
 #include "common/scratch.h"
 #include "gemm/gemm.h"
 #include "product/channel_params.h"
+#include "product/planned.h"
 #include "product/rows.h"
 #include "product/weight.h"
 
@@ -32,11 +34,9 @@ LinearPlan<Int> plan_linear(const QTensor& x, const PackedWeight& w, const Outpu
   return {layout, y, std::move(y_sizes)};
 }
 
-at::Tensor run_linear(const LinearPlan<int64_t>& plan, const QTensor& x, const PackedWeight& w) {
+at::Tensor run_linear(const LinearPlan<int64_t>& plan, const QTensor& x, const PackedWeight& w,
+                      const ChannelParams& params) {
   const WeightLayout& layout = plan.layout;
-  Scratch scratch(ChannelParams::bytes(layout));
-  const ChannelParams params =
-      make_channel_params("linear", unsigned_qparams(x), w, layout, plan.output, scratch);
   at::Tensor y = empty(plan.y_sizes, plan.output.dtype);
   if (y.numel() == 0) return y;
   const auto rows = x.data.expect_contiguous();
@@ -50,6 +50,29 @@ at::Tensor run_linear(const LinearPlan<int64_t>& plan, const QTensor& x, const P
            make_product(w, layout, params, plan.output, y));
   return y;
 }
+
+struct LinearConstants {
+  QParams x;
+  PackedWeight w;
+  OutputSpec y;
+};
+
+struct LinearLayer {
+  using Owned = LinearConstants;
+  using Plan = LinearPlan<int64_t>;
+
+  explicit LinearLayer(const LinearConstants& constants) : w(constants.w), y(constants.y) {}
+  LinearLayer(const PackedWeight& its_w, const OutputSpec& its_y) : w(its_w), y(its_y) {}
+
+  static const char* name() { return "linear"; }
+  Plan plan(const QTensor& x) const { return plan_linear<int64_t>(x, w, y, at::kCPU); }
+  at::Tensor run(const Plan& plan, const QTensor& x, const ChannelParams& params) const {
+    return run_linear(plan, x, w, params);
+  }
+
+  const PackedWeight& w;
+  const OutputSpec& y;
+};
 
 QTensor linear_meta(const QTensor& x, const PackedWeight& w, const OutputSpec& y) {
   const auto plan = plan_linear<c10::SymInt>(x, w, y, at::kMeta);
@@ -71,9 +94,15 @@ at::Tensor unpack_meta(const at::Tensor& weight, c10::SymIntArrayRef weight_shap
 }  // namespace
 
 QTensor linear(const QTensor& x, const PackedWeight& w, const OutputSpec& y) {
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  const auto plan = plan_linear<int64_t>(x, w, y, at::kCPU);
-  return {run_linear(plan, x, w), output_qparams(y)};
+  return {run_layer(LinearLayer(w, y), x), output_qparams(y)};
+}
+
+std::unique_ptr<PlannedOp> plan_linear_op(c10::ArrayRef<c10::IValue> constants) {
+  Constants arguments(constants);
+  const QParams x = arguments.qparams();
+  PackedWeight w = arguments.weight();
+  return std::make_unique<PlannedLayer<LinearLayer>>(
+      LinearConstants{x, std::move(w), arguments.output("linear")});
 }
 
 at::Tensor linear_pack(const at::Tensor& weight) {

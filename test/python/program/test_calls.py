@@ -1,13 +1,12 @@
 """Calls that are accepted and refused, state, threads, and inputs of every mode."""
 
-import threading
-
 import pytest
 import torch
 from torch import nn
 
 import qnative
 from support import programs
+from support.programs import run_threads
 
 CASES = programs.cases()
 
@@ -132,23 +131,6 @@ def test_results_outlive_calls():
     torch.testing.assert_close(results, expected, rtol=0, atol=0)
     del program
     torch.testing.assert_close(results, expected, rtol=0, atol=0)
-
-
-def run_threads(function, count):
-    errors = []
-
-    def run(i):
-        try:
-            function(i)
-        except Exception as error:  # of a thread: pytest sees those of the main thread alone
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(i,)) for i in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors
 
 
 @pytest.mark.parametrize("name", ["encoder", "while_loop", "arithmetic", "residual"])

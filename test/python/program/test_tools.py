@@ -12,6 +12,7 @@ from torch.export import Dim
 
 import qnative
 from qnative.__main__ import main
+from support.programs import run_threads
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,43 @@ def test_planned_memory(file):
     program(torch.cat([X] * 8))
     program(torch.cat([X] * 8))
     assert program.memory().arena > planned
+
+
+def test_more_sizes_than_plans_are_kept(file, model):
+    """From threads at once; each finds plans that others have made."""
+    program = qnative.Program.load(file)
+    batches = [torch.randn(n, 3, 8, 8) for n in range(2, 14)]
+    expected = [model(x) for x in batches]
+
+    def check(first):
+        for i in range(3 * len(batches)):
+            k = (first + i) % len(batches)
+            assert torch.equal(program(batches[k]), expected[k])
+
+    run_threads(check, 4)
+
+
+def test_constants_that_change_are_not_planned():
+    """A program that writes its buffers keeps nothing that follows from them."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("scale", torch.full((4,), 0.01))
+            weight = torch.randint(-127, 128, (4, 8), dtype=torch.int8)
+            self.register_buffer("weight", torch.ops.qnative.linear_pack(weight))
+
+        def forward(self, x):
+            y = torch.ops.qnative.linear(
+                x, 0.1, 3, self.weight, self.scale, None, [4, 8], 1.0, 0, torch.float32
+            )
+            self.scale.mul_(2)
+            return y
+
+    x = torch.randint(0, 256, (3, 8), dtype=torch.uint8)
+    program = qnative.Program(torch.export.export(Net(), (x,)))
+    first = program(x)
+    assert torch.equal(program(x), 2 * first) and torch.equal(program(x), 4 * first)
 
 
 def test_warmup(file):

@@ -1,6 +1,7 @@
 """Modules for the tests of qnative.Program: structures, constants, sizes, control flow."""
 
 import collections
+import threading
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -266,3 +267,21 @@ def cases() -> dict[str, Case]:
             [(torch.randn(3, 3, 9, 8),)],
         ),
     }
+
+
+def run_threads(function, count):
+    """function(i) on threads, all at once; an error of one is an error."""
+    errors = []
+
+    def run(i):
+        try:
+            function(i)
+        except Exception as error:  # of a thread: pytest sees those of the main thread alone
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
