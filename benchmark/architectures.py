@@ -86,15 +86,57 @@ _LARGE = [
 ]
 
 
-def mobilenet_v3_large(classes: int = 1000) -> nn.Module:
-    layers, width = [*conv(3, 16, 3, 2), nn.Hardswish()], 16
-    for row in _LARGE:
-        layers.append(InvertedResidual(width, row))
-        width = row[2]
-    layers += [*conv(160, 960, 1), nn.Hardswish(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+# Table 2.
+_SMALL = [
+    (3, 16, 16, True, nn.ReLU, 2),
+    (3, 72, 24, False, nn.ReLU, 2),
+    (3, 88, 24, False, nn.ReLU, 1),
+    (5, 96, 40, True, nn.Hardswish, 2),
+    (5, 240, 40, True, nn.Hardswish, 1),
+    (5, 240, 40, True, nn.Hardswish, 1),
+    (5, 120, 48, True, nn.Hardswish, 1),
+    (5, 144, 48, True, nn.Hardswish, 1),
+    (5, 288, 96, True, nn.Hardswish, 2),
+    (5, 576, 96, True, nn.Hardswish, 1),
+    (5, 576, 96, True, nn.Hardswish, 1),
+]
+
+
+def mobilenet_v3(rows: list[tuple], width: int, hidden: int, classes: int) -> nn.Module:
+    """width: channels of the last convolution."""
+    layers, channels = [*conv(3, 16, 3, 2), nn.Hardswish()], 16
+    for row in rows:
+        layers.append(InvertedResidual(channels, row))
+        channels = row[2]
+    layers += [*conv(channels, width, 1), nn.Hardswish(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     return nn.Sequential(
-        *layers, nn.Linear(960, 1280), nn.Hardswish(), nn.Dropout(0.2), nn.Linear(1280, classes)
+        *layers,
+        nn.Linear(width, hidden),
+        nn.Hardswish(),
+        nn.Dropout(0.2),
+        nn.Linear(hidden, classes),
     )
+
+
+def mobilenet_v3_large(classes: int = 1000) -> nn.Module:
+    return mobilenet_v3(_LARGE, 960, 1280, classes)
+
+
+def mobilenet_v3_small(classes: int = 1000) -> nn.Module:
+    return mobilenet_v3(_SMALL, 576, 1024, classes)
+
+
+def mlp() -> nn.Module:
+    """64 numbers -> 10."""
+    return nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
+
+
+def ds_cnn(classes: int = 12) -> nn.Module:
+    """Keyword spotting of MLPerf Tiny: [batch, 1, 49, 10] features of one second."""
+    layers = [nn.Conv2d(1, 64, (10, 4), 2, (5, 1), bias=False), nn.BatchNorm2d(64), nn.ReLU()]
+    for _ in range(4):
+        layers += [*conv(64, 64, 3, groups=64), nn.ReLU(), *conv(64, 64, 1), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, classes))
 
 
 class SpeechLstm(nn.Module):
