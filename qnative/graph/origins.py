@@ -27,7 +27,7 @@ class Origin(enum.IntEnum):
 # Functions whose range does not depend on that of their input.
 _BOUNDED = frozenset(("cos", "hardsigmoid", "sigmoid", "sin", "softmax", "tanh"))
 # Layers with learned weights: their output is data, whatever they read.
-_LEARNED = LAYERS | {"embedding", "embedding_bag", *RECURRENT}
+LEARNED = LAYERS | {"embedding", "embedding_bag", *RECURRENT}
 _INDEXING = frozenset(("embedding", "gather", "index", "index_select", "take_along_dim"))
 _RESHAPES = (
     MOVES
@@ -100,7 +100,7 @@ class Origins:
         return Origin.FIXED if self._is_fixed(node, tensors) else max(origin, Origin.SIZES)
 
     def _is_data(self, node: Node, origin: Origin) -> bool:
-        if origin == Origin.DATA or ir.kind(node) in _LEARNED:
+        if origin == Origin.DATA or ir.kind(node) in LEARNED:
             return True
         if getattr(getattr(node.target, "_schema", None), "is_mutable", False):
             return True

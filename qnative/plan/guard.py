@@ -14,7 +14,8 @@ from torch.fx import GraphModule, Node
 from .._torchao import FixedQParamsQuantizationSpec
 from ..calibration.observers import HistogramObserver
 from ..calibration.run import Ranges
-from ..graph.origins import Origin
+from ..graph.nodes import kind
+from ..graph.origins import LEARNED, Origin
 from ..graph.parts import Parts, parts_of, stay_apart
 from .decision import FREE
 from .plan import Plan
@@ -102,9 +103,12 @@ class Look:
         return self._lost_parts(end, None, output)
 
     def _is_zero(self, source: Node) -> bool:
+        """Whether an input of the model, or what it computes of inputs before any layer, was always
+        0. (Behind a layer that is no accident: a residual branch may begin with weights of 0.)"""
         whole = self.ranges[source.name].whole
-        is_zero = whole.min_val == 0 and whole.max_val == 0
-        return bool(is_zero) and self.plan.origins.of(source) == Origin.DATA
+        if whole.min_val != 0 or whole.max_val != 0:
+            return False
+        return self.plan.origins.of(source) == Origin.DATA and not _is_behind_a_layer(source)
 
     def _lost_parts(self, value: Node, reader: Node | None, spec: Any) -> str:
         """What is lost of the parts of a value that stay apart in ``reader``."""
@@ -167,6 +171,16 @@ class Look:
         for each in seen:
             union.merge(each)
         return union
+
+
+def _is_behind_a_layer(node: Node) -> bool:
+    seen, left = {node}, [node]
+    while left:
+        if kind(each := left.pop()) in LEARNED:
+            return True
+        left += [source for source in each.all_input_nodes if source not in seen]
+        seen.update(each.all_input_nodes)
+    return False
 
 
 def quantized_values(node: Node) -> Iterator[tuple[Node, Any]]:

@@ -159,6 +159,25 @@ def test_an_input_that_was_zero_in_calibration_has_an_effect():
     assert reason(result, "add") == "offset is 0 in all of the calibration data"
 
 
+def test_a_branch_with_weights_of_zero_is_quantized():
+    """As residual networks begin their training."""
+
+    class Residual(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.a, self.b = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3, padding=1)
+            nn.init.zeros_(self.b.weight)
+            nn.init.zeros_(self.b.bias)
+
+        def forward(self, x):
+            x = self.a(x)
+            return F.max_pool2d(F.relu(x + self.b(x)), 2)
+
+    result = quantized(Residual(), images(), strict=True)
+    assert verdicts(result, "conv2d") == ["quantized"] * 2
+
+
 @pytest.mark.parametrize("function", [torch.sigmoid, lambda x: x.softmax(-1)])
 def test_a_fixed_scale_that_leaves_nothing_is_not_used(function):
     """Attention spread over 200 tokens is about one step of 1/256; so are scores near 0."""
