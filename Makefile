@@ -11,7 +11,7 @@ export QNATIVE_TORCH_DIR = $(shell $(PY) -c "import importlib.util as u, os; pri
 CMAKE = cmake -G Ninja -DQNATIVE_TORCH_DIR=$(QNATIVE_TORCH_DIR) -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(VENV)/bin/ninja
 say = @echo "qnative: $(1)"
 
-.PHONY: help setup lib build test test-cpp test-python test-isa test-sanitized test-objects test-torch docs demo demo-sentence demo-deploy bench bench-models bench-docs lint format clean
+.PHONY: help setup lib build test test-cpp test-python test-isa test-sanitized test-objects test-torch zoo zoo-docs docs demo demo-sentence demo-deploy bench bench-models bench-docs lint format clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -34,6 +34,15 @@ $(VENV)/.stamp: $(VENV)/.stamp-demo
 $(VENV)/.stamp-bench: $(VENV)/.stamp
 	$(call say,installing the runtimes that the benchmarks compare with into $(VENV) ...)
 	@$(PIP_INSTALL) --group bench
+	@touch $@
+
+# Packages that want another build of torch. They see what is in .venv.
+ZOO_ENV := build/zoo-env
+$(ZOO_ENV)/.stamp: $(VENV)/.stamp pyproject.toml
+	$(call say,installing the packages of the zoo into $(ZOO_ENV) ...)
+	@$(PY) -m venv --without-pip --clear $(ZOO_ENV)
+	@$(PY) -c "import site; print(site.getsitepackages()[0])" > $$($(ZOO_ENV)/bin/python -c "import site; print(site.getsitepackages()[0])")/base.pth
+	@$(PY) -m pip --python $(ZOO_ENV)/bin/python install -q --disable-pip-version-check --no-deps --group zoo
 	@touch $@
 
 build/.system-packages: cmake/system-packages.sh
@@ -92,6 +101,15 @@ test-sanitized: setup  ## GoogleTest programs under ASan and UBSan
 	@$(call configure,build/sanitized,-DCMAKE_BUILD_TYPE=RelWithDebInfo -DQNATIVE_SANITIZE=ON -DQNATIVE_BUILD_TESTS=ON)
 	cmake --build build/sanitized -j $(JOBS)
 	ASAN_OPTIONS=detect_leaks=0 ctest --test-dir build/sanitized --output-on-failure -j $(JOBS)
+
+# Files of models that were run are kept: make zoo goes on where it stopped. rm -r build/zoo starts anew.
+zoo zoo-docs: export PYTHONPATH = $(CURDIR):$(CURDIR)/test
+
+zoo: lib $(ZOO_ENV)/.stamp  ## quantize 127 public architectures, each in a process of its own (an hour); files in build/zoo
+	$(ZOO_ENV)/bin/python -m zoo
+
+zoo-docs: $(ZOO_ENV)/.stamp  ## docs/zoo.md, from the files in build/zoo
+	$(ZOO_ENV)/bin/python -m zoo.doc
 
 docs: build  ## docs/coverage.md: builds and checks a model for every entry of the configs
 	PYTHONPATH=test/python $(PY) -m support.coverage.doc

@@ -1,0 +1,1 @@
+"""The tables of the zoo, a file for each kind of model."""
