@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from zoo.entry import Entry
+from zoo.record import worst
 from zoo.table import ENTRIES, SMALL
 
 ROOT = Path(__file__).parents[2]
@@ -70,10 +71,10 @@ def line(record: dict) -> str:
             parts.append(f"{recipe}: {result['error'][:80]}")
         elif "sqnr" in result:
             share, speed = result.get("int8_share"), result.get("speedup")
-            worst = min((v for v in result["sqnr"].values() if v is not None), default=None)
+            least = worst(result["sqnr"])
             texts = (
                 f"{share:.1%}" if share is not None else "?",
-                f"{worst:.1f} dB" if worst is not None else "?",
+                f"{least:.1f} dB" if least is not None else "?",
                 f"{speed:.2f}x" if speed is not None else "?",
             )
             parts.append(f"{recipe}: {', '.join(texts)}")

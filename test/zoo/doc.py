@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from zoo.measure import RECIPES
+from zoo.record import RECIPES, worst
 from zoo.table import ENTRIES
 
 FAMILIES = {
@@ -138,12 +138,6 @@ def _cells(result: Record) -> str:
             ", ".join(f"{n} {op}" for op, n in _by_op(result).most_common()) or "-",
         )
     )
-
-
-def worst(sqnr: dict[str, float | None]) -> float | None:
-    """The least decibels of an output or part of one."""
-    real = (v for k, v in sqnr.items() if v is not None and not k.endswith(" equal"))
-    return min(real, default=None)
 
 
 def decibels(value: float | None) -> str:

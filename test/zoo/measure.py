@@ -4,6 +4,7 @@ import argparse
 import json
 import statistics
 import sys
+import time
 import traceback
 import warnings
 from collections import Counter
@@ -22,9 +23,9 @@ from qnative.report import FLOAT, FUSED, POOR, QUANTIZED
 from zoo.entry import Entry, Plain
 from zoo.macs import macs
 from zoo.packages import prepare
+from zoo.record import RECIPES
 from zoo.table import ENTRIES
 
-RECIPES = ("static", "dynamic")
 BATCH, CALIBRATION, EVALUATION = 2, 8, 2
 ROUNDS = 7
 # A part below POOR dB is a silent error where torchao's is better by this, and no note names it.
@@ -59,6 +60,7 @@ def measure(entry: Entry, save: Callable[[dict[str, Any]], None]) -> dict[str, A
         result["equal"], traced = _deployments(entry, quantized, recipe, stage)
         stage(f"{recipe}: speed")
         _attempt(result, "speedup", lambda f=traced or quantized: _speedup(entry, model, f))
+    record["cpu_seconds"] = round(time.process_time(), 1)
     return record
 
 

@@ -9,4 +9,4 @@ from zoo.models.vision import VISION
 
 ENTRIES: dict[str, Entry] = {e.name: e for e in (*VISION, *TEXT, *AUDIO, *TABULAR, *TRAINED)}
 # Quick ones that need no package but torch and those of the test environment: CI runs them.
-SMALL = ("dlrm", "ncf")
+SMALL = ("dlrm", "ncf", "two_tower", "conformer")

@@ -113,6 +113,17 @@ class Crnn(nn.Module):
         return torch.sigmoid(self.scores(self.gru(y.transpose(1, 2))[0]))
 
 
+class BatchFirst(nn.Module):
+    """[batch, frames, features] for a module that takes [frames, batch, features]."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x.transpose(0, 1)).transpose(0, 1)
+
+
 class SpeakerLstm(nn.Module):
     """Power mels to a unit vector for each speaker (GE2E, Wan et al. 2018)."""
 
@@ -205,8 +216,8 @@ AUDIO = [
         ("input_values",)),
     _torch("wavenet", WaveNet, Input((1, 4000), "audio", (1, 5000))),
     _torch("conv_tasnet", ConvTasNet, Input((1, 8000), "audio", (1, 9600))),
-    _torch("crnn", Crnn, Input((1, 200, 64), "noise", (1, 240, 64))),
-    _torch("speech_lstm", SpeechLstm, Input((50, 40), "noise", (30, 40))),
+    _torch("crnn", Crnn, Input((1, 100, 64), "noise", (1, 80, 64))),
+    _torch("speech_lstm", lambda: BatchFirst(SpeechLstm()), Input((50, 40), "noise", (30, 40))),
     _torch("speaker_lstm", SpeakerLstm, Input((160, 40), "positive", (120, 40))),
     _torch("denoiser_gru", SpectralDenoiser, Input((8000,), "audio", (9600,))),
     _torch("conformer", Conformer, Input((200, 80), "noise", (160, 80))),

@@ -123,7 +123,7 @@ class SasRec(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         x = self.items(ids) + self.places(torch.arange(ids.shape[1]))
-        y = self.body(x, mask=self.causal)
+        y = self.body(x, mask=self.causal, is_causal=True)
         return y[:, -1] @ self.items.weight.t()
 
 
