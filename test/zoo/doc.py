@@ -34,8 +34,9 @@ the results; `test/zoo/` has the table and the code. `make zoo-docs` writes this
 measured.
 
 Weights are random, with BatchNorm statistics of the inputs, but for the last family: the figures
-show faults of the arithmetic, not the accuracy of a task. All errors are measured on inputs that
-were not calibrated on.
+show faults of the arithmetic, not the accuracy of a task. Static recipes are calibrated on 16
+samples. All errors are measured on 4 other samples; outputs outside of what 16 samples have shown
+saturate, as DLRM's do, whose output is a single number.
 
 - **int8**: share of the multiplications (convolutions, products, attention, recurrent layers) in
   rows that the report calls quantized or fused.
