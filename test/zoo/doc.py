@@ -62,8 +62,12 @@ def results(found: dict[str, Record], recipe: str) -> list[tuple[str, Record]]:
     return [(name, result) for name, result in pairs if "sqnr" in result]
 
 
-def page(found: dict[str, Record]) -> str:
-    lines = [_HEAD.format(count=len(ENTRIES)), f"Measured on {_machine()}, with {_versions()}.", ""]
+def page(found: dict[str, Record], note: str = "") -> str:
+    lines = [
+        _HEAD.format(count=len(ENTRIES)),
+        f"Measured on {_machine()}, with {_versions()}. {note}".strip(),
+        "",
+    ]
     lines += ["## Summary", "", *_summary(found), ""]
     for family, title in FAMILIES.items():
         rows = {n: r for n, r in found.items() if ENTRIES[n].family == family}
@@ -204,8 +208,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("build/zoo"))
     parser.add_argument("--output", type=Path, default=Path("docs/zoo.md"))
+    parser.add_argument("--note", default="", help="a sentence on how it was measured")
     arguments = parser.parse_args()
-    arguments.output.write_text(page(records(arguments.folder)))
+    arguments.output.write_text(page(records(arguments.folder), arguments.note))
 
 
 if __name__ == "__main__":
