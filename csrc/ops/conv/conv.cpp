@@ -35,8 +35,8 @@ Window make_window(const ConvArgs& args, const std::array<int64_t, 5>& y) {
 
 // A plan, and how the kernels see it.
 struct ConvSteps {
-  ConvSteps(ConvPlan<int64_t> its_plan)
-      : plan(std::move(its_plan)),
+  ConvSteps(const ConvPlan<int64_t>& its_plan)
+      : plan(its_plan),
         window(make_window(plan.args, plan.y_sizes)),
         layout(plan.args.weight.layout()) {}
 
@@ -112,12 +112,13 @@ QTensor conv(const ConvKind& kind, const QTensor& x, const PackedWeight& w,
 // The ops of the schemas. kRun: conv or conv_meta. Padding: numbers, as the other Ints, or its
 // name.
 template <const ConvKind& kKind, auto kRun, class Ints, class Padding>
-at::Tensor conv_op(const at::Tensor& x, double x_scale, int64_t x_zero_point,
-                   const at::Tensor& weight, const at::Tensor& weight_scale,
-                   const std::optional<at::Tensor>& bias, Ints weight_shape, Ints stride,
-                   Padding padding, Ints dilation, typename Ints::value_type groups, double y_scale,
-                   int64_t y_zero_point, at::ScalarType y_dtype, std::string_view activation,
-                   at::ArrayRef<double> activation_args) {
+at::Tensor conv_op(
+    const at::Tensor& x, double x_scale, int64_t x_zero_point, const at::Tensor& weight,
+    const at::Tensor& weight_scale, const std::optional<at::Tensor>& bias, Ints weight_shape,
+    Ints stride, Padding padding, Ints dilation,
+    // NOLINTNEXTLINE(performance-unnecessary-value-param): the dispatcher passes it so
+    typename Ints::value_type groups, double y_scale, int64_t y_zero_point, at::ScalarType y_dtype,
+    std::string_view activation, at::ArrayRef<double> activation_args) {
   return kRun(kKind, BorrowedQTensor(x, {x_scale, x_zero_point}),
               BorrowedWeight(weight, weight_scale, bias, concrete(weight_shape)),
               {.stride = at::IntArrayRef(concrete(stride)),

@@ -253,6 +253,7 @@ at::Tensor conv_transpose_op(const at::Tensor& x, double x_scale, int64_t x_zero
                              const at::Tensor& weight, const at::Tensor& weight_scale,
                              const std::optional<at::Tensor>& bias, Ints weight_shape, Ints stride,
                              Ints padding, Ints output_padding, Ints dilation,
+                             // NOLINTNEXTLINE(performance-unnecessary-value-param): as in conv_op
                              typename Ints::value_type groups, double y_scale, int64_t y_zero_point,
                              at::ScalarType y_dtype, std::string_view activation,
                              at::ArrayRef<double> activation_args) {
