@@ -25,8 +25,9 @@ Layout lay_out(const std::vector<Lifetime>& blocks) {
   for (size_t i = 0; i < blocks.size(); ++i) {
     if (blocks[i].end >= 0 && blocks[i].size > 0) order.push_back(i);
   }
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return blocks[a].size > blocks[b].size; });
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return blocks[a].size != blocks[b].size ? blocks[a].size > blocks[b].size : a < b;
+  });
   std::vector<size_t> placed;  // by offset
   for (const size_t i : order) {
     size_t offset = 0;

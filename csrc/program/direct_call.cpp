@@ -187,41 +187,50 @@ class Holder<MaybeInts> {
 };
 
 template <>
-struct Holder<double> : Constant<double> {
+class Holder<double> : public Constant<double> {
+ public:
   explicit Holder(const Argument& a) : Constant(a.constant.toDouble()) {}
 };
 template <>
-struct Holder<bool> : Constant<bool> {
+class Holder<bool> : public Constant<bool> {
+ public:
   explicit Holder(const Argument& a) : Constant(a.constant.toBool()) {}
 };
 template <>
-struct Holder<Dtype> : Constant<Dtype> {
+class Holder<Dtype> : public Constant<Dtype> {
+ public:
   explicit Holder(const Argument& a) : Constant(a.constant.toScalarType()) {}
 };
 template <>
-struct Holder<Text> : Constant<Text, std::string> {
+class Holder<Text> : public Constant<Text, std::string> {
+ public:
   explicit Holder(const Argument& a) : Constant(a.constant.toStringRef()) {}
 };
 template <>
-struct Holder<MaybeInt> : Constant<MaybeInt> {
+class Holder<MaybeInt> : public Constant<MaybeInt> {
+ public:
   explicit Holder(const Argument& a) : Constant(a.constant.toOptional<int64_t>()) {}
 };
 template <>
-struct Holder<MaybeDouble> : Constant<MaybeDouble> {
+class Holder<MaybeDouble> : public Constant<MaybeDouble> {
+ public:
   explicit Holder(const Argument& a) : Constant(a.constant.toOptional<double>()) {}
 };
 template <>
-struct Holder<Doubles> : Constant<Doubles, std::vector<double>> {
+class Holder<Doubles> : public Constant<Doubles, std::vector<double>> {
+ public:
   explicit Holder(const Argument& a) : Constant(a.constant.toDoubleVector()) {}
 };
 template <>
-struct Holder<MaybeDoubles> : Constant<MaybeDoubles, std::optional<std::vector<double>>> {
+class Holder<MaybeDoubles> : public Constant<MaybeDoubles, std::optional<std::vector<double>>> {
+ public:
   explicit Holder(const Argument& a)
       : Constant(a.constant.isNone() ? std::nullopt : std::optional(a.constant.toDoubleVector())) {}
 };
 
 template <>
-struct Holder<std::optional<bool>> : Constant<std::optional<bool>> {
+class Holder<std::optional<bool>> : public Constant<std::optional<bool>> {
+ public:
   explicit Holder(const Argument& a) : Constant(a.constant.toOptional<bool>()) {}
 };
 

@@ -93,6 +93,7 @@ std::vector<Program::Cost> Program::profile(c10::ArrayRef<at::Tensor> inputs,
                                             int64_t rounds) const {
   const auto costs = executable_->profile(leaves(inputs), rounds);
   std::vector<Cost> result;
+  result.reserve(costs.size());
   std::vector<Node> names = nodes();
   for (size_t i = 0; i < costs.size(); ++i) {
     result.push_back({std::move(names[i]), costs[i].us, costs[i].bytes});
