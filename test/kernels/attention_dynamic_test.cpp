@@ -185,11 +185,11 @@ void expect_rows(const Matrix& x, const std::vector<float>& factor) {
     }
     scale[r] = std::max(static_cast<float>((high - low) / 255), 0x1p-126f);
     const float inverse = 1 / scale[r];
-    zero_point[r] =
-        -static_cast<int32_t>(std::min(std::nearbyint(static_cast<float>(-low) * inverse), 255.0f));
-    if (!is_finite) {
+    if (is_finite) {
+      const float steps = std::nearbyint(static_cast<float>(-low) * inverse);
+      zero_point[r] = -static_cast<int32_t>(std::min(steps, 255.0f));
+    } else {
       scale[r] = kNan;
-      zero_point[r] = 0;
     }
     for (int64_t c = 0; c < x.n; ++c) {
       const float level = std::nearbyint(v[c] * inverse) - static_cast<float>(zero_point[r]);
