@@ -5,7 +5,6 @@ import copy
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from torch.export import ExportedProgram
 import qnative
 
 from ._files import replacing
+from .report import Report
 
 # Beside torch's records, in "extra/"; Program.metadata reads it.
 METADATA = "qnative.json"
@@ -64,9 +64,7 @@ def _versions() -> dict[str, str]:
 
 def _report(model: Any) -> dict[str, Any]:
     report = getattr(model, "report", None)
-    if report is None:
-        return {}
-    return {"report": {"rows": [asdict(row) for row in report.rows], "notes": report.notes}}
+    return {"report": json.loads(report.to_json())} if isinstance(report, Report) else {}
 
 
 @contextlib.contextmanager

@@ -1,11 +1,12 @@
 """``python -m qnative describe file``"""
 
 import argparse
+import json
 import os
 from collections import Counter
 from typing import Any
 
-from ..report import Report, Row, text_table
+from ..report import Report, text_table
 from .graphs import add_file_parser, read
 
 
@@ -23,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
     for name, value in metadata.items():
         print(f"{name}: {value}")
     if report is not None:
-        print("report:", Report([Row(**row) for row in report["rows"]], report["notes"]).summary())
+        print("report:", Report.from_json(json.dumps(report)).summary())
     counts = Counter(node.op for node in contents.nodes).most_common()
     print("\n".join(text_table(("op", "calls"), [(op, str(n)) for op, n in counts])))
     rows = [

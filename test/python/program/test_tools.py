@@ -49,7 +49,17 @@ def test_saved_files(model, file, tmp_path):
     metadata = qnative.Program.load(file).metadata
     assert metadata["calibration"] == "abc" and metadata["torch"] == torch.__version__
     assert len(metadata["report"]["rows"]) == len(model.report.rows)
+    assert metadata["report"] == json.loads(model.report.to_json())  # the error of each output too
     assert qnative.Program.load(tmp_path / "torch.pt2").metadata == {}
+
+
+class Reporting(nn.ReLU):
+    report = "a user's own"
+
+
+def test_a_report_that_is_not_of_qnative_is_left_out(tmp_path):
+    qnative.save(Reporting(), tmp_path / "a.pt2", (X,))
+    assert "report" not in qnative.Program.load(tmp_path / "a.pt2").metadata
 
 
 def test_saving_an_exported_program(tmp_path):
