@@ -45,17 +45,18 @@ QTensor conv_meta(const ConvKind& kind, const QTensor& x, const PackedWeight& w,
 
 // Dimensions of size 1 get the stride of a dense channels_last tensor, theirs may be anything.
 Source make_source(const at::Tensor& x, int64_t zero_point) {
-  const int64_t rank = x.dim();
-  const auto stride = [&](int64_t dim, int64_t dense) {
-    return x.size(dim) == 1 ? dense : x.stride(dim);
+  const at::IntArrayRef sizes = x.sizes(), strides = x.strides();
+  const size_t rank = sizes.size();
+  const auto stride = [&](size_t dim, int64_t dense) {
+    return sizes[dim] == 1 ? dense : strides[dim];
   };
   Source source{};
   source.data = static_cast<const uint8_t*>(x.const_data_ptr());
-  source.images = x.size(0);
-  source.channels = x.size(1);
-  source.depth = rank == 5 ? x.size(2) : 1;
-  source.height = x.size(rank - 2);
-  source.width = x.size(rank - 1);
+  source.images = sizes[0];
+  source.channels = sizes[1];
+  source.depth = rank == 5 ? sizes[2] : 1;
+  source.height = sizes[rank - 2];
+  source.width = sizes[rank - 1];
   source.channel_stride = stride(1, 1);
   source.pixel_stride = stride(rank - 1, source.channels);
   source.row_stride = stride(rank - 2, source.width * source.pixel_stride);
@@ -68,19 +69,22 @@ Source make_source(const at::Tensor& x, int64_t zero_point) {
 }
 
 OutputStrides make_output_strides(const at::Tensor& y) {
-  const int64_t rank = y.dim(), pixel = y.size(1), row = y.size(rank - 1) * pixel;
-  const int64_t slice = y.size(rank - 2) * row;
+  const at::IntArrayRef sizes = y.sizes();
+  const size_t rank = sizes.size();
+  const int64_t pixel = sizes[1], row = sizes[rank - 1] * pixel;
+  const int64_t slice = sizes[rank - 2] * row;
   return {
-      .image = rank == 5 ? y.size(2) * slice : slice, .slice = slice, .row = row, .pixel = pixel};
+      .image = rank == 5 ? sizes[2] * slice : slice, .slice = slice, .row = row, .pixel = pixel};
 }
 
 at::Tensor with_dense_channels(const at::Tensor& x) {
-  const bool dense = x.size(1) == 1 || x.stride(1) == 1;
-  return dense || x.size(1) <= kFewChannels ? x : x.contiguous(format_of(x.dim()));
+  const int64_t channels = x.sizes()[1];
+  const bool dense = channels == 1 || x.strides()[1] == 1;
+  return dense || channels <= kFewChannels ? x : x.contiguous(format_of(x.dim()));
 }
 
 at::Tensor for_depthwise(const at::Tensor& x, int64_t channels) {
-  const int64_t repeats = channels / x.size(1);
+  const int64_t repeats = channels / x.sizes()[1];
   return repeats > 1 ? repeat_channels(x, repeats) : x.contiguous(format_of(x.dim()));
 }
 

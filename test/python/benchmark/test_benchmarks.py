@@ -2,12 +2,14 @@
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 import torch
 
 from benchmark import (
     architectures,
+    builds,
     growth,
     limits,
     models,
@@ -290,3 +292,16 @@ def test_silero_vad_of_all_runtimes(tmp_path):
             assert difference < 5e-3, name
     assert {"onnxruntime fp32", "OpenVINO fp32", "onnxruntime int8"} <= set(competitors)
     assert set(competitors) | set(reasons) >= set(report.COLUMNS)
+
+
+def test_a_build_has_the_bits_of_itself(capsys):
+    root = Path(builds.__file__).parents[1]
+    rows = builds.compare(root, root, blocks=2, with_networks=False)
+    assert [row["name"] for row in rows] == ["add", "linear", "conv2d"]
+    assert all(row["bits"] == "equal" and row["old_us"] > 0 for row in rows)
+    assert "conv2d: " in capsys.readouterr().out
+
+
+def test_a_build_that_stops_is_named(tmp_path):
+    with pytest.raises(RuntimeError, match="builds.py .*stopped"):
+        builds.compare(tmp_path, tmp_path, blocks=1, with_networks=False)
