@@ -80,7 +80,8 @@ TORCH_LIBRARY(qnative, m) {
       tags);
 
   // conv: stride, padding, output_padding and dilation have one value or one for each dimension,
-  // padding of conv<d>d also two
+  // padding of conv<d>d also two; <op>_dynamic from float to float, with the activations of
+  // linear_dynamic
   const auto def = [&](const std::string& schema) { m.def(schema.c_str(), tags); };
   const std::string operands =
       "(Tensor x, float x_scale, int x_zero_point, Tensor weight, Tensor weight_scale, Tensor? "
@@ -88,13 +89,26 @@ TORCH_LIBRARY(qnative, m) {
   const std::string rest =
       "SymInt[] dilation, SymInt groups, float y_scale, int y_zero_point, ScalarType y_dtype, str "
       "activation=\"none\", float[] activation_args=[]) -> Tensor";
+  const std::string real_operands =
+      "(Tensor x, Tensor weight, Tensor weight_scale, Tensor? bias, SymInt[] weight_shape, "
+      "SymInt[] stride, ";
+  const std::string real_rest =
+      "SymInt[] dilation, SymInt groups, str activation=\"none\", float[] activation_args=[]) -> "
+      "Tensor";
   for (const char* dims : {"1d", "2d", "3d"}) {
     const std::string conv = std::string("conv") + dims;
     const std::string transposed = std::string("conv_transpose") + dims;
     def(conv + operands + "SymInt[] padding, " + rest);
     def(conv + ".padding" + operands + "str padding, " + rest);
     def(transposed + operands + "SymInt[] padding, SymInt[] output_padding, " + rest);
+    def(conv + "_dynamic" + real_operands + "SymInt[] padding, " + real_rest);
+    def(conv + "_dynamic.padding" + real_operands + "str padding, " + real_rest);
+    def(transposed + "_dynamic" + real_operands + "SymInt[] padding, SymInt[] output_padding, " +
+        real_rest);
     for (const std::string& op : {conv, transposed}) {
+      def(op +
+          "_dynamic_pack(Tensor weight, SymInt groups) -> (Tensor weight, Tensor "
+          "weight_scale)");
       def(op + "_pack(Tensor weight, SymInt groups) -> Tensor");
       def(op + "_unpack(Tensor weight, SymInt[] weight_shape, SymInt groups) -> Tensor");
     }

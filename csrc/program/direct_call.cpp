@@ -361,6 +361,11 @@ using ConvPadding =
     Then<X, double, int64_t, X, X, MaybeX, Ints, Ints, Text, Ints, int64_t>::Activation;
 using ConvTranspose =
     Then<X, double, int64_t, X, X, MaybeX, Ints, Ints, Ints, Ints, Ints, int64_t>::Activation;
+using ConvDynamic = at::Tensor(X, X, X, MaybeX, Ints, Ints, Ints, Ints, int64_t, Text, Doubles);
+using ConvDynamicPadding = at::Tensor(X, X, X, MaybeX, Ints, Ints, Text, Ints, int64_t, Text,
+                                      Doubles);
+using ConvTransposeDynamic = at::Tensor(X, X, X, MaybeX, Ints, Ints, Ints, Ints, Ints, int64_t,
+                                        Text, Doubles);
 using MaxPool = at::Tensor(X, Ints, Ints, Ints, Ints, bool);
 using AvgPool = Then<X, double, int64_t, Ints, Ints, Ints, bool, bool, MaybeInt>::Output;
 using AdaptiveAvgPool = Then<X, double, int64_t, Ints>::Output;
@@ -394,6 +399,15 @@ constexpr std::array kRows = {
     Row{"qnative::conv_transpose1d", make<ConvTranspose>},
     Row{"qnative::conv_transpose2d", make<ConvTranspose>},
     Row{"qnative::conv_transpose3d", make<ConvTranspose>},
+    Row{"qnative::conv1d_dynamic", make<ConvDynamic>},
+    Row{"qnative::conv2d_dynamic", make<ConvDynamic>},
+    Row{"qnative::conv3d_dynamic", make<ConvDynamic>},
+    Row{"qnative::conv1d_dynamic.padding", make<ConvDynamicPadding>},
+    Row{"qnative::conv2d_dynamic.padding", make<ConvDynamicPadding>},
+    Row{"qnative::conv3d_dynamic.padding", make<ConvDynamicPadding>},
+    Row{"qnative::conv_transpose1d_dynamic", make<ConvTransposeDynamic>},
+    Row{"qnative::conv_transpose2d_dynamic", make<ConvTransposeDynamic>},
+    Row{"qnative::conv_transpose3d_dynamic", make<ConvTransposeDynamic>},
     Row{"qnative::add", make<at::Tensor(X, double, int64_t, X, double, int64_t, double, int64_t,
                                         Dtype, Text, Doubles, double)>},
     Row{"qnative::mul", make<Then<X, double, int64_t, X, double, int64_t>::Activation>},

@@ -8,4 +8,10 @@ void scalar(const uint8_t* x, int64_t plane_stride, uint8_t* y, int64_t n, uint8
   }
 }
 
+void transpose_scalar(const Planes& p, uint8_t* y, int64_t pixel_stride) {
+  for (int64_t i = 0; i < p.n; ++i) {
+    for (int64_t c = 0; c < p.planes; ++c) y[i * pixel_stride + c] = p.x[c * p.plane_stride + i];
+  }
+}
+
 }  // namespace qnative::interleave

@@ -7,6 +7,7 @@
 #include "common/constants.h"
 #include "conv/depthwise.h"
 #include "conv/image.h"
+#include "conv/run.h"
 #include "product/planned.h"
 
 // conv1d, conv2d and conv3d.
@@ -33,42 +34,13 @@ Window make_window(const ConvArgs& args, const std::array<int64_t, 5>& y) {
           .out_w = y[4]};
 }
 
-// A plan, and how the kernels see it.
-struct ConvSteps {
-  ConvSteps(const ConvPlan<int64_t>& its_plan)
-      : plan(its_plan),
-        window(make_window(plan.args, plan.y_sizes)),
-        layout(plan.args.weight.layout()) {}
-
-  ConvPlan<int64_t> plan;
-  Window window;
-  WeightLayout layout;
-};
-
 // y as the kernels write it.
 at::Tensor run_conv(const ConvSteps& steps, const QTensor& x, const PackedWeight& w,
                     const ChannelParams& params) {
-  const auto& [plan, window, layout] = steps;
-  const ConvArgs& args = plan.args;
-  const at::Tensor y = empty_output(plan);
+  at::Tensor y = empty_output(steps.plan);
   if (y.numel() == 0) return y;
-  gemm::Args product = make_product(w, layout, params, plan.output, y);
-  product.has_zeros = args.weight.merged_groups() > 1;
-  at::Tensor image = to_image(x.data, args.kind.dims);
-  if (args.weight.is_depthwise()) {
-    image = for_depthwise(image, args.weight.out_channels);
-    run_depthwise(make_source(image, x.qparams.zero_point), window, make_output_strides(y),
-                  product);
-  } else {
-    image = with_dense_channels(image);
-    run_image({.x = make_source(image, x.qparams.zero_point),
-               .window = window,
-               .groups = layout.groups,
-               .group_weight = layout.group_bytes(),
-               .group_params = layout.padded_n(),
-               .segment_taps = args.weight.kernel[2],
-               .product = product});
-  }
+  run_conv(steps, to_image(x.data, steps.plan.args.kind.dims), x.qparams.zero_point,
+           make_product(w, steps.layout, params, steps.plan.output, y), make_output_strides(y));
   return y;
 }
 
@@ -91,7 +63,7 @@ struct ConvLayer {
 
   const char* name() const { return kind.name; }
   Plan plan(const QTensor& x) const {
-    return plan_conv<int64_t>(kind, x, w, geometry, y, at::kCPU);
+    return ConvSteps(plan_conv<int64_t>(kind, x, w, geometry, y, at::kCPU));
   }
   at::Tensor run(const Plan& plan, const QTensor& x, const ChannelParams& params) const {
     const at::Tensor image = run_conv(plan, x, w, params);
@@ -139,6 +111,31 @@ void register_ops(torch::Library& m) {
 }
 
 }  // namespace
+
+ConvSteps::ConvSteps(const ConvPlan<int64_t>& its_plan)
+    : plan(its_plan),
+      window(make_window(plan.args, plan.y_sizes)),
+      layout(plan.args.weight.layout()) {}
+
+void run_conv(const ConvSteps& steps, const at::Tensor& x, int64_t x_zero_point, gemm::Args product,
+              const OutputStrides& y_strides) {
+  const auto& [plan, window, layout] = steps;
+  const ConvWeight& weight = plan.args.weight;
+  product.has_zeros = weight.merged_groups() > 1;
+  if (weight.is_depthwise()) {
+    const at::Tensor image = for_depthwise(x, weight.out_channels);
+    run_depthwise(make_source(image, x_zero_point), window, y_strides, product);
+    return;
+  }
+  const at::Tensor image = with_dense_channels(x);
+  run_image({.x = make_source(image, x_zero_point),
+             .window = window,
+             .groups = layout.groups,
+             .group_weight = layout.group_bytes(),
+             .group_params = layout.padded_n(),
+             .segment_taps = weight.kernel[2],
+             .product = product});
+}
 
 std::unique_ptr<PlannedOp> plan_conv_op(const ConvKind& kind, bool has_named_padding,
                                         c10::ArrayRef<c10::IValue> constants) {

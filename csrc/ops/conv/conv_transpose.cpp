@@ -9,6 +9,7 @@
 #include "common/parallel.h"
 #include "conv/depthwise.h"
 #include "conv/image.h"
+#include "conv/run.h"
 #include "qnative/ops/conv.h"
 
 // conv_transpose1d, 2d and 3d. The outputs whose coordinates have the same remainders by the
@@ -88,21 +89,18 @@ struct Phase {
 
 class ConvTranspose {
  public:
-  // start: of product, which each phase fills.
-  ConvTranspose(const ConvPlan<int64_t>& plan, const QTensor& x, const gemm::Args& product,
-                int32_t* start, const at::Tensor& y)
-      : args_(plan.args),
+  explicit ConvTranspose(const TransposeCall& call)
+      : args_(call.plan.args),
         weight_(args_.weight),
         layout_(weight_.layout()),
         channels_(weight_.channels()),
-        sizes_(plan.y_sizes),
-        product_(product),
-        start_(start),
-        x_(weight_.is_depthwise()
-               ? for_depthwise(to_image(x.data, args_.kind.dims), weight_.out_channels)
-               : with_dense_channels(to_image(x.data, args_.kind.dims))),
-        source_(make_source(x_, x.qparams.zero_point)),
-        y_strides_(make_output_strides(y)),
+        sizes_(call.plan.y_sizes),
+        product_(call.product),
+        start_(call.start),
+        x_(weight_.is_depthwise() ? for_depthwise(call.x, weight_.out_channels)
+                                  : with_dense_channels(call.x)),
+        source_(make_source(x_, call.x_zero_point)),
+        y_strides_(call.y_strides),
         packed_(empty({layout_.groups * layout_.group_bytes()}, at::kChar)) {
     if (!weight_.is_depthwise()) return;
     unpacked_ = empty({weight_.out_channels, weight_.taps()}, at::kChar);
@@ -223,7 +221,7 @@ class ConvTranspose {
   const WeightLayout layout_, channels_;
   const std::array<int64_t, 5>& sizes_;
   const gemm::Args product_;
-  int32_t* const start_;
+  int32_t* const start_;  // that of product_, which each phase fills
   const at::Tensor x_;
   const Source source_;
   const OutputStrides y_strides_;
@@ -241,8 +239,12 @@ QTensor conv_transpose(const ConvKind& kind, const QTensor& x, const PackedWeigh
       make_channel_scales(kind.name, x.qparams.scale, w, channels, y, scratch);
   const at::Tensor image = empty_output(plan);
   if (image.numel() > 0) {
-    const gemm::Args product = make_product(w, channels, params, y, image);
-    ConvTranspose(plan, x, product, params.start, image).run();
+    run_conv_transpose({.plan = plan,
+                        .x = to_image(x.data, kind.dims),
+                        .x_zero_point = x.qparams.zero_point,
+                        .product = make_product(w, channels, params, y, image),
+                        .start = params.start,
+                        .y_strides = make_output_strides(image)});
   }
   return {from_image(image, kind.dims, has_batch(x.data, kind.dims)), output_qparams(y)};
 }
@@ -276,6 +278,8 @@ void register_op(torch::Library& m) {
 }
 
 }  // namespace
+
+void run_conv_transpose(const TransposeCall& call) { ConvTranspose(call).run(); }
 
 QTensor conv_transpose1d(const QTensor& x, const PackedWeight& w, const ConvGeometry& geometry,
                          const OutputSpec& y) {

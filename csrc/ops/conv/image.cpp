@@ -32,15 +32,20 @@ at::Tensor empty_output(const ConvPlan<int64_t>& plan) {
   return empty(shape, plan.output.dtype, format_of(static_cast<int64_t>(shape.size())));
 }
 
-QTensor conv_meta(const ConvKind& kind, const QTensor& x, const PackedWeight& w,
-                  const ConvGeometry& geometry, const OutputSpec& y) {
-  const auto plan = plan_conv<c10::SymInt>(kind, x, w, geometry, y, at::kMeta);
+at::Tensor meta_output(const ConvPlan<c10::SymInt>& plan, const at::Tensor& x) {
+  const int64_t dims = plan.args.kind.dims;
   std::array<c10::SymInt, 4> flat;
   const c10::SymIntArrayRef shape = drop_depth(plan.y_sizes, flat, plan.args);
   const at::MemoryFormat format = format_of(static_cast<int64_t>(shape.size()));
   const at::Tensor image =
-      at::empty_symint(shape, x.data.options().dtype(y.dtype).memory_format(format));
-  return {from_image(image, kind.dims, has_batch(x.data, kind.dims)), output_qparams(y)};
+      at::empty_symint(shape, x.options().dtype(plan.output.dtype).memory_format(format));
+  return from_image(image, dims, has_batch(x, dims));
+}
+
+QTensor conv_meta(const ConvKind& kind, const QTensor& x, const PackedWeight& w,
+                  const ConvGeometry& geometry, const OutputSpec& y) {
+  const auto plan = plan_conv<c10::SymInt>(kind, x, w, geometry, y, at::kMeta);
+  return {meta_output(plan, x.data), output_qparams(y)};
 }
 
 // Dimensions of size 1 get the stride of a dense channels_last tensor, theirs may be anything.

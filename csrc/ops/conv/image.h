@@ -14,7 +14,8 @@ namespace qnative::ops {
 // y as kernels write it: [N, O, H, W] or, for three dimensions, [N, O, D, H, W], channels last.
 at::Tensor empty_output(const ConvPlan<int64_t>& plan);
 
-// y as the op returns it.
+// y as the op returns it, on Meta.
+at::Tensor meta_output(const ConvPlan<c10::SymInt>& plan, const at::Tensor& x);
 QTensor conv_meta(const ConvKind& kind, const QTensor& x, const PackedWeight& w,
                   const ConvGeometry& geometry, const OutputSpec& y);
 

@@ -262,23 +262,54 @@ ConvPadding make_padding(const ConvKind& kind, std::string_view name) {
   return name == "same" ? ConvPadding::same() : ConvPadding::valid();
 }
 
+namespace {
+
+// x: of any dtype, checked otherwise.
 template <class Int>
-ConvPlan<Int> plan_conv(const ConvKind& kind, const QTensor& x, const PackedWeight& w,
-                        const ConvGeometry& geometry, const OutputSpec& y, at::DeviceType device) {
+ConvPlan<Int> plan_shapes(const ConvKind& kind, const at::Tensor& x, const PackedWeight& w,
+                          const ConvGeometry& geometry, const OutputSpec& y,
+                          at::DeviceType device) {
   ConvPlan<Int> plan{.args = conv_args(kind, w.shape, geometry), .output = y, .y_sizes = {}};
   const ConvArgs& args = plan.args;
-  check_qtensor(kind.name, "x", x, device);
-  plan.y_sizes = conv_sizes(at::symint::sizes<Int>(x.data), args);
+  plan.y_sizes = conv_sizes(at::symint::sizes<Int>(x), args);
   check_packed(kind.name, w.data, args.weight.layout(), device);
   check_channels(kind.name, w.scale, w.bias, Int(args.weight.out_channels), device);
-  check_output(kind.name, y, FloatOutput::kAllowed);
   check_padded_size(plan);
   return plan;
 }
 
-template ConvPlan<int64_t> plan_conv(const ConvKind&, const QTensor&, const PackedWeight&,
-                                     const ConvGeometry&, const OutputSpec&, at::DeviceType);
-template ConvPlan<c10::SymInt> plan_conv(const ConvKind&, const QTensor&, const PackedWeight&,
-                                         const ConvGeometry&, const OutputSpec&, at::DeviceType);
+}  // namespace
+
+template <class Int>
+ConvPlan<Int> plan_conv(const ConvKind& kind, const QTensor& x, const PackedWeight& w,
+                        const ConvGeometry& geometry, const OutputSpec& y, at::DeviceType device) {
+  check_qtensor(kind.name, "x", x, device);
+  check_output(kind.name, y, FloatOutput::kAllowed);
+  return plan_shapes<Int>(kind, x.data, w, geometry, y, device);
+}
+
+template <class Int>
+ConvPlan<Int> plan_conv(const ConvKind& kind, const at::Tensor& x, const PackedWeight& w,
+                        const ConvGeometry& geometry, const Activation& activation,
+                        at::DeviceType device) {
+  check_tensor(kind.name, "x", x, device);
+  check_dtype(kind.name, "x", x, at::kFloat);
+  check_activation(kind.name, activation, Functions::kAllowed);
+  auto plan = plan_shapes<Int>(kind, x, w, geometry,
+                               {.dtype = at::kFloat, .activation = activation}, device);
+  TORCH_CHECK(activation.function == FloatActivation::kNone || !plan.args.weight.is_depthwise(),
+              "qnative::", kind.name,
+              ": depthwise convolutions take bounds as activation, not other functions");
+  return plan;
+}
+
+#define QNATIVE_INSTANTIATE(Int)                                                            \
+  template ConvPlan<Int> plan_conv(const ConvKind&, const QTensor&, const PackedWeight&,    \
+                                   const ConvGeometry&, const OutputSpec&, at::DeviceType); \
+  template ConvPlan<Int> plan_conv(const ConvKind&, const at::Tensor&, const PackedWeight&, \
+                                   const ConvGeometry&, const Activation&, at::DeviceType);
+QNATIVE_INSTANTIATE(int64_t)
+QNATIVE_INSTANTIATE(c10::SymInt)
+#undef QNATIVE_INSTANTIATE
 
 }  // namespace qnative::ops

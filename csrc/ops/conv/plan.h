@@ -23,6 +23,12 @@ inline constexpr ConvKind kConv3d{"conv3d", 3, false};
 inline constexpr ConvKind kConvTranspose1d{"conv_transpose1d", 1, true};
 inline constexpr ConvKind kConvTranspose2d{"conv_transpose2d", 2, true};
 inline constexpr ConvKind kConvTranspose3d{"conv_transpose3d", 3, true};
+inline constexpr ConvKind kConv1dDynamic{"conv1d_dynamic", 1, false};
+inline constexpr ConvKind kConv2dDynamic{"conv2d_dynamic", 2, false};
+inline constexpr ConvKind kConv3dDynamic{"conv3d_dynamic", 3, false};
+inline constexpr ConvKind kConvTranspose1dDynamic{"conv_transpose1d_dynamic", 1, true};
+inline constexpr ConvKind kConvTranspose2dDynamic{"conv_transpose2d_dynamic", 2, true};
+inline constexpr ConvKind kConvTranspose3dDynamic{"conv_transpose3d_dynamic", 3, true};
 
 // weight_shape: {O, C / groups, spatial...}, of transposed convolutions {C, O / groups,
 // spatial...}.
@@ -79,5 +85,10 @@ struct ConvPlan {
 template <class Int>
 ConvPlan<Int> plan_conv(const ConvKind& kind, const QTensor& x, const PackedWeight& w,
                         const ConvGeometry& geometry, const OutputSpec& y, at::DeviceType device);
+// The same for float32 x, and y with any activation that the kernels have.
+template <class Int>
+ConvPlan<Int> plan_conv(const ConvKind& kind, const at::Tensor& x, const PackedWeight& w,
+                        const ConvGeometry& geometry, const Activation& activation,
+                        at::DeviceType device);
 
 }  // namespace qnative::ops

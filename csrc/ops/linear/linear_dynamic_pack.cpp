@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "common/checks.h"
+#include "product/float_weight.h"
 #include "product/weight.h"
 #include "qnative/limits.h"
 #include "qnative/ops/linear.h"
@@ -29,15 +30,6 @@ WeightLayout check_float_weight(const at::Tensor& weight, at::DeviceType device)
   return linear_layout(kPackOp, concrete(weight.sym_sizes()));
 }
 
-// A row of zeros may have any scale.
-at::Tensor scale_of(const at::Tensor& max) {
-  return at::where(max > 0, max / 127, at::ones({})).clamp_min(kTiny);
-}
-
-at::Tensor divide_rows(const at::Tensor& weight, const at::Tensor& scale) {
-  return (weight / scale.unsqueeze(1)).round();
-}
-
 // The scales with which few enough weights need more than one column, and how many more each input
 // needs, int64 [K].
 std::pair<at::Tensor, at::Tensor> choose_columns(const at::Tensor& weight, const at::Tensor& max) {
@@ -46,8 +38,8 @@ std::pair<at::Tensor, at::Tensor> choose_columns(const at::Tensor& weight, const
   const at::Tensor share = weight / max.clamp_min(kTiny).unsqueeze(1);
   const at::Tensor rms = max * share.square().mean(1).sqrt();
   for (double peak = kMinPeak;; peak *= kPeakGrowth) {
-    const at::Tensor scale = scale_of(at::minimum(max, rms * peak));
-    const at::Tensor columns = (divide_rows(weight, scale).abs().amax(0) / 127).ceil();
+    const at::Tensor scale = weight_scale_of(at::minimum(max, rms * peak));
+    const at::Tensor columns = (weight_codes(weight, scale).abs().amax(0) / 127).ceil();
     const at::Tensor more = columns.clamp_min(1).to(at::kLong) - 1;
     if (more.sum().item<int64_t>() <= room) return {scale, more};
   }
@@ -71,11 +63,8 @@ DynamicWeight linear_dynamic_pack(const at::Tensor& float_weight, bool may_repea
   const at::AutoDispatchBelowADInplaceOrView guard;
   check_float_weight(float_weight, at::kCPU);
   const at::Tensor weight = float_weight.contiguous();  // strides would change the order of sums
-  const at::Tensor max = weight.abs().amax(1);
-  TORCH_CHECK(max.isfinite().all().item<bool>(), "qnative::", kPackOp,
-              ": weight must be finite, got inf or NaN in row ",
-              max.isfinite().logical_not().to(at::kByte).argmax().item<int64_t>());
-  at::Tensor scale = scale_of(max);
+  const at::Tensor max = finite_magnitudes(kPackOp, weight, "row");
+  at::Tensor scale = weight_scale_of(max);
   std::vector<int64_t> repeated;
   if (may_repeat) {
     const auto [chosen, more] = choose_columns(weight, max);
@@ -84,7 +73,7 @@ DynamicWeight linear_dynamic_pack(const at::Tensor& float_weight, bool may_repea
     repeated.assign(inputs.const_data_ptr<int64_t>(),
                     inputs.const_data_ptr<int64_t>() + inputs.numel());
   }
-  const at::Tensor codes = split_columns(divide_rows(weight, scale), repeated);
+  const at::Tensor codes = split_columns(weight_codes(weight, scale), repeated);
   return {{linear_pack(codes), scale, {}, codes.sizes()}, std::move(repeated)};
 }
 

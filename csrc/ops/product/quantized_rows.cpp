@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "common/dispatch.h"
+#include "product/dynamic_qparams.h"
 #include "quantize/quantize.h"
 
 namespace qnative::ops {
@@ -92,12 +93,7 @@ void QuantizedRows::quantize(const float* x, int64_t k, int64_t i) const {
   if (can_have_outliers(k, repeats)) limit = find_outliers(x, k, summary, positions, &count);
   const float low = std::max(std::min(summary.min, 0.0f), -limit);
   const float high = std::min(std::max(summary.max, 0.0f), limit);
-  // A difference of floats may overflow float32; the inverse of a denormal scale would.
-  const auto scale = std::max(static_cast<float>((double{high} - double{low}) / 255),
-                              std::numeric_limits<float>::min());
-  const float inverse_scale = 1.0f / scale;
-  const auto zero_point =
-      static_cast<int32_t>(std::min(std::nearbyint(-low * inverse_scale), 255.0f));
+  const auto [scale, inverse_scale, zero_point] = dynamic_qparams(low, high);
   quantize(x, row, k, inverse_scale, {.zero_point = zero_point, .lo = 0, .hi = 255, .flip = 0});
   uint8_t* end = row + k;
   for (const int64_t source : repeated_) *end++ = row[source];

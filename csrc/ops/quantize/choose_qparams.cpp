@@ -2,37 +2,18 @@
 
 #include <cmath>
 
-#include "common/dispatch.h"
 #include "common/empty.h"
-#include "common/parallel.h"
+#include "common/extremes.h"
 #include "qnative/ops/quantize.h"
 #include "quantize/checks.h"
-#include "quantize/quantize.h"
 
 namespace qnative::ops {
 namespace {
 
-constexpr int64_t kRangeGrain = 32 * 1024;  // elements a task
-
-struct Extremes {
-  float min, max;
-};
-
-Extremes find_extremes(const at::Tensor& x) {
-  static auto& summarize = select(quantize::summarize_kernels());
+Extremes extremes_of(const at::Tensor& x) {
   const at::Tensor reals = x.to(at::kFloat);
   const at::Tensor dense = reals.is_non_overlapping_and_dense() ? reals : reals.contiguous();
-  const float* from = dense.const_data_ptr<float>();
-  const int64_t n = dense.numel(), tasks = count_tasks(n, kRangeGrain);
-  c10::SmallVector<float, 64> extremes(2 * tasks);
-  run_tasks(tasks, [&](int64_t task) {
-    const Part part = part_of(n, tasks, task);
-    const auto summary = summarize(from + part.begin, part.end - part.begin);
-    extremes[2 * task] = summary.min;
-    extremes[2 * task + 1] = summary.max;
-  });
-  const auto all = summarize(extremes.data(), 2 * tasks);
-  return {all.min, all.max};
+  return find_extremes(dense.const_data_ptr<float>(), dense.numel());
 }
 
 // torch computes in the dtype of x.
@@ -58,7 +39,7 @@ Range plan_choose(const at::Tensor& x, const QRange& range, double eps, at::Devi
 
 QParams run_choose(const Range& range, const at::Tensor& x, at::ScalarType dtype, double eps,
                    bool symmetric) {
-  const Extremes all = find_extremes(x);
+  const Extremes all = extremes_of(x);
   TORCH_CHECK(std::isfinite(all.min) && std::isfinite(all.max),
               "qnative::choose_qparams: x must be finite, got values from ", all.min, " to ",
               all.max);

@@ -100,4 +100,47 @@ QNATIVE_API at::Tensor conv_transpose2d_unpack(const at::Tensor& weight, at::Int
 QNATIVE_API at::Tensor conv_transpose3d_unpack(const at::Tensor& weight, at::IntArrayRef shape,
                                                int64_t groups);
 
+// ---- convolutions from float to float ---------------------------------------------------------
+
+// The convolutions above with x quantized on the way, each of its N images with a scale and a zero
+// point of its own, and nothing rounded after the sums: as linear_dynamic, but without outliers.
+// x: float32, shapes and strides as above; w: from <op>_dynamic_pack, or int8 from <op>_pack;
+// activation: any, but bounds alone for depthwise convolutions (groups > 1 that have one input
+// channel each). y: float32, strides as above. For each image, with low and high the least and
+// greatest of its values and 0:
+//   scale      = max(float((high - low) / 255), 2^-126)
+//   zero_point = min(rne(-low * float(1 / scale)), 255)
+//   q          = clamp(rne(x * float(1 / scale)) + zero_point, 0, 255)
+//   y          = act(fma(float(sum (q - zero_point) * w), float(scale * w_scale[n]), bias[n]))
+// An image that holds NaN or an infinity gives NaN; other images do not change.
+QNATIVE_API at::Tensor conv1d_dynamic(const at::Tensor& x, const PackedWeight& w,
+                                      const ConvGeometry& geometry,
+                                      const Activation& activation = {});
+QNATIVE_API at::Tensor conv2d_dynamic(const at::Tensor& x, const PackedWeight& w,
+                                      const ConvGeometry& geometry,
+                                      const Activation& activation = {});
+QNATIVE_API at::Tensor conv3d_dynamic(const at::Tensor& x, const PackedWeight& w,
+                                      const ConvGeometry& geometry,
+                                      const Activation& activation = {});
+QNATIVE_API at::Tensor conv_transpose1d_dynamic(const at::Tensor& x, const PackedWeight& w,
+                                                const ConvGeometry& geometry,
+                                                const Activation& activation = {});
+QNATIVE_API at::Tensor conv_transpose2d_dynamic(const at::Tensor& x, const PackedWeight& w,
+                                                const ConvGeometry& geometry,
+                                                const Activation& activation = {});
+QNATIVE_API at::Tensor conv_transpose3d_dynamic(const at::Tensor& x, const PackedWeight& w,
+                                                const ConvGeometry& geometry,
+                                                const Activation& activation = {});
+
+// From float32 of the shape of w, finite; symmetric, with a scale for each output channel n:
+//   scale[n] = max(max |w[n]| / 127, 2^-126), 1 for a channel of zeros
+//   q[n]     = rne(w[n] / scale[n])
+// The result has no bias.
+QNATIVE_API PackedWeight conv1d_dynamic_pack(const at::Tensor& weight, int64_t groups);
+QNATIVE_API PackedWeight conv2d_dynamic_pack(const at::Tensor& weight, int64_t groups);
+QNATIVE_API PackedWeight conv3d_dynamic_pack(const at::Tensor& weight, int64_t groups);
+QNATIVE_API PackedWeight conv_transpose1d_dynamic_pack(const at::Tensor& weight, int64_t groups);
+QNATIVE_API PackedWeight conv_transpose2d_dynamic_pack(const at::Tensor& weight, int64_t groups);
+QNATIVE_API PackedWeight conv_transpose3d_dynamic_pack(const at::Tensor& weight, int64_t groups);
+
 }  // namespace qnative::ops

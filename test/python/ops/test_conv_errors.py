@@ -6,14 +6,20 @@ import pytest
 import torch
 
 from support.errors import (
+    ACTIVATION_ERRORS,
+    CHANNEL_ERRORS,
+    FUNCTION_NAMES,
+    INF,
     LINEAR,
     LINEAR_ERRORS,
+    NAN,
     OPS,
     WEIGHT_ERRORS,
     call,
     channel_value_errors,
     check_valid,
     error_tests,
+    floats,
     s8,
     u8,
 )
@@ -67,15 +73,15 @@ def group_errors(side, channels):
 PADDED = r"padded x must have less than 2\^31 bytes a row"
 
 
-def common_errors(d, weight_shape):
+def common_errors(d, weight_shape, x=u8, operands=LINEAR_ERRORS):
     huge = [2**40, *weight_shape[1:]]
     empty = [*weight_shape[:-1], 0]
     return [
-        *LINEAR_ERRORS,
-        ({"x": u8(*[6] * d)}, f"x must be {X_FORMS[d]}, got {text([6] * d)}"),
-        ({"x": u8(*[1] * (d + 3))}, f"x must be {X_FORMS[d]}, got {text([1] * (d + 3))}"),
-        ({"x": u8(2, 4, *[6] * (d - 1), 0)}, r"must be in \[1, 2\^31\), got \[2, 4, .*0\]"),
-        ({"x": u8(2, 3, *[6] * d)}, r"x must have 4 channels .* groups 2, got \[2, 3, 6"),
+        *operands,
+        ({"x": x(*[6] * d)}, f"x must be {X_FORMS[d]}, got {text([6] * d)}"),
+        ({"x": x(*[1] * (d + 3))}, f"x must be {X_FORMS[d]}, got {text([1] * (d + 3))}"),
+        ({"x": x(2, 4, *[6] * (d - 1), 0)}, r"must be in \[1, 2\^31\), got \[2, 4, .*0\]"),
+        ({"x": x(2, 3, *[6] * d)}, r"x must have 4 channels .* groups 2, got \[2, 3, 6"),
         *number_errors("stride", d, 1),
         *number_errors("dilation", d, 1),
         ({"weight_shape": empty}, rf"each in \[1, 2\^31\), got {text(empty)}"),
@@ -103,7 +109,12 @@ def conv_cases(d):
     op, weight_shape = f"conv{d}d", shape(6, 2, d)
     args = valid(op, d, weight_shape)
     groups = group_errors("output", 6)
-    errors = [*common_errors(d, weight_shape), *groups]
+    yield from padding_cases(op, d, args, [*common_errors(d, weight_shape), *groups])
+    yield from weight_cases(op, args, pack_errors("O, C", d, weight_shape, groups), groups)
+
+
+def padding_cases(op, d, args, errors):
+    """Of a convolution that is not transposed, with padding as numbers and by name."""
     counts = "1 or 2 values" if d == 1 else f"1, {d} or {2 * d} values"
     numbers = [
         *errors,
@@ -122,16 +133,19 @@ def conv_cases(d):
     ]
     yield op, args, numbers
     yield f"{op}.padding", {**args, "padding": "same"}, named
-    yield from weight_cases(op, args, pack_errors("O, C", d, weight_shape, groups), groups)
 
 
 def transposed_cases(d):
     op, weight_shape = f"conv_transpose{d}d", shape(4, 3, d)
     args = {**valid(op, d, weight_shape), "output_padding": [0]}
     groups = group_errors("input", 4)
-    errors = [
-        *common_errors(d, weight_shape),
-        *groups,
+    yield op, args, transposed_errors(d, [*common_errors(d, weight_shape), *groups])
+    yield from weight_cases(op, args, pack_errors("C, O", d, weight_shape, groups), groups)
+
+
+def transposed_errors(d, errors):
+    return [
+        *errors,
         *number_errors("padding", d, 0),
         *number_errors("output_padding", d, 0),
         (
@@ -146,8 +160,53 @@ def transposed_cases(d):
             r"y must have less than 2\^31 channels, got weight_shape \[4, 2147483647, .* groups 2",
         ),
     ]
-    yield op, args, errors
-    yield from weight_cases(op, args, pack_errors("C, O", d, weight_shape, groups), groups)
+
+
+# Of the operands of convolutions of float32 images.
+DYNAMIC_ERRORS = [
+    *(
+        ({"x": floats(2, 4, 6).to(dtype)}, "x must be Float, got ")
+        for dtype in (torch.float64, torch.float16, torch.bfloat16, torch.uint8)
+    ),
+    *WEIGHT_ERRORS,
+    *CHANNEL_ERRORS,
+    ({"activation": "elu"}, f"activation must be {FUNCTION_NAMES}'elu'"),
+    *ACTIVATION_ERRORS[1:],
+    ({"activation": "gelu", "activation_args": [1.0]}, "'gelu' takes 0 activation_args, got 1"),
+]
+
+
+def dynamic_cases(d):
+    for form, op, weight_shape, groups in (
+        ("O, C", f"conv{d}d", shape(6, 2, d), group_errors("output", 6)),
+        ("C, O", f"conv_transpose{d}d", shape(4, 3, d), group_errors("input", 4)),
+    ):
+        args = valid(op, d, weight_shape)
+        for name in ("x_scale", "x_zero_point", "y_scale", "y_zero_point", "y_dtype"):
+            del args[name]
+        args["x"] = floats(*args["x"].shape)
+        errors = [*common_errors(d, weight_shape, floats, DYNAMIC_ERRORS), *groups]
+        if form == "O, C":
+            depthwise = {
+                **{"weight": getattr(OPS, f"{op}_pack")(s8(6, 1, *[3] * d), 6), "groups": 6},
+                **{"x": floats(2, 6, *[6] * d), "weight_shape": [6, 1, *[3] * d]},
+            }
+            refused = "depthwise convolutions take bounds as activation, not other functions"
+            errors.append(({**depthwise, "activation": "silu"}, refused))
+            yield from padding_cases(f"{op}_dynamic", d, args, errors)
+        else:
+            args["output_padding"] = [0]
+            yield f"{op}_dynamic", args, transposed_errors(d, errors)
+        packing = [
+            ({"weight": s8(*weight_shape)}, "weight must be Float, got Char"),
+            (
+                {"weight": floats(6, 2)},
+                rf"weight must be \[{form} / groups, {AXES[d]}\], got \[6, 2\]",
+            ),
+            ({"weight": floats(0, *weight_shape[1:])}, r"each in \[1, 2\^31\), got \[0, "),
+            *groups,
+        ]
+        yield f"{op}_dynamic_pack", {"weight": floats(*weight_shape), "groups": 2}, packing
 
 
 def weight_cases(op, args, packing, groups):
@@ -157,12 +216,44 @@ def weight_cases(op, args, packing, groups):
     yield f"{op}_unpack", unpacked, [*WEIGHT_ERRORS, *groups]
 
 
-ROWS = [row for d in (1, 2, 3) for make in (conv_cases, transposed_cases) for row in make(d)]
+def last_weight(name, weight):
+    """The position of the last weight, and the output channel that it is of."""
+    channels = weight.shape[1] * 2 if "transpose" in name else len(weight)
+    return weight.numel() - 1, channels - 1
+
+
+ROWS = [
+    row
+    for d in (1, 2, 3)
+    for make in (conv_cases, transposed_cases, dynamic_cases)
+    for row in make(d)
+]
 VALID = {name: args for name, args, _ in ROWS}
 ERRORS = {name: errors for name, _, errors in ROWS}
 # Errors in values, which Meta tensors do not have.
 VALUE_ERRORS = {
-    **{name: channel_value_errors(6) for name, args in VALID.items() if "x" in args},
+    # The scale of float32 images is no argument.
+    **{
+        name: channel_value_errors(6)[: 4 if "dynamic" in name else None]
+        for name, args in VALID.items()
+        if "x" in args
+    },
+    **{
+        name: [
+            (
+                {
+                    "weight": torch.where(
+                        torch.arange(args["weight"].numel()) == at, value, 1.0
+                    ).view_as(args["weight"])
+                },
+                f"weight must be finite, got inf or NaN in output channel {channel}",
+            )
+            for value in (INF, -INF, NAN)
+        ]
+        for name, args in VALID.items()
+        if name.endswith("_dynamic_pack")
+        for at, channel in [last_weight(name, args["weight"])]
+    },
 }
 
 

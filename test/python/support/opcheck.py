@@ -72,6 +72,14 @@ def convolution_args(op, x, weight, channels, groups, *geometry, y_dtype=torch.u
     )
 
 
+def conv_dynamic_args(op, x, weight, channels, groups, *geometry, activation="relu"):
+    packed = getattr(OPS, f"{op}_pack")(weight, groups)
+    return (
+        *(x, packed, scales(channels), torch.randn(channels), list(weight.shape)),
+        *(*geometry, groups, activation),
+    )
+
+
 def normal(*shape):
     return torch.randn(shape, generator=GENERATOR)
 
@@ -260,6 +268,48 @@ CASES = {
             )
         ]
         for op in ("conv1d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+    },
+    **{
+        f"conv{d}d_dynamic": [
+            conv_dynamic_args(
+                *(f"conv{d}d", f32(2, 4, *[6] * d), s8(6, 2, *[3] * d), 6, 2),
+                *([2], [1], [1]),
+                activation="gelu",
+            ),
+            conv_dynamic_args(
+                f"conv{d}d", f32(4, *[6] * d), s8(4, 1, *[3] * d), 4, 4, [1], [1], [1]
+            ),
+            conv_dynamic_args(
+                f"conv{d}d", f32(0, 4, *[6] * d), s8(6, 4, *[3] * d), 6, 1, [1], [0], [1]
+            ),
+        ]
+        for d in (1, 2, 3)
+    },
+    **{
+        f"conv{d}d_dynamic.padding": [
+            conv_dynamic_args(
+                f"conv{d}d", f32(2, 4, *[6] * d), s8(6, 4, *[3] * d), 6, 1, [1], "same", [2]
+            )
+        ]
+        for d in (1, 2, 3)
+    },
+    **{
+        f"conv_transpose{d}d_dynamic": [
+            conv_dynamic_args(
+                *(f"conv_transpose{d}d", f32(2, 4, *[5] * d), s8(4, 3, *[3] * d), 6, 2),
+                *([2], [1], [1], [1]),
+            ),
+            conv_dynamic_args(
+                *(f"conv_transpose{d}d", f32(4, *[5] * d), s8(4, 1, *[2] * d), 4, 4),
+                *([3] * d, [0], [0], [2]),
+            ),
+        ]
+        for d in (1, 2, 3)
+    },
+    **{
+        f"{op}{d}d_dynamic_pack": [(f32(6, 4, *[3] * d), 2), (f32(6, 1, *[2] * d), 6)]
+        for op in ("conv", "conv_transpose")
+        for d in (1, 2, 3)
     },
     "add": [
         binary_args(u8(2, 3, 4, 5), u8(2, 3, 4, 5)),

@@ -212,6 +212,31 @@ def conv_transpose(x, x_scale, x_zero_point, w, w_scale, bias, window, groups, *
     return _last(products_to_output(acc, x_scale, w_scale, bias, *output))
 
 
+@np.errstate(over="ignore")
+def quantize_image(x):
+    """(codes, scale, zero point) of a float32 torch tensor that is quantized as a whole."""
+    values = x.numpy()
+    low, high = min(values.min(), np.float32(0)), max(values.max(), np.float32(0))
+    scale = max(f32((np.float64(high) - low) / 255), np.finfo(np.float32).tiny)
+    inverse = np.float32(1) / scale
+    zero_point = min(np.rint(-low * inverse), 255)
+    codes = np.rint((values * inverse).astype(np.float64)) + zero_point
+    return torch.from_numpy(np.clip(codes, 0, 255)).to(torch.uint8), float(scale), int(zero_point)
+
+
+def conv_dynamic(x, w, w_scale, bias, window, groups, formula, *activation):
+    """x: float32 [N, ...], each image quantized by itself; formula: conv or conv_transpose, window
+    as there."""
+    images = []
+    for image in x:
+        q, scale, zero_point = quantize_image(image)
+        output = (1.0, 0, torch.float32, *activation)
+        images.append(
+            formula(q[None], scale, zero_point, w, w_scale, bias, window, groups, *output)
+        )
+    return torch.cat(images)
+
+
 def add(a, aq, b, bq, y_scale, y_zero_point, y_dtype, clamp=NO_CLAMP, alpha=1.0):
     """aq, bq: (scale, zero_point)."""
     left = centred(a, aq[1]).astype(np.float32)

@@ -74,6 +74,16 @@ def conv_nd(d: SimpleNamespace, op: str, groups: int = 1) -> torch.Tensor:
     return getattr(OPS, op)(x, *Q, weight, d.scale, None, shape, *window, groups, *OUT)
 
 
+def conv_dynamic(d: SimpleNamespace, op: str, batch: int, groups: int = 1) -> torch.Tensor:
+    """As conv_nd, of float32 images."""
+    dims = int(op[-2])
+    x = d.real.view(2, 64, *{1: [3136], 2: [56, 56], 3: [14, 14, 16]}[dims])[:batch]
+    shape = [64, 64 // groups, *[3] * dims]
+    weight = getattr(OPS, f"{op}_pack")(integers(shape, S8, generator(1)), groups)
+    window = [[1], [1], *([[0]] if "transpose" in op else []), [1]]
+    return getattr(OPS, f"{op}_dynamic")(x, weight, d.scale, None, shape, *window, groups)
+
+
 def quantize_per_channel(d: SimpleNamespace) -> torch.Tensor:
     return OPS.quantize_per_channel(d.real, d.scale, torch.zeros(64, dtype=torch.int64), 1, S8)
 
@@ -126,6 +136,13 @@ CASES = {
     },
     "conv1d depthwise": lambda d: conv_nd(d, "conv1d", 64),
     "conv_transpose2d depthwise": lambda d: conv_nd(d, "conv_transpose2d", 64),
+    **{
+        f"{op}_dynamic": lambda d, op=op: conv_dynamic(d, op, 1)
+        for op in (f"conv{kind}{dims}d" for kind in ("", "_transpose") for dims in (1, 2, 3))
+    },
+    # Two images for three threads: the second is shared out.
+    "conv2d_dynamic of images": lambda d: conv_dynamic(d, "conv2d", 2),
+    "conv1d_dynamic depthwise": lambda d: conv_dynamic(d, "conv1d", 2, 64),
     "add": lambda d: OPS.add(d.image, *Q, d.image, *Q, *OUT),
     "add broadcast": lambda d: OPS.add(d.image, *Q, d.image[:1, :, :1], *Q, *OUT),
     "mul": lambda d: OPS.mul(d.image, *Q, d.image, *Q, *OUT),
