@@ -247,6 +247,29 @@ bool fits(const Argument& argument) {
          (kTakesSlots<T> && (argument.kind == Kind::kSlot || argument.kind == Kind::kList));
 }
 
+// Adds an argument for plan_op(); false where it changes and is no tensor. `open`: slots of
+// tensors.
+template <class T>
+bool leave_open(const Argument& argument, std::vector<IValue>& arguments, std::vector<Slot>& open) {
+  if (argument.is_constant()) {
+    arguments.push_back(argument.constant);
+  } else if (std::is_same_v<T, X> || std::is_same_v<T, MaybeX>) {
+    arguments.emplace_back(at::Tensor());
+    open.push_back(argument.slot);
+  } else if (std::is_same_v<T, Xs>) {
+    std::vector<at::Tensor> tensors;
+    for (const Argument& element : argument.elements) {
+      const bool is_constant = element.is_constant();
+      tensors.push_back(is_constant ? element.constant.toTensor() : at::Tensor());
+      if (!is_constant) open.push_back(element.slot);
+    }
+    arguments.emplace_back(std::move(tensors));
+  } else {
+    return false;
+  }
+  return true;
+}
+
 void store(Frame& frame, const std::vector<Slot>& slots, at::Tensor result) {
   frame[slots[0]] = std::move(result);
 }
@@ -268,25 +291,14 @@ class DirectCall<R(A...)> : public Call {
       : DirectCall(op, std::move(arguments), std::move(outputs), std::index_sequence_for<A...>()) {}
 
   void run(Frame& frame) const override {
-    if constexpr (kMayBePlanned) {
-      if (planned_ != nullptr) {
-        const at::Tensor& x = frame[arguments_[0].slot].toTensor();
-        if (program::is_plain(x)) return store(frame, outputs_, planned_->run(x));
-      }
+    if constexpr (std::is_same_v<R, at::Tensor>) {
+      if (planned_ != nullptr && run_planned(frame)) return;
     }
     run(frame, std::index_sequence_for<A...>());
   }
 
   void plan() override {
-    if constexpr (kMayBePlanned) {
-      if (arguments_[0].kind != Argument::Kind::kSlot) return;
-      std::vector<IValue> constants;
-      for (size_t i = 1; i < arguments_.size(); ++i) {
-        if (!arguments_[i].is_constant()) return;
-        constants.push_back(arguments_[i].constant);
-      }
-      planned_ = plan_op(c10::toString(op_.operator_name()), constants);
-    }
+    if constexpr (std::is_same_v<R, at::Tensor>) plan(std::index_sequence_for<A...>());
   }
 
   static bool takes(const std::vector<Argument>& arguments) {
@@ -294,10 +306,6 @@ class DirectCall<R(A...)> : public Call {
   }
 
  private:
-  // A tensor of other tensors, the first of which may be the only one that changes.
-  static constexpr bool kMayBePlanned =
-      std::is_same_v<R, at::Tensor> && std::is_same_v<std::tuple_element_t<0, std::tuple<A...>>, X>;
-
   template <size_t... i>
   DirectCall(const c10::OperatorHandle& op, std::vector<Argument> arguments,
              std::vector<Slot> outputs, std::index_sequence<i...>)
@@ -309,6 +317,27 @@ class DirectCall<R(A...)> : public Call {
   template <size_t... i>
   static bool takes(const std::vector<Argument>& arguments, std::index_sequence<i...>) {
     return arguments.size() == sizeof...(A) && (fits<A>(arguments[i]) && ...);
+  }
+
+  template <size_t... i>
+  void plan(std::index_sequence<i...>) {
+    std::vector<IValue> arguments;
+    std::vector<Slot> open;
+    if ((leave_open<A>(arguments_[i], arguments, open) && ...)) {
+      planned_ = plan_op(c10::toString(op_.operator_name()), arguments);
+      open_ = std::move(open);
+    }
+  }
+
+  // Whether all open tensors are plain.
+  bool run_planned(Frame& frame) const {
+    c10::SmallVector<const at::Tensor*, 4> inputs;
+    for (const Slot slot : open_) {
+      inputs.push_back(&frame[slot].toTensor());
+      if (!program::is_plain(*inputs.back())) return false;
+    }
+    store(frame, outputs_, planned_->run(inputs));
+    return true;
   }
 
   template <size_t... i>
@@ -328,6 +357,7 @@ class DirectCall<R(A...)> : public Call {
   std::vector<Slot> outputs_;
   std::tuple<Holder<A>...> holders_;
   std::unique_ptr<PlannedOp> planned_;  // null: the arguments are not known, or there is no plan
+  std::vector<Slot> open_;              // the tensors that it gets
 };
 
 using Make = std::unique_ptr<Call> (*)(const c10::OperatorHandle&, std::vector<Argument>,

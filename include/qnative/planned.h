@@ -8,11 +8,12 @@
 
 #include "qnative/export.h"
 
-// An op of which everything but x stays the same: what follows from the constants is computed at
-// the first call, and what follows from the sizes of x is kept for some of them.
+// An op whose arguments stay the same, but for some of its tensors: what follows from the arguments
+// is computed once, and what follows from dtypes, sizes and strides of the tensors is kept for some
+// of them.
 //
-//   const auto op = plan_op("qnative::linear", constants);
-//   const at::Tensor y = op->run(x);  // for each x
+//   const auto add = plan_op("qnative::add", {at::Tensor(), 0.1, 128, at::Tensor(), 0.2, 3, ...});
+//   const at::Tensor y = add->run({&a, &b});  // for each a and b
 //
 // Bits and errors are those of the op. Safe to call from any number of threads at the same time,
 // which do not wait for each other.
@@ -20,19 +21,22 @@ namespace qnative {
 
 class QNATIVE_API PlannedOp {
  public:
+  using Inputs = c10::ArrayRef<const at::Tensor*>;
+
   PlannedOp() = default;
   virtual ~PlannedOp() = default;
   PlannedOp(const PlannedOp&) = delete;
   PlannedOp& operator=(const PlannedOp&) = delete;
 
-  virtual at::Tensor run(const at::Tensor& x) const = 0;
+  // inputs: the tensors that plan_op() left open, in the order of the schema.
+  virtual at::Tensor run(Inputs inputs) const = 0;
 };
 
-// name: with the overload, as in "qnative::conv2d.padding". constants: the arguments of the schema
-// after x, all of them; their tensors must not change afterwards. Null for ops without a plan:
-// linear, conv1d, conv2d and conv3d have one. Errors: an activation or padding that the op does not
-// know, and arguments of other types than those of the schema.
+// name: with the overload, as in "qnative::conv2d.padding". arguments: all of the schema, in order;
+// an undefined tensor is open, also in a list. The others must not change afterwards. Null for ops
+// without a plan, and where a weight or a table is open. Errors: an activation or padding that the
+// op does not know, and arguments of other types than those of the schema.
 QNATIVE_API std::unique_ptr<PlannedOp> plan_op(std::string_view name,
-                                               c10::ArrayRef<c10::IValue> constants);
+                                               c10::ArrayRef<c10::IValue> arguments);
 
 }  // namespace qnative

@@ -11,6 +11,8 @@
 #include "common/checks.h"
 #include "common/dispatch.h"
 #include "common/output.h"
+#include "common/planned.h"
+#include "common/plans.h"
 #include "panels/panels.h"
 
 namespace qnative::ops {
@@ -118,23 +120,57 @@ QTensor attention_meta(const QTensor& q, const QTensor& k, const QTensor& v, con
           output_qparams(y)};
 }
 
+// What the eager and the planned op share. Inputs: q, k, v and the mask, if there is one.
+struct AttentionOp {
+  struct Plan {
+    AttentionShape<int64_t> shape;
+    Multipliers multipliers;
+    int32_t q_zero_point;
+    Requantize requantize;
+  };
+  QParams q_qparams, k_qparams, v_qparams;
+  OutputSpec output;
+  AttentionOptions options;  // but for the mask
+
+  Plan plan(Inputs x) const {
+    const BorrowedQTensor q(*x[0], q_qparams), k(*x[1], k_qparams), v(*x[2], v_qparams);
+    const AttentionOptions all = with_mask(options, x);
+    auto shape = check_attention<int64_t>(q, k, v, output, all, at::kCPU);
+    const Multipliers multipliers = multipliers_of(q, k, v, output, options, shape.size);
+    return {std::move(shape), multipliers, unsigned_zero_point(q),
+            output.is_float() ? Requantize{} : make_requantize(output)};
+  }
+
+  at::Tensor run(const Plan& plan, Inputs x) const {
+    at::Tensor y = empty(plan.shape.y, output.dtype);
+    if (y.numel() == 0) return y;
+    AttentionCall call(plan.shape, {*x[0], *x[1], *x[2], mask_of(x), y}, options);
+    call.requantize = plan.requantize;
+    run_attention(call, [&] {
+      return Bytes(call.tensors, plan.multipliers.score, plan.q_zero_point,
+                   plan.multipliers.values);
+    });
+    return y;
+  }
+};
+
 }  // namespace
 
 QTensor attention(const QTensor& q, const QTensor& k, const QTensor& v, const OutputSpec& y,
                   const AttentionOptions& options) {
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  const auto shape = check_attention<int64_t>(q, k, v, y, options, at::kCPU);
-  const Multipliers multipliers = multipliers_of(q, k, v, y, options, shape.size);
-  const int32_t q_zero_point = unsigned_zero_point(q);
-  QTensor result = {empty_strided(shape.y.sizes, shape.y.strides, y.dtype), output_qparams(y)};
-  if (result.data.numel() == 0) return result;
-  AttentionCall call(
-      shape, {q.data, k.data, v.data, options.mask.value_or(at::Tensor()), result.data}, options);
-  if (!y.is_float()) call.requantize = make_requantize(y);
-  run_attention(call, [&] {
-    return Bytes(call.tensors, multipliers.score, q_zero_point, multipliers.values);
-  });
-  return result;
+  const AttentionOp op{q.qparams, k.qparams, v.qparams, y, without_mask(options)};
+  return {run_op(op, AttentionInputs(q.data, k.data, v.data, options)), output_qparams(y)};
+}
+
+std::unique_ptr<PlannedOp> plan_attention_op(Arguments& arguments) {
+  AttentionOp op{};
+  for (QParams* qparams : {&op.q_qparams, &op.k_qparams, &op.v_qparams}) {
+    arguments.operand();
+    *qparams = arguments.qparams();
+  }
+  op.output = arguments.output();
+  op.options = read_options(arguments);
+  return make_planned(std::move(op), arguments);
 }
 
 namespace {

@@ -8,6 +8,8 @@
 #include "blocks.h"
 #include "common/checks.h"
 #include "common/dispatch.h"
+#include "common/planned.h"
+#include "common/plans.h"
 #include "common/scratch.h"
 #include "panels/panels.h"
 #include "qnative/ops/attention.h"
@@ -191,30 +193,47 @@ at::Tensor with_dense_rows(const at::Tensor& x) {
   return x.size(-1) <= 1 || x.stride(-1) == 1 ? x : x.contiguous();
 }
 
+// What the eager and the planned op share. Inputs: q, k, v and the mask, if there is one.
+struct AttentionDynamicOp {
+  using Plan = AttentionShape<int64_t>;
+  AttentionOptions options;  // but for the mask
+
+  Plan plan(Inputs x) const {
+    return check_dynamic<int64_t>(*x[0], *x[1], *x[2], with_mask(options, x), at::kCPU);
+  }
+
+  at::Tensor run(const Plan& shape, Inputs x) const {
+    at::Tensor y = empty(shape.y, at::kFloat);
+    if (y.numel() == 0) return y;
+    const auto scale = static_cast<float>(softmax_scale(options, shape.size));
+    const AttentionCall call(
+        shape,
+        {with_dense_rows(*x[0]), with_dense_rows(*x[1]), with_dense_rows(*x[2]), mask_of(x), y},
+        options);
+    if (call.group * shape.queries <= attention::kMaxRows && shape.keys > 0) {
+      const int64_t groups = call.heads.count() / call.group;
+      const int64_t work = shape.keys * (shape.size + shape.value_size);
+      run_parts(groups, work, kFloatGrain, [&](int64_t begin, int64_t end) {
+        FewRows rows(call, scale);
+        for (int64_t group = begin; group < end; ++group) rows.run(group);
+      });
+    } else {
+      run_attention(call, [&] { return Reals(call.tensors, scale); });
+    }
+    return y;
+  }
+};
+
 }  // namespace
 
 at::Tensor attention_dynamic(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                              const AttentionOptions& options) {
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  const auto shape = check_dynamic<int64_t>(q, k, v, options, at::kCPU);
-  const auto scale = static_cast<float>(softmax_scale(options, shape.size));
-  at::Tensor y = empty_strided(shape.y.sizes, shape.y.strides, at::kFloat);
-  if (y.numel() == 0) return y;
-  const AttentionCall call(shape,
-                           {with_dense_rows(q), with_dense_rows(k), with_dense_rows(v),
-                            options.mask.value_or(at::Tensor()), y},
-                           options);
-  if (call.group * shape.queries <= attention::kMaxRows && shape.keys > 0) {
-    const int64_t groups = call.heads.count() / call.group;
-    const int64_t work = shape.keys * (shape.size + shape.value_size);
-    run_parts(groups, work, kFloatGrain, [&](int64_t begin, int64_t end) {
-      FewRows rows(call, scale);
-      for (int64_t group = begin; group < end; ++group) rows.run(group);
-    });
-  } else {
-    run_attention(call, [&] { return Reals(call.tensors, scale); });
-  }
-  return y;
+  return run_op(AttentionDynamicOp{without_mask(options)}, AttentionInputs(q, k, v, options));
+}
+
+std::unique_ptr<PlannedOp> plan_attention_dynamic_op(Arguments& arguments) {
+  for (int i = 0; i < 3; ++i) arguments.operand();
+  return make_planned(AttentionDynamicOp{read_options(arguments)}, arguments);
 }
 
 namespace {

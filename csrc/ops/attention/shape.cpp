@@ -116,6 +116,33 @@ double softmax_scale(const AttentionOptions& options, int64_t size) {
   return size == 0 ? 1.0 : 1 / std::sqrt(static_cast<double>(size));
 }
 
+AttentionOptions without_mask(const AttentionOptions& options) {
+  return {std::nullopt, options.is_causal, options.scale, options.enable_gqa};
+}
+
+AttentionOptions with_mask(const AttentionOptions& options, Inputs x) {
+  AttentionOptions all = options;
+  if (x.size() == 4) all.mask = *x[3];
+  return all;
+}
+
+at::Tensor mask_of(Inputs x) { return x.size() == 4 ? *x[3] : at::Tensor(); }
+
+AttentionInputs::AttentionInputs(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                 const AttentionOptions& options)
+    : tensors_{&q, &k, &v} {
+  if (options.mask) tensors_.push_back(&*options.mask);
+}
+
+AttentionOptions read_options(Arguments& arguments) {
+  AttentionOptions options;
+  arguments.optional_operand();
+  options.is_causal = arguments.flag();
+  options.scale = arguments.optional<double>();
+  options.enable_gqa = arguments.flag();
+  return options;
+}
+
 template AttentionShape<int64_t> attention_shape(const char*, const at::Tensor&, const at::Tensor&,
                                                  const at::Tensor&, const AttentionOptions&,
                                                  at::DeviceType);

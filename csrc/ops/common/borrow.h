@@ -32,6 +32,12 @@ class BorrowedQTensors {
       values_.push_back({Borrow::createBorrow(data[i]), {scales[i], zero_points[i]}});
     }
   }
+  BorrowedQTensors(at::ArrayRef<const at::Tensor*> data, at::ArrayRef<QParams> qparams) {
+    values_.reserve(data.size());
+    for (size_t i = 0; i < data.size(); ++i) {
+      values_.push_back({Borrow::createBorrow(*data[i]), qparams[i]});
+    }
+  }
   ~BorrowedQTensors() {
     for (QTensor& value : values_) Borrow::destroyBorrow(value.data);
   }

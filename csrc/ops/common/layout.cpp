@@ -127,13 +127,17 @@ Layout<Int> elementwise_layout(const char* op, at::TensorList operands) {
   return layout;
 }
 
-at::Tensor with_layout_of(const at::Tensor& x, const at::Tensor& y) {
+c10::MaybeOwned<at::Tensor> with_layout_of(const at::Tensor& x, const at::Tensor& y) {
   // Strides may still differ in dimensions of size 1.
   const bool alike = (x.is_contiguous() && y.is_contiguous()) ||
                      (x.is_non_overlapping_and_dense() && x.strides().equals(y.strides())) ||
                      (x.is_contiguous(at::MemoryFormat::ChannelsLast) &&
                       y.is_contiguous(at::MemoryFormat::ChannelsLast));
-  return alike ? x : empty_strided(y.sizes(), y.strides(), x.scalar_type()).copy_(x);
+  using Result = c10::MaybeOwned<at::Tensor>;
+  if (alike) return Result::borrowed(x);
+  at::Tensor copy = empty_strided(y.sizes(), y.strides(), x.scalar_type());
+  copy.copy_(x);
+  return Result::owned(std::move(copy));
 }
 
 template Dims<int64_t> broadcast_shapes<int64_t>(const char*, at::ArrayRef<at::IntArrayRef>);

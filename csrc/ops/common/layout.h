@@ -37,7 +37,8 @@ inline at::Tensor empty(const Layout<c10::SymInt>& layout, at::ScalarType dtype)
                                   at::TensorOptions(at::kMeta).dtype(dtype));
 }
 
-// x, of the shape of y, with elements in the order in memory of y: x itself where they are already.
-at::Tensor with_layout_of(const at::Tensor& x, const at::Tensor& y);
+// x, of the shape of y, with elements in the order in memory of y: x itself, borrowed, where they
+// are already.
+c10::MaybeOwned<at::Tensor> with_layout_of(const at::Tensor& x, const at::Tensor& y);
 
 }  // namespace qnative::ops

@@ -4,7 +4,7 @@
 
 #include "common/activation.h"
 #include "common/borrow.h"
-#include "common/constants.h"
+#include "common/plans.h"
 #include "conv/depthwise.h"
 #include "conv/image.h"
 #include "conv/run.h"
@@ -61,7 +61,9 @@ struct ConvLayer {
             const OutputSpec& its_y)
       : kind(its_kind), w(its_w), geometry(its_geometry), y(its_y) {}
 
-  const char* name() const { return kind.name; }
+  ChannelParams params(const Plan& plan, const QTensor& x, Scratch& scratch) const {
+    return make_channel_params(kind.name, unsigned_qparams(x), w, plan.layout, y, scratch);
+  }
   Plan plan(const QTensor& x) const {
     return ConvSteps(plan_conv<int64_t>(kind, x, w, geometry, y, at::kCPU));
   }
@@ -138,18 +140,19 @@ void run_conv(const ConvSteps& steps, const at::Tensor& x, int64_t x_zero_point,
 }
 
 std::unique_ptr<PlannedOp> plan_conv_op(const ConvKind& kind, bool has_named_padding,
-                                        c10::ArrayRef<c10::IValue> constants) {
-  Constants arguments(constants);
+                                        Arguments& arguments) {
+  arguments.operand();
   const QParams x = arguments.qparams();
   PackedWeight w = arguments.weight();
   ConvGeometry geometry;
   geometry.stride = arguments.ints();
-  geometry.padding = has_named_padding ? make_padding(kind, arguments.next().toStringView())
+  geometry.padding = has_named_padding ? make_padding(kind, arguments.text())
                                        : ConvPadding(at::IntArrayRef(arguments.ints()));
   geometry.dilation = arguments.ints();
-  geometry.groups = arguments.next().toInt();
-  return std::make_unique<PlannedLayer<ConvLayer>>(
-      ConvConstants{kind, x, std::move(w), std::move(geometry), arguments.output(kind.name)});
+  geometry.groups = arguments.integer();
+  const OutputSpec y = arguments.activated_output(kind.name);
+  return make_planned(
+      LayerOp<ConvLayer>(ConvConstants{kind, x, std::move(w), std::move(geometry), y}), arguments);
 }
 
 QTensor conv1d(const QTensor& x, const PackedWeight& w, const ConvGeometry& geometry,

@@ -8,6 +8,8 @@
 #include "common/dispatch.h"
 #include "common/empty.h"
 #include "common/parallel.h"
+#include "common/planned.h"
+#include "common/plans.h"
 #include "embedding/pack.h"
 #include "embedding/table.h"
 #include "qnative/ops/embedding.h"
@@ -45,23 +47,34 @@ Sizes<Int> check_rows(const TableOp& op, const BasicEmbeddingTable<Int>& table,
   return y_sizes;
 }
 
+// What the eager and the planned ops share.
+struct RowsOp {
+  using Plan = Sizes<int64_t>;  // of y
+  const TableOp& op;
+  Held<EmbeddingTable> table;
+
+  Plan plan(Inputs x) const { return check_rows(op, *table, *x[0], at::kCPU); }
+
+  at::Tensor run(const Plan& y_sizes, Inputs x) const {
+    embedding::RowsFn& kernel = rows_kernel(op.bits);
+    const int64_t dim = y_sizes.back();
+    const auto weight = table->packed.expect_contiguous();
+    const embedding::Table dense{weight->const_data_ptr<uint8_t>(), dim};
+    const at::Tensor rows = to_long(*x[0]);
+    const int64_t* from = rows.const_data_ptr<int64_t>();
+    check_indices(op.op, from, rows.numel(), weight->size(0));
+    const at::Tensor y = empty(y_sizes, at::kFloat);
+    if (y.numel() == 0) return y;
+    float* to = y.mutable_data_ptr<float>();
+    run_parts(rows.numel(), dim, kGrain, [&](int64_t begin, int64_t end) {
+      kernel(dense, from + begin, end - begin, to + begin * dim);
+    });
+    return y;
+  }
+};
+
 at::Tensor run_rows(const TableOp& op, const EmbeddingTable& table, const at::Tensor& indices) {
-  embedding::RowsFn& run = rows_kernel(op.bits);
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  const auto y_sizes = check_rows(op, table, indices, at::kCPU);
-  const int64_t dim = y_sizes.back();
-  const at::Tensor weight = table.packed.contiguous();
-  const embedding::Table dense{weight.const_data_ptr<uint8_t>(), dim};
-  const at::Tensor rows = to_long(indices);
-  const int64_t* from = rows.const_data_ptr<int64_t>();
-  check_indices(op.op, from, rows.numel(), weight.size(0));
-  const at::Tensor y = empty(y_sizes, at::kFloat);
-  if (y.numel() == 0) return y;
-  float* to = y.mutable_data_ptr<float>();
-  run_parts(rows.numel(), dim, kGrain, [&](int64_t begin, int64_t end) {
-    run(dense, from + begin, end - begin, to + begin * dim);
-  });
-  return y;
+  return run_op(RowsOp{op, Held<EmbeddingTable>::borrow(table)}, {&indices});
 }
 
 template <const TableOp& kOp>
@@ -139,6 +152,19 @@ at::Tensor embedding_8bit(const EmbeddingTable& table, const at::Tensor& indices
 
 at::Tensor embedding_4bit(const EmbeddingTable& table, const at::Tensor& indices) {
   return run_rows(kRows4, table, indices);
+}
+
+std::unique_ptr<PlannedOp> plan_embedding_8bit_op(Arguments& arguments) {
+  EmbeddingTable table{arguments.tensor(), std::nullopt};
+  arguments.operand();
+  return make_planned(RowsOp{kRows8, Held<EmbeddingTable>::own(std::move(table))}, arguments);
+}
+
+std::unique_ptr<PlannedOp> plan_embedding_4bit_op(Arguments& arguments) {
+  EmbeddingTable table{arguments.tensor(), std::nullopt};
+  table.embedding_dim = arguments.integer();
+  arguments.operand();
+  return make_planned(RowsOp{kRows4, Held<EmbeddingTable>::own(std::move(table))}, arguments);
 }
 
 at::Tensor embedding_8bit_pack(const at::Tensor& weight) {

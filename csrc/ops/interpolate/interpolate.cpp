@@ -8,6 +8,8 @@
 #include "common/dispatch.h"
 #include "common/output.h"
 #include "common/parallel.h"
+#include "common/planned.h"
+#include "common/plans.h"
 #include "common/scratch.h"
 #include "interpolate/resample.h"
 #include "lookup/lookup.h"
@@ -186,28 +188,55 @@ Resample<Int> plan_interpolate_fp16(const at::Tensor& x,
   return plan_resample(kFp16, x, interpolation);
 }
 
-at::Tensor run_interpolate(const Resample<int64_t>& plan, const QTensor& x,
-                           const OutputSpec& output) {
-  static auto& run_row = select(interpolate::row_kernels());
-  static auto& run_column = select(interpolate::column_kernels());
-  const auto table = rescale_table(kOp, x, output);
-  const at::Tensor y = empty_image(x.data, plan.rank, plan.out, output.dtype);
-  if (y.numel() == 0) return y;
-  const Images images(x.data, plan, y);
-  const Spatial<Taps> taps = make_taps(images.in, plan);
-  if (plan.is_nearest()) {
-    run_nearest(images, taps, table ? table->data() : nullptr);
+// Taps take memory for each output of a row or column, which an empty batch may have any number of.
+Spatial<Taps> taps_of(const Resample<int64_t>& plan, const at::Tensor& x) {
+  const bool is_empty = x.numel() == 0 || c10::multiply_integers(plan.out) == 0;
+  return is_empty ? Spatial<Taps>{} : make_taps(image_size<int64_t>(x, plan.rank), plan);
+}
+
+// What the eager and the planned op share.
+struct InterpolateOp {
+  struct Plan {
+    Resample<int64_t> resample;
+    Spatial<Taps> taps;
+    std::optional<std::array<uint8_t, 256>> table;  // of the nearest modes; none: bytes stay
+    float multiplier;
+    Requantize requantize;
+  };
+  QParams x_qparams;
+  Held<Interpolation> interpolation;
+  OutputSpec output;
+
+  Plan plan(Inputs inputs) const {
+    const BorrowedQTensor borrowed(*inputs[0], x_qparams);
+    const QTensor& x = borrowed;
+    auto resample = plan_interpolate(x, *interpolation, output);
+    auto taps = taps_of(resample, x.data);
+    return {std::move(resample), std::move(taps), rescale_table(kOp, x, output),
+            scale_ratio(kOp, x, output), make_requantize(output)};
+  }
+
+  at::Tensor run(const Plan& plan, Inputs inputs) const {
+    static auto& run_row = select(interpolate::row_kernels());
+    static auto& run_column = select(interpolate::column_kernels());
+    const at::Tensor& x = *inputs[0];
+    const at::Tensor y = empty_image(x, plan.resample.rank, plan.resample.out, output.dtype);
+    if (y.numel() == 0) return y;
+    const Images images(x, plan.resample, y);
+    if (plan.resample.is_nearest()) {
+      run_nearest(images, plan.taps, plan.table ? plan.table->data() : nullptr);
+      return y;
+    }
+    interpolate::RowArgs row_args{};
+    row_args.zero_point = unsigned_zero_point(x_qparams.zero_point, x.scalar_type());
+    row_args.flip = flip_of(x.scalar_type());
+    interpolate::ColumnArgs column_args{};
+    column_args.multiplier = plan.multiplier;
+    column_args.requantize = plan.requantize;
+    run_weighted<uint8_t>(images, plan.taps, run_row, run_column, row_args, column_args);
     return y;
   }
-  interpolate::RowArgs row_args{};
-  row_args.zero_point = unsigned_zero_point(x);
-  row_args.flip = flip_of(x.data.scalar_type());
-  interpolate::ColumnArgs column_args{};
-  column_args.multiplier = scale_ratio(kOp, x, output);
-  column_args.requantize = make_requantize(output);
-  run_weighted<uint8_t>(images, taps, run_row, run_column, row_args, column_args);
-  return y;
-}
+};
 
 at::Tensor run_interpolate_fp16(const Resample<int64_t>& plan, const at::Tensor& x) {
   static auto& run_row = select(interpolate::row_fp16_kernels());
@@ -240,8 +269,22 @@ at::Tensor interpolate_fp16_meta(const at::Tensor& x, const SymInterpolation& in
 }  // namespace
 
 QTensor interpolate(const QTensor& x, const Interpolation& interpolation, const OutputSpec& y) {
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  return {run_interpolate(plan_interpolate(x, interpolation, y), x, y), y.qparams};
+  const InterpolateOp op{x.qparams, Held<Interpolation>::borrow(interpolation), y};
+  return {run_op(op, {&x.data}), y.qparams};
+}
+
+std::unique_ptr<PlannedOp> plan_interpolate_op(Arguments& arguments) {
+  arguments.operand();
+  const QParams x = arguments.qparams();
+  Interpolation interpolation{.size = arguments.optional_ints()};
+  if (const auto factors = arguments.optional<std::vector<double>>()) {
+    interpolation.scale_factors = at::ArrayRef<double>(*factors);
+  }
+  interpolation.mode = arguments.text();
+  interpolation.align_corners = arguments.optional<bool>();
+  return make_planned(
+      InterpolateOp{x, Held<Interpolation>::own(std::move(interpolation)), arguments.output()},
+      arguments);
 }
 
 at::Tensor interpolate_fp16(const at::Tensor& x, const Interpolation& interpolation) {

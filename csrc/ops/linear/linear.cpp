@@ -4,8 +4,8 @@
 
 #include "common/borrow.h"
 #include "common/checks.h"
-#include "common/constants.h"
 #include "common/empty.h"
+#include "common/plans.h"
 #include "common/scratch.h"
 #include "gemm/gemm.h"
 #include "product/channel_params.h"
@@ -64,7 +64,9 @@ struct LinearLayer {
   explicit LinearLayer(const LinearConstants& constants) : w(constants.w), y(constants.y) {}
   LinearLayer(const PackedWeight& its_w, const OutputSpec& its_y) : w(its_w), y(its_y) {}
 
-  static const char* name() { return "linear"; }
+  ChannelParams params(const Plan& plan, const QTensor& x, Scratch& scratch) const {
+    return make_channel_params("linear", unsigned_qparams(x), w, plan.layout, y, scratch);
+  }
   Plan plan(const QTensor& x) const { return plan_linear<int64_t>(x, w, y, at::kCPU); }
   at::Tensor run(const Plan& plan, const QTensor& x, const ChannelParams& params) const {
     return run_linear(plan, x, w, params);
@@ -97,12 +99,12 @@ QTensor linear(const QTensor& x, const PackedWeight& w, const OutputSpec& y) {
   return {run_layer(LinearLayer(w, y), x), output_qparams(y)};
 }
 
-std::unique_ptr<PlannedOp> plan_linear_op(c10::ArrayRef<c10::IValue> constants) {
-  Constants arguments(constants);
+std::unique_ptr<PlannedOp> plan_linear_op(Arguments& arguments) {
+  arguments.operand();
   const QParams x = arguments.qparams();
   PackedWeight w = arguments.weight();
-  return std::make_unique<PlannedLayer<LinearLayer>>(
-      LinearConstants{x, std::move(w), arguments.output("linear")});
+  const OutputSpec y = arguments.activated_output("linear");
+  return make_planned(LayerOp<LinearLayer>(LinearConstants{x, std::move(w), y}), arguments);
 }
 
 at::Tensor linear_pack(const at::Tensor& weight) {

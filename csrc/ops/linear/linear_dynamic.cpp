@@ -7,8 +7,10 @@
 #include "common/checks.h"
 #include "common/empty.h"
 #include "common/parallel.h"
+#include "common/plans.h"
 #include "common/scratch.h"
 #include "product/channel_params.h"
+#include "product/planned.h"
 #include "product/quantized_rows.h"
 #include "product/rows.h"
 #include "product/weight.h"
@@ -75,16 +77,12 @@ void multiply_rows(const QuantizedRows& rows, const float* x, int64_t k, const P
 }
 
 at::Tensor run_dynamic(const DynamicPlan<int64_t>& plan, const at::Tensor& x, const PackedWeight& w,
-                       at::IntArrayRef repeated) {
+                       at::IntArrayRef repeated, const ChannelParams& params) {
   const WeightLayout& layout = plan.layout;
   const auto repeats = static_cast<int64_t>(repeated.size());
   const int64_t k = plan.k, n = layout.padded_n(), m = x.numel() / k;
   const int64_t block = std::min(m, std::max<int64_t>(kBlockBytes / layout.segment_size, 1));
-  Scratch scratch(ChannelParams::bytes(layout) + Scratch::bytes<int32_t>(n) +
-                  QuantizedRows::scratch_bytes(block, k, repeats));
-  // With the zero point -1 the sums of the columns, which the zero points of the rows multiply.
-  const ChannelParams params =
-      make_channel_params(kOp, {.scale = 1, .zero_point = -1}, w, layout, plan.output, scratch);
+  Scratch scratch(Scratch::bytes<int32_t>(n) + QuantizedRows::scratch_bytes(block, k, repeats));
   at::Tensor y = empty(plan.y_sizes, at::kFloat);
   if (y.numel() == 0) return y;
   auto* const start = scratch.take<int32_t>(n);
@@ -110,13 +108,53 @@ at::Tensor run_dynamic(const DynamicPlan<int64_t>& plan, const at::Tensor& x, co
   return y;
 }
 
+struct DynamicConstants {
+  QParams x;  // of no use
+  PackedWeight w;
+  Activation activation;
+  IntList repeated;
+};
+
+struct DynamicLayer {
+  using Owned = DynamicConstants;
+  using Plan = DynamicPlan<int64_t>;
+
+  explicit DynamicLayer(const DynamicConstants& c) : DynamicLayer(c.w, c.activation, c.repeated) {}
+  DynamicLayer(const PackedWeight& its_w, const Activation& its_activation,
+               at::IntArrayRef its_repeated)
+      : w(its_w), activation(its_activation), repeated(its_repeated) {}
+
+  Plan plan(const QTensor& x) const {
+    return plan_dynamic<int64_t>(x.data, w, activation, repeated, at::kCPU);
+  }
+  // With the zero point -1 the sums of the columns, which the zero points of the rows multiply.
+  ChannelParams params(const Plan& plan, const QTensor& /*x*/, Scratch& scratch) const {
+    return make_channel_params(kOp, {.scale = 1, .zero_point = -1}, w, plan.layout, plan.output,
+                               scratch);
+  }
+  at::Tensor run(const Plan& plan, const QTensor& x, const ChannelParams& params) const {
+    return run_dynamic(plan, x.data, w, repeated, params);
+  }
+
+  const PackedWeight& w;
+  const Activation& activation;
+  at::IntArrayRef repeated;
+};
+
 }  // namespace
 
 at::Tensor linear_dynamic(const at::Tensor& x, const PackedWeight& w, const Activation& activation,
                           at::IntArrayRef repeated) {
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  const auto plan = plan_dynamic<int64_t>(x, w, activation, repeated, at::kCPU);
-  return run_dynamic(plan, x, w, repeated);
+  return run_layer(DynamicLayer(w, activation, repeated), BorrowedQTensor(x, {}));
+}
+
+std::unique_ptr<PlannedOp> plan_linear_dynamic_op(Arguments& arguments) {
+  arguments.operand();
+  DynamicConstants constants;
+  constants.w = arguments.weight();
+  constants.activation = arguments.activation(kOp, Functions::kAllowed);
+  constants.repeated = arguments.optional_ints().value_or(IntList());
+  return make_planned(LayerOp<DynamicLayer>(std::move(constants)), arguments);
 }
 
 namespace {

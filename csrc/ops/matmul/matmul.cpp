@@ -5,13 +5,15 @@
 #include <algorithm>
 #include <vector>
 
-#include "common/activation.h"
+#include "common/binary_op.h"
 #include "common/borrow.h"
 #include "common/checks.h"
 #include "common/dispatch.h"
 #include "common/empty.h"
 #include "common/output.h"
 #include "common/parallel.h"
+#include "common/planned.h"
+#include "common/plans.h"
 #include "common/scratch.h"
 #include "gemm/gemm.h"
 #include "matmul/shape.h"
@@ -221,40 +223,48 @@ QTensor matmul_meta(const QTensor& a, const QTensor& b, const OutputSpec& y) {
   return {at::empty_symint(shape.y, a.data.options().dtype(y.dtype)), output_qparams(y)};
 }
 
+// What the eager and the planned op share.
+struct MatmulOp {
+  using Plan = MatmulShape<int64_t>;
+  QParams a, b;
+  OutputSpec output;
+
+  Plan plan(Inputs x) const {
+    const BorrowedQTensor left(*x[0], a), right(*x[1], b);
+    return plan_matmul<int64_t>(left, right, output, at::kCPU);
+  }
+  at::Tensor run(const Plan& shape, Inputs x) const {
+    const BorrowedQTensor left(*x[0], a), right(*x[1], b);
+    at::Tensor y = empty(shape.y, output.dtype);
+    if (y.numel() == 0) return y;
+    if (shape.k == 0) {
+      fill_zero(output, y);
+    } else {
+      Matmul(left, right, shape, output, y).run();
+    }
+    return y;
+  }
+};
+
 }  // namespace
 
 QTensor matmul(const QTensor& a, const QTensor& b, const OutputSpec& y) {
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  const auto shape = plan_matmul<int64_t>(a, b, y, at::kCPU);
-  QTensor result{empty(shape.y, y.dtype), output_qparams(y)};
-  if (result.data.numel() == 0) return result;
-  if (shape.k == 0) {
-    fill_zero(y, result.data);
-  } else {
-    Matmul(a, b, shape, y, result.data).run();
-  }
-  return result;
+  return {run_op(MatmulOp{a.qparams, b.qparams, y}, {&a.data, &b.data}), output_qparams(y)};
 }
 
-namespace {
-
-// The op of the schema. kRun: matmul or matmul_meta.
-template <auto kRun>
-at::Tensor matmul_op(const at::Tensor& a, double a_scale, int64_t a_zero_point, const at::Tensor& b,
-                     double b_scale, int64_t b_zero_point, double y_scale, int64_t y_zero_point,
-                     at::ScalarType y_dtype, std::string_view activation,
-                     at::ArrayRef<double> activation_args) {
-  return kRun(BorrowedQTensor(a, {a_scale, a_zero_point}),
-              BorrowedQTensor(b, {b_scale, b_zero_point}),
-              {.qparams = {y_scale, y_zero_point},
-               .dtype = y_dtype,
-               .activation = parse_activation(kMatmul, activation, activation_args)})
-      .data;
+std::unique_ptr<PlannedOp> plan_matmul_op(Arguments& arguments) {
+  MatmulOp op{};
+  arguments.operand();
+  op.a = arguments.qparams();
+  arguments.operand();
+  op.b = arguments.qparams();
+  op.output = arguments.activated_output(kMatmul);
+  return make_planned(op, arguments);
 }
 
-}  // namespace
-
-TORCH_LIBRARY_IMPL(qnative, CPU, m) { m.impl("matmul", TORCH_FN(matmul_op<matmul>)); }
-TORCH_LIBRARY_IMPL(qnative, Meta, m) { m.impl("matmul", TORCH_FN(matmul_op<matmul_meta>)); }
+TORCH_LIBRARY_IMPL(qnative, CPU, m) { m.impl("matmul", TORCH_FN((binary_op<kMatmul, matmul>))); }
+TORCH_LIBRARY_IMPL(qnative, Meta, m) {
+  m.impl("matmul", TORCH_FN((binary_op<kMatmul, matmul_meta>)));
+}
 
 }  // namespace qnative::ops

@@ -1,10 +1,14 @@
 #include <torch/library.h>
 
+#include <vector>
+
 #include "common/borrow.h"
 #include "common/dispatch.h"
 #include "common/empty.h"
 #include "common/output.h"
 #include "common/parallel.h"
+#include "common/planned.h"
+#include "common/plans.h"
 #include "common/scratch.h"
 #include "norm/clamp.h"
 #include "norm/moments.h"
@@ -72,31 +76,37 @@ void scaled(const std::optional<at::Tensor>& values, float factor, float otherwi
   for (int64_t i = 0; i < n; ++i) to[i] = from[i] * factor;
 }
 
-at::Tensor run_layer_norm(const LayerNormPlan<int64_t>& plan, const QTensor& x,
-                          const NormWeights& weights) {
+// Weight and bias in units of y, for the kernels.
+struct NormTerms {
+  const float* weight;
+  const float* bias;
+};
+NormTerms make_terms(const LayerNormPlan<int64_t>& plan, const NormWeights& weights, float* weight,
+                     float* bias) {
+  const auto factor = static_cast<float>(1.0 / output_qparams(plan.output).scale);
+  scaled(weights.weight, factor, factor, plan.n, weight);
+  scaled(weights.bias, factor, 0, plan.n, bias);
+  return {weight, bias};
+}
+
+at::Tensor run_layer_norm(const LayerNormPlan<int64_t>& plan, const NormTerms& terms,
+                          const at::Tensor& x, double x_scale) {
   static auto& sum = select(norm::sum_kernels());
   static auto& run_bytes = select(norm::affine_kernels());
   static auto& run_floats = select(norm::affine_float_kernels());
-  const at::Tensor y = empty(x.data.sizes(), plan.output.dtype);
+  const at::Tensor y = empty(x.sizes(), plan.output.dtype);
   if (y.numel() == 0) return y;
   const int64_t n = plan.n;
-  Scratch scratch(2 * Scratch::bytes<float>(n));
-  auto* const weight = scratch.take<float>(n);
-  auto* const bias = scratch.take<float>(n);
-  const auto factor = static_cast<float>(1.0 / output_qparams(plan.output).scale);
-  scaled(weights.weight, factor, factor, n, weight);
-  scaled(weights.bias, factor, 0, n, bias);
-  const auto dense = x.data.expect_contiguous();
+  const auto dense = x.expect_contiguous();
   const auto* from = static_cast<const uint8_t*>(dense->const_data_ptr());
   const norm::Args& args = plan.args;
   run_parts(y.numel() / n, n, kGrain, [&](int64_t begin, int64_t end) {
     for (int64_t offset = begin * n; offset < end * n; offset += n) {
       Moments moments;
       sum(from + offset, n, args.x_flip, &moments.sum, &moments.squares);
-      const Normalization unit =
-          normalize(moments, n, x.qparams.scale, args.x_zero_point, plan.eps);
+      const Normalization unit = normalize(moments, n, x_scale, args.x_zero_point, plan.eps);
       const norm::Affine affine{static_cast<float>(unit.scale), static_cast<float>(unit.shift),
-                                weight, bias};
+                                terms.weight, terms.bias};
       if (plan.output.is_float()) {
         run_floats(args, from + offset, y.mutable_data_ptr<float>() + offset, n, affine);
       } else {
@@ -108,6 +118,32 @@ at::Tensor run_layer_norm(const LayerNormPlan<int64_t>& plan, const QTensor& x,
   if (plan.output.is_float()) clamp_floats(y, plan.output.activation);
   return y;
 }
+
+// The planned op.
+struct LayerNormOp {
+  struct Plan {
+    LayerNormPlan<int64_t> plan;
+    std::vector<float> memory;  // of terms
+    NormTerms terms;
+  };
+  QParams x_qparams;
+  IntList normalized_shape;
+  NormWeights weights;
+  double eps;
+  OutputSpec output;
+
+  Plan plan(Inputs x) const {
+    const BorrowedQTensor borrowed(*x[0], x_qparams);
+    Plan plan{plan_layer_norm<int64_t>(borrowed, normalized_shape, weights, eps, output), {}, {}};
+    const int64_t n = plan.plan.n;
+    plan.memory.resize(2 * n);
+    plan.terms = make_terms(plan.plan, weights, plan.memory.data(), plan.memory.data() + n);
+    return plan;
+  }
+  at::Tensor run(const Plan& plan, Inputs x) const {
+    return run_layer_norm(plan.plan, plan.terms, *x[0], x_qparams.scale);
+  }
+};
 
 QTensor layer_norm_meta(const QTensor& x, c10::SymIntArrayRef normalized_shape,
                         const NormWeights& weights, double eps, const OutputSpec& y) {
@@ -121,7 +157,22 @@ QTensor layer_norm(const QTensor& x, at::IntArrayRef normalized_shape, const Nor
                    double eps, const OutputSpec& y) {
   const at::AutoDispatchBelowADInplaceOrView guard;
   const auto plan = plan_layer_norm(x, normalized_shape, weights, eps, y);
-  return {run_layer_norm(plan, x, weights), output_qparams(y)};
+  Scratch scratch(2 * Scratch::bytes<float>(plan.n));
+  auto* const weight = scratch.take<float>(plan.n);
+  const NormTerms terms = make_terms(plan, weights, weight, scratch.take<float>(plan.n));
+  return {run_layer_norm(plan, terms, x.data, x.qparams.scale), output_qparams(y)};
+}
+
+std::unique_ptr<PlannedOp> plan_layer_norm_op(Arguments& arguments) {
+  arguments.operand();
+  LayerNormOp op{};
+  op.x_qparams = arguments.qparams();
+  op.normalized_shape = arguments.ints();
+  op.weights.weight = arguments.optional_tensor();
+  op.weights.bias = arguments.optional_tensor();
+  op.eps = arguments.real();
+  op.output = arguments.output();
+  return make_planned(std::move(op), arguments);
 }
 
 namespace {

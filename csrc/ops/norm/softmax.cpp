@@ -7,6 +7,8 @@
 #include "common/layout.h"
 #include "common/output.h"
 #include "common/parallel.h"
+#include "common/planned.h"
+#include "common/plans.h"
 #include "common/scratch.h"
 #include "fp16/fp16.h"
 #include "lookup/lookup.h"
@@ -102,8 +104,9 @@ class RowSoftmax {
 template <class X, class Y, class F>
 void run_rows(const at::Tensor& x, int64_t dim, const at::Tensor& y, int64_t row_cost,
               const F& run) {
-  const at::Tensor rows = x.dim() == 0 ? x : x.movedim(dim, -1).contiguous();
-  const at::Tensor target = y.dim() == 0 ? y : y.movedim(dim, -1);
+  const bool is_last = dim + 1 >= x.dim();
+  const at::Tensor rows = is_last ? x.contiguous() : x.movedim(dim, -1).contiguous();
+  const at::Tensor target = is_last ? y : y.movedim(dim, -1);
   const at::Tensor dense = target.is_contiguous() ? target : empty(target.sizes(), y.scalar_type());
   const int64_t n = x.dim() == 0 ? 1 : x.size(dim);
   const auto* from = static_cast<const X*>(rows.const_data_ptr());
@@ -114,19 +117,33 @@ void run_rows(const at::Tensor& x, int64_t dim, const at::Tensor& y, int64_t row
   if (!dense.is_same(target)) target.copy_(dense);
 }
 
-at::Tensor run_softmax(const SoftmaxPlan<int64_t>& plan, const QTensor& x,
-                       const OutputSpec& output) {
-  const at::Tensor y = empty(plan.layout, output.dtype);
-  if (y.numel() == 0) return y;
-  const RowSoftmax run(x.qparams.scale, flip_of(x.data.scalar_type()), output);
-  if (output.is_float()) {
-    run_rows<uint8_t, float>(x.data, plan.dim, y, kRowCost, run);
-    clamp_floats(y, output.activation);
-  } else {
-    run_rows<uint8_t, uint8_t>(x.data, plan.dim, y, kRowCost, run);
+// What the eager and the planned op share.
+struct SoftmaxOp {
+  struct Plan {
+    SoftmaxPlan<int64_t> softmax;
+    RowSoftmax run;
+  };
+  QParams x_qparams;
+  int64_t dim;
+  OutputSpec output;
+
+  Plan plan(Inputs x) const {
+    return {plan_softmax<int64_t>(BorrowedQTensor(*x[0], x_qparams), dim, output),
+            RowSoftmax(x_qparams.scale, flip_of(x[0]->scalar_type()), output)};
   }
-  return y;
-}
+
+  at::Tensor run(const Plan& plan, Inputs x) const {
+    const at::Tensor y = empty(plan.softmax.layout, output.dtype);
+    if (y.numel() == 0) return y;
+    if (output.is_float()) {
+      run_rows<uint8_t, float>(*x[0], plan.softmax.dim, y, kRowCost, plan.run);
+      clamp_floats(y, output.activation);
+    } else {
+      run_rows<uint8_t, uint8_t>(*x[0], plan.softmax.dim, y, kRowCost, plan.run);
+    }
+    return y;
+  }
+};
 
 at::Tensor run_softmax_fp16(const SoftmaxPlan<int64_t>& plan, const at::Tensor& x) {
   static auto& run = select(fp16::softmax_kernels());
@@ -152,13 +169,21 @@ at::Tensor softmax_fp16_meta(const at::Tensor& x, int64_t dim) {
 }  // namespace
 
 QTensor softmax(const QTensor& x, int64_t dim, const OutputSpec& y) {
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  return {run_softmax(plan_softmax<int64_t>(x, dim, y), x, y), output_qparams(y)};
+  return {run_op(SoftmaxOp{x.qparams, dim, y}, {&x.data}), output_qparams(y)};
 }
 
 at::Tensor softmax_fp16(const at::Tensor& x, int64_t dim) {
   const at::AutoDispatchBelowADInplaceOrView guard;
   return run_softmax_fp16(plan_softmax_fp16<int64_t>(x, dim), x);
+}
+
+std::unique_ptr<PlannedOp> plan_softmax_op(Arguments& arguments) {
+  arguments.operand();
+  SoftmaxOp op{};
+  op.x_qparams = arguments.qparams();
+  op.dim = arguments.integer();
+  op.output = arguments.output();
+  return make_planned(op, arguments);
 }
 
 namespace {

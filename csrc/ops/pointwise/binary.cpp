@@ -1,14 +1,16 @@
-#include <ATen/TensorIterator.h>
 #include <torch/library.h>
 
 #include <algorithm>
 #include <cmath>
 
+#include "common/binary_op.h"
 #include "common/borrow.h"
 #include "common/dispatch.h"
 #include "common/layout.h"
 #include "common/output.h"
 #include "common/parallel.h"
+#include "common/planned.h"
+#include "common/plans.h"
 #include "elementwise/elementwise.h"
 #include "fp16/fp16.h"
 #include "qnative/ops/fp16.h"
@@ -17,70 +19,122 @@
 namespace qnative::ops {
 namespace {
 
+constexpr const char* kMul = "mul";
 constexpr int64_t kBinaryGrain = 32 * 1024;  // elements a task
 constexpr int64_t kChunk = 1024;             // elements that are made contiguous at a time
 
-// n elements `stride` bytes apart, as contiguous ones: x itself or `copy`.
+// n elements `step` apart, as contiguous ones: x itself or `copy`.
 template <class T>
-const T* contiguous_elements(const char* x, int64_t stride, int64_t n, T* copy) {
-  if (stride == sizeof(T)) return reinterpret_cast<const T*>(x);
-  if (stride == 0) {
-    std::fill_n(copy, n, *reinterpret_cast<const T*>(x));
+const T* contiguous_elements(const T* x, int64_t step, int64_t n, T* copy) {
+  if (step == 1) return x;
+  if (step == 0) {
+    std::fill_n(copy, n, *x);
   } else {
-    for (int64_t i = 0; i < n; ++i) copy[i] = *reinterpret_cast<const T*>(x + i * stride);
+    for (int64_t i = 0; i < n; ++i) copy[i] = x[i * step];
   }
   return copy;
 }
 
+// How a and b are read in the order of y in memory: `outer` has the dimensions outside of a row,
+// the fastest first. Strides are in elements, 0 where an operand is repeated.
+struct PairWalk {
+  struct Dim {
+    int64_t size, a, b;
+  };
+  Dim row;
+  c10::SmallVector<Dim, 4> outer;
+
+  bool is_dense() const { return outer.empty() && row.a == 1 && row.b == 1; }
+};
+
+// The stride of dimension `dim`, counted from the last, of the broadcast of x.
+int64_t broadcast_stride(const at::Tensor& x, int64_t from_last) {
+  const int64_t dim = x.dim() - from_last;
+  return dim < 0 || x.size(dim) == 1 ? 0 : x.stride(dim);
+}
+
+// Dimensions of y, which is dense, merged where both operands allow it.
+PairWalk make_walk(const at::Tensor& a, const at::Tensor& b, const Layout<int64_t>& y) {
+  const auto rank = static_cast<int64_t>(y.sizes.size());
+  c10::SmallVector<int64_t, at::kDimVectorStaticSize> order;
+  for (int64_t d = rank - 1; d >= 0; --d) {
+    if (y.sizes[d] != 1) order.push_back(d);
+  }
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int64_t i, int64_t j) { return y.strides[i] < y.strides[j]; });
+  PairWalk walk{{1, 1, 1}, {}};
+  for (const int64_t d : order) {
+    const PairWalk::Dim dim{y.sizes[d], broadcast_stride(a, rank - d),
+                            broadcast_stride(b, rank - d)};
+    PairWalk::Dim& last = walk.outer.empty() ? walk.row : walk.outer.back();
+    const bool is_first = walk.outer.empty() && last.size == 1;
+    if (is_first) {
+      last = dim;
+    } else if (dim.a == last.a * last.size && dim.b == last.b * last.size) {
+      last.size *= dim.size;
+    } else {
+      walk.outer.push_back(dim);
+    }
+  }
+  return walk;
+}
+
+// run(a, b, y, n) for part of a row.
 template <class T, class F>
-void run_row(const F& run, char* const* data, const int64_t* strides, int64_t n) {
-  T a_copy[kChunk], b_copy[kChunk], y_copy[kChunk];
-  const bool dense = strides[0] == sizeof(T);
-  const int64_t step = dense && strides[1] == sizeof(T) && strides[2] == sizeof(T) ? n : kChunk;
+void run_row(const F& run, const PairWalk::Dim& row, const T* a, const T* b, T* y, int64_t n) {
+  T a_copy[kChunk], b_copy[kChunk];
+  const int64_t step = row.a == 1 && row.b == 1 ? n : kChunk;
   for (int64_t i = 0; i < n; i += step) {
     const int64_t size = std::min(step, n - i);
-    char* const y = data[0] + i * strides[0];
-    T* const to = dense ? reinterpret_cast<T*>(y) : y_copy;
-    run(contiguous_elements(data[1] + i * strides[1], strides[1], size, a_copy),
-        contiguous_elements(data[2] + i * strides[2], strides[2], size, b_copy), to, size);
-    for (int64_t j = 0; !dense && j < size; ++j) {
-      *reinterpret_cast<T*>(y + j * strides[0]) = y_copy[j];
+    run(contiguous_elements(a + i * row.a, row.a, size, a_copy),
+        contiguous_elements(b + i * row.b, row.b, size, b_copy), y + i, size);
+  }
+}
+
+// The same for elements [begin, end) of y in memory.
+template <class T, class F>
+void run_walk(const F& run, const PairWalk& walk, const T* a, const T* b, T* y, int64_t begin,
+              int64_t end) {
+  c10::SmallVector<int64_t, 4> index;
+  int64_t at = begin % walk.row.size;
+  for (int64_t rest = begin / walk.row.size; const PairWalk::Dim& dim : walk.outer) {
+    index.push_back(rest % dim.size);
+    a += index.back() * dim.a;
+    b += index.back() * dim.b;
+    rest /= dim.size;
+  }
+  while (begin < end) {
+    const int64_t n = std::min(walk.row.size - at, end - begin);
+    run_row(run, walk.row, a + at * walk.row.a, b + at * walk.row.b, y + begin, n);
+    begin += n;
+    at = 0;
+    for (size_t i = 0; i < walk.outer.size(); ++i) {
+      const PairWalk::Dim& dim = walk.outer[i];
+      a += dim.a;
+      b += dim.b;
+      if (++index[i] < dim.size) break;
+      index[i] = 0;
+      a -= dim.size * dim.a;
+      b -= dim.size * dim.b;
     }
   }
 }
 
-// run(a, b, y, n) for runs of contiguous elements that together are y, which has the layout of
-// elementwise_layout().
+// run(a, b, y, n) for runs of contiguous elements that together are y.
 template <class T, class F>
-void run_pairs(const at::Tensor& a, const at::Tensor& b, const at::Tensor& y, const F& run) {
+void run_pairs(const PairWalk& walk, const at::Tensor& a, const at::Tensor& b, const at::Tensor& y,
+               const F& run) {
   if (y.numel() == 0) return;
-  if (a.sizes().equals(b.sizes()) && a.strides().equals(b.strides()) &&
-      a.is_non_overlapping_and_dense()) {
-    const auto* from_a = static_cast<const T*>(a.const_data_ptr());
-    const auto* from_b = static_cast<const T*>(b.const_data_ptr());
-    auto* to = static_cast<T*>(y.mutable_data_ptr());
-    run_parts(y.numel(), 1, kBinaryGrain, [&](int64_t begin, int64_t end) {
+  const auto* from_a = static_cast<const T*>(a.const_data_ptr());
+  const auto* from_b = static_cast<const T*>(b.const_data_ptr());
+  auto* to = static_cast<T*>(y.mutable_data_ptr());
+  run_parts(y.numel(), 1, kBinaryGrain, [&](int64_t begin, int64_t end) {
+    if (walk.is_dense()) {
       run(from_a + begin, from_b + begin, to + begin, end - begin);
-    });
-    return;
-  }
-  at::TensorIterator iterator = at::TensorIteratorConfig()
-                                    .set_check_mem_overlap(false)
-                                    .check_all_same_dtype(false)
-                                    .resize_outputs(false)
-                                    .add_output(y)
-                                    .add_const_input(a)
-                                    .add_const_input(b)
-                                    .build();
-  iterator.for_each(
-      [&](char** data, const int64_t* strides, int64_t size0, int64_t size1) {
-        char* rows[3] = {data[0], data[1], data[2]};
-        for (int64_t i = 0; i < size1; ++i) {
-          run_row<T>(run, rows, strides, size0);
-          for (int t = 0; t < 3; ++t) rows[t] += strides[3 + t];
-        }
-      },
-      kBinaryGrain);
+    } else {
+      run_walk(run, walk, from_a, from_b, to, begin, end);
+    }
+  });
 }
 
 // All that constants and shapes determine, checked. Args: of the kernel.
@@ -89,7 +143,16 @@ struct BinaryPlan {
   Layout<Int> layout;
   at::ScalarType dtype;
   Args args;
+  PairWalk walk = {};  // on the CPU
 };
+
+// The same on the CPU, ready to run.
+template <class Args>
+BinaryPlan<int64_t, Args> with_walk(BinaryPlan<int64_t, Args> plan, const at::Tensor& a,
+                                    const at::Tensor& b) {
+  plan.walk = make_walk(a, b, plan.layout);
+  return plan;
+}
 
 // All but the multipliers.
 template <class Int>
@@ -121,9 +184,9 @@ auto plan_add(const QTensor& a, const QTensor& b, const OutputSpec& y, double al
 
 template <class Int>
 auto plan_mul(const QTensor& a, const QTensor& b, const OutputSpec& y) {
-  auto plan = plan_binary<Int>("mul", a, b, y);
+  auto plan = plan_binary<Int>(kMul, a, b, y);
   plan.args.a_multiplier =
-      finite_multiplier("mul", a.qparams.scale * b.qparams.scale / y.qparams.scale);
+      finite_multiplier(kMul, a.qparams.scale * b.qparams.scale / y.qparams.scale);
   return plan;
 }
 
@@ -147,7 +210,7 @@ at::Tensor run_binary(const BinaryPlan<int64_t, Args>& plan,
                       void (&run)(const Args&, const T*, const T*, T*, int64_t),
                       const at::Tensor& a, const at::Tensor& b) {
   const at::Tensor y = empty(plan.layout, plan.dtype);
-  run_pairs<T>(a, b, y, [&](const T* left, const T* right, T* to, int64_t n) {
+  run_pairs<T>(plan.walk, a, b, y, [&](const T* left, const T* right, T* to, int64_t n) {
     run(plan.args, left, right, to, n);
   });
   return y;
@@ -170,36 +233,123 @@ at::Tensor mul_fp16_meta(const at::Tensor& a, const at::Tensor& b, const Activat
   return empty(plan_fp16<c10::SymInt>("mul_fp16", a, b, activation, 1).layout, at::kHalf);
 }
 
+// What the eager and the planned op share.
+struct AddOp {
+  using Plan = BinaryPlan<int64_t, elementwise::Args>;
+  QParams a, b;
+  OutputSpec y;
+  double alpha;
+
+  Plan plan(Inputs x) const {
+    const BorrowedQTensor left(*x[0], a), right(*x[1], b);
+    return with_walk(plan_add<int64_t>(left, right, y, alpha), *x[0], *x[1]);
+  }
+  at::Tensor run(const Plan& plan, Inputs x) const {
+    static auto& kernel = select(elementwise::add_kernels());
+    return run_binary(plan, kernel, *x[0], *x[1]);
+  }
+};
+
+struct MulOp {
+  using Plan = BinaryPlan<int64_t, elementwise::Args>;
+  QParams a, b;
+  OutputSpec y;
+
+  Plan plan(Inputs x) const {
+    const BorrowedQTensor left(*x[0], a), right(*x[1], b);
+    return with_walk(plan_mul<int64_t>(left, right, y), *x[0], *x[1]);
+  }
+  at::Tensor run(const Plan& plan, Inputs x) const {
+    static auto& kernel = select(elementwise::mul_kernels());
+    return run_binary(plan, kernel, *x[0], *x[1]);
+  }
+};
+
+using HalfPlan = BinaryPlan<int64_t, fp16::BinaryArgs>;
+
+struct AddFp16Op {
+  using Plan = HalfPlan;
+  Activation activation;
+  double alpha;
+
+  Plan plan(Inputs x) const {
+    return with_walk(plan_fp16<int64_t>("add_fp16", *x[0], *x[1], activation, alpha), *x[0], *x[1]);
+  }
+  at::Tensor run(const Plan& plan, Inputs x) const {
+    static auto& kernel = select(fp16::add_kernels());
+    return run_binary(plan, kernel, *x[0], *x[1]);
+  }
+};
+
+struct MulFp16Op {
+  using Plan = HalfPlan;
+  Activation activation;
+
+  Plan plan(Inputs x) const {
+    return with_walk(plan_fp16<int64_t>("mul_fp16", *x[0], *x[1], activation, 1), *x[0], *x[1]);
+  }
+  at::Tensor run(const Plan& plan, Inputs x) const {
+    static auto& kernel = select(fp16::mul_kernels());
+    return run_binary(plan, kernel, *x[0], *x[1]);
+  }
+};
+
 }  // namespace
 
 QTensor add(const QTensor& a, const QTensor& b, const OutputSpec& y, double alpha) {
-  static auto& run = select(elementwise::add_kernels());
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  return {run_binary(plan_add<int64_t>(a, b, y, alpha), run, a.data, b.data), y.qparams};
+  return {run_op(AddOp{a.qparams, b.qparams, y, alpha}, {&a.data, &b.data}), y.qparams};
 }
 
 QTensor mul(const QTensor& a, const QTensor& b, const OutputSpec& y) {
-  static auto& run = select(elementwise::mul_kernels());
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  return {run_binary(plan_mul<int64_t>(a, b, y), run, a.data, b.data), y.qparams};
+  return {run_op(MulOp{a.qparams, b.qparams, y}, {&a.data, &b.data}), y.qparams};
 }
 
 at::Tensor add_fp16(const at::Tensor& a, const at::Tensor& b, const Activation& activation,
                     double alpha) {
-  static auto& run = select(fp16::add_kernels());
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  return run_binary(plan_fp16<int64_t>("add_fp16", a, b, activation, alpha), run, a, b);
+  return run_op(AddFp16Op{activation, alpha}, {&a, &b});
 }
 
 at::Tensor mul_fp16(const at::Tensor& a, const at::Tensor& b, const Activation& activation) {
-  static auto& run = select(fp16::mul_kernels());
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  return run_binary(plan_fp16<int64_t>("mul_fp16", a, b, activation, 1), run, a, b);
+  return run_op(MulFp16Op{activation}, {&a, &b});
+}
+
+std::unique_ptr<PlannedOp> plan_add_op(Arguments& arguments) {
+  AddOp op{};
+  arguments.operand();
+  op.a = arguments.qparams();
+  arguments.operand();
+  op.b = arguments.qparams();
+  op.y = arguments.activated_output("add");
+  op.alpha = arguments.real();
+  return make_planned(op, arguments);
+}
+
+std::unique_ptr<PlannedOp> plan_mul_op(Arguments& arguments) {
+  MulOp op{};
+  arguments.operand();
+  op.a = arguments.qparams();
+  arguments.operand();
+  op.b = arguments.qparams();
+  op.y = arguments.activated_output(kMul);
+  return make_planned(op, arguments);
+}
+
+std::unique_ptr<PlannedOp> plan_add_fp16_op(Arguments& arguments) {
+  arguments.operand();
+  arguments.operand();
+  const Activation activation = arguments.activation("add_fp16");
+  return make_planned(AddFp16Op{activation, arguments.real()}, arguments);
+}
+
+std::unique_ptr<PlannedOp> plan_mul_fp16_op(Arguments& arguments) {
+  arguments.operand();
+  arguments.operand();
+  return make_planned(MulFp16Op{arguments.activation("mul_fp16")}, arguments);
 }
 
 namespace {
 
-// The ops of the schemas. kRun: add, mul, add_fp16, mul_fp16 or its Meta function.
+// The ops of the schemas. kRun: add, add_fp16, mul_fp16 or its Meta function.
 template <auto kRun>
 at::Tensor add_op(const at::Tensor& a, double a_scale, int64_t a_zero_point, const at::Tensor& b,
                   double b_scale, int64_t b_zero_point, double y_scale, int64_t y_zero_point,
@@ -211,19 +361,6 @@ at::Tensor add_op(const at::Tensor& a, double a_scale, int64_t a_zero_point, con
                .dtype = y_dtype,
                .activation = parse_activation("add", activation, activation_args)},
               alpha)
-      .data;
-}
-
-template <auto kRun>
-at::Tensor mul_op(const at::Tensor& a, double a_scale, int64_t a_zero_point, const at::Tensor& b,
-                  double b_scale, int64_t b_zero_point, double y_scale, int64_t y_zero_point,
-                  at::ScalarType y_dtype, std::string_view activation,
-                  at::ArrayRef<double> activation_args) {
-  return kRun(BorrowedQTensor(a, {a_scale, a_zero_point}),
-              BorrowedQTensor(b, {b_scale, b_zero_point}),
-              {.qparams = {y_scale, y_zero_point},
-               .dtype = y_dtype,
-               .activation = parse_activation("mul", activation, activation_args)})
       .data;
 }
 
@@ -243,14 +380,14 @@ at::Tensor mul_fp16_op(const at::Tensor& a, const at::Tensor& b, std::string_vie
 
 TORCH_LIBRARY_IMPL(qnative, CPU, m) {
   m.impl("add", TORCH_FN(add_op<add>));
-  m.impl("mul", TORCH_FN(mul_op<mul>));
+  m.impl("mul", TORCH_FN((binary_op<kMul, mul>)));
   m.impl("add_fp16", TORCH_FN(add_fp16_op<add_fp16>));
   m.impl("mul_fp16", TORCH_FN(mul_fp16_op<mul_fp16>));
 }
 
 TORCH_LIBRARY_IMPL(qnative, Meta, m) {
   m.impl("add", TORCH_FN(add_op<add_meta>));
-  m.impl("mul", TORCH_FN(mul_op<mul_meta>));
+  m.impl("mul", TORCH_FN((binary_op<kMul, mul_meta>)));
   m.impl("add_fp16", TORCH_FN(add_fp16_op<add_fp16_meta>));
   m.impl("mul_fp16", TORCH_FN(mul_fp16_op<mul_fp16_meta>));
 }

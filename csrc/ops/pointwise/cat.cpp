@@ -1,5 +1,6 @@
 #include <torch/library.h>
 
+#include <array>
 #include <cstring>
 
 #include "common/borrow.h"
@@ -7,6 +8,8 @@
 #include "common/layout.h"
 #include "common/output.h"
 #include "common/parallel.h"
+#include "common/planned.h"
+#include "common/plans.h"
 #include "lookup/lookup.h"
 #include "qnative/ops/pointwise.h"
 
@@ -80,7 +83,6 @@ template <class Int>
 struct CatPlan {
   CatShape<Int> shape;
   at::MemoryFormat format;
-  OutputSpec output;
 };
 
 template <class Int>
@@ -93,22 +95,58 @@ CatPlan<Int> plan_cat(at::ArrayRef<QTensor> tensors, int64_t dim, const OutputSp
   auto shape = cat_shape<Int>(tensors, dim);
   check_output("cat", y);
   for (const QTensor& tensor : tensors) scale_ratio("cat", tensor, y);
-  return {std::move(shape), cat_format(tensors), y};
+  return {std::move(shape), cat_format(tensors)};
 }
 
-at::Tensor run_cat(const CatPlan<int64_t>& plan, at::ArrayRef<QTensor> tensors) {
-  static auto& run_lookup = select(lookup::kernels());
-  const at::Tensor y = empty(plan.shape.sizes, plan.output.dtype, plan.format);
-  if (y.numel() == 0) return y;
-  const int64_t outer = outer_size(y, plan.shape.dim), y_chunk = y.numel() / outer;
-  auto* to = static_cast<uint8_t*>(y.mutable_data_ptr());
-  for (const QTensor& tensor : tensors) {
-    if (tensor.data.numel() == 0) continue;
-    const at::Tensor x = tensor.data.contiguous(plan.format);
-    const auto* from = static_cast<const uint8_t*>(x.const_data_ptr());
-    const int64_t chunk = x.numel() / outer;
-    const auto table = rescale_table("cat", tensor, plan.output);
-    const auto copy = [&](const uint8_t* source, uint8_t* target, int64_t n) {
+void check_count(size_t tensors, at::ArrayRef<double> scales, at::IntArrayRef zero_points) {
+  TORCH_CHECK(scales.size() == tensors && zero_points.size() == tensors, "qnative::cat: ", tensors,
+              " tensors need as many scales and zero_points, got ", scales.size(), " and ",
+              zero_points.size());
+}
+
+// What the eager and the planned op share.
+struct CatOp {
+  // Of bytes, for each tensor; none: they stay.
+  using Table = std::optional<std::array<uint8_t, 256>>;
+  struct Plan {
+    CatPlan<int64_t> cat;
+    c10::SmallVector<Table, 4> tables;
+  };
+  c10::SmallVector<QParams, 4> qparams;
+  int64_t dim;
+  OutputSpec y;
+
+  Plan plan(Inputs x) const {
+    const BorrowedQTensors borrowed(x, qparams);
+    const at::ArrayRef<QTensor> tensors = borrowed;
+    Plan plan{plan_cat<int64_t>(tensors, dim, y), {}};
+    for (const QTensor& tensor : tensors) plan.tables.push_back(rescale_table("cat", tensor, y));
+    return plan;
+  }
+
+  at::Tensor run(const Plan& plan, Inputs x) const {
+    const at::Tensor result = empty(plan.cat.shape.sizes, y.dtype, plan.cat.format);
+    if (result.numel() == 0) return result;
+    const int64_t outer = outer_size(result, plan.cat.shape.dim);
+    const int64_t result_chunk = result.numel() / outer;
+    auto* to = static_cast<uint8_t*>(result.mutable_data_ptr());
+    for (size_t i = 0; i < x.size(); ++i) {
+      if (x[i]->numel() == 0) continue;
+      const auto dense = x[i]->expect_contiguous(plan.cat.format);
+      const int64_t chunk = dense->numel() / outer;
+      copy(static_cast<const uint8_t*>(dense->const_data_ptr()), to, outer, chunk, result_chunk,
+           plan.tables[i]);
+      to += chunk;
+    }
+    return result;
+  }
+
+ private:
+  // `outer` chunks, which are to_chunk bytes apart in the result.
+  static void copy(const uint8_t* from, uint8_t* to, int64_t outer, int64_t chunk, int64_t to_chunk,
+                   const Table& table) {
+    static auto& run_lookup = select(lookup::kernels());
+    const auto copy_bytes = [&](const uint8_t* source, uint8_t* target, int64_t n) {
       if (table) {
         run_lookup(source, target, n, table->data());
       } else {
@@ -116,17 +154,18 @@ at::Tensor run_cat(const CatPlan<int64_t>& plan, at::ArrayRef<QTensor> tensors) 
       }
     };
     if (outer == 1) {
-      run_parts(chunk, 1, kCatGrain,
-                [&](int64_t begin, int64_t end) { copy(from + begin, to + begin, end - begin); });
+      run_parts(chunk, 1, kCatGrain, [&](int64_t begin, int64_t end) {
+        copy_bytes(from + begin, to + begin, end - begin);
+      });
     } else {
       run_parts(outer, chunk, kCatGrain, [&](int64_t begin, int64_t end) {
-        for (int64_t o = begin; o < end; ++o) copy(from + o * chunk, to + o * y_chunk, chunk);
+        for (int64_t o = begin; o < end; ++o) {
+          copy_bytes(from + o * chunk, to + o * to_chunk, chunk);
+        }
       });
     }
-    to += chunk;
   }
-  return y;
-}
+};
 
 QTensor cat_meta(at::ArrayRef<QTensor> tensors, int64_t dim, const OutputSpec& y) {
   const auto plan = plan_cat<c10::SymInt>(tensors, dim, y);
@@ -137,8 +176,25 @@ QTensor cat_meta(at::ArrayRef<QTensor> tensors, int64_t dim, const OutputSpec& y
 }  // namespace
 
 QTensor cat(at::ArrayRef<QTensor> tensors, int64_t dim, const OutputSpec& y) {
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  return {run_cat(plan_cat<int64_t>(tensors, dim, y), tensors), y.qparams};
+  CatOp op{{}, dim, y};
+  c10::SmallVector<const at::Tensor*, 4> inputs;
+  for (const QTensor& tensor : tensors) {
+    op.qparams.push_back(tensor.qparams);
+    inputs.push_back(&tensor.data);
+  }
+  return {run_op(op, inputs), y.qparams};
+}
+
+std::unique_ptr<PlannedOp> plan_cat_op(Arguments& arguments) {
+  CatOp op{};
+  const size_t count = arguments.operand_list();
+  const std::vector<double> scales = arguments.next().toDoubleVector();
+  const std::vector<int64_t> zero_points = arguments.next().toIntVector();
+  check_count(count, scales, zero_points);
+  for (size_t i = 0; i < count; ++i) op.qparams.push_back({scales[i], zero_points[i]});
+  op.dim = arguments.integer();
+  op.y = arguments.output();
+  return make_planned(std::move(op), arguments);
 }
 
 namespace {
@@ -147,10 +203,7 @@ namespace {
 template <auto kRun>
 at::Tensor cat_op(at::TensorList tensors, at::ArrayRef<double> scales, at::IntArrayRef zero_points,
                   int64_t dim, double y_scale, int64_t y_zero_point, at::ScalarType y_dtype) {
-  TORCH_CHECK(scales.size() == tensors.size() && zero_points.size() == tensors.size(),
-              "qnative::cat: ", tensors.size(),
-              " tensors need as many scales and zero_points, got ", scales.size(), " and ",
-              zero_points.size());
+  check_count(tensors.size(), scales, zero_points);
   return kRun(BorrowedQTensors(tensors, scales, zero_points), dim,
               {.qparams = {y_scale, y_zero_point}, .dtype = y_dtype})
       .data;

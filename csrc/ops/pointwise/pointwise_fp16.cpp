@@ -60,8 +60,8 @@ at::Tensor run_pointwise(const PointwisePlan<int64_t>& plan, const at::Tensor& x
   static auto& run = select(fp16::unary_kernels());
   const at::Tensor y = empty(plan.layout, at::kHalf);
   if (y.numel() == 0) return y;
-  const at::Tensor dense = with_layout_of(x, y);
-  const auto* from = static_cast<const uint16_t*>(dense.const_data_ptr());
+  const auto dense = with_layout_of(x, y);
+  const auto* from = static_cast<const uint16_t*>(dense->const_data_ptr());
   auto* to = static_cast<uint16_t*>(y.mutable_data_ptr());
   run_parts(y.numel(), 1, kFp16Grain, [&](int64_t begin, int64_t end) {
     run(plan.args, from + begin, to + begin, end - begin);

@@ -8,6 +8,8 @@
 #include "common/layout.h"
 #include "common/output.h"
 #include "common/parallel.h"
+#include "common/planned.h"
+#include "common/plans.h"
 #include "fp16/fp16.h"
 #include "pool/pool.h"
 #include "qnative/ops/fp16.h"
@@ -161,51 +163,73 @@ void run_walk(const Walk& walk, const at::Tensor& x, const at::Tensor& y, const 
             });
 }
 
-// The same for any x and y, neither of them empty; make(taps) gives f for the number of taps.
-template <class Make>
-void run_taps(const at::Tensor& x, const DimSet& reduced, const at::Tensor& y, const Make& make) {
-  const auto f = make(x.numel() / y.numel());
-  if (const auto walk = make_walk(x, reduced)) {
-    run_walk(*walk, x, y, f);
-  } else {
-    const at::Tensor matrix = as_matrix(x, reduced, y.numel());
-    run_walk(*make_walk(matrix, DimSet(0b10)), matrix, y, f);
-  }
+// The same for any x and y, neither of them empty. walk: make_walk(x, reduced).
+template <class F>
+void run_taps(const std::optional<Walk>& walk, const at::Tensor& x, const DimSet& reduced,
+              const at::Tensor& y, const F& f) {
+  if (walk) return run_walk(*walk, x, y, f);
+  const at::Tensor matrix = as_matrix(x, reduced, y.numel());
+  run_walk(*make_walk(matrix, DimSet(0b10)), matrix, y, f);
 }
 
-at::Tensor run_mean(const MeanPlan<int64_t>& plan, const QTensor& x, const OutputSpec& output) {
-  static auto& run = select(pool::mean_kernels());
-  const at::Tensor y = empty(plan.sizes, output.dtype);
-  if (y.numel() == 0) return y;
-  const Requantize q = make_requantize(output);
-  if (x.data.numel() == 0) {
-    std::memset(y.mutable_data_ptr(), requantize(0, q), y.numel());
-    return y;
-  }
-  const uint8_t flip = flip_of(x.data.scalar_type());
-  const int32_t zero_point = unsigned_zero_point(x);
-  run_taps(x.data, plan.reduced, y, [&](int64_t taps) {
+// What the eager and the planned op share.
+struct MeanOp {
+  struct Plan {
+    MeanPlan<int64_t> mean;
+    std::optional<Walk> walk = {};
+    float multiplier = 0;
+    Requantize requantize = {};
+  };
+  QParams x_qparams;
+  std::optional<IntList> dim;
+  bool keepdim;
+  OutputSpec output;
+
+  Plan plan(Inputs inputs) const {
+    const at::Tensor& x = *inputs[0];
+    const at::OptionalIntArrayRef dims =
+        dim ? at::OptionalIntArrayRef(at::IntArrayRef(*dim)) : at::OptionalIntArrayRef();
+    Plan plan{plan_mean<int64_t>(BorrowedQTensor(x, x_qparams), dims, keepdim, output)};
+    plan.requantize = make_requantize(output);
+    const int64_t outputs = c10::multiply_integers(plan.mean.sizes);
+    if (outputs == 0 || x.numel() == 0) return plan;
+    const int64_t taps = x.numel() / outputs;
     TORCH_CHECK(taps < kMaxTaps, "qnative::mean: less than ", kMaxTaps,
                 " elements can be averaged into one, got ", taps);
-    const auto multiplier =
-        static_cast<float>(x.qparams.scale / (static_cast<double>(taps) * output.qparams.scale));
-    return [=, &q](const pool::Window& window, uint8_t* to) {
-      run(window, flip, zero_point, multiplier, q, to);
-    };
-  });
-  return y;
-}
+    plan.multiplier =
+        static_cast<float>(x_qparams.scale / (static_cast<double>(taps) * output.qparams.scale));
+    plan.walk = make_walk(x, plan.mean.reduced);
+    return plan;
+  }
+
+  at::Tensor run(const Plan& plan, Inputs inputs) const {
+    static auto& kernel = select(pool::mean_kernels());
+    const at::Tensor& x = *inputs[0];
+    const at::Tensor y = empty(plan.mean.sizes, output.dtype);
+    if (y.numel() == 0) return y;
+    if (x.numel() == 0) {
+      std::memset(y.mutable_data_ptr(), requantize(0, plan.requantize), y.numel());
+      return y;
+    }
+    const uint8_t flip = flip_of(x.scalar_type());
+    const int32_t zero_point = unsigned_zero_point(x_qparams.zero_point, x.scalar_type());
+    run_taps(plan.walk, x, plan.mean.reduced, y, [&](const pool::Window& window, uint8_t* to) {
+      kernel(window, flip, zero_point, plan.multiplier, plan.requantize, to);
+    });
+    return y;
+  }
+};
 
 at::Tensor run_mean_fp16(const MeanPlan<int64_t>& plan, const at::Tensor& x) {
   static auto& run = select(fp16::mean_kernels());
   const at::Tensor y = empty(plan.sizes, at::kHalf);
   if (y.numel() == 0) return y;
   if (x.numel() == 0) return y.fill_(std::numeric_limits<double>::quiet_NaN());
-  run_taps(x, plan.reduced, y, [](int64_t taps) {
-    return [taps](const pool::Window& window, uint8_t* to) {
-      run(window, static_cast<double>(taps), reinterpret_cast<uint16_t*>(to));
-    };
-  });
+  const auto taps = static_cast<double>(x.numel() / y.numel());
+  run_taps(make_walk(x, plan.reduced), x, plan.reduced, y,
+           [&](const pool::Window& window, uint8_t* to) {
+             run(window, taps, reinterpret_cast<uint16_t*>(to));
+           });
   return y;
 }
 
@@ -222,13 +246,24 @@ at::Tensor mean_fp16_meta(const at::Tensor& x, at::OptionalIntArrayRef dim, bool
 }  // namespace
 
 QTensor mean(const QTensor& x, at::OptionalIntArrayRef dim, bool keepdim, const OutputSpec& y) {
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  return {run_mean(plan_mean<int64_t>(x, dim, keepdim, y), x, y), y.qparams};
+  MeanOp op{x.qparams, std::nullopt, keepdim, y};
+  if (dim) op.dim = *dim;
+  return {run_op(op, {&x.data}), y.qparams};
 }
 
 at::Tensor mean_fp16(const at::Tensor& x, at::OptionalIntArrayRef dim, bool keepdim) {
   const at::AutoDispatchBelowADInplaceOrView guard;
   return run_mean_fp16(plan_mean_fp16<int64_t>(x, dim, keepdim), x);
+}
+
+std::unique_ptr<PlannedOp> plan_mean_op(Arguments& arguments) {
+  arguments.operand();
+  MeanOp op{};
+  op.x_qparams = arguments.qparams();
+  op.dim = arguments.optional_ints();
+  op.keepdim = arguments.flag();
+  op.output = arguments.output();
+  return make_planned(std::move(op), arguments);
 }
 
 namespace {

@@ -8,6 +8,8 @@
 #include "common/borrow.h"
 #include "common/dispatch.h"
 #include "common/output.h"
+#include "common/planned.h"
+#include "common/plans.h"
 #include "fp16/fp16.h"
 #include "pool/window.h"
 #include "qnative/ops/fp16.h"
@@ -58,11 +60,6 @@ struct PoolPlan {
   std::optional<PoolArgs<Int>> args = {};  // none: adaptive
   Divisor divisor = {};                    // of averages
 };
-
-Spatial<Axis> make_axes(const PoolPlan<int64_t>& plan, const at::Tensor& x) {
-  const auto size = image_size<int64_t>(x, plan.rank);
-  return plan.args ? window_axes(size, plan.size, *plan.args) : adaptive_axes(size, plan.size);
-}
 
 // ---- plans: the first three leave it to the others to check the dtype of x ------------------
 
@@ -140,22 +137,36 @@ PoolPlan<Int> plan_adaptive_avg_pool_fp16(int64_t rank, const at::Tensor& x,
   return plan_adaptive(op, rank, x, output_size);
 }
 
-// ---- runs. Axes take memory for each output of a row or column, which an empty batch may have
-// any number of. -------------------------------------------------------------------------------
+// ---- runs ------------------------------------------------------------------------------------
 
-void run_max(const PoolPlan<int64_t>& plan, const at::Tensor& x, const at::Tensor& y) {
+// A plan, and which pixels each output takes.
+struct PoolSteps {
+  // Axes take memory for each output of a row or column, which an empty batch may have any number
+  // of.
+  PoolSteps(PoolPlan<int64_t> its_plan, const at::Tensor& x) : plan(std::move(its_plan)) {
+    const bool is_empty = x.numel() == 0 || c10::multiply_integers(plan.size) == 0;
+    if (is_empty) return;
+    const auto size = image_size<int64_t>(x, plan.rank);
+    axes = plan.args ? window_axes(size, plan.size, *plan.args) : adaptive_axes(size, plan.size);
+  }
+
+  PoolPlan<int64_t> plan;
+  Spatial<Axis> axes = {};
+};
+
+void run_max(const PoolSteps& steps, const at::Tensor& x, const at::Tensor& y) {
   static auto& run_bytes = select(pool::max_kernels());
   static auto& run_halves = select(fp16::max_kernels());
+  const PoolPlan<int64_t>& plan = steps.plan;
   if (y.numel() == 0) return;
-  const auto axes = make_axes(plan, x);
   if (x.scalar_type() == at::kHalf) {
-    for_runs(plan.op, x, plan.rank, axes, y, [&](const Run& run) {
+    for_runs(plan.op, x, plan.rank, steps.axes, y, [&](const Run& run) {
       run_halves(kernel_window(run), reinterpret_cast<uint16_t*>(run.y));
     });
     return;
   }
   const uint8_t flip = flip_of(x.scalar_type());
-  for_runs(plan.op, x, plan.rank, axes, y, [&](const Run& run) {
+  for_runs(plan.op, x, plan.rank, steps.axes, y, [&](const Run& run) {
     // Dilation can step over the image: the maximum of nothing is the smallest value.
     if (run.taps() == 0) {
       std::memset(run.y, flip, run.outputs * run.channels);
@@ -165,27 +176,87 @@ void run_max(const PoolPlan<int64_t>& plan, const at::Tensor& x, const at::Tenso
   });
 }
 
-void run_average(const PoolPlan<int64_t>& plan, const QTensor& x, const OutputSpec& output,
-                 const at::Tensor& y) {
+void run_average(const PoolSteps& steps, const at::Tensor& x, const QParams& qparams,
+                 const OutputSpec& output, const at::Tensor& y) {
   static auto& run_mean = select(pool::mean_kernels());
+  const PoolPlan<int64_t>& plan = steps.plan;
   if (y.numel() == 0) return;
   const Requantize q = make_requantize(output);
-  const uint8_t flip = flip_of(x.data.scalar_type());
-  const int32_t zero_point = unsigned_zero_point(x);
-  for_runs(plan.op, x.data, plan.rank, make_axes(plan, x.data), y, [&](const Run& run) {
+  const uint8_t flip = flip_of(x.scalar_type());
+  const int32_t zero_point = unsigned_zero_point(qparams.zero_point, x.scalar_type());
+  for_runs(plan.op, x, plan.rank, steps.axes, y, [&](const Run& run) {
     const double divisor = static_cast<double>(plan.divisor.of(run));
-    const auto multiplier = static_cast<float>(x.qparams.scale / (divisor * output.qparams.scale));
+    const auto multiplier = static_cast<float>(qparams.scale / (divisor * output.qparams.scale));
     run_mean(kernel_window(run), flip, zero_point, multiplier, q, run.y);
   });
 }
 
-void run_average_fp16(const PoolPlan<int64_t>& plan, const at::Tensor& x, const at::Tensor& y) {
+void run_average_fp16(const PoolSteps& steps, const at::Tensor& x, const at::Tensor& y) {
   static auto& run_mean = select(fp16::mean_kernels());
+  const PoolPlan<int64_t>& plan = steps.plan;
   if (y.numel() == 0) return;
-  for_runs(plan.op, x, plan.rank, make_axes(plan, x), y, [&](const Run& run) {
+  for_runs(plan.op, x, plan.rank, steps.axes, y, [&](const Run& run) {
     run_mean(kernel_window(run), static_cast<double>(plan.divisor.of(run)),
              reinterpret_cast<uint16_t*>(run.y));
   });
+}
+
+// ---- what the eager and the planned ops share ------------------------------------------------
+
+struct MaxPoolOp {
+  using Plan = PoolSteps;
+  int64_t rank;
+  Held<PoolWindow> window;
+
+  Plan plan(Inputs x) const { return {plan_max_pool(rank, *x[0], *window), *x[0]}; }
+  at::Tensor run(const Plan& steps, Inputs x) const {
+    const at::Tensor y = empty_image(*x[0], rank, steps.plan.size, x[0]->scalar_type());
+    run_max(steps, *x[0], y);
+    return y;
+  }
+};
+
+struct AvgPoolOp {
+  using Plan = PoolSteps;
+  int64_t rank;
+  QParams x_qparams;
+  Held<PoolWindow> window;
+  OutputSpec output;
+
+  Plan plan(Inputs x) const {
+    return {plan_avg_pool(rank, BorrowedQTensor(*x[0], x_qparams), *window, output), *x[0]};
+  }
+  at::Tensor run(const Plan& steps, Inputs x) const {
+    const at::Tensor y = empty_image(*x[0], rank, steps.plan.size, output.dtype);
+    run_average(steps, *x[0], x_qparams, output, y);
+    return y;
+  }
+};
+
+struct AdaptiveAvgPoolOp {
+  using Plan = PoolSteps;
+  int64_t rank;
+  QParams x_qparams;
+  IntList output_size;
+  OutputSpec output;
+
+  Plan plan(Inputs x) const {
+    const BorrowedQTensor borrowed(*x[0], x_qparams);
+    return {plan_adaptive_avg_pool<int64_t>(rank, borrowed, output_size, output), *x[0]};
+  }
+  at::Tensor run(const Plan& steps, Inputs x) const {
+    const at::Tensor y = empty_image(*x[0], rank, steps.plan.size, output.dtype);
+    run_average(steps, *x[0], x_qparams, output, y);
+    return y;
+  }
+};
+
+// kernel_size, stride, padding
+PoolWindow read_window(Arguments& arguments) {
+  PoolWindow window{.kernel_size = arguments.ints()};
+  window.stride = arguments.ints();
+  window.padding = arguments.ints();
+  return window;
 }
 
 // ---- Int = int64_t: CPU; c10::SymInt: Meta, which has nothing to run -------------------------
@@ -195,31 +266,36 @@ constexpr bool kRuns = kDevice<Int> == at::kCPU;
 
 template <class Int>
 at::Tensor max_pool(int64_t rank, const at::Tensor& x, const BasicPoolWindow<Int>& window) {
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  const auto plan = plan_max_pool(rank, x, window);
-  const at::Tensor y = empty_image(x, rank, plan.size, x.scalar_type());
-  if constexpr (kRuns<Int>) run_max(plan, x, y);
-  return y;
+  if constexpr (kRuns<Int>) {
+    return run_op(MaxPoolOp{rank, Held<PoolWindow>::borrow(window)}, {&x});
+  } else {
+    const auto plan = plan_max_pool(rank, x, window);
+    return empty_image(x, rank, plan.size, x.scalar_type());
+  }
 }
 
 template <class Int>
 QTensor avg_pool(int64_t rank, const QTensor& x, const BasicPoolWindow<Int>& window,
                  const OutputSpec& output) {
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  const auto plan = plan_avg_pool(rank, x, window, output);
-  const at::Tensor y = empty_image(x.data, rank, plan.size, output.dtype);
-  if constexpr (kRuns<Int>) run_average(plan, x, output, y);
-  return {y, output.qparams};
+  if constexpr (kRuns<Int>) {
+    const AvgPoolOp op{rank, x.qparams, Held<PoolWindow>::borrow(window), output};
+    return {run_op(op, {&x.data}), output.qparams};
+  } else {
+    const auto plan = plan_avg_pool(rank, x, window, output);
+    return {empty_image(x.data, rank, plan.size, output.dtype), output.qparams};
+  }
 }
 
 template <class Int>
 QTensor adaptive_avg_pool(int64_t rank, const QTensor& x, at::ArrayRef<Int> output_size,
                           const OutputSpec& output) {
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  const auto plan = plan_adaptive_avg_pool(rank, x, output_size, output);
-  const at::Tensor y = empty_image(x.data, rank, plan.size, output.dtype);
-  if constexpr (kRuns<Int>) run_average(plan, x, output, y);
-  return {y, output.qparams};
+  if constexpr (kRuns<Int>) {
+    const AdaptiveAvgPoolOp op{rank, x.qparams, output_size, output};
+    return {run_op(op, {&x.data}), output.qparams};
+  } else {
+    const auto plan = plan_adaptive_avg_pool(rank, x, output_size, output);
+    return {empty_image(x.data, rank, plan.size, output.dtype), output.qparams};
+  }
 }
 
 template <class Int>
@@ -227,7 +303,7 @@ at::Tensor avg_pool_fp16(int64_t rank, const at::Tensor& x, const BasicPoolWindo
   const at::AutoDispatchBelowADInplaceOrView guard;
   const auto plan = plan_avg_pool_fp16(rank, x, window);
   const at::Tensor y = empty_image(x, rank, plan.size, at::kHalf);
-  if constexpr (kRuns<Int>) run_average_fp16(plan, x, y);
+  if constexpr (kRuns<Int>) run_average_fp16({plan, x}, x, y);
   return y;
 }
 
@@ -237,7 +313,7 @@ at::Tensor adaptive_avg_pool_fp16(int64_t rank, const at::Tensor& x,
   const at::AutoDispatchBelowADInplaceOrView guard;
   const auto plan = plan_adaptive_avg_pool_fp16(rank, x, output_size);
   const at::Tensor y = empty_image(x, rank, plan.size, at::kHalf);
-  if constexpr (kRuns<Int>) run_average_fp16(plan, x, y);
+  if constexpr (kRuns<Int>) run_average_fp16({plan, x}, x, y);
   return y;
 }
 
@@ -301,6 +377,32 @@ at::Tensor adaptive_avg_pool2d_fp16(const at::Tensor& x, at::IntArrayRef output_
 
 at::Tensor adaptive_avg_pool3d_fp16(const at::Tensor& x, at::IntArrayRef output_size) {
   return adaptive_avg_pool_fp16<int64_t>(3, x, output_size);
+}
+
+std::unique_ptr<PlannedOp> plan_max_pool_op(int64_t rank, Arguments& arguments) {
+  arguments.operand();
+  PoolWindow window = read_window(arguments);
+  window.dilation = arguments.ints();
+  window.ceil_mode = arguments.flag();
+  return make_planned(MaxPoolOp{rank, Held<PoolWindow>::own(std::move(window))}, arguments);
+}
+
+std::unique_ptr<PlannedOp> plan_avg_pool_op(int64_t rank, Arguments& arguments) {
+  arguments.operand();
+  const QParams x = arguments.qparams();
+  PoolWindow window = read_window(arguments);
+  window.ceil_mode = arguments.flag();
+  window.count_include_pad = arguments.flag();
+  if (rank > 1) window.divisor_override = arguments.optional<int64_t>();
+  return make_planned(
+      AvgPoolOp{rank, x, Held<PoolWindow>::own(std::move(window)), arguments.output()}, arguments);
+}
+
+std::unique_ptr<PlannedOp> plan_adaptive_avg_pool_op(int64_t rank, Arguments& arguments) {
+  arguments.operand();
+  const QParams x = arguments.qparams();
+  const IntList output_size = arguments.ints();
+  return make_planned(AdaptiveAvgPoolOp{rank, x, output_size, arguments.output()}, arguments);
 }
 
 // ---- the ops of the schemas ------------------------------------------------------------------

@@ -187,7 +187,7 @@ at::Tensor empty_image(const at::Tensor& x, int64_t rank, const Spatial<c10::Sym
 }
 
 void for_runs(const char* op, const at::Tensor& x, int64_t rank, const Spatial<Axis>& axes,
-              const at::Tensor& y, const std::function<void(const Run&)>& f) {
+              const at::Tensor& y, c10::function_ref<void(const Run&)> f) {
   // Kernels count in float32 and int32.
   constexpr int64_t kMaxTaps = 1 << 23;
   const double taps = 1.0 * most_taps(axes[0]) * most_taps(axes[1]) * most_taps(axes[2]);

@@ -1,9 +1,9 @@
 #pragma once
 
 #include <ATen/ATen.h>
+#include <c10/util/FunctionRef.h>
 
 #include <array>
-#include <functional>
 #include <vector>
 
 #include "common/checks.h"
@@ -73,6 +73,6 @@ at::Tensor empty_image(const at::Tensor& x, int64_t rank, const Spatial<c10::Sym
 // Calls f(run) for all of y, in parallel. y: from empty_image(), of elements as large as those of
 // x.
 void for_runs(const char* op, const at::Tensor& x, int64_t rank, const Spatial<Axis>& axes,
-              const at::Tensor& y, const std::function<void(const Run&)>& f);
+              const at::Tensor& y, c10::function_ref<void(const Run&)> f);
 
 }  // namespace qnative::ops

@@ -4,10 +4,7 @@
 
 #include <algorithm>
 
-#include "conv/plan.h"
-
-namespace qnative {
-namespace ops {
+namespace qnative::ops {
 
 KeptChannelParams::KeptChannelParams(at::ScalarType x_dtype, const ChannelParams& params,
                                      const WeightLayout& layout)
@@ -27,16 +24,4 @@ KeptChannelParams::KeptChannelParams(at::ScalarType x_dtype, const ChannelParams
   keep(params_.bias);
 }
 
-}  // namespace ops
-
-std::unique_ptr<PlannedOp> plan_op(std::string_view name, c10::ArrayRef<c10::IValue> constants) {
-  if (name == "qnative::linear") return ops::plan_linear_op(constants);
-  for (const ops::ConvKind* kind : {&ops::kConv1d, &ops::kConv2d, &ops::kConv3d}) {
-    const std::string op = std::string("qnative::") + kind->name;
-    if (name == op) return ops::plan_conv_op(*kind, false, constants);
-    if (name == op + ".padding") return ops::plan_conv_op(*kind, true, constants);
-  }
-  return nullptr;
-}
-
-}  // namespace qnative
+}  // namespace qnative::ops

@@ -6,6 +6,8 @@
 #include "common/dispatch.h"
 #include "common/layout.h"
 #include "common/parallel.h"
+#include "common/planned.h"
+#include "common/plans.h"
 #include "qnative/ops/quantize.h"
 #include "quantize/checks.h"
 
@@ -60,8 +62,9 @@ at::Tensor run_quantize(const QuantizePlan<int64_t>& plan, const at::Tensor& x,
   static auto& run = select(quantize::quantize_kernels());
   const at::Tensor y = empty(plan.layout, dtype);
   if (y.numel() == 0) return y;
-  const at::Tensor dense = with_layout_of(x.to(at::kFloat), y);
-  const float* from = dense.const_data_ptr<float>();
+  const auto real = as_float(x);
+  const auto dense = with_layout_of(*real, y);
+  const float* from = dense->const_data_ptr<float>();
   auto* to = static_cast<uint8_t*>(y.mutable_data_ptr());
   run_parts(y.numel(), 1, kGrain, [&](int64_t begin, int64_t end) {
     run(from + begin, to + begin, end - begin, plan.inverse_scale, plan.requantize);
@@ -78,16 +81,17 @@ Layout<Int> plan_dequantize(const QTensor& x) {
   return elementwise_layout<Int>(kOp, {x.data});
 }
 
-at::Tensor run_dequantize(const Layout<int64_t>& layout, const QTensor& x) {
+at::Tensor run_dequantize(const Layout<int64_t>& layout, const at::Tensor& x,
+                          const QParams& qparams) {
   static auto& run = select(quantize::dequantize_kernels());
   const at::Tensor y = empty(layout, at::kFloat);
   if (y.numel() == 0) return y;
-  const at::Tensor dense = with_layout_of(x.data, y);
-  const auto* from = static_cast<const uint8_t*>(dense.const_data_ptr());
+  const auto dense = with_layout_of(x, y);
+  const auto* from = static_cast<const uint8_t*>(dense->const_data_ptr());
   float* to = y.mutable_data_ptr<float>();
-  const auto scale = static_cast<float>(x.qparams.scale);
-  const int32_t zero_point = unsigned_zero_point(x);
-  const uint8_t flip = flip_of(x.data.scalar_type());
+  const auto scale = static_cast<float>(qparams.scale);
+  const int32_t zero_point = unsigned_zero_point(qparams.zero_point, x.scalar_type());
+  const uint8_t flip = flip_of(x.scalar_type());
   run_parts(y.numel(), 1, kGrain, [&](int64_t begin, int64_t end) {
     run(from + begin, to + begin, end - begin, scale, zero_point, flip);
   });
@@ -102,16 +106,48 @@ at::Tensor dequantize_meta(const QTensor& x) {
   return empty(plan_dequantize<c10::SymInt>(x), at::kFloat);
 }
 
+// What the eager and the planned ops share.
+struct QuantizeOp {
+  using Plan = QuantizePlan<int64_t>;
+  QParams qparams;
+  QRange range;
+
+  Plan plan(Inputs x) const { return plan_quantize<int64_t>(*x[0], qparams, range); }
+  at::Tensor run(const Plan& plan, Inputs x) const {
+    return run_quantize(plan, *x[0], range.dtype);
+  }
+};
+
+struct DequantizeOp {
+  using Plan = Layout<int64_t>;
+  QParams qparams;
+
+  Plan plan(Inputs x) const { return plan_dequantize<int64_t>(BorrowedQTensor(*x[0], qparams)); }
+  at::Tensor run(const Plan& plan, Inputs x) const { return run_dequantize(plan, *x[0], qparams); }
+};
+
 }  // namespace
 
 QTensor quantize_per_tensor(const at::Tensor& x, const QParams& qparams, const QRange& range) {
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  return {run_quantize(plan_quantize<int64_t>(x, qparams, range), x, range.dtype), qparams};
+  return {run_op(QuantizeOp{qparams, range}, {&x}), qparams};
 }
 
 at::Tensor dequantize_per_tensor(const QTensor& x) {
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  return run_dequantize(plan_dequantize<int64_t>(x), x);
+  return run_op(DequantizeOp{x.qparams}, {&x.data});
+}
+
+std::unique_ptr<PlannedOp> plan_quantize_op(Arguments& arguments) {
+  arguments.operand();
+  const QParams qparams = arguments.qparams();
+  QRange range{arguments.dtype()};
+  range.quant_min = arguments.optional<int64_t>();
+  range.quant_max = arguments.optional<int64_t>();
+  return make_planned(QuantizeOp{qparams, range}, arguments);
+}
+
+std::unique_ptr<PlannedOp> plan_dequantize_op(Arguments& arguments) {
+  arguments.operand();
+  return make_planned(DequantizeOp{arguments.qparams()}, arguments);
 }
 
 namespace {

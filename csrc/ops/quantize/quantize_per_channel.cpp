@@ -125,8 +125,9 @@ at::Tensor run_quantize(const ChannelPlan<int64_t>& plan, const at::Tensor& x,
   const ChannelValues q = read_qparams(kQuantize, qparams, dtype);
   const at::Tensor y = empty(plan.layout, dtype);
   if (y.numel() == 0) return y;
-  const at::Tensor dense = with_layout_of(x.to(at::kFloat), y);
-  const float* from = dense.const_data_ptr<float>();
+  const auto real = as_float(x);
+  const auto dense = with_layout_of(*real, y);
+  const float* from = dense->const_data_ptr<float>();
   auto* to = static_cast<uint8_t*>(y.mutable_data_ptr());
   const int32_t lo = unsigned_zero_point(plan.range.min, dtype);
   const int32_t hi = unsigned_zero_point(plan.range.max, dtype);
@@ -152,8 +153,8 @@ at::Tensor run_dequantize(const ChannelPlan<int64_t>& plan, const at::Tensor& x,
   const ChannelValues q = read_qparams(kDequantize, qparams, x.scalar_type());
   const at::Tensor y = empty(plan.layout, at::kFloat);
   if (y.numel() == 0) return y;
-  const at::Tensor dense = with_layout_of(x, y);
-  const auto* from = static_cast<const uint8_t*>(dense.const_data_ptr());
+  const auto dense = with_layout_of(x, y);
+  const auto* from = static_cast<const uint8_t*>(dense->const_data_ptr());
   float* to = y.mutable_data_ptr<float>();
   const uint8_t flip = flip_of(x.scalar_type());
   const Blocks blocks = blocks_of(y, plan.axis);
