@@ -1,6 +1,7 @@
 #include "arena.h"
 
 #include <c10/core/CPUAllocator.h>
+#include <c10/core/InferenceMode.h>
 
 #include <algorithm>
 #include <new>
@@ -69,14 +70,28 @@ struct Arena::Recording {
   std::atomic<int64_t> clock = 0;
 };
 
+// A block of a plan, where it lies in the buffer.
+struct Arena::Block {
+  Buffer* buffer = nullptr;
+  size_t begin = 0, end = 0;
+  std::atomic<bool> is_used = false;
+  at::Tensor kept;  // in this block
+
+  // Whether nobody but `kept` has the memory.
+  bool is_free() const {
+    if (!kept.defined()) return !is_used.load(std::memory_order_acquire);
+    const bool is_ours = kept.getIntrusivePtr().is_uniquely_owned() && kept.storage().unique();
+    std::atomic_thread_fence(std::memory_order_acquire);  // it may have been freed on a thread
+    return is_ours;
+  }
+  bool has(at::IntArrayRef sizes, at::IntArrayRef strides, at::ScalarType dtype) const {
+    return kept.defined() && kept.scalar_type() == dtype && kept.sizes() == sizes &&
+           kept.strides() == strides && kept.storage_offset() == 0;
+  }
+};
+
 // Memory of replayed blocks. Blocks hold it, since they may outlive the run and the arena.
 struct Arena::Buffer {
-  struct Block {
-    Buffer* buffer = nullptr;
-    size_t begin = 0, end = 0;
-    std::atomic<bool> is_used = false;
-  };
-
   Buffer(size_t bytes, size_t count, std::shared_ptr<std::atomic<int64_t>> sum)
       : total(std::move(sum)),
         size(bytes),
@@ -93,6 +108,11 @@ struct Arena::Buffer {
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
 
+  // The arena lets go of it.
+  static void abandon(Buffer* buffer) {
+    for (size_t i = 0; i < buffer->block_count; ++i) buffer->blocks[i].kept.reset();
+    release(buffer);
+  }
   static void release(Buffer* buffer) {
     if (buffer->owners.fetch_sub(1, std::memory_order_acq_rel) == 1) delete buffer;
   }
@@ -106,7 +126,7 @@ struct Arena::Buffer {
   bool overlaps(size_t begin, size_t end) {
     bool found = false;
     std::erase_if(used, [&](const Block* block) {
-      if (!block->is_used.load(std::memory_order_acquire)) return true;
+      if (block->is_free()) return true;
       found |= block->begin < end && begin < block->end;
       return false;
     });
@@ -125,7 +145,7 @@ struct Arena::Buffer {
 Arena::Arena(std::shared_ptr<std::atomic<int64_t>> total) : total_(std::move(total)) {}
 
 Arena::~Arena() {
-  if (buffer_ != nullptr) Buffer::release(buffer_);
+  if (buffer_ != nullptr) Buffer::abandon(buffer_);
 }
 
 size_t Arena::buffer_bytes() const { return buffer_ == nullptr ? 0 : buffer_->size; }
@@ -157,6 +177,7 @@ void Arena::begin(const std::vector<int64_t>& key) {
   Plan& plan = find_plan(key);
   next_ = 0;
   misses_ = 0;
+  is_inference_ = c10::InferenceMode::is_enabled();
   if (!plan.is_recorded) {
     if (plan.failures < kMaxFailures) recording_ = std::make_shared<Recording>();
     return;
@@ -166,7 +187,7 @@ void Arena::begin(const std::vector<int64_t>& key) {
   if (fits) return;
   const size_t size = std::max(plan.layout.size, buffer_bytes());
   const size_t count = std::max(plan.sizes.size(), buffer_ == nullptr ? 0 : buffer_->block_count);
-  if (buffer_ != nullptr) Buffer::release(buffer_);
+  if (buffer_ != nullptr) Buffer::abandon(buffer_);
   buffer_ = new Buffer(size, count, total_);
 }
 
@@ -185,7 +206,7 @@ void Arena::end() {
   // A block that was to be freed is still used: the buffer is left to it.
   const bool escapes = buffer_ != nullptr && buffer_->overlaps(0, buffer_->size);
   if (escapes) {
-    Buffer::release(buffer_);
+    Buffer::abandon(buffer_);
     buffer_ = nullptr;
   }
   if (plan.is_recorded && (escapes || misses_ > 0)) {
@@ -217,8 +238,10 @@ c10::DataPtr Arena::replay(size_t size) {
   if (index < plan.sizes.size() && plan.sizes[index] == size) {
     if (plan.layout.offsets[index] < 0) return c10::GetCPUAllocator()->allocate(size);
     const auto begin = static_cast<size_t>(plan.layout.offsets[index]);
-    if (!buffer_->overlaps(begin, begin + size)) {
-      Buffer::Block& block = buffer_->blocks[index];
+    Block& block = buffer_->blocks[index];
+    block.kept.reset();
+    const bool is_used = block.is_used.load(std::memory_order_acquire);
+    if (!is_used && !buffer_->overlaps(begin, begin + size)) {
       block.begin = begin;
       block.end = begin + size;
       block.is_used.store(true, std::memory_order_relaxed);
@@ -229,6 +252,35 @@ c10::DataPtr Arena::replay(size_t size) {
   }
   ++misses_;
   return c10::GetCPUAllocator()->allocate(size);
+}
+
+Arena::Block* Arena::next_block() {
+  if (recording_ != nullptr || plans_.empty() || !plans_.back().is_recorded) return nullptr;
+  const Plan& plan = plans_.back();
+  const bool is_planned = next_ < plan.sizes.size() && plan.layout.offsets[next_] >= 0;
+  return is_planned ? &buffer_->blocks[next_] : nullptr;
+}
+
+bool Arena::may_take(const Block& block) {
+  const Plan& plan = plans_.back();
+  const bool is_of_plan = block.begin == static_cast<size_t>(plan.layout.offsets[next_]) &&
+                          block.end == block.begin + plan.sizes[next_];
+  return is_of_plan && block.kept.is_inference() == is_inference_ && block.is_free() &&
+         block.kept.const_data_ptr() == buffer_->memory + block.begin &&
+         !buffer_->overlaps(block.begin, block.end);
+}
+
+at::Tensor Arena::empty(at::IntArrayRef sizes, at::IntArrayRef strides, at::ScalarType dtype) {
+  Block* const block = next_block();
+  if (block == nullptr) return make(sizes, strides, dtype);
+  if (block->has(sizes, strides, dtype) && may_take(*block)) {
+    ++next_;
+    buffer_->used.push_back(block);
+    return block->kept;
+  }
+  at::Tensor made = make(sizes, strides, dtype);
+  if (made.const_data_ptr() == buffer_->memory + block->begin) block->kept = made;
+  return made;
 }
 
 void Arena::copy_data(void* to, const void* from, std::size_t count) const {

@@ -97,7 +97,7 @@ void Executable::run(c10::ArrayRef<IValue> inputs, Context& context, std::vector
     const at::AutoDispatchBelowAutograd no_autograd;
     context.arena.begin(context.state.accepted);
     {
-      const AllocatorGuard allocator(&context.arena);
+      const AllocatorGuard allocator(context.arena);
       if (costs == nullptr) {
         model_.graph.run(frame);
       } else {

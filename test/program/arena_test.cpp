@@ -1,8 +1,10 @@
 #include "arena.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/InferenceMode.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstring>
 #include <random>
 #include <thread>
@@ -123,6 +125,61 @@ TEST(Arena, OtherAllocations) {
     arena.allocate(100).clear();
     arena.end();
   }
+}
+
+TEST(Arena, KeepsTensors) {
+  const auto total = counter();
+  Arena arena(total);
+  const QTensor x{at::randint(0, 256, {3, 5}, at::kByte), {.scale = 0.1, .zero_point = 3}};
+  const at::Tensor expected = ops::dequantize_per_tensor(x);
+  // Twice the same: `hold` gets the first.
+  const auto run_twice = [&](at::Tensor* hold = nullptr) {
+    arena.begin({});
+    std::array<const void*, 2> made;
+    {
+      const AllocatorGuard guard(arena);
+      for (const void*& each : made) {
+        const at::Tensor y = ops::dequantize_per_tensor(x);
+        EXPECT_TRUE(at::equal(y, expected));
+        EXPECT_EQ(y.is_inference(), c10::InferenceMode::is_enabled());
+        each = y.unsafeGetTensorImpl();
+        if (hold != nullptr && !hold->defined()) *hold = y;
+      }
+    }
+    arena.end();
+    return made;
+  };
+  run_twice();
+  const auto first = run_twice();
+  EXPECT_EQ(run_twice(), first);
+  EXPECT_EQ(arena.misses(), 0);
+  {
+    const c10::InferenceMode guard;
+    run_twice();
+  }
+  // A view, or a tensor that somebody has, is not taken again.
+  for (const bool is_view : {false, true}) {
+    at::Tensor held;
+    run_twice(&held);
+    if (is_view) held = held.slice(0, 1, 2);
+    const at::Tensor copy = held.clone();
+    const QTensor other{255 - x.data, x.qparams};
+    arena.begin({});
+    for (int i = 0; i < 2; ++i) {
+      const AllocatorGuard guard(arena);
+      ops::dequantize_per_tensor(other);
+    }
+    arena.end();
+    EXPECT_TRUE(at::equal(held, copy));
+    for (int i = 0; i < 2; ++i) run_twice();
+    EXPECT_EQ(arena.misses(), 0);
+  }
+  // Of another shape.
+  at::Tensor held;
+  run_twice(&held);
+  held.resize_({1, 2}).fill_(7);
+  held.reset();
+  for (int i = 0; i < 3; ++i) run_twice();
 }
 
 TEST(AllocatorGuard, ResultsOfOps) {
