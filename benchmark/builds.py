@@ -9,6 +9,7 @@ turns. Ratios are new / old: of the fastest calls, and the median over pairs of 
 
 import argparse
 import hashlib
+import importlib
 import json
 import os
 import statistics
@@ -82,8 +83,7 @@ def first_tensor(output: object) -> Tensor:
 def import_build(root: Path) -> None:
     """qnative of `root`; the networks and their data are those of this checkout."""
     sys.path[0] = str(Path(__file__).resolve().parents[1])
-    import benchmark.networks
-
+    importlib.import_module("benchmark.networks")
     sys.path[0] = str(root)
     import qnative
 

@@ -303,5 +303,5 @@ def test_a_build_has_the_bits_of_itself(capsys):
 
 
 def test_a_build_that_stops_is_named(tmp_path):
-    with pytest.raises(RuntimeError, match="builds.py .*stopped"):
+    with pytest.raises(RuntimeError, match=r"builds\.py .*stopped"):
         builds.compare(tmp_path, tmp_path, blocks=1, with_networks=False)
