@@ -11,7 +11,7 @@ export QNATIVE_TORCH_DIR = $(shell $(PY) -c "import importlib.util as u, os; pri
 CMAKE = cmake -G Ninja -DQNATIVE_TORCH_DIR=$(QNATIVE_TORCH_DIR) -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(VENV)/bin/ninja
 say = @echo "qnative: $(1)"
 
-.PHONY: help setup lib build test test-cpp test-python test-isa test-sanitized test-objects test-torch zoo zoo-docs docs demo demo-sentence demo-deploy bench bench-models bench-docs lint format clean
+.PHONY: help setup lib build test test-cpp test-python test-isa test-sanitized test-objects test-torch zoo zoo-docs docs demo demo-sentence demo-deploy demo-serving bench bench-models bench-docs lint format clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -119,6 +119,9 @@ demo: lib  ## quantize EfficientNet-lite0, run it from C++, print the table; fil
 
 demo-sentence: lib  ## quantize the sentence encoder MiniLM-L6, print the table; files in build/sentence
 	$(PY) -m examples.sentence.demo --output build/sentence
+
+demo-serving: build $(VENV)/.stamp-bench  ## an HTTP server in C++ and in Python under load, beside onnxruntime and OpenVINO
+	$(PY) -m examples.serving.load
 
 demo-deploy: lib  ## every deployment of a small text classifier; files in build/deploy
 	$(PY) -m examples.deploy --output build/deploy

@@ -72,9 +72,9 @@ def torchao_int8(network: Network) -> Run:
     return torch.compile(convert_pt2e(prepared))
 
 
-def write_onnx(network: Network, folder: Path) -> Path:
+def write_onnx(network: Network, folder: Path, open_batch: bool = False) -> Path:
     """onnxruntime's quantization with default options, per channel: static (min-max over the
-    same data) or dynamic."""
+    same data) or dynamic. open_batch: whether the file takes batches of any size."""
     from onnxruntime.quantization import QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -89,6 +89,7 @@ def write_onnx(network: Network, folder: Path) -> Path:
             opset_version=17,
             input_names=names,
             output_names=["y"],
+            dynamic_axes={name: {0: "batch"} for name in [*names, "y"]} if open_batch else None,
         )
     source, target = folder / "float.onnx", folder / "int8.onnx"
     if network.recipe == "dynamic":

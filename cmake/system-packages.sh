@@ -1,6 +1,7 @@
 #!/bin/sh
-# GoogleTest and Google Benchmark for the C++ tests, SIMDe to run the AVX-512 kernels on machines without AVX-512.
-packages="libgtest-dev libbenchmark-dev libsimde-dev"
+# GoogleTest and Google Benchmark for the C++ tests, SIMDe to run the AVX-512 kernels on machines without AVX-512,
+# cpp-httplib for examples/serving.
+packages="libgtest-dev libbenchmark-dev libsimde-dev libcpp-httplib-dev"
 missing=""
 for package in $packages; do
   dpkg -s "$package" > /dev/null 2>&1 || missing="$missing $package"
