@@ -15,7 +15,7 @@ say = @echo "qnative: $(1)"
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-setup: $(VENV)/.stamp build/.system-packages  ## .venv with the pinned tools, GoogleTest, Google Benchmark, SIMDe
+setup: $(VENV)/.stamp build/.system-packages  ## .venv with the pinned tools, GoogleTest, Google Benchmark, SIMDe, Chromium
 
 # The groups are in pyproject.toml.
 $(VENV)/.stamp-demo: pyproject.toml

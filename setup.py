@@ -68,7 +68,7 @@ setup(
         str(path.parent.relative_to(ROOT)).replace(os.sep, ".")
         for path in sorted((ROOT / "qnative").rglob("__init__.py"))
     ],
-    package_data={"qnative": ["py.typed"]},
+    package_data={"qnative": ["py.typed"], "qnative.page": ["page.css", "page.js"]},
     ext_modules=[Extension("qnative._placeholder", [])],
     cmdclass={"build_ext": CMakeBuild, "bdist_wheel": PlatformWheel},
     zip_safe=False,

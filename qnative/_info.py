@@ -1,6 +1,11 @@
 """Facts about the loaded library: the functions of ``qnative/info.h``."""
 
 import ctypes
+import platform
+
+import torch
+
+import qnative
 
 from ._library import library_path
 
@@ -31,3 +36,26 @@ BUILT_FOR_TORCH = _text("qnative_torch_version")
 def kernel_isas() -> dict[str, str]:
     """Kernel table -> the instruction set that ops choose on this machine."""
     return dict(line.split(" ") for line in _text("qnative_kernels").splitlines())
+
+
+def environment() -> dict[str, str]:
+    """Versions and machine, for people who compare two measurements."""
+    return {
+        "qnative": qnative.__version__,
+        "torch": torch.__version__,
+        "torch of the build": BUILT_FOR_TORCH,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "kernels": ", ".join(sorted(set(kernel_isas().values()))),
+        "threads": str(torch.get_num_threads()),
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as file:
+            names = [line.partition(":")[2].strip() for line in file if "model name" in line]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor()

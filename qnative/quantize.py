@@ -14,9 +14,11 @@ from .graph.constants import fold_constants
 from .graph.export import DynamicShapes, check_inputs, export
 from .graph.fold import fold_batch_norm
 from .graph.parts import parts_of
+from .graph.qdq import sources
 from .graph.sizes import unguarded
 from .lowering.lower import lower
 from .lowering.module import QuantizedModule
+from .page import Edge
 from .plan.modes import RECIPES, Recipe
 from .report import FREE, Report, Row, merge_rows
 
@@ -77,7 +79,7 @@ def quantize(
     model = copy.deepcopy(model).eval()
     exported, notes = export(model, example_inputs, dynamic_shapes, "qnative.quantize")
     float_rows = [
-        Row(node.name, ir.module_path(node), ir.op_name(node), FREE)
+        Row(node.name, ir.module_path(node), ir.op_name(node), FREE, inputs=sources(node))
         for node in exported.graph.nodes
         if node.op == "call_function"
     ]
@@ -93,7 +95,7 @@ def quantize(
             assert calibration is not None  # _check_arguments has seen to it
             batches = _progress(calibration, "calibrating", verbose)
             rounding = weight_rounding == "calibrated"
-            converted, calibration_notes = _calibrate(
+            converted, calibration_notes, edges = _calibrate(
                 exported,
                 quantizer,
                 batches,
@@ -104,13 +106,13 @@ def quantize(
             )
             notes += calibration_notes
         else:
-            converted = quantizer.annotate(exported)
+            converted, edges = quantizer.annotate(exported), []
         lowered = lower(converted)
         with unguarded(lowered):
             outputs = measure.compare(lowered)
     rows = merge_rows(float_rows, lowered.report.rows, folded)
     notes += [f"low signal to quantization noise: {text}" for each in outputs for text in each.poor]
-    report = Report(rows, lowered.report.notes + notes, outputs)
+    report = Report(rows, lowered.report.notes + notes, outputs, edges=edges)
     lowered.set_report(report, strict=strict)
     if verbose:
         print(f"qnative: {report.summary()}")
@@ -125,8 +127,8 @@ def _calibrate(
     correct_bias: bool,
     measure: Measure,
     sample: bool,
-) -> tuple[GraphModule, list[str]]:
-    """The converted module after all batches, and notes on the calibration."""
+) -> tuple[GraphModule, list[str], list[Edge]]:
+    """The converted module after all batches, notes on the calibration, and what it saw."""
     from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
 
     from ._torchao import forget_models
@@ -153,7 +155,7 @@ def _calibrate(
     try:
         prepared = prepare_pt2e(exported, quantizer)
         run.finish(prepared, round_weights, correct_bias)
-        return _convert(prepared), run.notes
+        return _convert(prepared), run.notes, run.edges
     finally:
         forget_models()
 

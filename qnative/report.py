@@ -1,11 +1,15 @@
 """The report of a quantized model: the verdict on every node, and its reason."""
 
-import html
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from typing import ClassVar, TypeVar
+from pathlib import Path
+from typing import ClassVar, Protocol, TypeVar
+
+from ._info import environment
+from .page import Edge, Line, Page, Table, render
 
 QUANTIZED = "quantized"
 FUSED = "fused"
@@ -25,7 +29,8 @@ class Row:
     op), "free" (it only renames, moves or measures data, or depends on integers, sizes and
     constants alone) or "float" (it still computes in floating point). kernel: the operator that
     runs it, or "". reason: why it stayed float, or how it was fused. float_bytes, packed_bytes:
-    its weights and bias before and after.
+    its weights and bias before and after. inputs: names of the nodes and of the model's inputs that
+    it reads.
     """
 
     name: str
@@ -36,6 +41,7 @@ class Row:
     reason: str = ""
     float_bytes: int = 0
     packed_bytes: int = 0
+    inputs: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -76,12 +82,13 @@ class Report:
     """The rows of a model in graph order; ``print(report)`` shows them as a table.
 
     notes: facts about the whole model, such as whether its batch is dynamic. outputs: the error of
-    each output, if it was measured.
+    each output, if it was measured. edges: what calibration saw of each value that runs in 8 bits.
     """
 
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     outputs: list[Output] = field(default_factory=list)
+    edges: list[Edge] = field(default_factory=list)
 
     # Type of the rows and how they are shown; subclasses have their own.
     row_type: ClassVar[type] = Row
@@ -124,12 +131,16 @@ class Report:
         )
 
     def to_json(self) -> str:
-        """{"summary": {verdict: count}, "notes": [...], "outputs": [{...}], "rows": [{...}]},
-        indented."""
+        """{"summary": {verdict: count}, "notes": [...], "outputs": [{...}], "edges": [{...}],
+        "rows": [{...}]}, indented."""
         summary = {verdict: self.count(verdict) for verdict in VERDICTS}
         rows = [asdict(row) for row in self.rows]
         outputs = [asdict(output) for output in self.outputs]
-        data = {"summary": summary, "notes": self.notes, "outputs": outputs, "rows": rows}
+        edges = [asdict(edge) for edge in self.edges]
+        data = {
+            **{"summary": summary, "notes": self.notes, "outputs": outputs},
+            **{"edges": edges, "rows": rows},
+        }
         return json.dumps(data, indent=1)
 
     @classmethod
@@ -140,27 +151,88 @@ class Report:
             if row["verdict"] not in VERDICTS:
                 raise ValueError(_unknown(row["verdict"]))
         outputs = [Output(**output) for output in data.get("outputs", [])]
-        return cls([cls.row_type(**row) for row in data["rows"]], data["notes"], outputs)
+        edges = [Edge(**edge) for edge in data.get("edges", [])]
+        rows = [cls.row_type(**row) for row in data["rows"]]
+        return cls(rows, data["notes"], outputs, edges=edges)
 
-    def to_html(self, title: str = "qnative report") -> str:
-        """A page that stands on its own: summary, reasons why nodes stayed float, all rows."""
-        reasons = Counter(row.reason for row in self.float_rows)
-        body = [f"<h1>{html.escape(title)}</h1>", f"<p>{html.escape(self.summary())}</p>"]
-        body += [f"<p>{html.escape(note)}</p>" for note in self.notes]
-        if reasons:
-            items = "".join(f"<li>{n} &times; {html.escape(r)}</li>" for r, n in reasons.items())
-            body.append(f"<h2>Why nodes stayed float</h2><ul>{items}</ul>")
-        head = "".join(f"<th>{name}</th>" for name in self.columns)
-        body.append(f"<table><tr>{head}</tr>")
-        for row in self.rows:
-            cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in self.cells(row))
-            body.append(f'<tr class="{html.escape(row.verdict)}">{cells}</tr>')
-        body.append("</table>")
-        page = "\n".join(body)
-        return (
-            f'<!doctype html><html><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
-            f"<style>{_STYLE}</style></head><body>\n{page}\n</body></html>\n"
+    def to_html(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        title: str = "qnative report",
+        diagnosis: "Findings | None" = None,
+        times: dict[str, float] | None = None,
+    ) -> str:
+        """A page that stands on its own, of at most 1 MB: verdict, error of each output, bytes, a
+        table of all nodes that sorts and filters, the graph, histograms. Returns its HTML.
+
+        path: where to write it. diagnosis: what ``qnative.diagnose`` found, which adds the error of
+        each node, causes and fixes. times: microseconds by names of rows (a diagnosis has them).
+        """
+        page = self._page(title, times or {})
+        if diagnosis is not None:
+            diagnosis.add_to(page)
+        text = render(page)
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
+    def _page(self, title: str, times: dict[str, float]) -> Page:
+        poor = [text for output in self.outputs for text in output.poor]
+        verdict = "The error of the outputs was not measured."
+        if self.outputs:
+            verdict = f"Below {POOR:.0f} dB: {', '.join(poor)}." if poor else (
+                f"No output has less than {POOR:.0f} dB."
+            )  # fmt: skip
+        before = sum(row.float_bytes for row in self.rows)
+        after = sum(row.packed_bytes for row in self.rows)
+        facts = [("summary", self.summary())]
+        if after:
+            share = f" ({after / before:.0%})" if before else ""
+            facts.append(("weights", f"{before:,} bytes in float, {after:,} packed{share}"))
+        if times:
+            facts.append(("time", f"{sum(times.values()):,.1f} us in all nodes"))
+        reasons = Counter(row.reason for row in self.float_rows).most_common()
+        tables = [
+            Table("Accuracy", ("output", "against the float model"), self._accuracy()),
+            Table(
+                "Why nodes stayed float",
+                ("nodes", "reason"),
+                [(str(count), reason) for reason, count in reasons],
+            ),
+        ]
+        lines = [self._line(row, times) for row in self.rows]
+        return Page(
+            *(title, verdict, not poor, facts, list(self.notes), tables, self.columns, lines),
+            *(self.edges, environment()),
         )
+
+    def _accuracy(self) -> list[tuple[str, ...]]:
+        found: list[tuple[str, ...]] = []
+        for output in self.outputs:
+            if output.sqnr is None:
+                found.append((output.name, f"{output.agreement:.1%} equal"))
+            found += [(place, f"{sqnr:.1f} dB") for place, sqnr in output.places.items()]
+        return found
+
+    def _line(self, row: Row, times: dict[str, float]) -> Line:
+        numbers: dict[str, float] = {}
+        if row.float_bytes or row.packed_bytes:
+            numbers = {"float bytes": row.float_bytes, "packed bytes": row.packed_bytes}
+        time = times.get(row.name)
+        if time is not None:
+            numbers |= {"us": time, "% of time": 100 * time / (sum(times.values()) or 1.0)}
+        details = [("kernel", row.kernel), ("reason", row.reason)]
+        return Line(
+            *(row.name, row.module, row.verdict, self.cells(row), row.inputs, numbers, details),
+            time=time,
+        )
+
+
+class Findings(Protocol):
+    """What can add to the page of a report."""
+
+    def add_to(self, page: Page) -> None: ...
 
 
 class NotQuantizedError(RuntimeError):
@@ -195,17 +267,11 @@ def merge_rows(float_rows: list[R], lowered: list[R], folded: set[str]) -> list[
             row.verdict = FUSED if batch_norm else FREE
             row.reason = "folded into the weights before it" if batch_norm else "removed"
     known = {row.name for row in float_rows}
+    for row in float_rows:
+        if row.name in rows:
+            rows[row.name].inputs = row.inputs
     merged = [rows.get(row.name, row) for row in float_rows]
     return merged + [row for row in lowered if row.name not in known]
-
-
-_STYLE = (
-    "body{font:14px system-ui,sans-serif;margin:2em;color:#222}"
-    "table{border-collapse:collapse}td,th{padding:3px 10px;text-align:left;"
-    "border-bottom:1px solid #ddd}th{position:sticky;top:0;background:#fff}"
-    "tr.quantized td:nth-child(4){background:#d7f0d7}tr.fused td:nth-child(4){background:#e4eefb}"
-    "tr.free td:nth-child(4){background:#f3f3f3}tr.float td:nth-child(4){background:#fbd9d3}"
-)
 
 
 def _unknown(verdict: str) -> str:

@@ -126,7 +126,7 @@ def print_table(rows: dict[str, dict]) -> None:
 def write_report(folder: Path, quantized: torch.nn.Module, rows: dict[str, dict]) -> None:
     report = {"results": rows} | json.loads(quantized.report.to_json())
     (folder / "report.json").write_text(json.dumps(report, indent=1))
-    (folder / "report.html").write_text(quantized.report.to_html("EfficientNet-lite0"))
+    quantized.report.to_html(folder / "report.html", title="EfficientNet-lite0")
 
 
 def main() -> None:

@@ -12,11 +12,14 @@ from .._torchao import (
     MovingAveragePerChannelMinMaxObserver,
     UniformQuantizationObserverBase,
 )
+from ..page import Edge
 
 _BINS = 4096
 # Smallest share of a bound that the search for the best range tries.
 _MIN_SHARE = 0.1
 _STEPS = 64
+# Parts of a histogram in a report.
+_SHOWN = 48
 # Larger values count as this: a range of twice this width is still a float32.
 _LARGEST = 2.0**126
 
@@ -126,6 +129,26 @@ class HistogramObserver(UniformQuantizationObserverBase):
         if signal == 0 or noise == 0:
             return math.inf if noise == 0 else -math.inf
         return 10 * math.log10(signal / noise)
+
+    def edge(self, observer: "HistogramObserver") -> Edge:
+        """What it has seen, and the range that ``observer`` chose for it."""
+        scale, zero_point = (value.item() for value in observer.calculate_qparams())
+        least, most = float(self.min_val), float(self.max_val)
+        centers, counts = self._values()
+        width = (most - least) / _SHOWN or 1.0
+        place = ((centers - least) / width).long().clamp(0, _SHOWN - 1)
+        shown = torch.zeros(_SHOWN, dtype=torch.float64).index_add_(0, place, counts)
+        return Edge(
+            name=self.origin,
+            dtype=str(observer.dtype).removeprefix("torch."),
+            scale=scale,
+            zero_point=int(zero_point),
+            low=(observer.quant_min - zero_point) * scale,
+            high=(observer.quant_max - zero_point) * scale,
+            least=least,
+            most=most,
+            counts=[int(count) for count in shown],
+        )
 
     def _search(self) -> tuple[torch.Tensor, torch.Tensor]:
         """One bound after the other, until neither moves."""

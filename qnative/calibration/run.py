@@ -12,6 +12,7 @@ from ..graph.kinds import CONVS, LAYERS, TRANSPOSED
 from ..graph.padding import conv_sides, for_each_dimension
 from ..graph.parts import Parts
 from ..graph.qdq import is_constant
+from ..page import Edge
 from . import rounding
 from .observers import HistogramObserver
 from .recurrent import Layer, Recorder, enough
@@ -106,6 +107,7 @@ class Calibration:
         collect_moments: bool,
     ):
         self.notes: list[str] = []
+        self.edges: list[Edge] = []  # of the prepared module, after ``finish``
         self.batches = 0
         self._probes: dict[str, _Probe] = {}
         self._collectors: dict[str, _Collector] = {}
@@ -162,6 +164,7 @@ class Calibration:
         prepared: the result of prepare_pt2e for the float graph.
         """
         observers = self._fill(prepared)
+        self.edges = self._edges(observers)
         for node in list(prepared.graph.nodes):
             collector = self._collectors.get(node.name)
             if collector is None or ir.bind(node)["weight"] not in observers:
@@ -187,6 +190,16 @@ class Calibration:
             else:
                 observer(ir.constant(prepared, source) if is_constant(source) else torch.zeros(1))
         return observers
+
+    def _edges(self, observers: dict[Node, torch.nn.Module]) -> list[Edge]:
+        """What was seen of each value, once for each range that its observers chose."""
+        found: dict[tuple[str, float, int], Edge] = {}
+        for node, observer in observers.items():
+            name = _observed(node).name
+            if isinstance(observer, HistogramObserver) and name in self._probes:
+                edge = self._probes[name].whole.edge(observer)
+                found.setdefault((name, edge.scale, edge.zero_point), edge)
+        return list(found.values())
 
     def _insert(self, name: str, probe: torch.nn.Module, value: Node) -> None:
         self._module.add_module(name, probe)

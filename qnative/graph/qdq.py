@@ -79,3 +79,14 @@ def qparams(module: torch.nn.Module, node: Node) -> QParams:
 def is_decomposed(node: Node) -> bool:
     """Whether a node calls one of the ``quantized_decomposed`` ops."""
     return node.op == "call_function" and target_name(node).startswith(f"{_QD}.")
+
+
+def sources(node: Node) -> list[str]:
+    """Names of the calls and of the model's inputs that a node reads, quantized or not."""
+    found: list[str] = []
+    for source in node.all_input_nodes:
+        if is_decomposed(source):
+            found += sources(source)
+        elif source.op in ("placeholder", "call_function"):
+            found.append(source.name)
+    return list(dict.fromkeys(found))

@@ -12,7 +12,7 @@ from ..graph.activation import NO_BOUNDS, activation_bounds, function_name
 from ..graph.functional import make_functional
 from ..graph.kinds import DROPOUTS, LISTS
 from ..graph.nodes import Unsupported
-from ..graph.qdq import DEQUANTIZE, QUANTIZE, QParams, is_decomposed, qparams
+from ..graph.qdq import DEQUANTIZE, QUANTIZE, QParams, is_decomposed, qparams, sources
 from ..graph.sizes import guard, keep_sizes_open
 from ..plan.capability import (
     SAME,
@@ -98,7 +98,8 @@ class _Lowering:
         qdq.check(self.module, self.graph.nodes)
         for node in self.graph.nodes:
             if node.op == "call_function" and not is_decomposed(node):
-                row = Row(node.name, ir.module_path(node), ir.op_name(node), report.FLOAT)
+                where, op = ir.module_path(node), ir.op_name(node)
+                row = Row(node.name, where, op, report.FLOAT, inputs=sources(node))
                 if row.op.startswith("qnative."):  # of a module of qnative.nn
                     row.verdict, row.kernel = report.QUANTIZED, row.op
                 self.rows[node] = row

@@ -13,6 +13,7 @@ from ..graph import nodes as ir
 from ..graph.constants import fold_constants
 from ..graph.export import DynamicShapes, check_inputs, export
 from ..graph.fold import fold_batch_norm
+from ..graph.qdq import sources
 from ..report import FREE, FUSED, QUANTIZED, Report, Row, merge_rows
 from . import decision as decisions
 from .config_index import ConfigIndex, Match
@@ -95,7 +96,8 @@ def dry_run(
 
 
 def _row(node: Node) -> MatchRow:
-    return MatchRow(node.name, ir.module_path(node), ir.op_name(node), FREE)
+    where = ir.module_path(node)
+    return MatchRow(node.name, where, ir.op_name(node), FREE, inputs=sources(node))
 
 
 def _complete(row: MatchRow, node: Node, decision: Decision) -> None:

@@ -11,8 +11,9 @@ import qnative
 ROOT = Path(qnative.__file__).parent
 # Lowest first; rooms of one line do not use each other.
 FLOORS = (
-    {"_archive", "_files", "_library", "_torchao", "report"},
+    {"_archive", "_files", "_library", "_torchao", "page"},
     {"_info"},
+    {"report"},
     {"backend_config"},
     {"graph"},
     {"calibration"},
