@@ -12,6 +12,7 @@
 #include "embedding/embedding.h"
 #include "fp16/fp16.h"
 #include "gemm/gemm.h"
+#include "gemm_4bit/gemm_4bit.h"
 #include "gemm_fp16/gemm_fp16.h"
 #include "interleave/interleave.h"
 #include "interpolate/interpolate.h"
@@ -67,6 +68,9 @@ std::string kernel_lines(Isa cap) {
   lines.add("fp16.max", fp16::max_kernels());
   lines.add("fp16.mean", fp16::mean_kernels());
   lines.add("gemm", gemm::kernels());
+  lines.add("gemm_4bit", gemm_4bit::kernels());
+  lines.add("gemm_4bit.quantize", gemm_4bit::quantize_kernels());
+  lines.add("gemm_4bit.fit", gemm_4bit::fit_kernels());
   lines.add("gemm_fp16", gemm_fp16::kernels());
   lines.add("gemm_fp16.widen", gemm_fp16::widen_kernels());
   lines.add("interleave", interleave::kernels());

@@ -59,6 +59,16 @@ TORCH_LIBRARY(qnative, m) {
       tags);
   m.def("linear_fp16_pack(Tensor weight) -> Tensor", tags);
   m.def("linear_fp16_unpack(Tensor weight, SymInt[] weight_shape) -> Tensor", tags);
+  m.def(
+      "linear_4bit(Tensor x, Tensor weight, Tensor? bias, SymInt[] weight_shape, SymInt "
+      "group_size, str activation=\"none\", float[] activation_args=[]) -> Tensor",
+      tags);
+  m.def("linear_4bit_pack(Tensor weight, SymInt group_size) -> Tensor", tags);
+  m.def("linear_4bit_pack.codes(Tensor codes, Tensor scale, SymInt group_size) -> Tensor", tags);
+  m.def(
+      "linear_4bit_unpack(Tensor weight, SymInt[] weight_shape, SymInt group_size) -> (Tensor "
+      "codes, Tensor scale)",
+      tags);
 
   // matmul
   m.def(

@@ -414,6 +414,7 @@ constexpr std::array kRows = {
         make<at::Tensor(X, X, X, MaybeX, Ints, Text, Doubles, MaybeInts)>},
     Row{"qnative::linear_dynamic_fp16", make<at::Tensor(X, X, MaybeX, Ints, Text, Doubles)>},
     Row{"qnative::linear_fp16", make<at::Tensor(X, X, MaybeX, Ints, Text, Doubles)>},
+    Row{"qnative::linear_4bit", make<at::Tensor(X, X, MaybeX, Ints, int64_t, Text, Doubles)>},
     Row{"qnative::matmul", make<Then<X, double, int64_t, X, double, int64_t>::Activation>},
     Row{"qnative::matmul_fp16", make<at::Tensor(X, X, Text, Doubles)>},
     Row{"qnative::attention",

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-DOT_PRODUCT_FAMILIES = ("gemm", "dwconv")
+DOT_PRODUCT_FAMILIES = ("gemm", "gemm_4bit", "dwconv")
 
 DOT_PRODUCT = re.compile(r"^(\{vex\} )?(vpdpbusd|vpmaddwd|tdpbusd)\b")
 # The first instruction of every epilogue: converts sums to float.

@@ -52,6 +52,34 @@ TEST(LinearFp16, IsExactForSmallIntegers) {
                "qnative::linear_dynamic_fp16: a float16 weight has no scale, got [21]");
 }
 
+// Powers of two and few bits, so that no formula rounds.
+TEST(Linear4Bit, IsExactForCodes) {
+  const at::Tensor codes = at::randint(-8, 8, {21, 30}).to(at::kChar);
+  const at::Tensor scale = at::exp2(at::randint(-6, -3, {21, 4})).to(at::kBFloat16);
+  const at::Tensor bias = at::randint(-8, 8, {21}).to(at::kFloat);
+  at::Tensor x = at::randint(-127, 128, {7, 30}).to(at::kFloat);
+  for (const int64_t k : {0, 8, 16, 24}) x.select(1, k).fill_(127);  // the scale of a group is 1
+  const at::Tensor scales = scale.to(at::kFloat).repeat_interleave(8, 1).slice(1, 0, 30);
+  const at::Tensor weight = codes * scales;
+  PackedWeight w{linear_4bit_pack(codes, scale, 8), {}, bias, {21, 30}};
+  const at::Tensor expected = at::linear(x, weight, bias);
+  expect_equal(linear_4bit(x, w, 8), expected);
+  expect_equal(linear_4bit(x, w, 8, Activation::relu()), expected.relu());
+  const auto [same_codes, same_scale] = linear_4bit_unpack(w.data, {21, 30}, 8);
+  expect_equal(same_codes, codes);
+  expect_equal(same_scale, scale);
+  const auto [found, found_scale] = linear_4bit_unpack(linear_4bit_pack(weight, 8), {21, 30}, 8);
+  const at::Tensor found_scales = found_scale.to(at::kFloat).repeat_interleave(8, 1);
+  EXPECT_LT((found * found_scales.slice(1, 0, 30) - weight).norm().item<double>(),
+            0.05 * weight.norm().item<double>());
+  expect_error([&] { linear_4bit(x, w, 6); },
+               "qnative::linear_4bit: group_size must be a multiple of 4, or at least K = 30 for "
+               "one group, got 6");
+  w.scale = scale;
+  expect_error([&] { linear_4bit(x, w, 8); },
+               "qnative::linear_4bit: scales are inside a packed 4-bit weight, got scale [21, 4]");
+}
+
 TEST(Matmul, EqualsFloat64) {
   const QParams y_q{64, 100};
   const QTensor a{random_bytes({3, 1, 5, 33}, at::kByte), {0.125, 3}};

@@ -121,6 +121,9 @@ inline ToV convert_lanes(const FromV& from, Convert convert) {
 [[maybe_unused]] inline __m512i emulated_cvtepu8_epi16(__m256i a) {
   return convert_lanes<int16_t, uint8_t, __m512i>(a, [](uint8_t v) { return int16_t{v}; });
 }
+[[maybe_unused]] inline __m512i emulated_cvtepu16_epi32(__m256i a) {
+  return convert_lanes<int32_t, uint16_t, __m512i>(a, [](uint16_t v) { return int32_t{v}; });
+}
 [[maybe_unused]] inline __m128i emulated_cvtepi32_epi8(__m512i a) {
   return convert_lanes<int8_t, int32_t, __m128i>(a, [](int32_t v) { return (int8_t)v; });
 }
@@ -190,6 +193,7 @@ inline void masked_store(To* to, uint64_t mask, const V& v) {
 #undef _mm512_cvtepu8_epi32
 #undef _mm512_cvtepi8_epi32
 #undef _mm512_cvtepu8_epi16
+#undef _mm512_cvtepu16_epi32
 #undef _mm512_cvtepi32_epi8
 #undef _mm512_cvtusepi32_epi8
 #undef _mm512_reduce_add_epi32
@@ -203,6 +207,7 @@ inline void masked_store(To* to, uint64_t mask, const V& v) {
 #define _mm512_cvtepu8_epi32(a) qnative::emulated_cvtepu8_epi32(a)
 #define _mm512_cvtepi8_epi32(a) qnative::emulated_cvtepi8_epi32(a)
 #define _mm512_cvtepu8_epi16(a) qnative::emulated_cvtepu8_epi16(a)
+#define _mm512_cvtepu16_epi32(a) qnative::emulated_cvtepu16_epi32(a)
 #define _mm512_cvtepi32_epi8(a) qnative::emulated_cvtepi32_epi8(a)
 #define _mm512_cvtusepi32_epi8(a) qnative::emulated_cvtusepi32_epi8(a)
 #define _mm512_reduce_add_epi32(a) qnative::emulated_reduce_add_epi32(a)

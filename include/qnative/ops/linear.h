@@ -65,6 +65,38 @@ QNATIVE_API at::Tensor linear_dynamic(const at::Tensor& x, const PackedWeight& w
 // may_repeat: otherwise peak is infinite and R is 0, as lstm and its kin need it.
 QNATIVE_API DynamicWeight linear_dynamic_pack(const at::Tensor& weight, bool may_repeat = true);
 
+// linear with weights of 4 bits, which have a scale for each group of group_size inputs, and x
+// quantized on the way, each group of a row with a scale of its own.
+// x: float32 [..., K], any strides; w: from linear_4bit_pack, of shape {N, K}, no scale.
+// y: float32 [..., N], contiguous. For group g of a row of x:
+//   scale[g] = max(max |x| / 127, 2^-126), q = rne(x * float(1 / scale[g]))
+//   y        = act(r), r = bias[n], then for g = 0, 1, ...
+//              r = fma(float(sum_{k in g} q[k] * code[n][k]), scale[g] * w_scale[n][g], r)
+// group_size: a multiple of 4, or at least K for one group in each row; at most 2^20 inputs.
+// A row that holds NaN or an infinity gives NaN; other rows do not change.
+QNATIVE_API at::Tensor linear_4bit(const at::Tensor& x, const PackedWeight& w, int64_t group_size,
+                                   const Activation& activation = {});
+
+// float [N, K], finite -> codes of 4 bits with their scales in the layout of the kernels, uint8 of
+// one dimension, the same bytes on every machine. The last group of a row may be shorter.
+//   w[n, k] ~ code * w_scale[n][g], code in [-8, 7]; w_scale: bfloat16, either sign
+// docs/numerics.md says how the scale with the least squared error is looked for.
+QNATIVE_API at::Tensor linear_4bit_pack(const at::Tensor& weight, int64_t group_size);
+
+// The weight of linear_4bit before packing.
+struct Codes4Bit {
+  at::Tensor codes;  // int8 [N, K], each in [-8, 7]
+  at::Tensor scale;  // bfloat16 [N, ceil(K / group_size)], finite
+};
+
+// The same from codes and scales, such as other tools make.
+QNATIVE_API at::Tensor linear_4bit_pack(const at::Tensor& codes, const at::Tensor& scale,
+                                        int64_t group_size);
+
+// The inverse of linear_4bit_pack; shape: {N, K}.
+QNATIVE_API Codes4Bit linear_4bit_unpack(const at::Tensor& weight, at::IntArrayRef shape,
+                                         int64_t group_size);
+
 // linear with weights stored in half precision and float32 arithmetic. x: float32 [..., K], any
 // strides; w: from linear_fp16_pack, of shape {N, K}. y: float32 [..., N], contiguous.
 //   y = act(acc + bias[n]), acc = 0, then fma(x[k], float(w[n][k]), acc) for k = 0, 1, ...

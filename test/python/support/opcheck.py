@@ -55,6 +55,12 @@ def float_linear_args(x, *activation, dynamic=False, bias=True):
     return (x, OPS.linear_fp16_pack(weight), b, [5, 7], *activation)
 
 
+def linear_4bit_args(x, group_size, *activation, bias=True):
+    b = torch.randn(5, generator=GENERATOR) if bias else None
+    weight = OPS.linear_4bit_pack(torch.randn(5, 7, generator=GENERATOR), group_size)
+    return (x, weight, b, [5, 7], group_size, *activation)
+
+
 def conv_args(x, weight, groups, padding, y_dtype=torch.uint8, stride=(1,), dilation=(1,)):
     packed = OPS.conv2d_pack(weight, groups)
     n = len(weight)
@@ -188,6 +194,15 @@ CASES = {
     ],
     "linear_fp16_pack": [(torch.randn(5, 7),), (torch.randn(7, 40).half().t(),)],
     "linear_fp16_unpack": [(OPS.linear_fp16_pack(torch.randn(5, 7)), [5, 7])],
+    "linear_4bit": [
+        linear_4bit_args(torch.randn(4, 7), 4),
+        linear_4bit_args(torch.randn(2, 3, 7), 8, "gelu", bias=False),
+        linear_4bit_args(torch.randn(7, 4).t(), 7, "clamp", [-1.0, 1.0]),
+        linear_4bit_args(torch.randn(0, 7), 4),
+    ],
+    "linear_4bit_pack": [(torch.randn(5, 7), 4), (torch.randn(7, 40).half().t(), 1000)],
+    "linear_4bit_pack.codes": [(s8(5, 7) // 16, torch.randn(5, 2).bfloat16(), 4)],
+    "linear_4bit_unpack": [(OPS.linear_4bit_pack(torch.randn(5, 7), 4), [5, 7], 4)],
     "matmul": [
         binary_args(u8(4, 7), u8(7, 5)),
         binary_args(s8(2, 3, 4, 7), u8(2, 1, 5, 7).transpose(-1, -2), torch.int8),

@@ -151,6 +151,74 @@ def pack_rows(w, may_repeat=True):
     return torch.from_numpy(np.concatenate(parts, 1)).to(torch.int8), scale, repeated
 
 
+DIVISORS = (5.5, 6.25, 6.75, 7.25, 7.75, 8.0, 8.25, 8.75)
+
+
+def bfloat16(x) -> np.ndarray:
+    """Float32 rounded to bfloat16."""
+    return torch.from_numpy(np.array(x, np.float32)).bfloat16().float().numpy()
+
+
+def groups_of(k: int, size: int) -> list[slice]:
+    return [slice(begin, min(begin + size, k)) for begin in range(0, k, size)]
+
+
+def quantize_group(w):
+    """(codes, scale) of a group of weights, float32 numpy [K]: the best of 32 scales."""
+    tiny, peak = np.finfo(np.float32).tiny, np.abs(w).max()
+    if peak == 0:
+        return np.zeros(len(w)), np.float32(1)
+
+    def candidates(units):
+        scale = units * peak
+        small = np.abs(scale) < tiny
+        return bfloat16(np.where(small, np.copysign(tiny, units), scale))
+
+    def codes_of(scale):
+        inverse = np.float32(1) / (scale / peak)
+        return np.rint(np.clip((w / peak)[:, None] * inverse, -8, 7)).astype(np.float32)
+
+    def sums(scale):
+        codes, values = codes_of(scale), (w / peak)[:, None]
+        error = values - codes * (scale / peak)
+        parts = (error * error, codes * values, codes * codes)
+        return [np.add.accumulate(part, 0, dtype=np.float32)[-1] for part in parts]
+
+    signs = np.array([1, -1] * len(DIVISORS), np.float32)
+    first = candidates(signs / np.repeat(np.float32(DIVISORS), 2))
+    errors, products, squares = sums(first)
+    again = candidates(np.divide(products, squares, where=squares > 0, out=np.ones_like(squares)))
+    again = np.where(squares > 0, again, first)
+    scale = np.concatenate([first, again])[[np.concatenate([errors, sums(again)[0]]).argmin()]]
+    return codes_of(scale)[:, 0], scale[0]
+
+
+def quantize_4bit(w, size):
+    """(codes int8 [N, K], scale bfloat16 [N, groups]) of float32 torch [N, K]."""
+    codes, scales = np.zeros(w.shape, np.int8), []
+    for i, row in enumerate(w.numpy()):
+        for group in groups_of(len(row), size):
+            codes[i, group], scale = quantize_group(row[group])
+            scales.append(scale)
+    scales = torch.from_numpy(np.array(scales, np.float32)).bfloat16()
+    return torch.from_numpy(codes), scales.reshape(len(w), -1)
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def linear_4bit(rows, codes, scale, bias, size):
+    """rows: float32 numpy [M, K], each group of a row quantized with its own scale."""
+    y = np.zeros(len(codes), np.float32) if bias is None else bias.numpy()
+    y = np.broadcast_to(y, (len(rows), len(codes)))
+    for g, group in enumerate(groups_of(rows.shape[1], size)):
+        part = rows[:, group]
+        peak = np.abs(part).max(1, keepdims=True)
+        x_scale = np.maximum(peak / np.float32(127), np.finfo(np.float32).tiny)
+        q = np.rint(part * (np.float32(1) / x_scale)).astype(np.float64)
+        acc = q @ codes[:, group].numpy().astype(np.float64).T
+        y = fma(acc.astype(np.float32), x_scale * scale[:, g].float().numpy(), y)
+    return y
+
+
 def linear_fp16(rows, w, bias):
     """rows: float32 numpy [M, K]. Sequential fma in the order of k."""
     weight = w.float().numpy()

@@ -39,6 +39,7 @@ def data() -> SimpleNamespace:
         indices=torch.randint(0, 2000, (500, 20), generator=g),
         linear=OPS.linear_pack(integers((64, 3136), S8, g)),
         half=OPS.linear_fp16_pack(torch.randn(64, 3136, generator=g)),
+        packed_4bit=OPS.linear_4bit_pack(torch.randn(64, 3136, generator=g), 32),
         dense=OPS.conv2d_pack(integers((64, 64, 3, 3), S8, g), 1),
         depthwise=OPS.conv2d_pack(integers((64, 1, 3, 3), S8, g), 64),
         sequence=torch.randn(4, 40, 256, generator=g),
@@ -115,6 +116,9 @@ CASES = {
     ),
     "linear_fp16": lambda d: OPS.linear_fp16(
         d.real.view(128, 3136).half(), d.half, None, [64, 3136]
+    ),
+    "linear_4bit": lambda d: OPS.linear_4bit(
+        d.real.view(128, 3136), d.packed_4bit, None, [64, 3136], 32
     ),
     "matmul": lambda d: OPS.matmul(d.rows, *Q, d.rows.t(), *Q, 900.0, 3, U8),
     "matmul batched": lambda d: OPS.matmul(d.image, *Q, d.image.mT, *Q, 900.0, 3, U8),
