@@ -1,22 +1,25 @@
 """qnative: PyTorch's native quantization backend as a LibTorch extension that stands on its own."""
 
-from ._library import library_path, load
+import importlib
+from typing import TYPE_CHECKING
+
+from ._library import is_starting_command, library_path, load
+
+if TYPE_CHECKING:
+    from . import backend_config, calibration, eager, fx, nn, report, testing
+    from .backend_config import get_backend, register_backend
+    from .eager import convert, quantize_dynamic
+    from .lowering.lower import lower
+    from .lowering.module import QuantizedModule
+    from .migration import Migration, MigrationError, migrate
+    from .plan.dry_run import DryRun, dry_run
+    from .plan.quantizer import Quantizer
+    from .program import Program
+    from .quantization import quantize
+    from .report import NotQuantizedError, Report
+    from .saving import save
 
 __version__ = "0.1.0"
-
-load()
-
-from . import nn  # noqa: E402  (the library comes first)
-from .backend_config import get_backend, register_backend  # noqa: E402
-from .eager.dynamic import quantize_dynamic  # noqa: E402
-from .eager.static import convert  # noqa: E402
-from .lowering import QuantizedModule, lower  # noqa: E402
-from .migration import Migration, MigrationError, migrate  # noqa: E402
-from .plan.dry_run import DryRun, dry_run  # noqa: E402
-from .program import Program  # noqa: E402
-from .quantize import quantize  # noqa: E402
-from .report import NotQuantizedError, Report  # noqa: E402
-from .saving import save  # noqa: E402
 
 __all__ = [
     "DryRun",
@@ -27,8 +30,12 @@ __all__ = [
     "QuantizedModule",
     "Quantizer",
     "Report",
+    "backend_config",
+    "calibration",
     "convert",
     "dry_run",
+    "eager",
+    "fx",
     "get_backend",
     "library_path",
     "lower",
@@ -37,14 +44,47 @@ __all__ = [
     "quantize",
     "quantize_dynamic",
     "register_backend",
+    "report",
     "save",
+    "testing",
 ]
 
+# The module of each name, which is imported when the name is first used: all of them take seconds,
+# and some need torchao.
+_MODULES = {
+    "DryRun": "plan.dry_run",
+    "Migration": "migration",
+    "MigrationError": "migration",
+    "NotQuantizedError": "report",
+    "Program": "program",
+    "QuantizedModule": "lowering.module",
+    "Quantizer": "plan.quantizer",
+    "Report": "report",
+    "convert": "eager",
+    "dry_run": "plan.dry_run",
+    "get_backend": "backend_config",
+    "lower": "lowering.lower",
+    "migrate": "migration",
+    "quantize": "quantization",
+    "quantize_dynamic": "eager",
+    "register_backend": "backend_config",
+    "save": "saving",
+}
 
-def __getattr__(name: str) -> object:
-    # The Quantizer is a torchao class: import works without torchao.
-    if name == "Quantizer":
-        from .plan.quantizer import Quantizer
+if not is_starting_command():
+    load()
 
-        return Quantizer
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # mypy would take every name for one of ours
+
+    def __getattr__(name):
+        if name in _MODULES:
+            value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+        elif name in __all__:
+            value = importlib.import_module(f"{__name__}.{name}")
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+    def __dir__():
+        return sorted({*globals(), *__all__})

@@ -1,14 +1,15 @@
 """Loads libqnative.so, after what would otherwise end in a crash has been looked for."""
 
 import mmap
+import os
 import re
+import sys
 from pathlib import Path
-
-import torch
 
 TORCH_VERSIONS = ("2.13", "2.14", "2.15")
 # On which a build for the first of these was tried: see `make test-torch`.
 TRIED_VERSIONS = ("2.13", "2.14")
+_BUILD = "pip install --no-build-isolation --force-reinstall <folder of qnative's sources>"
 
 
 def library_path() -> str:
@@ -16,12 +17,26 @@ def library_path() -> str:
     return str(Path(__file__).resolve().parent / "lib" / "libqnative.so")
 
 
+def _install(oldest: str) -> str:
+    """The command that installs a torch from ``oldest`` on that the library supports."""
+    major, newest = TORCH_VERSIONS[-1].split(".")
+    return f'pip install "torch>={oldest},<{major}.{int(newest) + 1}"'
+
+
+def is_starting_command() -> bool:
+    """Whether ``python -m qnative`` or the script ``qnative`` begins, which load the library when a
+    command needs it: ``--help`` and the completion of shells must not wait for torch."""
+    if sys.argv[:1] == ["-m"]:  # so until Python has found the module
+        return sys.orig_argv[-len(sys.argv)] in ("qnative", "-mqnative")
+    return sys.argv[:1] == [os.path.join(os.path.dirname(sys.executable), "qnative")]
+
+
 def check_torch(version: str) -> None:
     """ImportError for a torch whose C++ interface the library was not made for."""
     if ".".join(version.split(".")[:2]) not in TORCH_VERSIONS:
         raise ImportError(
             f"qnative needs torch {TORCH_VERSIONS[0]} to {TORCH_VERSIONS[-1]}, found {version}. "
-            "Install one of these, or the qnative that was made for your torch."
+            f"Run: {_install(TORCH_VERSIONS[0])}"
         )
 
 
@@ -44,13 +59,22 @@ def check_build(path: str, version: str) -> None:
     if minor(built_for) > minor(version):
         raise ImportError(
             f"qnative: {path} was built for torch {built_for} and does not run on {version}, which "
-            "is older. Build it for this torch: pip install --no-build-isolation "
-            "--force-reinstall qnative"
+            f"is older. Run: {_install(built_for)}, or build it for this torch: {_BUILD}"
         )
 
 
 def load() -> None:
-    """Registers the ops. ImportError when another copy has, or when the library does not load."""
+    """Registers the ops. ImportError for a missing or unsupported torch, when another copy has
+    registered them, and when the library does not load."""
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ImportError(
+            f"qnative needs torch {TORCH_VERSIONS[0]} to {TORCH_VERSIONS[-1]}, and there is none. "
+            f"Run: {_install(TORCH_VERSIONS[0])}"
+        ) from None
     check_torch(torch.__version__)
     path = library_path()
     check_build(path, torch.__version__)
@@ -66,13 +90,14 @@ def load() -> None:
     except OSError as error:
         raise ImportError(
             f"qnative: {path} does not load under torch {torch.__version__}: "
-            f"{error.__cause__ or error}. It must be built for this torch: pip install "
-            "--no-build-isolation --force-reinstall qnative"
+            f"{error.__cause__ or error}. It must be built for this torch: {_BUILD}"
         ) from error
 
 
 def _other_copy(path: str) -> str | None:
     """The file of a copy that is loaded, if it is not ``path``."""
+    import torch
+
     if not hasattr(torch.ops.qnative, "linear"):
         return None
     try:

@@ -4,22 +4,25 @@ from typing import Any
 
 import torch.ao.quantization.fx.utils
 
+from ._quiet import quiet
+
 try:
-    import torchao.utils
-    from torchao.quantization.pt2e import (
-        FakeQuantize,
-        FusedMovingAvgObsFakeQuantize,
-        MovingAverageMinMaxObserver,
-        MovingAveragePerChannelMinMaxObserver,
-    )
-    from torchao.quantization.pt2e.observer import UniformQuantizationObserverBase
-    from torchao.quantization.pt2e.quantizer import (
-        FixedQParamsQuantizationSpec,
-        QuantizationAnnotation,
-        QuantizationSpec,
-        Quantizer,
-        SharedQuantizationSpec,
-    )
+    with quiet():
+        import torchao.utils
+        from torchao.quantization.pt2e import (
+            FakeQuantize,
+            FusedMovingAvgObsFakeQuantize,
+            MovingAverageMinMaxObserver,
+            MovingAveragePerChannelMinMaxObserver,
+        )
+        from torchao.quantization.pt2e.observer import UniformQuantizationObserverBase
+        from torchao.quantization.pt2e.quantizer import (
+            FixedQParamsQuantizationSpec,
+            QuantizationAnnotation,
+            QuantizationSpec,
+            Quantizer,
+            SharedQuantizationSpec,
+        )
 except ImportError as error:
     raise ImportError(
         "qnative.quantize, dry_run, Quantizer and qnative.fx need torchao 0.18 "

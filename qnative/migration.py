@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ._archive import check_archive
-from .report import text_table
+from ._text import text_table
 
 MOVED = "moved"
 FLOAT = "float"

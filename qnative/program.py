@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.utils import _pytree as pytree
 
-from .report import text_table
+from ._text import text_table
 
 
 class Node(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from ._text import text_table
 from .backend_config import BackendConfig, DTypeConfig, resolve
 from .backend_config.kinds import kinds_of, text_of
 from .graph.kinds import CONVS, TRANSPOSED
@@ -18,7 +19,6 @@ from .plan.constraints import NONE, Constraints, Limits
 from .plan.decision import is_foreign
 from .plan.foreign import Kernel, kernel_of
 from .plan.modes import Dtypes
-from .report import text_table
 
 __all__ = ["Case", "Conformance", "ConformanceError", "conformance", "conformance_cases"]
 

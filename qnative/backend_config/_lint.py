@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..report import text_table
+from .._text import text_table
 from . import _names
 from .kinds import is_op
 

@@ -1,2 +1,2 @@
-"""Commands of ``python -m qnative``, a module each: ``add_parser`` registers it, ``run`` executes
-it and returns the exit code."""
+"""Commands of ``python -m qnative``: their arguments are in ``parser``, which imports no torch;
+``run`` of the module of each executes it and returns the exit status."""

@@ -8,24 +8,9 @@ from typing import Any
 
 import torch
 
+from .._text import text_table
 from ..program import Profile, Program
-from ..report import text_table
-from .run import add_inputs, make_inputs
-
-
-def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser(
-        "bench",
-        help="measure a .pt2 file: latency, throughput, time of each node",
-        description="Exit status: 0 measured; 1 the file cannot be read or does not take the "
-        "inputs; 2 a usage error.",
-    )
-    add_inputs(parser)
-    parser.add_argument("--threads", type=int, metavar="N", help="of one call (torch's default)")
-    parser.add_argument("--callers", type=int, default=1, metavar="N", help="threads that call")
-    parser.add_argument("--seconds", type=float, default=3.0, help="to measure (default 3)")
-    parser.add_argument("--nodes", type=int, default=20, metavar="N", help="slowest to show")
-    parser.set_defaults(run=run)
+from .inputs import make_inputs
 
 
 def latencies(call: Callable[[], Any], callers: int, seconds: float) -> list[float]:

@@ -4,16 +4,10 @@ import argparse
 import json
 import os
 from collections import Counter
-from typing import Any
 
-from ..report import Report, text_table
-from .graphs import add_file_parser, read
-
-
-def add_parser(subparsers: Any) -> None:
-    add_file_parser(
-        subparsers, "describe", "the ops, weights and sizes in a TorchScript or .pt2 file", run
-    )
+from .._text import text_table
+from ..report import Report
+from .graphs import read
 
 
 def run(options: argparse.Namespace) -> int:

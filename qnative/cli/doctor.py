@@ -1,6 +1,5 @@
 """``python -m qnative doctor``: installed packages, kernels for this machine, known problems."""
 
-import argparse
 import importlib.metadata
 import json
 import os
@@ -19,13 +18,6 @@ import qnative
 from .._info import BUILT_FOR_TORCH, ISAS, kernel_isas
 from .._library import TRIED_VERSIONS, minor
 
-_DESCRIPTION = """\
-Shows versions and the instruction set of each kernel family, runs every family beside the scalar
-kernels, which must give the same bits, and names known traps of this machine.
-
-exit codes: 0 all kernels are right (there may be warnings), 1 a kernel is wrong or crashed, 2 wrong
-arguments, or QNATIVE_ISA names no instruction set"""
-
 
 @dataclass
 class Diagnosis:
@@ -39,17 +31,6 @@ class Diagnosis:
     @property
     def failed(self) -> bool:
         return any(result != "ok" for result in self.tests.values())
-
-
-def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser(
-        "doctor",
-        help="versions, kernels, their self-test and known traps of this machine",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=run)
 
 
 def run(options: Any) -> int:
@@ -128,7 +109,8 @@ def _traps(built_for: str, kernels: dict[str, str]) -> list[str]:
     if pair[0] != pair[1] and not set(pair) <= set(TRIED_VERSIONS):
         warnings.append(
             f"the library was built for torch {built_for} and runs on {torch.__version__}, which "
-            "was not tried: build it again (pip install --no-build-isolation)"
+            "was not tried: install torch "
+            f"{' or '.join(TRIED_VERSIONS)}, or build qnative again in its source folder"
         )
     isa = os.environ.get("QNATIVE_ISA")
     if isa:
@@ -180,9 +162,19 @@ def _text(diagnosis: Diagnosis) -> str:
         for name, result in diagnosis.tests.items()
         if name not in _families(diagnosis.kernels)
     ]
-    lines += ["", *(f"warning: {warning}" for warning in diagnosis.warnings)]
-    lines.append("something is wrong" if diagnosis.failed else "all kernels are right")
-    return "\n".join(lines)
+    lines += ["", "something is wrong" if diagnosis.failed else "all kernels are right"]
+    return "\n".join([*lines, *(f"advice: {advice}" for advice in _advice(diagnosis))])
+
+
+def _advice(diagnosis: Diagnosis) -> list[str]:
+    advice = list(diagnosis.warnings)
+    if diagnosis.failed:
+        advice.insert(
+            0,
+            "results of these kernels cannot be trusted: run with QNATIVE_ISA=scalar, and report "
+            "what python -m qnative doctor --json prints",
+        )
+    return advice or ["none: nothing on this machine makes qnative slow or wrong"]
 
 
 def _families(kernels: dict[str, str]) -> dict[str, list[str]]:

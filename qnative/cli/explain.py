@@ -1,16 +1,9 @@
 """``python -m qnative explain file``"""
 
 import argparse
-from typing import Any
 
-from ..report import text_table
-from .graphs import add_file_parser, read
-
-
-def add_parser(subparsers: Any) -> None:
-    add_file_parser(
-        subparsers, "explain", "the nodes of a TorchScript or .pt2 file and what runs them", run
-    )
+from .._text import text_table
+from .graphs import read
 
 
 def runs_in(op: str) -> str:

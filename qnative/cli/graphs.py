@@ -1,30 +1,19 @@
 """The nodes and constants of a TorchScript or torch.export file, whichever it is."""
 
-import argparse
 import json
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from torch.export import ExportedProgram
 
 from .._archive import check_archive
 from ..saving import METADATA
 
-
-def add_file_parser(
-    subparsers: Any, name: str, help: str, run: Callable[[argparse.Namespace], int]
-) -> None:
-    """The parser of a command that shows the content of one file."""
-    parser = subparsers.add_parser(
-        name,
-        help=help,
-        description="Exit status: 0 shown; 1 the file cannot be read; 2 a usage error.",
-    )
-    parser.add_argument("file")
-    parser.set_defaults(run=run)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -49,6 +38,24 @@ class Contents:
 
 def read(path: str) -> Contents:
     """The contents of a file. A RuntimeError names the file that cannot be read."""
+    names, metadata = _check(path)
+    contents = _read(path, _exported if _is_exported(names) else _scripted)
+    return replace(contents, metadata=json.loads(metadata)) if metadata else contents
+
+
+def read_exported(path: str) -> ExportedProgram:
+    """The program in a .pt2 file. A RuntimeError names the file that cannot be read."""
+    names, _ = _check(path)
+    if not _is_exported(names):
+        raise RuntimeError(
+            f"qnative: {path} is a TorchScript file: this needs one of torch.export.save; "
+            "python -m qnative migrate --dynamic takes TorchScript"
+        )
+    return _read(path, torch.export.load)
+
+
+def _check(path: str) -> tuple[list[str], bytes]:
+    """The names of the records of an archive that is whole, and what qnative.save wrote."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -56,13 +63,19 @@ def read(path: str) -> Contents:
     except zipfile.BadZipFile as error:
         raise RuntimeError(f"qnative: {path} is no TorchScript or torch.export file") from error
     check_archive(path)
-    is_export = any(name.endswith(("models/model.json", "serialized_exported_program.json"))
-                    for name in names)  # fmt: skip
+    return names, metadata[0] if metadata else b""
+
+
+def _is_exported(names: list[str]) -> bool:
+    ends = ("models/model.json", "serialized_exported_program.json")
+    return any(name.endswith(ends) for name in names)
+
+
+def _read(path: str, load: Callable[[str], T]) -> T:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            contents = _exported(path) if is_export else _scripted(path)
-            return replace(contents, metadata=json.loads(metadata[0])) if metadata else contents
+            return load(path)
     except Exception as error:
         raise unreadable(path, error) from error
 

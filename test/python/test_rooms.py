@@ -11,15 +11,15 @@ import qnative
 ROOT = Path(qnative.__file__).parent
 # Lowest first; rooms of one line do not use each other.
 FLOORS = (
-    {"_archive", "_files", "_library", "_torchao", "page"},
-    {"_info"},
+    {"_archive", "_files", "_library", "_quiet", "_text", "page"},
+    {"_info", "_torchao"},
     {"report"},
     {"backend_config"},
     {"graph"},
     {"calibration"},
     {"plan"},
     {"lowering"},
-    {"nn", "migration", "program", "saving", "testing", "quantize"},
+    {"nn", "migration", "program", "saving", "testing", "quantization"},
     {"eager", "fx"},
     {"cli"},
     {"__init__", "__main__"},

@@ -117,7 +117,11 @@ def test_migrate_a_float_model(tmp_path, capsys, options, kernel):
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["migrate"], ["explain"], ["describe"], ["config"], ["doctor"]]
+    "command",
+    [
+        *([], ["quantize"], ["migrate"], ["explain"], ["describe"], ["run"], ["bench"]),
+        *(["config"], ["doctor"]),
+    ],
 )
 def test_help_says_what_the_exit_status_means(command, capsys):
     with pytest.raises(SystemExit) as caught:
@@ -128,7 +132,7 @@ def test_help_says_what_the_exit_status_means(command, capsys):
     assert not command or "exit status: 0" in shown or "exit codes: 0" in shown
 
 
-@pytest.mark.parametrize("arguments", [[], ["unknown"], ["migrate", "x"]])
+@pytest.mark.parametrize("arguments", [["unknown"], ["migrate", "x"], ["quantize", "x"]])
 def test_usage_errors(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         main(arguments)

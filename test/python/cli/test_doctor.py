@@ -51,7 +51,11 @@ def test_text(healthy):
     text = doctor._text(healthy)
     for word in (qnative.__version__, torch.__version__, qnative.library_path(), "rnn_cell"):
         assert word in text
-    assert text.splitlines()[-1] == "all kernels are right"
+    verdict, *advice = text.partition("all kernels are right\n")[1:]
+    assert verdict and advice[0].splitlines() == [
+        f"advice: {each}" for each in doctor._advice(healthy)
+    ]
+    assert doctor._advice(healthy)
 
 
 def test_json_and_exit_code_of_a_healthy_machine():
@@ -71,7 +75,7 @@ def test_json_and_exit_code_of_a_healthy_machine():
             "must be one of scalar, avx2, avx_vnni, avx512_vnni, amx_int8, got 'avx9'",
         ),
         (["doctor", "--fast"], {}, "unrecognized arguments: --fast"),
-        ([], {}, "the following arguments are required: command"),
+        (["dance"], {}, "invalid choice: 'dance'"),
     ],
 )
 def test_exit_code_of_wrong_arguments(arguments, environment, message):

@@ -42,7 +42,8 @@ def test_the_version_is_checked_before_the_library_is_loaded():
         "import qnative\n"
     )
     assert done.returncode == 1
-    assert "ImportError: qnative needs torch 2.13 to 2.15, found 2.12.0" in done.stderr
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("ImportError: qnative needs torch 2.13 to 2.15, found 2.12.0. Run: pip")
 
 
 def test_a_library_that_does_not_load():

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch.fx import GraphModule
 
+from ._quiet import quiet
 from .backend_config.registry import AnyBackend
 from .calibration.measure import Measure
 from .graph import nodes as ir
@@ -26,6 +27,7 @@ from .report import FREE, Report, Row, merge_rows
 Batch: TypeAlias = torch.Tensor | tuple[Any, ...] | list[Any] | dict[str, Any]
 
 
+@quiet()
 def quantize(
     model: torch.nn.Module,
     example_inputs: tuple[Any, ...],
