@@ -6,6 +6,9 @@
 //
 // x_scale, x_zero_point: real value = (x - x_zero_point) * x_scale. x is uint8 or int8. y_dtype:
 // uint8 or int8, and float32 where the op says so (y_scale and y_zero_point are then ignored).
+// Zero point 0 and int16 are allowed too: for x and y of quantize_per_tensor,
+// dequantize_per_tensor, requantize, add, mul, cat, layer_norm and rms_norm, and for y of linear
+// and of convolutions that are not depthwise.
 // activation: "none", "relu", "relu6", "clamp" (activation_args = [min, max]); hardtanh is "clamp".
 TORCH_LIBRARY(qnative, m) {
   m.set_python_module("qnative");
@@ -17,6 +20,10 @@ TORCH_LIBRARY(qnative, m) {
       "quant_min=None, int? quant_max=None) -> Tensor",
       tags);
   m.def("dequantize_per_tensor(Tensor x, float scale, int zero_point) -> Tensor", tags);
+  m.def(
+      "requantize(Tensor x, float x_scale, int x_zero_point, float y_scale, int y_zero_point, "
+      "ScalarType y_dtype) -> Tensor",
+      tags);
   m.def(
       "quantize_per_channel(Tensor x, Tensor scale, Tensor zero_point, int axis, ScalarType dtype, "
       "*, int? quant_min=None, int? quant_max=None) -> Tensor",
@@ -228,6 +235,10 @@ TORCH_LIBRARY(qnative, m) {
       "layer_norm(Tensor x, float x_scale, int x_zero_point, SymInt[] normalized_shape, Tensor? "
       "weight, Tensor? bias, float eps, float y_scale, int y_zero_point, ScalarType y_dtype) -> "
       "Tensor",
+      tags);
+  m.def(
+      "rms_norm(Tensor x, float x_scale, int x_zero_point, SymInt[] normalized_shape, Tensor? "
+      "weight, float? eps, float y_scale, int y_zero_point, ScalarType y_dtype) -> Tensor",
       tags);
   m.def(
       "group_norm(Tensor x, float x_scale, int x_zero_point, int num_groups, Tensor? weight, "

@@ -28,6 +28,7 @@ std::unique_ptr<PlannedOp> pool(Arguments& arguments) {
 constexpr std::array kRows = {
     Row{"qnative::quantize_per_tensor", plan_quantize_op},
     Row{"qnative::dequantize_per_tensor", plan_dequantize_op},
+    Row{"qnative::requantize", plan_requantize_op},
     Row{"qnative::linear", plan_linear_op},
     Row{"qnative::linear_dynamic", plan_linear_dynamic_op},
     Row{"qnative::matmul", plan_matmul_op},
@@ -57,6 +58,7 @@ constexpr std::array kRows = {
     Row{"qnative::mean", plan_mean_op},
     Row{"qnative::interpolate", plan_interpolate_op},
     Row{"qnative::layer_norm", plan_layer_norm_op},
+    Row{"qnative::rms_norm", plan_rms_norm_op},
     Row{"qnative::softmax", plan_softmax_op},
     Row{"qnative::embedding_8bit", plan_embedding_8bit_op},
     Row{"qnative::embedding_4bit", plan_embedding_4bit_op},

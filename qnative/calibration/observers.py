@@ -25,7 +25,8 @@ _LARGEST = 2.0**126
 
 
 class HistogramObserver(UniformQuantizationObserverBase):
-    """Range of an activation with the least mean squared quantization error.
+    """Range of an activation with the least mean squared quantization error; with the qscheme
+    torch.per_tensor_symmetric, of int16 values, the largest magnitude and zero point 0.
 
     Keeps 4096 bins over [-2^k, 2^k]. A value outside doubles the bins' width as often as needed,
     which merges pairs of bins exactly, so that the histogram does not depend on the order of the
@@ -40,9 +41,11 @@ class HistogramObserver(UniformQuantizationObserverBase):
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
-        if self.qscheme is not torch.per_tensor_affine:
+        is_word = self.dtype is torch.int16
+        wanted = torch.per_tensor_symmetric if is_word else torch.per_tensor_affine
+        if self.qscheme is not wanted:
             raise ValueError(
-                f"qnative.HistogramObserver: qscheme must be torch.per_tensor_affine, got "
+                f"qnative.HistogramObserver: qscheme must be {wanted} for {self.dtype}, got "
                 f"{self.qscheme}"
             )
         self.register_buffer("counts", torch.zeros(_BINS, dtype=torch.float64))
@@ -111,21 +114,31 @@ class HistogramObserver(UniformQuantizationObserverBase):
 
     def _errors(self, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
         """Sum of squared errors for each range [low, high], float64 [ranges]."""
-        scale = ((high - low) / (self.quant_max - self.quant_min)).double().unsqueeze(1)
-        zero_point = self.quant_min - (low.double().unsqueeze(1) / scale).round()
-        return self._squared_errors(scale, zero_point)
+        limits = self.quant_min, self.quant_max
+        scale = ((high - low) / (limits[1] - limits[0])).double().unsqueeze(1)
+        zero_point = limits[0] - (low.double().unsqueeze(1) / scale).round()
+        return self._squared_errors(scale, zero_point, limits)
 
-    def _squared_errors(self, scale: torch.Tensor, zero_point: torch.Tensor) -> torch.Tensor:
+    def _squared_errors(
+        self, scale: torch.Tensor, zero_point: torch.Tensor, limits: tuple[int, int]
+    ) -> torch.Tensor:
         centers, counts = self._values()
         codes = (centers / scale).round() + zero_point
-        real = (codes.clamp(self.quant_min, self.quant_max) - zero_point) * scale
+        real = (codes.clamp(*limits) - zero_point) * scale
         return ((real - centers).square() * counts).sum(-1)
 
-    def sqnr(self, scale: torch.Tensor, zero_point: torch.Tensor) -> float:
-        """Signal to quantization noise in dB of what it has seen, for this scale and zero point."""
+    def sqnr(
+        self,
+        scale: torch.Tensor,
+        zero_point: torch.Tensor,
+        limits: tuple[int, int] | None = None,
+    ) -> float:
+        """Signal to quantization noise in dB of what it has seen, for this scale and zero point.
+        limits: the least and the largest code; None are its own."""
         centers, counts = self._values()
+        limits = limits or (self.quant_min, self.quant_max)
         signal = float((centers.square() * counts).sum())
-        noise = float(self._squared_errors(scale.double(), zero_point.double()).sum())
+        noise = float(self._squared_errors(scale.double(), zero_point.double(), limits).sum())
         if signal == 0 or noise == 0:
             return math.inf if noise == 0 else -math.inf
         return 10 * math.log10(signal / noise)
@@ -166,6 +179,10 @@ class HistogramObserver(UniformQuantizationObserverBase):
     def calculate_qparams(self) -> tuple[torch.Tensor, torch.Tensor]:
         if not self.calibrated:
             raise ValueError(f"qnative: no calibration data reached {self.origin}")
+        if self._found is None and self.dtype is torch.int16:
+            largest = torch.maximum(-self.min_val, self.max_val).clamp(max=_LARGEST)
+            scale = torch.clamp(largest / self.quant_max, min=float(self.eps)).reshape(1)
+            self._found = scale, torch.zeros(1, dtype=torch.int32)
         if self._found is None:
             is_zero = bool(self.min_val == 0 and self.max_val == 0)
             low, high = (self.min_val, self.max_val) if is_zero else self._search()

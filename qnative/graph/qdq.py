@@ -14,12 +14,14 @@ QUANTIZE = {f"{_QD}.quantize_per_tensor.default", f"{_QD}.quantize_per_tensor.te
 DEQUANTIZE = {f"{_QD}.dequantize_per_tensor.default", f"{_QD}.dequantize_per_tensor.tensor"}
 QUANTIZE_CHANNEL = {f"{_QD}.quantize_per_channel.default"}
 DEQUANTIZE_CHANNEL = {f"{_QD}.dequantize_per_channel.default"}
-# Upstream's quantized dtypes, which qnative never creates, and their storage dtypes.
+# Upstream's quantized dtypes, which qnative never creates, and their storage dtypes. int16 has the
+# zero point 0.
 STORAGE_DTYPES: dict[torch.dtype | None, torch.dtype] = {
     torch.uint8: torch.uint8,
     torch.quint8: torch.uint8,
     torch.int8: torch.int8,
     torch.qint8: torch.int8,
+    torch.int16: torch.int16,
 }
 
 

@@ -6,8 +6,9 @@ import torch
 from torch.fx import Node
 from torch.fx.node import map_arg
 
+from ..graph.nodes import Unsupported
 from ..graph.qdq import QParams
-from .call_site import CallSite
+from .call_site import CallSite, Context, Quantized
 
 Function = Callable[[torch.Tensor], torch.Tensor]
 
@@ -20,6 +21,20 @@ def lookup_table(x: QParams, y: QParams, function: Function) -> torch.Tensor:
     real = function(ops.dequantize_per_tensor(codes, x.scale, x.zero_point))
     limits = {"quant_min": y.quant_min, "quant_max": y.quant_max}
     return ops.quantize_per_tensor(real, y.scale, y.zero_point, y.dtype, **limits)
+
+
+def requantized(context: Context, name: str, x: Quantized, y: QParams) -> Node:
+    """A value with other parameters. name: the prefix of a buffer. Unsupported for a part of the
+    range of int16."""
+    assert x.qparams is not None
+    ops, call = torch.ops.qnative, context.graph.call_function
+    if torch.int16 not in (x.qparams.dtype, y.dtype):
+        table = context.buffer(f"{name}.table", lookup_table(x.qparams, y, lambda real: real))
+        return call(ops.lookup.default, (x.node, table))
+    if not y.full_range:
+        raise Unsupported(f"its output is limited to [{y.quant_min}, {y.quant_max}]")
+    args = (x.node, x.qparams.scale, x.qparams.zero_point, y.scale, y.zero_point, y.dtype)
+    return call(ops.requantize.default, args)
 
 
 def lookup(site: CallSite) -> Node:

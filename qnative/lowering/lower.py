@@ -4,6 +4,7 @@ import operator
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch.fx import GraphModule, Node
 
 from .. import report
@@ -15,6 +16,8 @@ from ..graph.nodes import Unsupported
 from ..graph.qdq import DEQUANTIZE, QUANTIZE, QParams, is_decomposed, qparams, sources
 from ..graph.sizes import guard, keep_sizes_open
 from ..plan.capability import (
+    INT16_INPUTS,
+    INT16_OUTPUTS,
     SAME,
     WEIGHTED,
     Capability,
@@ -210,7 +213,8 @@ class _Lowering:
         else:
             fused, why_not = self._fuse(site, found)
             new = self._emit_requantized(site, found, (node, *fused)[-1])
-            row.reason = why_not or decision.not_fused
+            int16 = "its output is int16" if site.y and site.y.dtype is torch.int16 else ""
+            row.reason = "; ".join(filter(None, (why_not or decision.not_fused, int16)))
         self._note(site, new, row, fused)
 
     def _site(self, node: Node, decision: Decision, found: Capability) -> CallSite:
@@ -224,6 +228,7 @@ class _Lowering:
                 self.pads[pad_node] = node
         tensors = (name for name in found.tensors if name != "weight")
         x = {name: self._quantized(args[name]) for name in tensors}
+        _check_int16("input", _qparams_of(x), decision.op, {*INT16_INPUTS, FREE})
         decision.check("input", *_qparams_of(x))
         return CallSite(self.context, node, decision, args, x, pad=pad)
 
@@ -277,6 +282,7 @@ class _Lowering:
         if others and not found.float_output:
             raise Unsupported(f"its output is used in float by {', '.join(others)}")
         outputs = [] if others else [qparams(self.module, end) for end in quantizes]
+        _check_int16("output", outputs, site.decision.op, INT16_OUTPUTS)
         site.decision.check("output", *outputs)
         for end in [last] if others else quantizes:
             site.y = None if others else qparams(self.module, end)
@@ -297,6 +303,13 @@ class _Lowering:
                 row.reason = f"padding of {into.name}" if into else "removed: nothing uses it"
             elif is_free(node):
                 row.verdict, row.kernel, row.reason = report.FREE, row.op, ""
+
+
+def _check_int16(role: str, values: list[QParams], op: str, allowed: set[str]) -> None:
+    """Unsupported for int16 values of an op that has none."""
+    has_words = any(value.dtype is torch.int16 for value in values)
+    if has_words and op not in allowed and not is_foreign(op):
+        raise Unsupported(f"its {role} is int16, which qnative.{op} does not have")
 
 
 def _qparams_of(x: dict[str, Any]) -> list[QParams]:

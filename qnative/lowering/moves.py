@@ -8,7 +8,7 @@ from ..graph.kinds import PADS
 from ..graph.nodes import is_call
 from ..graph.qdq import DEQUANTIZE
 from .call_site import CallSite
-from .lookup import look_up, lookup_table
+from .lookup import requantized
 
 
 def move(site: CallSite) -> Node:
@@ -37,7 +37,9 @@ def _pad(site: CallSite) -> Node:
     if site.y is None:
         value = x.qparams.zero_point if mode == "constant" else None
         return site.call(torch.ops.aten.pad.default, x.node, args["pad"], mode, value)
-    number = args["value"]
-    table = lookup_table(x.qparams, site.y, lambda real: torch.full_like(real, number))
-    node = x.node if x.qparams == site.y else look_up(site, lambda real: real)
-    return site.call(torch.ops.aten.pad.default, node, args["pad"], mode, int(table[0]))
+    y, number = site.y, torch.full((1,), float(args["value"]))
+    limits = {"quant_min": y.quant_min, "quant_max": y.quant_max}
+    ops = torch.ops.qnative
+    code = int(ops.quantize_per_tensor(number, y.scale, y.zero_point, y.dtype, **limits))
+    node = x.node if x.qparams == y else requantized(site.context, site.name, x, y)
+    return site.call(torch.ops.aten.pad.default, node, args["pad"], mode, code)

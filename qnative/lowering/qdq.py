@@ -13,12 +13,13 @@ from ..graph.qdq import (
     DEQUANTIZE_CHANNEL,
     QUANTIZE,
     QUANTIZE_CHANNEL,
+    QParams,
     is_constant,
     is_decomposed,
     qparams,
 )
-from .call_site import Context
-from .lookup import lookup_table
+from .call_site import Context, Quantized
+from .lookup import requantized
 
 
 def replace(node: Node, new: Node) -> None:
@@ -30,19 +31,26 @@ def replace(node: Node, new: Node) -> None:
 
 
 def collapse(context: Context) -> None:
-    """quantize(dequantize(x)) is x, or a lookup where the parameters differ."""
+    """quantize(dequantize(x)) is x, or a lookup or requantize where the parameters differ: one for
+    all with the same parameters."""
     graph = context.graph
+    made: dict[tuple[Node, QParams, QParams], Node] = {}
     for node in list(graph.nodes):
         if not (ir.is_call(node, QUANTIZE) and ir.is_call(node.args[0], DEQUANTIZE)):
             continue
         value = node.args[0].args[0]
         x, y = qparams(context.module, node.args[0]), qparams(context.module, node)
-        if x != y:
-            table = lookup_table(x, y, lambda real: real)
-            with graph.inserting_before(node):
-                table_node = context.buffer(f"{node.name}.table", table)
-                value = graph.call_function(torch.ops.qnative.lookup.default, (value, table_node))
-        replace(node, value) if x != y else node.replace_all_uses_with(value)
+        if x == y:
+            node.replace_all_uses_with(value)
+        else:
+            key = value, x, y
+            if key not in made:
+                with graph.inserting_before(node):
+                    try:
+                        made[key] = requantized(context, node.name, Quantized(value, x), y)
+                    except Unsupported:
+                        continue
+            replace(node, made[key])
         graph.erase_node(node)
 
 
@@ -63,9 +71,12 @@ def _lacks(module: torch.nn.Module, node: Node) -> str:
     args, name = ir.bind(node), ir.target_name(node)
     if name not in QUANTIZE | DEQUANTIZE | QUANTIZE_CHANNEL | DEQUANTIZE_CHANNEL:
         return f"there is no qnative op for {name}"
-    if args["dtype"] not in (torch.uint8, torch.int8):
+    dtypes = (torch.uint8, torch.int8)
+    if args["dtype"] not in (*dtypes, *((torch.int16,) if name in QUANTIZE | DEQUANTIZE else ())):
         return f"its dtype is {args['dtype']}, not torch.uint8 or torch.int8"
     try:
+        if args["dtype"] is torch.int16 and ir.constant(module, args["zero_point"]) != 0:
+            return "its zero point is not 0, which int16 needs"
         for key in ("scale", "zero_point", "scales", "zero_points"):
             value = ir.constant(module, args.get(key))
             if key == "zero_points" and value is not None and value.dtype.is_floating_point:

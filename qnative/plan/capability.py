@@ -106,7 +106,13 @@ COMPUTE = "compute"  # its output has quantization parameters of its own
 SAME = "same"  # its output has its input's quantization parameters
 
 # They return float32 if nothing reads their output in 8 bits.
-_FLOAT_OUTPUT = {"linear", "matmul", "attention", "layer_norm", "softmax", *CONVS, *TRANSPOSED}
+_FLOAT_OUTPUT = {
+    *("linear", "matmul", "attention", "layer_norm", "rms_norm", "softmax"),
+    *(*CONVS, *TRANSPOSED),
+}
+# Ops that take and return int16 besides 8 bits. Depthwise convolutions do not return it.
+INT16_INPUTS = {"add", "mul", "cat", "layer_norm", "rms_norm"}
+INT16_OUTPUTS = {*INT16_INPUTS, "linear", *CONVS, *TRANSPOSED}
 
 
 @dataclass(frozen=True)

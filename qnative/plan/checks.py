@@ -149,6 +149,7 @@ STATIC_CHECKS: dict[str, Check] = {
     "mean": _dtype,
     "softmax": _dtype,
     "layer_norm": _weight,
+    "rms_norm": _weight,
     "group_norm": _weight,
     "instance_norm": _instance_norm,
     "batch_norm": _batch_norm,

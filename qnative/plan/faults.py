@@ -155,8 +155,8 @@ class _Simulation:
         return users[0] if len(users) == 1 else None
 
     def _sqnr(self, node: Node) -> list[float]:
-        edges = quantized_values(node)
-        return [self._look.ranges[x.name].whole.sqnr(*self._look.scale(spec)) for x, spec in edges]
+        look = self._look
+        return [look.sqnr(look.ranges[x.name].whole, spec) for x, spec in quantized_values(node)]
 
 
 def _by_kind(nodes: list[Node]) -> list[list[Node]]:

@@ -124,7 +124,7 @@ class Look:
     def _loses(self, name: str, seen: HistogramObserver, spec: Any) -> str:
         """What 8 bits with the scale of ``spec`` leave of a value, if a scale of its own would
         leave more; or ""."""
-        here = seen.sqnr(*self.scale(spec))
+        here = self.sqnr(seen, spec)
         if here >= _LEAST:
             return ""
         own = seen.sqnr(*seen.calculate_qparams())
@@ -144,6 +144,11 @@ class Look:
             if others and self._loses(source.name, self.ranges[source.name].whole, output):
                 return True
         return False
+
+    def sqnr(self, seen: HistogramObserver, spec: Any) -> float:
+        """Signal to noise in dB of a value in the quantization of ``spec``."""
+        limits = root(spec).quant_min, root(spec).quant_max
+        return seen.sqnr(*self.scale(spec), limits)
 
     def scale(self, spec: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """Scale and zero point of all values that share an observer."""
@@ -166,7 +171,7 @@ class Look:
             dtype=spec.dtype,
             quant_min=spec.quant_min,
             quant_max=spec.quant_max,
-            qscheme=torch.per_tensor_affine,
+            qscheme=spec.qscheme,
         )
         for each in seen:
             union.merge(each)

@@ -25,7 +25,7 @@ from .capability import GETITEM, SAME, Capability, has_own_range, padding_of
 from .choices import Choices
 from .config_index import ConfigIndex, observation
 from .constraints import NONE, Constraints, Limits
-from .decision import FREE, LOOKUP
+from .decision import FREE, LOOKUP, is_foreign
 from .modes import RECIPES, STATIC, Recipe
 from .plan import Plan
 
@@ -178,14 +178,19 @@ class _Annotation:
         """The quantization of ``source`` as an input of ``user``: that of its producer, if the row
         of ``user`` takes it."""
         limits, wanted = Limits.of(config).input, config.input_dtype_with_constraints
-        if self.plan.gives_quantized(source) and self._fits(source, wanted.dtype, limits):
+        if self.plan.gives_quantized(source) and self._fits(source, user, wanted.dtype, limits):
             return SharedQuantizationSpec(source)
         return _fixed_spec(wanted) if limits.fixed else self._activation_spec(wanted)
 
-    def _fits(self, source: Node, dtype: torch.dtype | None, limits: Constraints) -> bool:
-        """Whether the producer of ``source`` guarantees this dtype and these limits."""
+    def _fits(
+        self, source: Node, user: Node, dtype: torch.dtype | None, limits: Constraints
+    ) -> bool:
+        """Whether the producer of ``source`` guarantees ``user`` this dtype and these limits."""
         promised = self.plan.promised(source)
-        if STORAGE_DTYPES[promised.dtype] is not STORAGE_DTYPES[dtype]:
+        given, wanted = STORAGE_DTYPES[promised.dtype], STORAGE_DTYPES[dtype]
+        # Ops of ours that take int16 take 8 bits too.
+        takes_less = wanted is torch.int16 and not is_foreign(self.plan.decisions[user].op)
+        if given is not wanted and not takes_less:
             return False
         return limits in (NONE, Constraints.of(promised))
 
@@ -201,7 +206,7 @@ class _Annotation:
         if Constraints.of(wanted).fixed:
             return _fixed_spec(wanted)
         source = self.plan.source(node)
-        if node.name in self.quantizer.choices.apart:
+        if node.name in self.quantizer.choices.apart or wanted.dtype is torch.int16:
             return self._activation_spec(wanted)
         if found.role == SAME or _shares(node, found, row, inputs):
             for other in list(inputs)[1:]:
@@ -217,7 +222,7 @@ class _Annotation:
             observer_or_fake_quant_ctr=_with_args(observer, **options),
             quant_min=least,
             quant_max=most,
-            qscheme=torch.per_tensor_affine,
+            qscheme=torch.per_tensor_symmetric if dtype is torch.int16 else torch.per_tensor_affine,
         )
 
     def _weight_spec(self, wanted: DTypeWithConstraints, axis: int) -> QuantizationSpec:

@@ -1,6 +1,7 @@
 #include "elementwise/elementwise.h"
 
 #include <cmath>
+#include <string_view>
 #include <utility>
 
 #include "kernels/common.h"
@@ -131,6 +132,77 @@ TEST_P(Elementwise, OutputMayBeAnInput) {
       y = b;
       kernel.run(args, a.data(), y.data(), y.data(), n);
       EXPECT_TRUE(same_bits<uint8_t>(y, expected)) << name(kernel.isa) << ", y = b, n " << n;
+    }
+  }
+}
+
+// Numbers of a tensor of bytes or of int16, beside an unreadable page.
+class Numbers {
+ public:
+  Numbers(Random& random, int64_t n, bool is_word)
+      : bytes_(random.full_range<uint8_t>(is_word ? 0 : n), PageGuarded<uint8_t>::Side::kAfter),
+        words_(random.full_range<int16_t>(is_word ? n : 0), PageGuarded<int16_t>::Side::kAfter),
+        is_word_(is_word) {}
+
+  const void* data() const {
+    return is_word_ ? static_cast<const void*>(words_.data()) : bytes_.data();
+  }
+  long double value(int64_t i, uint8_t flip, int32_t zero_point) const {
+    return is_word_ ? words_.data()[i] : (bytes_.data()[i] ^ flip) - zero_point;
+  }
+
+ private:
+  PageGuarded<uint8_t> bytes_;
+  PageGuarded<int16_t> words_;
+  bool is_word_;
+};
+
+template <class T>
+void expect_mixed(const Family& family, const Args& args, const Numbers& a, const Numbers& b,
+                  int64_t n) {
+  const bool is_add = std::string_view(family.name) == "add";
+  std::vector<T> expected(n);
+  for (int64_t i = 0; i < n; ++i) {
+    const long double x = a.value(i, args.a_flip, args.a_zero_point);
+    const long double y = b.value(i, args.b_flip, args.b_zero_point);
+    const auto second = static_cast<float>(is_add ? y * args.b_multiplier : x * y);
+    const auto r =
+        static_cast<float>(is_add ? x * args.a_multiplier + second
+                                  : second * static_cast<long double>(args.a_multiplier));
+    const Requantize& q = args.requantize;
+    const long double clamped =
+        std::isnan(r)
+            ? q.hi
+            : std::fmin(std::fmax(std::nearbyint(static_cast<long double>(r)) + q.zero_point, q.lo),
+                        q.hi);
+    expected[i] = args.y_is_word ? static_cast<T>(clamped)
+                                 : static_cast<T>(static_cast<uint8_t>(clamped) ^ q.flip);
+  }
+  for (const auto& kernel : runnable(family.kernels)) {
+    Guarded<T> y(n, n % 5);
+    kernel.run(args, a.data(), b.data(), y.data(), n);
+    EXPECT_TRUE(same_bits<T>(y.values(), expected)) << name(kernel.isa) << ", n " << n;
+    EXPECT_TRUE(y.intact()) << name(kernel.isa) << ", n " << n;
+  }
+}
+
+// Every mix of bytes and int16.
+TEST_P(Elementwise, Int16EqualsTheFormula) {
+  Random random(4);
+  const std::vector<Args> all = cases();
+  for (int64_t n : test::lengths()) {
+    for (int mix = 1; mix < 8; ++mix) {
+      Args args = all[(n + mix) % all.size()];
+      args.a_is_word = (mix & 1) != 0;
+      args.b_is_word = (mix & 2) != 0;
+      args.y_is_word = (mix & 4) != 0;
+      const Numbers a(random, n, args.a_is_word), b(random, n, args.b_is_word);
+      if (args.y_is_word) {
+        args.requantize = {0, n % 2 ? -32768 : -300, n % 3 ? 32767 : 500, 0};
+        expect_mixed<int16_t>(GetParam(), args, a, b, n);
+      } else {
+        expect_mixed<uint8_t>(GetParam(), args, a, b, n);
+      }
     }
   }
 }

@@ -84,6 +84,9 @@ class Problem {
   template <class T>
   Args args(T* y) const {
     constexpr bool float_output = std::is_same_v<T, float>;
+    constexpr bool word_output = std::is_same_v<T, int16_t>;
+    // Bounds that some of the results, which are about 100, are beyond.
+    constexpr Requantize kWords = {.zero_point = 0, .lo = -90, .hi = 120, .flip = 0};
     return {
         .x = x_->data() - origin_,
         .row_offset = row_offset_.empty() ? nullptr : row_offset_.data(),
@@ -99,7 +102,7 @@ class Problem {
         .y = y,
         .y_stride = shape_.n + 5,
         .float_output = float_output,
-        .requantize = requantize_,
+        .requantize = word_output ? kWords : requantize_,
         .float_lo = float_lo_,
         .float_hi = float_hi_,
         .activation = activation_,
@@ -111,7 +114,8 @@ class Problem {
         .outlier_stride = kMaxOutliers,
         .has_zeros = has_zeros_,
         .panel_stride = panel_stride_,
-        .sum_output = std::is_same_v<T, int32_t>};
+        .sum_output = std::is_same_v<T, int32_t>,
+        .word_output = word_output};
   }
 
   // A zero point and a scale per row, as in dynamic quantization.
@@ -255,6 +259,7 @@ void expect_equals_scalar(const Kernel<Fn>& kernel, const Problem& problem, cons
 void expect_equals_scalar(const Kernel<Fn>& kernel, const Problem& problem) {
   const Range all = {0, problem.shape_.m, 0, problem.shape_.n};
   expect_equals_scalar<uint8_t>(kernel, problem, all);
+  expect_equals_scalar<int16_t>(kernel, problem, all);
   expect_equals_scalar<float>(kernel, problem, all);
   expect_equals_scalar<int32_t>(kernel, problem, all);
 }

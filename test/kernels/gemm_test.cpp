@@ -135,6 +135,7 @@ TEST_P(GemmTest, PartialRangesWriteNothingElse) {
                                          {0, 64}}) {
       const Range range = {m_begin, m_end, n_begin, n_end};
       expect_equals_scalar<uint8_t>(GetParam(), problem, range);
+      expect_equals_scalar<int16_t>(GetParam(), problem, range);
       expect_equals_scalar<float>(GetParam(), problem, range);
       if (HasFatalFailure()) return;
     }

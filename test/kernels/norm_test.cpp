@@ -98,6 +98,27 @@ TEST(SumColumns, LongSumsAreExact) {
   }
 }
 
+TEST(SumWords, EveryIsaIsExactAtEveryLength) {
+  Random random(8);
+  const auto expect_sums = [](const std::vector<int16_t>& values) {
+    const PageGuarded<int16_t> x(values, PageGuarded<int16_t>::Side::kAfter);
+    Moments expected;
+    for (int16_t v : values) expected.add(v);
+    for (const auto& kernel : runnable(sum_words_kernels())) {
+      Moments moments;
+      kernel.run(x.data(), x.size(), &moments.sum, &moments.squares);
+      EXPECT_EQ(moments, expected) << name(kernel.isa) << ", n " << x.size();
+    }
+  };
+  for (int64_t n : test::lengths()) expect_sums(random.full_range<int16_t>(n));
+  // Lengths at which int32 would overflow.
+  for (int16_t fill : {-32768, 32767, -1}) {
+    for (int64_t n : {16 * 16384, 32 * 16384 + 7, 1 << 21}) {
+      expect_sums(std::vector<int16_t>(n, fill));
+    }
+  }
+}
+
 // Zero points and outputs of every kind.
 std::vector<Args> cases() {
   Random random(3);
@@ -210,6 +231,61 @@ TEST(Affine, EveryIsaGivesTheFormula) {
       kernel.run(args, x.data(), y.data(), n, affine);
       EXPECT_TRUE(same_bits<float>(y.values(), wanted)) << name(kernel.isa) << ", n " << n;
       EXPECT_TRUE(y.intact()) << name(kernel.isa) << ", n " << n;
+    }
+  }
+}
+
+// From bytes and int16 to bytes, int16 and floats.
+TEST(Words, ScaleAndAffineAreTheFormula) {
+  Random random(9);
+  const auto weight = constants(random, 1000), bias = constants(random, 1000);
+  const Affine affine{0.021f, -0.77f, weight.data(), bias.data()};
+  const auto all = cases();
+  for (int64_t n : test::lengths()) {
+    const auto bytes = random.full_range<uint8_t>(n);
+    const auto words = random.full_range<int16_t>(n);
+    const PageGuarded<uint8_t> byte_x(bytes, PageGuarded<uint8_t>::Side::kAfter);
+    const PageGuarded<int16_t> word_x(words, PageGuarded<int16_t>::Side::kAfter);
+    for (int mix = 1; mix < 4; ++mix) {
+      Args args = all[(n + mix) % all.size()];
+      args.x_is_word = (mix & 1) != 0;
+      args.y_is_word = (mix & 2) != 0;
+      if (args.y_is_word) args.requantize = {0, n % 2 ? -32768 : -30, n % 3 ? 32767 : 500, 0};
+      const void* const x =
+          args.x_is_word ? static_cast<const void*>(word_x.data()) : byte_x.data();
+      std::vector<float> scaled(n), affine_of(n);
+      for (int64_t i = 0; i < n; ++i) {
+        const float v = args.x_is_word ? static_cast<float>(words[i]) : value(args, bytes[i]);
+        scaled[i] = fma_of(v, 0.37f, -11.5f);
+        affine_of[i] = fma_of(fma_of(v, affine.scale, affine.shift), weight[i], bias[i]);
+      }
+      const auto expect = [&](const std::vector<float>& r, const char* isa, const auto& run) {
+        Guarded<int16_t> y_words(n, n % 5);
+        Guarded<uint8_t> y_bytes(n, n % 5);
+        run(args.y_is_word ? static_cast<void*>(y_words.data()) : y_bytes.data());
+        for (int64_t i = 0; i < n; ++i) {
+          const Requantize& q = args.requantize;
+          const double rounded = std::isnan(r[i]) ? q.hi : std::nearbyint(double{r[i]});
+          const int32_t word = static_cast<int32_t>(std::clamp<double>(rounded, q.lo, q.hi));
+          const int32_t wanted = args.y_is_word ? word : expected_output(r[i], q);
+          const int32_t got = args.y_is_word ? y_words.values()[i] : y_bytes.values()[i];
+          ASSERT_EQ(got, wanted) << isa << ", n " << n << ", i " << i << ", mix " << mix;
+        }
+        EXPECT_TRUE(y_words.intact() && y_bytes.intact()) << isa << ", n " << n;
+      };
+      for (const auto& kernel : runnable(scale_kernels())) {
+        expect(scaled, name(kernel.isa),
+               [&](void* y) { kernel.run(args, x, y, n, 0.37f, -11.5f); });
+      }
+      for (const auto& kernel : runnable(affine_kernels())) {
+        expect(affine_of, name(kernel.isa), [&](void* y) { kernel.run(args, x, y, n, affine); });
+      }
+      for (const auto& kernel : runnable(affine_float_kernels())) {
+        Guarded<float> y(n, n % 5);
+        kernel.run(args, x, y.data(), n, affine);
+        EXPECT_TRUE(same_bits<float>(y.values(), affine_of)) << name(kernel.isa) << ", n " << n;
+        EXPECT_TRUE(y.intact()) << name(kernel.isa) << ", n " << n;
+      }
     }
   }
 }

@@ -116,6 +116,49 @@ TEST(Quantize, EveryLengthReadsAndWritesOnlyItsElements) {
   }
 }
 
+TEST(QuantizeWords, EveryIsaAndLengthGivesTheFormula) {
+  Random random(8);
+  for (int64_t n : test::lengths()) {
+    auto x = values(random, n);
+    for (float& v : x) {
+      if (random.uniform(0, 2) == 0) v = static_cast<float>(random.uniform(-140000, 140000)) / 2;
+    }
+    const PageGuarded<float> x_end(x, PageGuarded<float>::Side::kAfter);
+    for (float inverse_scale : kInverseScales) {
+      const Requantize q = {0, n % 2 ? -32768 : -32767, n % 3 ? 32767 : 100, 0};
+      const auto expected = generate(n, [&](size_t i) {
+        const float r = static_cast<float>(static_cast<double>(x[i]) * inverse_scale);
+        const double y = std::isnan(r) ? 0 : std::nearbyint(double{r});
+        return static_cast<int16_t>(std::clamp<double>(y, q.lo, q.hi));
+      });
+      for (const auto& kernel : runnable(quantize_words_kernels())) {
+        Guarded<int16_t> y(n, n % 3);
+        kernel.run(x_end.data(), y.data(), n, inverse_scale, q);
+        EXPECT_TRUE(same_bits<int16_t>(y.values(), expected)) << name(kernel.isa) << ", n " << n;
+        EXPECT_TRUE(y.intact()) << name(kernel.isa) << ", n " << n;
+      }
+    }
+  }
+}
+
+TEST(DequantizeWords, EveryIsaAndLengthGivesTheFormula) {
+  Random random(9);
+  for (int64_t n : test::lengths()) {
+    const auto x = random.full_range<int16_t>(n);
+    const PageGuarded<int16_t> x_end(x, PageGuarded<int16_t>::Side::kAfter);
+    for (float scale : {1.0f, 0.02f, 1e-40f, 3e38f}) {
+      const auto expected =
+          generate(n, [&](size_t i) { return static_cast<float>(double{scale} * x[i]); });
+      for (const auto& kernel : runnable(dequantize_words_kernels())) {
+        Guarded<float> y(n, n % 3);
+        kernel.run(x_end.data(), y.data(), n, scale);
+        EXPECT_TRUE(same_bits<float>(y.values(), expected)) << name(kernel.isa) << ", n " << n;
+        EXPECT_TRUE(y.intact()) << name(kernel.isa) << ", n " << n;
+      }
+    }
+  }
+}
+
 TEST(QuantizeEach, EveryIsaAndLengthGivesTheFormula) {
   Random random(3);
   for (int64_t n : test::lengths()) {

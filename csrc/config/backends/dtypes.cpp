@@ -61,6 +61,10 @@ ByName<DTypeConfig> make_dtype_configs() {
     add(backend + "weight_only_quint8", at::kFloat, at::kFloat, at::kQUInt8);
     add(backend + "weight_only_quint4x2", at::kFloat, at::kFloat, at::kQUInt4x2);
   }
+  // Between 8-bit layers: int16 has the zero point 0. An op that takes it takes 8 bits too.
+  add("weighted_op_int16_output", at::kQUInt8, at::kShort, at::kQInt8, at::kFloat);
+  add("default_op_int16", at::kShort, at::kShort);
+  add("int16_input_quint8_output", at::kShort, at::kQUInt8);
   for (const std::string backend : {"", "onednn_"}) {
     add(backend + "input_output_only_quint8", at::kQUInt8, at::kQUInt8, at::kFloat, at::kFloat);
   }

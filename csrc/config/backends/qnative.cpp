@@ -67,6 +67,36 @@ Configs attention(const DTypeConfigs& dtype_configs) {
       dtype_configs);
 }
 
+Configs rms_norm(const DTypeConfigs& dtype_configs) {
+  return families::build(
+      {{.pattern = kFunctional + "rms_norm", .op = "rms_norm", .inputs = {{"weight", 2}}}},
+      dtype_configs);
+}
+
+// What carries and feeds the residual stream of a transformer, with int16 values between layers of
+// 8 bits. Named by aten ops: it exists in exported graphs only.
+Configs words_from_weights(const DTypeConfigs& dtype_configs) {
+  std::vector<Row> rows;
+  for (const std::string op : {"linear", "conv1d", "conv2d", "conv3d"}) {
+    rows.push_back({.pattern = "torch.ops.aten." + op + ".default",
+                    .op = op,
+                    .inputs = {{"weight", 1}, {"bias", 2}}});
+  }
+  return families::build(rows, dtype_configs);
+}
+
+Configs words(const DTypeConfigs& dtype_configs) {
+  return families::build({{.pattern = "torch.ops.aten.add.Tensor", .op = "add"},
+                          {.pattern = "torch.ops.aten.mul.Tensor", .op = "mul"},
+                          {.pattern = "torch.ops.aten.layer_norm.default", .op = "layer_norm"},
+                          {.pattern = "torch.ops.aten.rms_norm.default", .op = "rms_norm"}},
+                         dtype_configs);
+}
+
+Configs joins_of_words(const DTypeConfigs& dtype_configs) {
+  return families::build({{"torch.ops.aten.cat.default", "cat"}}, kSharedObserver, dtype_configs);
+}
+
 // They move values.
 Configs moves(const DTypeConfigs& dtype_configs) {
   return families::build({{"torch.nn.Flatten", kFree},
@@ -95,14 +125,20 @@ c10::intrusive_ptr<BackendConfig> get_qnative_backend_config() {
   static const auto without_weight =
       c10::make_intrusive<DTypeConfig>(at::kQUInt8, at::kFloat, DTypeArg{}, std::nullopt, true);
   const auto own = families::backend(
-      "qnative", {{elementwise, default_op},
-                  {arithmetic, default_op},
-                  {moves, default_op},
-                  {constant_products,
-                   list({weighted_op_quint8_dtype_config(), default_dynamic_int8_dtype_config(),
-                         default_dynamic_float16_dtype_config()})},
-                  {products, default_op},
-                  {attention, list({default_op_quint8_dtype_config(), without_weight})}});
+      "qnative",
+      {{elementwise, default_op},
+       {arithmetic, default_op},
+       {moves, default_op},
+       {constant_products,
+        list({weighted_op_quint8_dtype_config(), default_dynamic_int8_dtype_config(),
+              default_dynamic_float16_dtype_config()})},
+       {products, default_op},
+       {rms_norm, default_op},
+       {words_from_weights, list({dtype_config("weighted_op_int16_output_dtype_config")})},
+       {words, list({dtype_config("int16_input_quint8_output_dtype_config"),
+                     dtype_config("default_op_int16_dtype_config")})},
+       {joins_of_words, list({dtype_config("default_op_int16_dtype_config")})},
+       {attention, list({default_op_quint8_dtype_config(), without_weight})}});
   auto config = unite(*get_native_backend_config(), *own);
   config->set_name("qnative");
   return config;

@@ -1,23 +1,33 @@
 #include <cmath>
 
 #include "elementwise.h"
+#include "words.h"
 
 namespace qnative::elementwise {
+namespace {
 
-void add_scalar(const Args& args, const uint8_t* a, const uint8_t* b, uint8_t* y, int64_t n) {
+// y[i] = requantize(f(a - a_zero_point, b - b_zero_point))
+template <class F>
+void requantize_pairs(const Args& args, const void* a, const void* b, void* y, int64_t n,
+                      const F& f) {
   for (int64_t i = 0; i < n; ++i) {
-    const float ai = static_cast<float>((a[i] ^ args.a_flip) - args.a_zero_point);
-    const float bi = static_cast<float>((b[i] ^ args.b_flip) - args.b_zero_point);
-    y[i] = requantize(std::fma(ai, args.a_multiplier, bi * args.b_multiplier), args.requantize);
+    const float ai = load_number(a, i, args.a_flip, args.a_zero_point, args.a_is_word);
+    const float bi = load_number(b, i, args.b_flip, args.b_zero_point, args.b_is_word);
+    store_requantized(y, i, f(ai, bi), args.requantize, args.y_is_word);
   }
 }
 
-void mul_scalar(const Args& args, const uint8_t* a, const uint8_t* b, uint8_t* y, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) {
-    const int32_t ai = (a[i] ^ args.a_flip) - args.a_zero_point;
-    const int32_t bi = (b[i] ^ args.b_flip) - args.b_zero_point;
-    y[i] = requantize(static_cast<float>(ai * bi) * args.a_multiplier, args.requantize);
-  }
+}  // namespace
+
+void add_scalar(const Args& args, const void* a, const void* b, void* y, int64_t n) {
+  requantize_pairs(args, a, b, y, n, [&](float ai, float bi) {
+    return std::fma(ai, args.a_multiplier, bi * args.b_multiplier);
+  });
+}
+
+void mul_scalar(const Args& args, const void* a, const void* b, void* y, int64_t n) {
+  requantize_pairs(args, a, b, y, n,
+                   [&](float ai, float bi) { return ai * bi * args.a_multiplier; });
 }
 
 }  // namespace qnative::elementwise

@@ -131,6 +131,30 @@ void add_outliers(const Args& args, __m256i* acc, int64_t rows, int64_t vectors,
   }
 }
 
+// The same for int16 output.
+[[gnu::noinline]] void store_words(const Args& args, __m256i* acc, int64_t rows, int64_t vectors,
+                                   int64_t m, int64_t n, int64_t columns) {
+  const __m256 lo = _mm256_set1_ps(static_cast<float>(args.requantize.lo));
+  const __m256 hi = _mm256_set1_ps(static_cast<float>(args.requantize.hi));
+  for (int64_t i = 0; i < rows; ++i) {
+    int16_t* y = static_cast<int16_t*>(args.y) + (m + i) * args.y_stride + n;
+    for (int64_t j = 0; j < vectors; ++j) {
+      const __m256 r = _mm256_fmadd_ps(_mm256_cvtepi32_ps(acc[i * vectors + j]),
+                                       _mm256_loadu_ps(args.multiplier + n + 8 * j),
+                                       _mm256_loadu_ps(args.bias + n + 8 * j));
+      const __m256i v = _mm256_cvtps_epi32(_mm256_max_ps(_mm256_min_ps(r, hi), lo));
+      const __m128i words =
+          _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+      const int64_t left = columns - 8 * j;
+      if (left >= 8) {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(y + 8 * j), words);
+      } else if (left > 0) {
+        memcpy(y + 8 * j, &words, left * sizeof(int16_t));
+      }
+    }
+  }
+}
+
 // Eight sums, or the first `left` of them.
 [[gnu::always_inline]] inline void store_ints(int32_t* y, __m256i sums, int64_t left) {
   if (left >= 8) {
@@ -165,12 +189,13 @@ template <int kRows, int kVectors>
 [[gnu::always_inline]] inline void store_sums(const Args& args, int64_t m, int64_t n,
                                               int64_t columns,
                                               const __m256i (&acc)[kRows][kVectors]) {
-  if (args.float_output) {
+  if (args.float_output || args.word_output) {
     __m256i copy[kRows * kVectors];
     unroll<kRows>([&](auto i) __attribute__((always_inline)) {
       for (int j = 0; j < kVectors; ++j) copy[i * kVectors + j] = acc[i][j];
     });
-    store_float(args, copy, kRows, kVectors, m, n, columns);
+    const auto store_copy = args.float_output ? store_float : store_words;
+    store_copy(args, copy, kRows, kVectors, m, n, columns);
     return;
   }
   const int64_t y_stride = args.y_stride;

@@ -20,7 +20,7 @@
 //                   outliers[i][o].excess * w[n][0][outliers[i][o].k]
 //   row(i)    = row_offset ? row_offset[i] : i * x_stride
 //   r         = fma(float(acc), multiplier[n], bias[n])
-//   y[i][n]   = requantize(r), or for float output
+//   y[i][n]   = requantize(r), as uint8 or as int16 (see words.h), or for float output
 //               activation(r) clamped to [float_lo, float_hi], NaN kept,
 //               or for sum output acc[i][n]
 // clang-format on
@@ -50,10 +50,10 @@ struct Args {
   const float* multiplier;  // [round_up(n, 16)]
   const float* bias;        // [round_up(n, 16)]
   int64_t n;
-  void* y;           // uint8_t, float when float_output, int32_t when sum_output
+  void* y;           // uint8_t; int16_t, float or int32_t with word, float or sum_output
   int64_t y_stride;  // elements between rows of y
   bool float_output;
-  Requantize requantize;  // for uint8 output
+  Requantize requantize;  // for uint8 and int16 output
   float float_lo;         // for float output; -inf and inf when there is no clamp
   float float_hi;
   FloatActivation activation = FloatActivation::kNone;  // for float output
@@ -68,8 +68,19 @@ struct Args {
   // Bytes between panels; 0 if they follow each other. Panels of a longer segment give the products
   // of its first segment_size weights, a multiple of 4.
   int64_t panel_stride = 0;
-  bool sum_output = false;  // y is int32_t; float_output is false, multiplier and bias are ignored
+  bool sum_output = false;   // y is int32_t; float_output is false, multiplier and bias are ignored
+  bool word_output = false;  // y is int16_t; float_output is false
 };
+
+namespace {
+
+// The size of one element of y.
+[[maybe_unused]] inline int64_t y_bytes(const Args& args) {
+  if (args.float_output || args.sum_output) return 4;
+  return args.word_output ? 2 : 1;
+}
+
+}  // namespace
 
 // Computes rows [m_begin, m_end) and columns [n_begin, min(n_end, n)); n_begin is a multiple of 16.
 // Writes no other element of y. scratch: scratch_size(args, rows) bytes with rows >= m_end -

@@ -36,9 +36,6 @@ inline const uint8_t* x_row(const Args& args, int64_t i) {
   return args.x + (args.row_offset != nullptr ? args.row_offset[i] : i * args.x_stride);
 }
 
-// The size of one element of y.
-inline int64_t y_bytes(const Args& args) { return args.float_output || args.sum_output ? 4 : 1; }
-
 inline bool has_outliers(const Args& args, int64_t m, int64_t rows) {
   if (args.outlier_count == nullptr) return false;
   int32_t count = 0;

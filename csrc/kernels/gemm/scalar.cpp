@@ -5,6 +5,7 @@
 #include "layout.h"
 #include "simd/activation.h"
 #include "simd/real_scalar.h"
+#include "words.h"
 
 namespace qnative::gemm {
 namespace {
@@ -61,7 +62,7 @@ void scalar(const Args& args, int64_t m_begin, int64_t m_end, int64_t n_begin, i
         static_cast<float*>(args.y)[at] =
             clamp(activate<RealScalar>(args.activation, r), args.float_lo, args.float_hi);
       } else {
-        static_cast<uint8_t*>(args.y)[at] = requantize(r, args.requantize);
+        store_requantized(args.y, at, r, args.requantize, args.word_output);
       }
     }
   }

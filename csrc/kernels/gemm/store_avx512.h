@@ -208,6 +208,30 @@ template <int kRows, int kVectors>
   }
 }
 
+// The same for int16 output.
+[[gnu::noinline]] void store_words(const Args& args, const __m512i* acc, int64_t rows,
+                                   int64_t vectors, int64_t m, int64_t n, int64_t columns) {
+  const __m512 lo = _mm512_set1_ps(static_cast<float>(args.requantize.lo));
+  const __m512 hi = _mm512_set1_ps(static_cast<float>(args.requantize.hi));
+  for (int64_t i = 0; i < rows; ++i) {
+    int16_t* y = static_cast<int16_t*>(args.y) + (m + i) * args.y_stride + n;
+    for (int64_t j = 0; j < vectors; ++j) {
+      const __m512 r = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i * vectors + j]),
+                                       _mm512_loadu_ps(args.multiplier + n + 16 * j),
+                                       _mm512_loadu_ps(args.bias + n + 16 * j));
+      const __m512i v = _mm512_cvtps_epi32(_mm512_max_ps(_mm512_min_ps(r, hi), lo));
+      const __m256i words = _mm512_cvtsepi32_epi16(v);
+      const int64_t left = columns - 16 * j;
+      if (left >= 16) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(y + 16 * j), words);
+      } else {
+        const auto mask = static_cast<__mmask32>((uint64_t{1} << 2 * left) - 1);
+        _mm256_mask_storeu_epi8(y + 16 * j, mask, words);
+      }
+    }
+  }
+}
+
 template <int kRows, int kVectors>
 [[gnu::always_inline]] inline void store(const Args& args, const __m512i (&acc)[kRows][kVectors],
                                          int64_t m, int64_t n, int64_t columns) {
@@ -218,11 +242,11 @@ template <int kRows, int kVectors>
     });
     return;
   }
-  if (!args.float_output) {
+  if (!args.float_output && !args.word_output) {
     store_requantized(args, acc, m, n, columns);
     return;
   }
-  if (args.activation == FloatActivation::kNone) {
+  if (args.float_output && args.activation == FloatActivation::kNone) {
     store_real(args, acc, m, n, columns);
     return;
   }
@@ -231,7 +255,8 @@ template <int kRows, int kVectors>
     unroll<kVectors>([&](auto j)
                          __attribute__((always_inline)) { copy[i * kVectors + j] = acc[i][j]; });
   });
-  store_activated(args, copy, kRows, kVectors, m, n, columns);
+  const auto store_copy = args.float_output ? store_activated : store_words;
+  store_copy(args, copy, kRows, kVectors, m, n, columns);
 }
 
 }  // namespace

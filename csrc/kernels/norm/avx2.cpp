@@ -1,6 +1,5 @@
-#include "simd/avx2.h"
-
 #include "body.h"
+#include "simd/words_avx2.h"
 
 namespace qnative::norm {
 
@@ -13,9 +12,12 @@ void sum_columns_avx2(const uint8_t* x, int64_t rows, int64_t stride, int64_t n,
   run_sum_columns<Avx2>(x, rows, stride, n, flip, sum, squares);
 }
 
-void scale_avx2(const Args& args, const uint8_t* x, uint8_t* y, int64_t n, float scale,
-                float shift) {
-  run_scale<Avx2>(args, x, y, n, scale, shift);
+void sum_words_avx2(const int16_t* x, int64_t n, int64_t* sum, int64_t* squares) {
+  run_sum_words<WordsAvx2>(x, n, sum, squares);
+}
+
+void scale_avx2(const Args& args, const void* x, void* y, int64_t n, float scale, float shift) {
+  run_scale<WordsAvx2>(args, x, y, n, scale, shift);
 }
 
 void scale_each_avx2(const Args& args, const uint8_t* x, uint8_t* y, int64_t n, const float* scale,
@@ -23,13 +25,12 @@ void scale_each_avx2(const Args& args, const uint8_t* x, uint8_t* y, int64_t n, 
   run_scale_each<Avx2>(args, x, y, n, scale, shift);
 }
 
-void affine_avx2(const Args& args, const uint8_t* x, uint8_t* y, int64_t n, const Affine& affine) {
-  run_affine<Avx2, StoreBytes<Avx2>>(args, x, y, n, affine);
+void affine_avx2(const Args& args, const void* x, void* y, int64_t n, const Affine& affine) {
+  run_affine<WordsAvx2>(args, x, y, n, affine);
 }
 
-void affine_float_avx2(const Args& args, const uint8_t* x, float* y, int64_t n,
-                       const Affine& affine) {
-  run_affine<Avx2, StoreFloats<Avx2>>(args, x, y, n, affine);
+void affine_float_avx2(const Args& args, const void* x, float* y, int64_t n, const Affine& affine) {
+  run_affine_float<WordsAvx2>(args, x, y, n, affine);
 }
 
 void prelu_avx2(const Args& args, const uint8_t* x, uint8_t* y, int64_t n, float positive,

@@ -1,6 +1,6 @@
 #include "body.h"
-#include "simd/avx512.h"
 #include "simd/lookup_avx512.h"
+#include "simd/words_avx512.h"
 
 namespace qnative::norm {
 
@@ -13,9 +13,13 @@ void sum_columns_avx512_vnni(const uint8_t* x, int64_t rows, int64_t stride, int
   run_sum_columns<Avx512>(x, rows, stride, n, flip, sum, squares);
 }
 
-void scale_avx512_vnni(const Args& args, const uint8_t* x, uint8_t* y, int64_t n, float scale,
+void sum_words_avx512_vnni(const int16_t* x, int64_t n, int64_t* sum, int64_t* squares) {
+  run_sum_words<WordsAvx512>(x, n, sum, squares);
+}
+
+void scale_avx512_vnni(const Args& args, const void* x, void* y, int64_t n, float scale,
                        float shift) {
-  run_scale<Avx512>(args, x, y, n, scale, shift);
+  run_scale<WordsAvx512>(args, x, y, n, scale, shift);
 }
 
 void scale_each_avx512_vnni(const Args& args, const uint8_t* x, uint8_t* y, int64_t n,
@@ -23,14 +27,13 @@ void scale_each_avx512_vnni(const Args& args, const uint8_t* x, uint8_t* y, int6
   run_scale_each<Avx512>(args, x, y, n, scale, shift);
 }
 
-void affine_avx512_vnni(const Args& args, const uint8_t* x, uint8_t* y, int64_t n,
-                        const Affine& affine) {
-  run_affine<Avx512, StoreBytes<Avx512>>(args, x, y, n, affine);
+void affine_avx512_vnni(const Args& args, const void* x, void* y, int64_t n, const Affine& affine) {
+  run_affine<WordsAvx512>(args, x, y, n, affine);
 }
 
-void affine_float_avx512_vnni(const Args& args, const uint8_t* x, float* y, int64_t n,
+void affine_float_avx512_vnni(const Args& args, const void* x, float* y, int64_t n,
                               const Affine& affine) {
-  run_affine<Avx512, StoreFloats<Avx512>>(args, x, y, n, affine);
+  run_affine_float<WordsAvx512>(args, x, y, n, affine);
 }
 
 void prelu_avx512_vnni(const Args& args, const uint8_t* x, uint8_t* y, int64_t n, float positive,

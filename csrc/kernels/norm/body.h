@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "norm.h"
-#include "simd/requantize.h"
+#include "simd/elements.h"
 
 namespace qnative::norm {
 namespace {
@@ -91,53 +91,54 @@ void run_sum_columns(const uint8_t* x, int64_t rows, int64_t stride, int64_t n, 
   }
 }
 
-// Calls store(i, f(v, load)) for the vectors v = float(x - zero point) at i, in the order of
-// memory, and store(i, f(v, load), count) for a last one of `count` elements. load(p) loads the
-// same elements of a float array.
-template <class V, class F, class Store>
-void for_vectors(const Args& args, const uint8_t* x, int64_t n, const F& f, const Store& store) {
-  const VectorInput<V> input(args.x_flip, args.x_zero_point);
+template <class V>
+void run_sum_words(const int16_t* x, int64_t n, int64_t* sum, int64_t* squares) {
+  constexpr int64_t kCount = V::kBytes / 2, kVectors = 1 << 14;
   int64_t i = 0;
-  for (; i + V::kBytes <= n; i += V::kBytes) {
-    const auto load = [i](const float* p) { return V::load(p + i); };
-    store(i, f(input(V::spread(V::load(x + i))), load));
+  while (i + kCount <= n) {
+    typename V::WordSums sums = V::word_sums();
+    const int64_t limit = i + kVectors * kCount;
+    for (; i + kCount <= n && i < limit; i += kCount) sums = V::add(sums, x + i);
+    V::flush(sums, sum, squares);
   }
-  if (i < n) {
-    const int64_t rest = n - i;
-    const auto load = [i, rest](const float* p) { return V::load(p + i, rest); };
-    store(i, f(input(V::spread(V::load(x + i, rest))), load), rest);
+  if (i == n) return;
+  int16_t rest[kCount] = {};
+  memcpy(rest, x + i, (n - i) * sizeof(int16_t));
+  V::flush(V::add(V::word_sums(), rest), sum, squares);
+}
+
+// Stores f(v, load) for the vectors v = float(x - zero point). load(p) loads the same elements of a
+// float array.
+template <class V, class Load, class F, class Store>
+void for_vectors(const Args& args, const void* x, int64_t n, const F& f, const Store& store) {
+  const Load input(x, args.x_flip, args.x_zero_point);
+  for_each_vector<V>(n, [&](int64_t i, auto... count) {
+    const auto load = [i, count...](const float* p) { return V::load(p + i, count...); };
+    store(i, f(input(i, count...), load), count...);
+  });
+}
+
+// The same for x and y of the types that `args` says.
+template <class V, class F>
+void requantize_vectors(const Args& args, const void* x, void* y, int64_t n, const F& f) {
+  const StoreBytes<V> bytes(y, args.requantize);
+  const StoreWords<V> words(y, args.requantize);
+  if (args.x_is_word && args.y_is_word) {
+    for_vectors<V, LoadWords<V>>(args, x, n, f, words);
+  } else if (args.x_is_word) {
+    for_vectors<V, LoadWords<V>>(args, x, n, f, bytes);
+  } else if (args.y_is_word) {
+    for_vectors<V, LoadBytes<V>>(args, x, n, f, words);
+  } else {
+    for_vectors<V, LoadBytes<V>>(args, x, n, f, bytes);
   }
 }
 
 template <class V>
-struct StoreBytes {
-  uint8_t* y;
-  VectorRequantize<V> requantize;
-
-  StoreBytes(const Args& args, uint8_t* y) : y(y), requantize(args.requantize) {}
-  template <class... Count>
-  void operator()(int64_t i, typename V::Floats r, Count... count) const {
-    V::store(y + i, V::collect(requantize(r)), count...);
-  }
-};
-
-template <class V>
-struct StoreFloats {
-  float* y;
-
-  StoreFloats(const Args&, float* y) : y(y) {}
-  template <class... Count>
-  void operator()(int64_t i, typename V::Floats r, Count... count) const {
-    V::store(y + i, r, count...);
-  }
-};
-
-template <class V>
-void run_scale(const Args& args, const uint8_t* x, uint8_t* y, int64_t n, float scale,
-               float shift) {
+void run_scale(const Args& args, const void* x, void* y, int64_t n, float scale, float shift) {
   const typename V::Floats scales = V::floats(scale), shifts = V::floats(shift);
   const auto f = [&](typename V::Floats v, const auto&) { return V::fma(v, scales, shifts); };
-  for_vectors<V>(args, x, n, f, StoreBytes<V>(args, y));
+  requantize_vectors<V>(args, x, y, n, f);
 }
 
 template <class V>
@@ -146,16 +147,37 @@ void run_scale_each(const Args& args, const uint8_t* x, uint8_t* y, int64_t n, c
   const auto f = [&](typename V::Floats v, const auto& load) {
     return V::fma(v, load(scale), load(shift));
   };
-  for_vectors<V>(args, x, n, f, StoreBytes<V>(args, y));
+  for_vectors<V, LoadBytes<V>>(args, x, n, f, StoreBytes<V>(y, args.requantize));
 }
 
-template <class V, class Store, class Y>
-void run_affine(const Args& args, const uint8_t* x, Y* y, int64_t n, const Affine& affine) {
-  const typename V::Floats scale = V::floats(affine.scale), shift = V::floats(affine.shift);
-  const auto f = [&](typename V::Floats v, const auto& load) {
+// fma(fma(v, scale, shift), weight[i], bias[i])
+template <class V>
+struct AffineOf {
+  const Affine& affine;
+  typename V::Floats scale, shift;
+
+  explicit AffineOf(const Affine& affine)
+      : affine(affine), scale(V::floats(affine.scale)), shift(V::floats(affine.shift)) {}
+  template <class Load>
+  typename V::Floats operator()(typename V::Floats v, const Load& load) const {
     return V::fma(V::fma(v, scale, shift), load(affine.weight), load(affine.bias));
-  };
-  for_vectors<V>(args, x, n, f, Store(args, y));
+  }
+};
+
+template <class V>
+void run_affine(const Args& args, const void* x, void* y, int64_t n, const Affine& affine) {
+  requantize_vectors<V>(args, x, y, n, AffineOf<V>(affine));
+}
+
+template <class V>
+void run_affine_float(const Args& args, const void* x, float* y, int64_t n, const Affine& affine) {
+  const StoreFloats<V> store(y, args.requantize);
+  const AffineOf<V> f(affine);
+  if (args.x_is_word) {
+    for_vectors<V, LoadWords<V>>(args, x, n, f, store);
+  } else {
+    for_vectors<V, LoadBytes<V>>(args, x, n, f, store);
+  }
 }
 
 template <class V>
@@ -166,7 +188,7 @@ void run_prelu(const Args& args, const uint8_t* x, uint8_t* y, int64_t n, float 
   const auto f = [&](typename V::Floats v, const auto& load) {
     return V::fma(V::max(v, zero), positives, V::mul(V::min(v, zero), load(negative)));
   };
-  for_vectors<V>(args, x, n, f, StoreBytes<V>(args, y));
+  for_vectors<V, LoadBytes<V>>(args, x, n, f, StoreBytes<V>(y, args.requantize));
 }
 
 template <class V>

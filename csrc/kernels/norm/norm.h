@@ -6,9 +6,9 @@
 #include "isa.h"
 #include "requantize.h"
 
-// The parts of normalizations and softmax: sums of bytes, and functions of one byte and a few
-// constants. Any alignment; y may be x. Bytes are xored with a flip (0x80 for int8 tensors) before
-// use.
+// The parts of normalizations and softmax: sums of quantized numbers, and functions of one of them
+// and a few constants. Any alignment; y may be x if their elements have the same size. Bytes are
+// xored with a flip (0x80 for int8 tensors) before use.
 namespace qnative::norm {
 
 // *sum += sum of v, *squares += sum of v * v, over v = x[i] ^ flip. Exact.
@@ -17,16 +17,20 @@ using SumFn = void(const uint8_t* x, int64_t n, uint8_t flip, int64_t* sum, int6
 using SumColumnsFn = void(const uint8_t* x, int64_t rows, int64_t stride, int64_t n, uint8_t flip,
                           int64_t* sum, int64_t* squares);
 
+// The sums of int16 numbers.
+using SumWordsFn = void(const int16_t* x, int64_t n, int64_t* sum, int64_t* squares);
+
 // With v = float((x[i] ^ x_flip) - x_zero_point), y[i] = requantize(r).
 struct Args {
   int32_t x_zero_point;  // of the uint8 form
   uint8_t x_flip;
   Requantize requantize;
+  // x and y are int16, see words.h. For ScaleFn, AffineFn and x of AffineFloatFn.
+  bool x_is_word = false, y_is_word = false;
 };
 
 // r = fma(v, scale, shift)
-using ScaleFn = void(const Args& args, const uint8_t* x, uint8_t* y, int64_t n, float scale,
-                     float shift);
+using ScaleFn = void(const Args& args, const void* x, void* y, int64_t n, float scale, float shift);
 // r = fma(v, scale[i], shift[i])
 using ScaleEachFn = void(const Args& args, const uint8_t* x, uint8_t* y, int64_t n,
                          const float* scale, const float* shift);
@@ -36,10 +40,9 @@ struct Affine {
   const float* weight;
   const float* bias;
 };
-using AffineFn = void(const Args& args, const uint8_t* x, uint8_t* y, int64_t n,
-                      const Affine& affine);
+using AffineFn = void(const Args& args, const void* x, void* y, int64_t n, const Affine& affine);
 // The same with y[i] = r. args.requantize is ignored; y does not overlap x.
-using AffineFloatFn = void(const Args& args, const uint8_t* x, float* y, int64_t n,
+using AffineFloatFn = void(const Args& args, const void* x, float* y, int64_t n,
                            const Affine& affine);
 // r = v * (v < 0 ? negative[i] : positive); slopes are finite
 using PreluFn = void(const Args& args, const uint8_t* x, uint8_t* y, int64_t n, float positive,
@@ -65,6 +68,7 @@ using ExponentialsFn = void(const Exponentials& e, const uint8_t* x, float* y, i
 
 std::span<const Kernel<SumFn>> sum_kernels();
 std::span<const Kernel<SumColumnsFn>> sum_columns_kernels();
+std::span<const Kernel<SumWordsFn>> sum_words_kernels();
 std::span<const Kernel<ScaleFn>> scale_kernels();
 std::span<const Kernel<ScaleEachFn>> scale_each_kernels();
 std::span<const Kernel<AffineFn>> affine_kernels();

@@ -1,15 +1,19 @@
 #include <cmath>
 
 #include "norm.h"
+#include "words.h"
 
 namespace qnative::norm {
 namespace {
 
+float number(const Args& args, const void* x, int64_t i) {
+  return load_number(x, i, args.x_flip, args.x_zero_point, args.x_is_word);
+}
+
 template <class F>
-void requantize_each(const Args& args, const uint8_t* x, uint8_t* y, int64_t n, const F& f) {
+void requantize_each(const Args& args, const void* x, void* y, int64_t n, const F& f) {
   for (int64_t i = 0; i < n; ++i) {
-    const float v = static_cast<float>((x[i] ^ args.x_flip) - args.x_zero_point);
-    y[i] = requantize(f(v, i), args.requantize);
+    store_requantized(y, i, f(number(args, x, i), i), args.requantize, args.y_is_word);
   }
 }
 
@@ -38,8 +42,15 @@ void sum_columns_scalar(const uint8_t* x, int64_t rows, int64_t stride, int64_t 
   }
 }
 
-void scale_scalar(const Args& args, const uint8_t* x, uint8_t* y, int64_t n, float scale,
-                  float shift) {
+void sum_words_scalar(const int16_t* x, int64_t n, int64_t* sum, int64_t* squares) {
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t v = x[i];
+    *sum += v;
+    *squares += v * v;
+  }
+}
+
+void scale_scalar(const Args& args, const void* x, void* y, int64_t n, float scale, float shift) {
   requantize_each(args, x, y, n, [&](float v, int64_t) { return std::fma(v, scale, shift); });
 }
 
@@ -49,17 +60,13 @@ void scale_each_scalar(const Args& args, const uint8_t* x, uint8_t* y, int64_t n
                   [&](float v, int64_t i) { return std::fma(v, scale[i], shift[i]); });
 }
 
-void affine_scalar(const Args& args, const uint8_t* x, uint8_t* y, int64_t n,
-                   const Affine& affine) {
+void affine_scalar(const Args& args, const void* x, void* y, int64_t n, const Affine& affine) {
   requantize_each(args, x, y, n, [&](float v, int64_t i) { return affine_of(v, affine, i); });
 }
 
-void affine_float_scalar(const Args& args, const uint8_t* x, float* y, int64_t n,
+void affine_float_scalar(const Args& args, const void* x, float* y, int64_t n,
                          const Affine& affine) {
-  for (int64_t i = 0; i < n; ++i) {
-    const float v = static_cast<float>((x[i] ^ args.x_flip) - args.x_zero_point);
-    y[i] = affine_of(v, affine, i);
-  }
+  for (int64_t i = 0; i < n; ++i) y[i] = affine_of(number(args, x, i), affine, i);
 }
 
 void prelu_scalar(const Args& args, const uint8_t* x, uint8_t* y, int64_t n, float positive,

@@ -1,7 +1,6 @@
-#include "simd/avx2.h"
-
 #include "body.h"
 #include "simd/real_avx2.h"
+#include "simd/words_avx2.h"
 
 namespace qnative::quantize {
 namespace {
@@ -22,6 +21,15 @@ void quantize_avx2(const float* x, uint8_t* y, int64_t n, float inverse_scale,
 void dequantize_avx2(const uint8_t* x, float* y, int64_t n, float scale, int32_t zero_point,
                      uint8_t flip) {
   run_dequantize<Avx2>(x, y, n, scale, zero_point, flip);
+}
+
+void quantize_words_avx2(const float* x, int16_t* y, int64_t n, float inverse_scale,
+                         const Requantize& q) {
+  run_quantize_words<WordsAvx2>(x, y, n, inverse_scale, q);
+}
+
+void dequantize_words_avx2(const int16_t* x, float* y, int64_t n, float scale) {
+  run_dequantize_words<WordsAvx2>(x, y, n, scale);
 }
 
 void quantize_each_avx2(const float* x, uint8_t* y, int64_t n, const float* inverse_scale,

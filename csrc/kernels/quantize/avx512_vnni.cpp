@@ -1,6 +1,6 @@
 #include "body.h"
-#include "simd/avx512.h"
 #include "simd/real_avx512.h"
+#include "simd/words_avx512.h"
 
 namespace qnative::quantize {
 namespace {
@@ -19,6 +19,15 @@ void quantize_avx512_vnni(const float* x, uint8_t* y, int64_t n, float inverse_s
 void dequantize_avx512_vnni(const uint8_t* x, float* y, int64_t n, float scale, int32_t zero_point,
                             uint8_t flip) {
   run_dequantize<Avx512>(x, y, n, scale, zero_point, flip);
+}
+
+void quantize_words_avx512_vnni(const float* x, int16_t* y, int64_t n, float inverse_scale,
+                                const Requantize& q) {
+  run_quantize_words<WordsAvx512>(x, y, n, inverse_scale, q);
+}
+
+void dequantize_words_avx512_vnni(const int16_t* x, float* y, int64_t n, float scale) {
+  run_dequantize_words<WordsAvx512>(x, y, n, scale);
 }
 
 void quantize_each_avx512_vnni(const float* x, uint8_t* y, int64_t n, const float* inverse_scale,

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "quantize.h"
-#include "simd/requantize.h"
+#include "simd/elements.h"
 
 namespace qnative::quantize {
 namespace {
@@ -36,6 +36,24 @@ void run_dequantize(const uint8_t* x, float* y, int64_t n, float scale, int32_t 
   int64_t i = 0;
   for (; i + V::kBytes <= n; i += V::kBytes) V::store(y + i, f(V::load(x + i)));
   if (i < n) V::store(y + i, f(V::load(x + i, n - i)), n - i);
+}
+
+template <class V>
+void run_quantize_words(const float* x, int16_t* y, int64_t n, float inverse_scale,
+                        const Requantize& q) {
+  const typename V::Floats scale = V::floats(inverse_scale);
+  const StoreWords<V> store(y, q);
+  for_each_vector<V>(n, [&](int64_t i, auto... count) {
+    store(i, scaled<V>(V::load(x + i, count...), scale), count...);
+  });
+}
+
+template <class V>
+void run_dequantize_words(const int16_t* x, float* y, int64_t n, float scale) {
+  const typename V::Floats scales = V::floats(scale);
+  for_each_vector<V>(n, [&](int64_t i, auto... count) {
+    V::store(y + i, V::mul(V::load(x + i, count...), scales), count...);
+  });
 }
 
 template <class V>

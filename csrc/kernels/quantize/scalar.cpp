@@ -2,13 +2,18 @@
 #include <limits>
 
 #include "quantize.h"
+#include "words.h"
 
 namespace qnative::quantize {
 namespace {
 
-uint8_t quantize_one(float x, float inverse_scale, const Requantize& q) {
+float scaled(float x, float inverse_scale) {
   const float r = x * inverse_scale;
-  return requantize(r == r ? r : 0.0f, q);
+  return r == r ? r : 0.0f;
+}
+
+uint8_t quantize_one(float x, float inverse_scale, const Requantize& q) {
+  return requantize(scaled(x, inverse_scale), q);
 }
 
 }  // namespace
@@ -21,6 +26,15 @@ void quantize_scalar(const float* x, uint8_t* y, int64_t n, float inverse_scale,
 void dequantize_scalar(const uint8_t* x, float* y, int64_t n, float scale, int32_t zero_point,
                        uint8_t flip) {
   for (int64_t i = 0; i < n; ++i) y[i] = static_cast<float>((x[i] ^ flip) - zero_point) * scale;
+}
+
+void quantize_words_scalar(const float* x, int16_t* y, int64_t n, float inverse_scale,
+                           const Requantize& q) {
+  for (int64_t i = 0; i < n; ++i) y[i] = requantize_word(scaled(x[i], inverse_scale), q);
+}
+
+void dequantize_words_scalar(const int16_t* x, float* y, int64_t n, float scale) {
+  for (int64_t i = 0; i < n; ++i) y[i] = static_cast<float>(x[i]) * scale;
 }
 
 void quantize_each_scalar(const float* x, uint8_t* y, int64_t n, const float* inverse_scale,

@@ -16,6 +16,8 @@ void check_named(const char* op, const char* owner, const char* separator, const
   // Denormals are refused as well, because their inverses overflow. NaN fails both comparisons.
   TORCH_CHECK(qparams.scale >= kMin && qparams.scale <= kMax, "qnative::", op, ": ", owner,
               separator, "scale must be a positive normal float32, got ", qparams.scale);
+  TORCH_CHECK(!is_word(dtype) || qparams.zero_point == 0, "qnative::", op, ": ", owner, separator,
+              "zero_point must be 0 for ", dtype, ", got ", qparams.zero_point);
   const Range range = range_of(dtype);
   TORCH_CHECK(qparams.zero_point >= range.min && qparams.zero_point <= range.max, "qnative::", op,
               ": ", owner, separator, "zero_point must be in [", range.min, ", ", range.max,
@@ -44,6 +46,15 @@ void check_8bit(const char* op, const char* name, const at::Tensor& tensor, at::
               " must be Byte or Char, got ", tensor.scalar_type());
 }
 
+void check_quantized(const char* op, const char* name, const at::Tensor& tensor,
+                     at::DeviceType device, Words words) {
+  if (words == Words::kRefused) return check_8bit(op, name, tensor, device);
+  check_tensor(op, name, tensor, device);
+  const at::ScalarType dtype = tensor.scalar_type();
+  TORCH_CHECK(is_8bit(dtype) || is_word(dtype), "qnative::", op, ": ", name,
+              " must be Byte, Char or Short, got ", dtype);
+}
+
 void check_half(const char* op, const char* name, const at::Tensor& tensor, at::DeviceType device) {
   check_tensor(op, name, tensor, device);
   check_dtype(op, name, tensor, at::kHalf);
@@ -60,8 +71,9 @@ void check_qparams(const char* op, const char* prefix, const QParams& qparams,
   check_named(op, prefix, "", qparams, dtype);
 }
 
-void check_qtensor(const char* op, const char* name, const QTensor& x, at::DeviceType device) {
-  check_8bit(op, name, x.data, device);
+void check_qtensor(const char* op, const char* name, const QTensor& x, at::DeviceType device,
+                   Words words) {
+  check_quantized(op, name, x.data, device, words);
   check_named(op, name, "_", x.qparams, x.data.scalar_type());
 }
 

@@ -17,11 +17,15 @@ template <class Int>
 inline constexpr at::DeviceType kDevice = std::is_same_v<Int, c10::SymInt> ? at::kMeta : at::kCPU;
 
 inline bool is_8bit(at::ScalarType dtype) { return dtype == at::kByte || dtype == at::kChar; }
+// int16: its zero point is 0. Few ops take it.
+inline bool is_word(at::ScalarType dtype) { return dtype == at::kShort; }
+enum class Words : bool { kRefused, kAllowed };
 
 struct Range {
   int64_t min, max;
 };
 inline Range range_of(at::ScalarType dtype) {
+  if (is_word(dtype)) return {-32768, 32767};
   return dtype == at::kByte ? Range{0, 255} : Range{-128, 127};
 }
 
@@ -44,6 +48,9 @@ void check_tensor(const char* op, const char* name, const at::Tensor& tensor,
                   at::DeviceType device);
 void check_dtype(const char* op, const char* name, const at::Tensor& tensor, at::ScalarType dtype);
 void check_8bit(const char* op, const char* name, const at::Tensor& tensor, at::DeviceType device);
+// 8-bit, or int16 where that is allowed.
+void check_quantized(const char* op, const char* name, const at::Tensor& tensor,
+                     at::DeviceType device, Words words);
 void check_half(const char* op, const char* name, const at::Tensor& tensor, at::DeviceType device);
 
 // A number as float32; an error if that is not finite.
@@ -57,8 +64,10 @@ inline void check_qparams(const char* op, const char* prefix, double scale, int6
   check_qparams(op, prefix, {scale, zero_point}, dtype);
 }
 
-// `name` is uint8 or int8, and its qparams are <name>_scale and <name>_zero_point.
-void check_qtensor(const char* op, const char* name, const QTensor& x, at::DeviceType device);
+// `name` is uint8 or int8, or int16 where that is allowed, and its qparams are <name>_scale and
+// <name>_zero_point.
+void check_qtensor(const char* op, const char* name, const QTensor& x, at::DeviceType device,
+                   Words words = Words::kRefused);
 
 // The term added to a variance: finite and not negative.
 void check_eps(const char* op, double eps);

@@ -22,12 +22,15 @@ int32_t quantized_bound(double bound, const OutputSpec& y) {
 
 }  // namespace
 
-void check_output(const char* op, const OutputSpec& y, FloatOutput float_output) {
+void check_output(const char* op, const OutputSpec& y, FloatOutput float_output, Words words) {
   check_activation(op, y.activation);
-  if (float_output == FloatOutput::kAllowed && y.is_float()) return;
-  TORCH_CHECK(is_8bit(y.dtype), "qnative::", op, ": y_dtype must be Byte",
-              float_output == FloatOutput::kAllowed ? ", Char or Float" : " or Char", ", got ",
-              y.dtype);
+  const bool may_be_float = float_output == FloatOutput::kAllowed;
+  const bool may_be_word = words == Words::kAllowed;
+  if (may_be_float && y.is_float()) return;
+  const char* const names[2][2] = {{"Byte or Char", "Byte, Char or Float"},
+                                   {"Byte, Char or Short", "Byte, Char, Short or Float"}};
+  TORCH_CHECK(is_8bit(y.dtype) || (may_be_word && is_word(y.dtype)), "qnative::", op,
+              ": y_dtype must be ", names[may_be_word][may_be_float], ", got ", y.dtype);
   check_qparams(op, "y_", y.qparams, y.dtype);
 }
 

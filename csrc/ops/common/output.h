@@ -17,7 +17,7 @@ namespace qnative::ops {
 enum class FloatOutput : bool { kRefused, kAllowed };
 
 void check_output(const char* op, const OutputSpec& y,
-                  FloatOutput float_output = FloatOutput::kRefused);
+                  FloatOutput float_output = FloatOutput::kRefused, Words words = Words::kRefused);
 
 // Those of the tensor that comes out: {1, 0} for float32. Dividing by a scale of 1 does not round.
 inline QParams output_qparams(const OutputSpec& y) { return y.is_float() ? QParams{} : y.qparams; }
@@ -35,7 +35,7 @@ inline float scale_ratio(const char* op, const QTensor& x, const OutputSpec& y) 
   return finite_multiplier(op, x.qparams.scale / y.qparams.scale);
 }
 
-// The range of an 8-bit output, narrowed by its activation.
+// The range of an 8-bit or int16 output, narrowed by its activation.
 Requantize make_requantize(const OutputSpec& y);
 
 // The bytes of y for the bytes of x, y = requantize(float(x - zero_point) * float(scale /

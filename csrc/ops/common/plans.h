@@ -12,12 +12,12 @@ struct ConvKind;
 
 using PlanOp = std::unique_ptr<PlannedOp>(Arguments& arguments);
 
-PlanOp plan_quantize_op, plan_dequantize_op;
+PlanOp plan_quantize_op, plan_dequantize_op, plan_requantize_op;
 PlanOp plan_linear_op, plan_linear_dynamic_op;
 PlanOp plan_matmul_op, plan_attention_op, plan_attention_dynamic_op;
 PlanOp plan_add_op, plan_mul_op, plan_add_fp16_op, plan_mul_fp16_op;
 PlanOp plan_cat_op, plan_lookup_op;
-PlanOp plan_mean_op, plan_interpolate_op, plan_softmax_op, plan_layer_norm_op;
+PlanOp plan_mean_op, plan_interpolate_op, plan_softmax_op, plan_layer_norm_op, plan_rms_norm_op;
 PlanOp plan_embedding_8bit_op, plan_embedding_4bit_op;
 
 // has_named_padding: the overload "padding".

@@ -127,7 +127,7 @@ class ConvTranspose {
     const int64_t at = phase.d.first * y_strides_.slice + phase.h.first * y_strides_.row +
                        phase.w.first * y_strides_.pixel;
     gemm::Args product = product_;
-    product.y = static_cast<std::byte*>(product_.y) + at * (product_.float_output ? 4 : 1);
+    product.y = static_cast<std::byte*>(product_.y) + at * gemm::y_bytes(product_);
     product.start = start_;
     const OutputStrides strides{.image = y_strides_.image,
                                 .slice = y_strides_.slice * args_.stride[0],

@@ -284,8 +284,10 @@ template <class Int>
 ConvPlan<Int> plan_conv(const ConvKind& kind, const QTensor& x, const PackedWeight& w,
                         const ConvGeometry& geometry, const OutputSpec& y, at::DeviceType device) {
   check_qtensor(kind.name, "x", x, device);
-  check_output(kind.name, y, FloatOutput::kAllowed);
-  return plan_shapes<Int>(kind, x.data, w, geometry, y, device);
+  auto plan = plan_shapes<Int>(kind, x.data, w, geometry, y, device);
+  const Words words = plan.args.weight.is_depthwise() ? Words::kRefused : Words::kAllowed;
+  check_output(kind.name, y, FloatOutput::kAllowed, words);
+  return plan;
 }
 
 template <class Int>

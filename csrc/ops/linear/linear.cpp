@@ -30,7 +30,7 @@ LinearPlan<Int> plan_linear(const QTensor& x, const PackedWeight& w, const Outpu
   const WeightLayout layout = linear_layout("linear", w.shape);
   check_qtensor("linear", "x", x, device);
   auto y_sizes = check_linear_operands<Int>("linear", x.data, w, layout, device);
-  check_output("linear", y, FloatOutput::kAllowed);
+  check_output("linear", y, FloatOutput::kAllowed, Words::kAllowed);
   return {layout, y, std::move(y_sizes)};
 }
 

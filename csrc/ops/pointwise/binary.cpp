@@ -23,15 +23,22 @@ constexpr const char* kMul = "mul";
 constexpr int64_t kBinaryGrain = 32 * 1024;  // elements a task
 constexpr int64_t kChunk = 1024;             // elements that are made contiguous at a time
 
-// n elements `step` apart, as contiguous ones: x itself or `copy`.
 template <class T>
-const T* contiguous_elements(const T* x, int64_t step, int64_t n, T* copy) {
-  if (step == 1) return x;
+void gather(const std::byte* x, int64_t step, int64_t n, std::byte* copy) {
+  const auto* from = reinterpret_cast<const T*>(x);
+  auto* to = reinterpret_cast<T*>(copy);
   if (step == 0) {
-    std::fill_n(copy, n, *x);
-  } else {
-    for (int64_t i = 0; i < n; ++i) copy[i] = x[i * step];
+    std::fill_n(to, n, *from);
+    return;
   }
+  for (int64_t i = 0; i < n; ++i) to[i] = from[i * step];
+}
+
+// n elements of `size` bytes, 1 or 2, `step` apart, as contiguous ones: x itself or `copy`.
+const std::byte* contiguous_elements(const std::byte* x, int64_t size, int64_t step, int64_t n,
+                                     std::byte* copy) {
+  if (step == 1) return x;
+  (size == 1 ? gather<uint8_t> : gather<uint16_t>)(x, step, n, copy);
   return copy;
 }
 
@@ -79,58 +86,71 @@ PairWalk make_walk(const at::Tensor& a, const at::Tensor& b, const Layout<int64_
   return walk;
 }
 
+// Elements in memory. size: bytes of one.
+template <class Byte>
+struct Elements {
+  Byte* data;
+  int64_t size;
+
+  Byte* at(int64_t index) const { return data + index * size; }
+};
+using ConstElements = Elements<const std::byte>;
+
 // run(a, b, y, n) for part of a row.
-template <class T, class F>
-void run_row(const F& run, const PairWalk::Dim& row, const T* a, const T* b, T* y, int64_t n) {
-  T a_copy[kChunk], b_copy[kChunk];
+template <class F>
+void run_row(const F& run, const PairWalk::Dim& row, const ConstElements& a, const ConstElements& b,
+             const Elements<std::byte>& y, int64_t n) {
+  alignas(2) std::byte a_copy[2 * kChunk], b_copy[2 * kChunk];
   const int64_t step = row.a == 1 && row.b == 1 ? n : kChunk;
   for (int64_t i = 0; i < n; i += step) {
-    const int64_t size = std::min(step, n - i);
-    run(contiguous_elements(a + i * row.a, row.a, size, a_copy),
-        contiguous_elements(b + i * row.b, row.b, size, b_copy), y + i, size);
+    const int64_t count = std::min(step, n - i);
+    run(contiguous_elements(a.at(i * row.a), a.size, row.a, count, a_copy),
+        contiguous_elements(b.at(i * row.b), b.size, row.b, count, b_copy), y.at(i), count);
   }
 }
 
 // The same for elements [begin, end) of y in memory.
-template <class T, class F>
-void run_walk(const F& run, const PairWalk& walk, const T* a, const T* b, T* y, int64_t begin,
-              int64_t end) {
+template <class F>
+void run_walk(const F& run, const PairWalk& walk, ConstElements a, ConstElements b,
+              const Elements<std::byte>& y, int64_t begin, int64_t end) {
   c10::SmallVector<int64_t, 4> index;
   int64_t at = begin % walk.row.size;
   for (int64_t rest = begin / walk.row.size; const PairWalk::Dim& dim : walk.outer) {
     index.push_back(rest % dim.size);
-    a += index.back() * dim.a;
-    b += index.back() * dim.b;
+    a.data = a.at(index.back() * dim.a);
+    b.data = b.at(index.back() * dim.b);
     rest /= dim.size;
   }
   while (begin < end) {
     const int64_t n = std::min(walk.row.size - at, end - begin);
-    run_row(run, walk.row, a + at * walk.row.a, b + at * walk.row.b, y + begin, n);
+    run_row(run, walk.row, {a.at(at * walk.row.a), a.size}, {b.at(at * walk.row.b), b.size},
+            {y.at(begin), y.size}, n);
     begin += n;
     at = 0;
     for (size_t i = 0; i < walk.outer.size(); ++i) {
       const PairWalk::Dim& dim = walk.outer[i];
-      a += dim.a;
-      b += dim.b;
+      a.data = a.at(dim.a);
+      b.data = b.at(dim.b);
       if (++index[i] < dim.size) break;
       index[i] = 0;
-      a -= dim.size * dim.a;
-      b -= dim.size * dim.b;
+      a.data = a.at(-dim.size * dim.a);
+      b.data = b.at(-dim.size * dim.b);
     }
   }
 }
 
 // run(a, b, y, n) for runs of contiguous elements that together are y.
-template <class T, class F>
+template <class F>
 void run_pairs(const PairWalk& walk, const at::Tensor& a, const at::Tensor& b, const at::Tensor& y,
                const F& run) {
   if (y.numel() == 0) return;
-  const auto* from_a = static_cast<const T*>(a.const_data_ptr());
-  const auto* from_b = static_cast<const T*>(b.const_data_ptr());
-  auto* to = static_cast<T*>(y.mutable_data_ptr());
+  const auto size = [](const at::Tensor& x) { return static_cast<int64_t>(x.element_size()); };
+  const ConstElements from_a{static_cast<const std::byte*>(a.const_data_ptr()), size(a)};
+  const ConstElements from_b{static_cast<const std::byte*>(b.const_data_ptr()), size(b)};
+  const Elements<std::byte> to{static_cast<std::byte*>(y.mutable_data_ptr()), size(y)};
   run_parts(y.numel(), 1, kBinaryGrain, [&](int64_t begin, int64_t end) {
     if (walk.is_dense()) {
-      run(from_a + begin, from_b + begin, to + begin, end - begin);
+      run(from_a.at(begin), from_b.at(begin), to.at(begin), end - begin);
     } else {
       run_walk(run, walk, from_a, from_b, to, begin, end);
     }
@@ -158,9 +178,9 @@ BinaryPlan<int64_t, Args> with_walk(BinaryPlan<int64_t, Args> plan, const at::Te
 template <class Int>
 BinaryPlan<Int, elementwise::Args> plan_binary(const char* op, const QTensor& a, const QTensor& b,
                                                const OutputSpec& y) {
-  check_qtensor(op, "a", a, kDevice<Int>);
-  check_qtensor(op, "b", b, kDevice<Int>);
-  check_output(op, y);
+  check_qtensor(op, "a", a, kDevice<Int>, Words::kAllowed);
+  check_qtensor(op, "b", b, kDevice<Int>, Words::kAllowed);
+  check_output(op, y, FloatOutput::kRefused, Words::kAllowed);
   return {.layout = elementwise_layout<Int>(op, {a.data, b.data}),
           .dtype = y.dtype,
           .args = {.a_zero_point = unsigned_zero_point(a),
@@ -169,7 +189,10 @@ BinaryPlan<Int, elementwise::Args> plan_binary(const char* op, const QTensor& a,
                    .b_multiplier = 0,
                    .a_flip = flip_of(a.data.scalar_type()),
                    .b_flip = flip_of(b.data.scalar_type()),
-                   .requantize = make_requantize(y)}};
+                   .requantize = make_requantize(y),
+                   .a_is_word = is_word(a.data.scalar_type()),
+                   .b_is_word = is_word(b.data.scalar_type()),
+                   .y_is_word = is_word(y.dtype)}};
 }
 
 template <class Int>
@@ -205,13 +228,15 @@ BinaryPlan<Int, fp16::BinaryArgs> plan_fp16(const char* op, const at::Tensor& a,
                    .hi = static_cast<float>(activation.max)}};
 }
 
+// T: the elements, or void.
 template <class T, class Args>
 at::Tensor run_binary(const BinaryPlan<int64_t, Args>& plan,
                       void (&run)(const Args&, const T*, const T*, T*, int64_t),
                       const at::Tensor& a, const at::Tensor& b) {
   const at::Tensor y = empty(plan.layout, plan.dtype);
-  run_pairs<T>(plan.walk, a, b, y, [&](const T* left, const T* right, T* to, int64_t n) {
-    run(plan.args, left, right, to, n);
+  run_pairs(plan.walk, a, b, y, [&](const void* left, const void* right, void* to, int64_t n) {
+    run(plan.args, static_cast<const T*>(left), static_cast<const T*>(right), static_cast<T*>(to),
+        n);
   });
   return y;
 }

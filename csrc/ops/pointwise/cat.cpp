@@ -11,6 +11,7 @@
 #include "common/planned.h"
 #include "common/plans.h"
 #include "lookup/lookup.h"
+#include "norm/norm.h"
 #include "qnative/ops/pointwise.h"
 
 namespace qnative::ops {
@@ -89,11 +90,11 @@ template <class Int>
 CatPlan<Int> plan_cat(at::ArrayRef<QTensor> tensors, int64_t dim, const OutputSpec& y) {
   TORCH_CHECK(!tensors.empty(), "qnative::cat: tensors must not be empty");
   for (const QTensor& tensor : tensors) {
-    check_8bit("cat", "tensors", tensor.data, kDevice<Int>);
+    check_quantized("cat", "tensors", tensor.data, kDevice<Int>, Words::kAllowed);
     check_qparams("cat", "", tensor.qparams, tensor.data.scalar_type());
   }
   auto shape = cat_shape<Int>(tensors, dim);
-  check_output("cat", y);
+  check_output("cat", y, FloatOutput::kRefused, Words::kAllowed);
   for (const QTensor& tensor : tensors) scale_ratio("cat", tensor, y);
   return {std::move(shape), cat_format(tensors)};
 }
@@ -104,13 +105,56 @@ void check_count(size_t tensors, at::ArrayRef<double> scales, at::IntArrayRef ze
               zero_points.size());
 }
 
+// Copies elements of x as elements of y.
+class CatCopy {
+ public:
+  CatCopy(const QTensor& x, const OutputSpec& y)
+      : x_bytes_(static_cast<int64_t>(x.data.element_size())),
+        y_bytes_(is_word(y.dtype) ? 2 : 1),
+        is_same_(x.data.scalar_type() == y.dtype && x.qparams.scale == y.qparams.scale &&
+                 x.qparams.zero_point == y.qparams.zero_point) {
+    if (is_same_) return;
+    if (x_bytes_ == 1 && y_bytes_ == 1) {
+      table_ = rescale_table("cat", x, y);
+    } else {
+      multiplier_ = scale_ratio("cat", x, y);
+      args_ = {.x_zero_point = unsigned_zero_point(x),
+               .x_flip = flip_of(x.data.scalar_type()),
+               .requantize = make_requantize(y),
+               .x_is_word = x_bytes_ == 2,
+               .y_is_word = y_bytes_ == 2};
+    }
+  }
+
+  // n elements, `from` of x on and `to` of y on.
+  void operator()(const std::byte* x, int64_t from, std::byte* y, int64_t to, int64_t n) const {
+    static auto& run_lookup = select(lookup::kernels());
+    static auto& run_scale = select(norm::scale_kernels());
+    x += from * x_bytes_;
+    y += to * y_bytes_;
+    if (is_same_) {
+      std::memcpy(y, x, n * y_bytes_);
+    } else if (table_) {
+      run_lookup(reinterpret_cast<const uint8_t*>(x), reinterpret_cast<uint8_t*>(y), n,
+                 table_->data());
+    } else {
+      run_scale(args_, x, y, n, multiplier_, 0);
+    }
+  }
+
+ private:
+  int64_t x_bytes_, y_bytes_;
+  bool is_same_;
+  std::optional<std::array<uint8_t, 256>> table_;
+  float multiplier_ = 0;
+  norm::Args args_{};
+};
+
 // What the eager and the planned op share.
 struct CatOp {
-  // Of bytes, for each tensor; none: they stay.
-  using Table = std::optional<std::array<uint8_t, 256>>;
   struct Plan {
     CatPlan<int64_t> cat;
-    c10::SmallVector<Table, 4> tables;
+    c10::SmallVector<CatCopy, 4> copies;  // of each tensor
   };
   c10::SmallVector<QParams, 4> qparams;
   int64_t dim;
@@ -120,7 +164,7 @@ struct CatOp {
     const BorrowedQTensors borrowed(x, qparams);
     const at::ArrayRef<QTensor> tensors = borrowed;
     Plan plan{plan_cat<int64_t>(tensors, dim, y), {}};
-    for (const QTensor& tensor : tensors) plan.tables.push_back(rescale_table("cat", tensor, y));
+    for (const QTensor& tensor : tensors) plan.copies.emplace_back(tensor, y);
     return plan;
   }
 
@@ -129,41 +173,28 @@ struct CatOp {
     if (result.numel() == 0) return result;
     const int64_t outer = outer_size(result, plan.cat.shape.dim);
     const int64_t result_chunk = result.numel() / outer;
-    auto* to = static_cast<uint8_t*>(result.mutable_data_ptr());
+    auto* const to = static_cast<std::byte*>(result.mutable_data_ptr());
+    int64_t at = 0;  // of the tensor in a chunk of the result
     for (size_t i = 0; i < x.size(); ++i) {
       if (x[i]->numel() == 0) continue;
       const auto dense = x[i]->expect_contiguous(plan.cat.format);
+      const auto* const from = static_cast<const std::byte*>(dense->const_data_ptr());
       const int64_t chunk = dense->numel() / outer;
-      copy(static_cast<const uint8_t*>(dense->const_data_ptr()), to, outer, chunk, result_chunk,
-           plan.tables[i]);
-      to += chunk;
+      const CatCopy& copy = plan.copies[i];
+      if (outer == 1) {
+        run_parts(chunk, 1, kCatGrain, [&](int64_t begin, int64_t end) {
+          copy(from, begin, to, at + begin, end - begin);
+        });
+      } else {
+        run_parts(outer, chunk, kCatGrain, [&](int64_t begin, int64_t end) {
+          for (int64_t o = begin; o < end; ++o) {
+            copy(from, o * chunk, to, at + o * result_chunk, chunk);
+          }
+        });
+      }
+      at += chunk;
     }
     return result;
-  }
-
- private:
-  // `outer` chunks, which are to_chunk bytes apart in the result.
-  static void copy(const uint8_t* from, uint8_t* to, int64_t outer, int64_t chunk, int64_t to_chunk,
-                   const Table& table) {
-    static auto& run_lookup = select(lookup::kernels());
-    const auto copy_bytes = [&](const uint8_t* source, uint8_t* target, int64_t n) {
-      if (table) {
-        run_lookup(source, target, n, table->data());
-      } else {
-        std::memcpy(target, source, n);
-      }
-    };
-    if (outer == 1) {
-      run_parts(chunk, 1, kCatGrain, [&](int64_t begin, int64_t end) {
-        copy_bytes(from + begin, to + begin, end - begin);
-      });
-    } else {
-      run_parts(outer, chunk, kCatGrain, [&](int64_t begin, int64_t end) {
-        for (int64_t o = begin; o < end; ++o) {
-          copy_bytes(from + o * chunk, to + o * to_chunk, chunk);
-        }
-      });
-    }
   }
 };
 

@@ -90,6 +90,7 @@ gemm::Args make_product(const PackedWeight& w, const WeightLayout& layout,
   args.n = layout.n;
   args.y = y.mutable_data_ptr();
   args.float_output = output.is_float();
+  args.word_output = is_word(output.dtype);
   if (!output.is_float()) args.requantize = make_requantize(output);
   args.float_lo = static_cast<float>(output.activation.min);
   args.float_hi = static_cast<float>(output.activation.max);

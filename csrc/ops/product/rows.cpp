@@ -32,8 +32,7 @@ void copy_rows(const Rows& x, int64_t begin, int64_t rows, uint8_t* to) {
 
 // The product from row `begin` on; x stays.
 gemm::Args from_row(gemm::Args args, int64_t begin) {
-  const int64_t element = args.float_output ? sizeof(float) : sizeof(uint8_t);
-  args.y = static_cast<std::byte*>(args.y) + begin * args.y_stride * element;
+  args.y = static_cast<std::byte*>(args.y) + begin * args.y_stride * gemm::y_bytes(args);
   if (args.row_factor != nullptr) args.row_factor += begin;
   if (args.row_multiplier != nullptr) args.row_multiplier += begin;
   if (args.outlier_count != nullptr) {

@@ -141,7 +141,7 @@ class WindowProduct {
     args_.y_stride = !is_in_place_ ? pixel : w_.out_w == 1 ? y_.row : y_.pixel;
   }
 
-  int64_t element_bytes() const { return args_.float_output ? sizeof(float) : 1; }
+  int64_t element_bytes() const { return gemm::y_bytes(args_); }
   int64_t pixel_bytes() const { return c_.groups * args_.n * element_bytes(); }
 
   // Whether rows of the product are x_stride apart, also from one output row to the next.

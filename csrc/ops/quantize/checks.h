@@ -17,7 +17,8 @@ inline c10::MaybeOwned<at::Tensor> as_float(const at::Tensor& x) {
   return x.scalar_type() == at::kFloat ? Result::borrowed(x) : Result::owned(x.to(at::kFloat));
 }
 
-// 8-bit dtype and its range, or the part of it from quant_min to quant_max.
-Range check_quant_range(const char* op, const QRange& range);
+// 8-bit dtype, or int16 where that is allowed, and its range, or the part of it from quant_min to
+// quant_max.
+Range check_quant_range(const char* op, const QRange& range, Words words = Words::kRefused);
 
 }  // namespace qnative::ops

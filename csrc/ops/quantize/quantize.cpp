@@ -20,8 +20,10 @@ void check_real(const char* op, const at::Tensor& x, at::DeviceType device, cons
       "qnative::", op, ": ", name, " must be Float, Half, BFloat16 or Double, got ", dtype);
 }
 
-Range check_quant_range(const char* op, const QRange& range) {
-  TORCH_CHECK(is_8bit(range.dtype), "qnative::", op, ": dtype must be Byte or Char, got ",
+Range check_quant_range(const char* op, const QRange& range, Words words) {
+  const bool may_be_word = words == Words::kAllowed;
+  TORCH_CHECK(is_8bit(range.dtype) || (may_be_word && is_word(range.dtype)), "qnative::", op,
+              ": dtype must be ", may_be_word ? "Byte, Char or Short" : "Byte or Char", ", got ",
               range.dtype);
   const Range whole = range_of(range.dtype);
   const Range part{range.quant_min.value_or(whole.min), range.quant_max.value_or(whole.max)};
@@ -47,7 +49,7 @@ template <class Int>
 QuantizePlan<Int> plan_quantize(const at::Tensor& x, const QParams& qparams, const QRange& range) {
   constexpr const char* kOp = "quantize_per_tensor";
   check_real(kOp, x, kDevice<Int>);
-  const Range part = check_quant_range(kOp, range);
+  const Range part = check_quant_range(kOp, range, Words::kAllowed);
   check_qparams(kOp, "", qparams, range.dtype);
   return {.layout = elementwise_layout<Int>(kOp, {x}),
           .inverse_scale = static_cast<float>(1.0 / qparams.scale),
@@ -59,15 +61,23 @@ QuantizePlan<Int> plan_quantize(const at::Tensor& x, const QParams& qparams, con
 
 at::Tensor run_quantize(const QuantizePlan<int64_t>& plan, const at::Tensor& x,
                         at::ScalarType dtype) {
-  static auto& run = select(quantize::quantize_kernels());
+  static auto& run_bytes = select(quantize::quantize_kernels());
+  static auto& run_words = select(quantize::quantize_words_kernels());
   const at::Tensor y = empty(plan.layout, dtype);
   if (y.numel() == 0) return y;
   const auto real = as_float(x);
   const auto dense = with_layout_of(*real, y);
   const float* from = dense->const_data_ptr<float>();
-  auto* to = static_cast<uint8_t*>(y.mutable_data_ptr());
+  void* const to = y.mutable_data_ptr();
   run_parts(y.numel(), 1, kGrain, [&](int64_t begin, int64_t end) {
-    run(from + begin, to + begin, end - begin, plan.inverse_scale, plan.requantize);
+    const int64_t n = end - begin;
+    if (is_word(dtype)) {
+      run_words(from + begin, static_cast<int16_t*>(to) + begin, n, plan.inverse_scale,
+                plan.requantize);
+    } else {
+      run_bytes(from + begin, static_cast<uint8_t*>(to) + begin, n, plan.inverse_scale,
+                plan.requantize);
+    }
   });
   return y;
 }
@@ -76,24 +86,30 @@ at::Tensor run_quantize(const QuantizePlan<int64_t>& plan, const at::Tensor& x,
 template <class Int>
 Layout<Int> plan_dequantize(const QTensor& x) {
   constexpr const char* kOp = "dequantize_per_tensor";
-  check_8bit(kOp, "x", x.data, kDevice<Int>);
+  check_quantized(kOp, "x", x.data, kDevice<Int>, Words::kAllowed);
   check_qparams(kOp, "", x.qparams, x.data.scalar_type());
   return elementwise_layout<Int>(kOp, {x.data});
 }
 
 at::Tensor run_dequantize(const Layout<int64_t>& layout, const at::Tensor& x,
                           const QParams& qparams) {
-  static auto& run = select(quantize::dequantize_kernels());
+  static auto& run_bytes = select(quantize::dequantize_kernels());
+  static auto& run_words = select(quantize::dequantize_words_kernels());
   const at::Tensor y = empty(layout, at::kFloat);
   if (y.numel() == 0) return y;
   const auto dense = with_layout_of(x, y);
-  const auto* from = static_cast<const uint8_t*>(dense->const_data_ptr());
+  const void* const from = dense->const_data_ptr();
   float* to = y.mutable_data_ptr<float>();
   const auto scale = static_cast<float>(qparams.scale);
   const int32_t zero_point = unsigned_zero_point(qparams.zero_point, x.scalar_type());
   const uint8_t flip = flip_of(x.scalar_type());
   run_parts(y.numel(), 1, kGrain, [&](int64_t begin, int64_t end) {
-    run(from + begin, to + begin, end - begin, scale, zero_point, flip);
+    if (is_word(x.scalar_type())) {
+      run_words(static_cast<const int16_t*>(from) + begin, to + begin, end - begin, scale);
+    } else {
+      run_bytes(static_cast<const uint8_t*>(from) + begin, to + begin, end - begin, scale,
+                zero_point, flip);
+    }
   });
   return y;
 }

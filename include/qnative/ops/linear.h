@@ -27,11 +27,11 @@ namespace ops {
 // y[..., n] = act(sum_k real(x[..., k]) * real(w[n, k]) + bias[n])
 //
 // x: 8-bit [..., K], any strides; w: from linear_pack, of shape {N, K}, K <= 65793 (more could
-// overflow int32); activation: bounds. y: [..., N], contiguous, 8-bit or float32.
+// overflow int32); activation: bounds. y: [..., N], contiguous, 8-bit, int16 or float32.
 //   acc = sum_k (x - x_zero_point) * w, exact in int32
-//   8-bit:   r / y_scale = fma(float(acc), float(x_scale * w_scale[n] / y_scale),
-//                              float(bias[n] / y_scale))
-//   float32: r = fma(float(acc), float(x_scale * w_scale[n]), bias[n])
+//   quantized: r / y_scale = fma(float(acc), float(x_scale * w_scale[n] / y_scale),
+//                                float(bias[n] / y_scale))
+//   float32:   r = fma(float(acc), float(x_scale * w_scale[n]), bias[n])
 QNATIVE_API QTensor linear(const QTensor& x, const PackedWeight& w, const OutputSpec& y);
 
 // int8 [N, K] -> the layout of the kernels, int8 of one dimension, the same bytes on every machine.

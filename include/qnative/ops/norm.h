@@ -33,14 +33,20 @@ struct RunningStats {
 
 namespace qnative::ops {
 
-// torch.nn.functional.layer_norm. x: 8-bit [..., *normalized_shape], any strides; weight, bias:
-// normalized_shape. y: contiguous; uint8, int8 or float32. Mean and variance are those of exact
-// integer sums.
+// torch.nn.functional.layer_norm. x: 8-bit or int16 [..., *normalized_shape], any strides; weight,
+// bias: normalized_shape. y: contiguous; uint8, int8, int16 or float32. Mean and variance are those
+// of exact integer sums.
 //   d = sqrt(x_scale^2 * variance + eps), or infinity where the variance is 0
 //   r / y_scale = fma(fma(float(x - x_zero_point), float(x_scale / d), float(-mean * x_scale / d)),
 //                     weight * float(1 / y_scale), bias * float(1 / y_scale))
 QNATIVE_API QTensor layer_norm(const QTensor& x, at::IntArrayRef normalized_shape,
                                const NormWeights& weights, double eps, const OutputSpec& y);
+
+// torch.nn.functional.rms_norm, otherwise as layer_norm with mean_square in place of the variance,
+// that of x - x_zero_point, and without mean and bias. eps: none is 2^-23, as in torch.
+QNATIVE_API QTensor rms_norm(const QTensor& x, at::IntArrayRef normalized_shape,
+                             const std::optional<at::Tensor>& weight, std::optional<double> eps,
+                             const OutputSpec& y);
 
 // The others take x: 8-bit [N, C, ...] of two or more dimensions, any strides; weight, bias: [C].
 // y is channels_last where x is, otherwise contiguous.

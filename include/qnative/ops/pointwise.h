@@ -19,20 +19,20 @@ struct LookupTable {
 
 namespace ops {
 
-// y = act(real(a) + alpha * real(b)); a and b: 8-bit, not necessarily of one dtype, broadcast as in
-// torch; the strides of y are those that torch.add gives. alpha: any finite number. activation:
-// bounds, also in the ops below.
+// y = act(real(a) + alpha * real(b)); a, b and y: 8-bit or int16, not necessarily of one dtype,
+// broadcast as in torch; the strides of y are those that torch.add gives. alpha: any finite number.
+// activation: bounds, also in the ops below.
 //   r / y_scale = fma(float(a - a_zero_point), float(a_scale / y_scale),
 //                     float(b - b_zero_point) * float(alpha * b_scale / y_scale))
 QNATIVE_API QTensor add(const QTensor& a, const QTensor& b, const OutputSpec& y, double alpha = 1);
 
 // y = act(real(a) * real(b)), otherwise as add.
-//   r / y_scale = float((a - a_zero_point) * (b - b_zero_point)) *
-//                 float(a_scale * b_scale / y_scale)
+//   r / y_scale = float(a - a_zero_point) * float(b - b_zero_point) *
+//                 float(a_scale * b_scale / y_scale), each product rounded to float32
 QNATIVE_API QTensor mul(const QTensor& a, const QTensor& b, const OutputSpec& y);
 
-// torch.cat of real numbers. An input with the qparams and the dtype of y is copied where there is
-// no activation, others are requantized:
+// torch.cat of real numbers, 8-bit or int16. An input with the qparams and the dtype of y is copied
+// where there is no activation, others are requantized:
 //   r / y_scale = float(x - zero_point) * float(scale / y_scale)
 QNATIVE_API QTensor cat(at::ArrayRef<QTensor> tensors, int64_t dim, const OutputSpec& y);
 

@@ -7,7 +7,7 @@
 #include "qnative/export.h"
 #include "qnative/types.h"
 
-// From real numbers to 8-bit ones and back; qnative/ops.h has the words and rules.
+// From real numbers to 8-bit and int16 ones and back; qnative/ops.h has the words and rules.
 //
 //   const QTensor x = ops::quantize_per_tensor(real, ops::choose_qparams(real));
 //   const at::Tensor back = ops::dequantize_per_tensor(x);
@@ -15,9 +15,9 @@
 // Safe to call from any number of threads at the same time.
 namespace qnative {
 
-// The 8-bit numbers that quantize may give.
+// The numbers that quantize may give.
 struct QRange {
-  at::ScalarType dtype = at::kByte;       // uint8 or int8
+  at::ScalarType dtype = at::kByte;       // uint8 or int8; int16 for quantize_per_tensor
   std::optional<int64_t> quant_min = {};  // the least number of dtype
   std::optional<int64_t> quant_max = {};  // the largest number of dtype
 };
@@ -39,8 +39,13 @@ namespace qnative::ops {
 QNATIVE_API QTensor quantize_per_tensor(const at::Tensor& x, const QParams& qparams,
                                         const QRange& range = {});
 
-// y = float(x - zero_point) * float(scale), float32. x: 8-bit.
+// y = float(x - zero_point) * float(scale), float32. x: 8-bit or int16.
 QNATIVE_API at::Tensor dequantize_per_tensor(const QTensor& x);
+
+// x in the qparams and the dtype of y; x and y: 8-bit or int16; no activation but bounds. y has the
+// strides that quantize_per_tensor gives.
+//   r / y_scale = float(x - x_zero_point) * float(x_scale / y_scale)
+QNATIVE_API QTensor requantize(const QTensor& x, const OutputSpec& y);
 
 // The same with the qparams of the index in dimension `axis`.
 QNATIVE_API at::Tensor quantize_per_channel(const at::Tensor& x, const ChannelQParams& qparams,

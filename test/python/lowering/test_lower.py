@@ -266,21 +266,21 @@ def test_reference_with_unfolded_weights():
 
 
 def test_float_nodes_stay_and_their_weights_too():
-    class Norm(nn.Module):
+    class Distances(nn.Module):
         def __init__(self):
             super().__init__()
-            self.fc, self.norm = nn.Linear(6, 6), nn.RMSNorm(6)
+            self.fc, self.points = nn.Linear(6, 6), nn.Parameter(torch.randn(6, 6))
 
         def forward(self, x):
-            return self.fc(torch.cumsum(self.norm(self.fc(x)), 1))
+            return self.fc(torch.cumsum(torch.cdist(self.fc(x), self.points), 1))
 
     torch.manual_seed(0)
-    converted = convert(Norm().eval(), lambda: torch.randn(4, 6))
+    converted = convert(Distances().eval(), lambda: torch.randn(4, 6))
     lowered = qnative.lower(converted)
     x = torch.randn(3, 6)
     assert_close(lowered(x), converted(x).detach(), None)
     assert [row.op for row in lowered.report.float_rows] == [
-        "aten.rms_norm",
+        "aten.cdist",
         "aten.cumsum",
     ]
     assert len(list(lowered.parameters())) == 1

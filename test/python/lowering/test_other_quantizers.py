@@ -13,6 +13,7 @@ from torchao.quantization.pt2e.quantizer import (
 )
 
 import qnative
+from support.nets import kernels_of
 
 SMALL = MinMaxObserver.with_args(eps=2**-12)
 
@@ -75,6 +76,53 @@ def test_linear_layers_are_lowered(weight):
     assert torch.allclose(lowered(x), other(x), atol=1e-5)
 
 
+I16 = spec(torch.int16, -(2**15), 2**15 - 1, scheme=torch.per_tensor_symmetric)
+
+
+def test_int16_is_lowered_where_an_op_takes_it():
+    class Sum(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.norm = nn.Linear(8, 8), nn.LayerNorm(8)
+
+        def forward(self, x):
+            return self.norm(x + self.fc(x))
+
+    class Words(Other):
+        """int16 but for the input and the weight of the linear layer."""
+
+        def annotate(self, model):
+            for node in model.graph.nodes:
+                if node.op != "call_function":
+                    continue
+                is_linear = "linear" in str(node.target)
+                specs = dict.fromkeys(node.args[: 1 if "norm" in str(node.target) else 2], I16)
+                if is_linear:
+                    specs = dict(zip(node.args[:2], (U8, W8), strict=True))
+                known = {
+                    source: spec for source, spec in specs.items() if not isinstance(source, list)
+                }
+                node.meta["quantization_annotation"] = QuantizationAnnotation(
+                    known, I16, _annotated=True
+                )
+            return model
+
+    torch.manual_seed(0)
+    x = torch.randn(40, 8)
+    exported = torch.export.export(Sum().eval(), (x,)).module()
+    prepared = prepare_pt2e(exported, Words(None, None))
+    prepared(x)
+    other = convert_pt2e(prepared)
+    lowered = qnative.lower(other)
+    assert not lowered.report.float_rows
+    assert kernels_of(lowered) == ["linear", "add", "layer_norm"]
+    error = (lowered(x) - other(x)).abs().max()
+    assert error < 1e-3, error
+    alone = qnative.lower(converted(nn.Linear(8, 8), x, I16, W8))
+    (row,) = alone.report.float_rows
+    assert row.reason == "its input is int16, which qnative.linear does not have"
+
+
 def test_tables_with_float_zero_points_become_real_numbers():
     torch.manual_seed(0)
     weight = per_channel(torch.uint8, 0, 255, torch.per_channel_affine_float_qparams)
@@ -90,12 +138,12 @@ def test_tables_with_float_zero_points_become_real_numbers():
 @pytest.mark.parametrize(
     ("activation", "message"),
     [
-        (spec(torch.int16, -(2**15), 2**15 - 1), "its dtype is torch.int16, not"),
+        (spec(torch.int16, -(2**15), 2**15 - 1), "its zero point is not 0, which int16 needs"),
         (spec(torch.int32, -(2**31), 2**31 - 1), "its dtype is torch.int32, not"),
         (spec(torch.float8_e4m3fn, -448, 447), "its dtype is torch.float8_e4m3fn, not"),
         (DYNAMIC, r"there is no qnative op for quantized_decomposed\.choose_qparams"),
     ],
-    ids=["int16", "int32", "float8", "dynamic"],
+    ids=["affine int16", "int32", "float8", "dynamic"],
 )
 def test_what_cannot_be_lowered(activation, message):
     other = converted(nn.Linear(8, 8), torch.randn(4, 8), activation, W8)

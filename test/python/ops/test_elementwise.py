@@ -12,6 +12,7 @@ from support.strategies import (
     activations,
     broadcastable,
     dtypes_8bit,
+    dtypes_any,
     generator,
     integers,
     layouts,
@@ -26,7 +27,7 @@ from support.strategies import (
 def test_binary_equals_formula(shapes, data):
     draw = data.draw
     g = generator(draw(seeds))
-    dtypes = [draw(dtypes_8bit) for _ in range(3)]
+    dtypes = [draw(dtypes_any) for _ in range(3)]
     a, b = (
         strided(integers(shape, dtype, g), draw(layouts))
         for shape, dtype in zip(shapes, dtypes[:2], strict=True)
@@ -56,6 +57,17 @@ def test_long_rows(n, kind):
         assert torch.equal(OPS.mul(*args, *output), reference.mul(*formula, *output))
 
 
+@pytest.mark.parametrize("n", [1, 31, 1000, 100_003])
+def test_long_rows_of_int16(n):
+    g = generator(5)
+    a, b = integers((3, n), torch.int16, g), integers((3, n), torch.uint8, g)
+    others = [(b, (0.1, 7)), (b[:1], (0.1, 7)), (a[:, :1], (0.02, 0)), (strided(a, 2), (1.0, 0))]
+    for other, q in others:
+        args, formula = (a, 0.01, 0, other, *q), (a, (0.01, 0), other, q)
+        for output in ((0.03, 0, torch.int16), (2.0, 9, torch.uint8)):
+            assert torch.equal(OPS.add(*args, *output), reference.add(*formula, *output))
+
+
 @pytest.mark.parametrize("op", [OPS.add, OPS.mul])
 @pytest.mark.parametrize(
     "shapes", [((0, 3), (0, 3)), ((0, 3), (3,)), ((0,), (1,)), ((0, 1), (1, 5))]
@@ -73,12 +85,12 @@ def test_cat_equals_formula(data):
     g = generator(draw(seeds))
     rank = draw(st.integers(1, 4))
     shape, dim = [draw(st.integers(0, 6)) for _ in range(rank)], draw(st.integers(-rank, rank - 1))
-    y_dtype = draw(dtypes_8bit)
+    y_dtype = draw(dtypes_any)
     yq = draw(qparams(y_dtype))
     layout = draw(layouts)
     tensors, scales, zero_points, expected = [], [], [], []
     for _ in range(draw(st.integers(1, 4))):
-        dtype = draw(dtypes_8bit)
+        dtype = draw(dtypes_any)
         q = yq if dtype == y_dtype and draw(st.booleans()) else draw(qparams(dtype))
         own = list(shape)
         own[dim] = draw(st.integers(0, 5))

@@ -29,11 +29,11 @@ from support.errors import (
     channel_value_errors,
     error_tests,
     floats,
-    input_errors,
     output_errors,
     s8,
     scale_errors,
     u8,
+    word_errors,
 )
 from support.opcheck import registered
 
@@ -43,6 +43,7 @@ VALID = {
         **{"quant_min": None, "quant_max": None},
     },
     "dequantize_per_tensor": {"x": u8(2, 3), "scale": 0.1, "zero_point": 3},
+    "requantize": {"x": u8(2, 3), "x_scale": 0.1, "x_zero_point": 3, **OUTPUT},
     "quantize_per_channel": {"x": floats(2, 3), "dtype": torch.int8, **PER_CHANNEL},
     "dequantize_per_channel": {"x": s8(2, 3), **PER_CHANNEL},
     "choose_qparams": {
@@ -68,9 +69,16 @@ ERRORS = {
         ({"x": u8(3)}, f"{REAL}Byte"),
         *scale_errors("scale"),
         ({"zero_point": 256}, f"zero_point {IN_U8}256"),
-        *RANGE_ERRORS,
+        ({"dtype": torch.int16}, "zero_point must be 0 for Short, got 3"),
+        ({"dtype": torch.int32}, "dtype must be Byte, Char or Short, got Int"),
+        *RANGE_ERRORS[1:],
     ],
-    "dequantize_per_tensor": input_errors("x", "scale", "zero_point"),
+    "dequantize_per_tensor": word_errors("x", "scale", "zero_point"),
+    "requantize": [
+        *word_errors("x", "x_scale", "x_zero_point"),
+        *output_errors("Byte, Char or Short"),
+        ({"x_scale": 1e38, "y_scale": 1e-37}, OVERFLOW),
+    ],
     "quantize_per_channel": [({"x": u8(2, 3)}, f"{REAL}Byte"), *RANGE_ERRORS, *AXIS_ERRORS],
     "dequantize_per_channel": [
         ({"x": floats(2, 3)}, "x must be Byte or Char, got Float"),
@@ -102,7 +110,7 @@ ERRORS = {
     "mul": [*BINARY_ERRORS, ({"a_scale": 1e38, "b_scale": 1e38}, OVERFLOW)],
     "cat": [
         ({"scales": [0.1, 1e38], "y_scale": 1e-37}, OVERFLOW),
-        ({"tensors": [u8(2, 3), floats(2, 3)]}, "tensors must be Byte or Char, got Float"),
+        ({"tensors": [u8(2, 3), floats(2, 3)]}, "tensors must be Byte, Char or Short, got Float"),
         ({"tensors": [u8(2, 3), u8(2, 4)]}, r"but in dimension 0, got \[2, 3\] and \[2, 4\]"),
         ({"tensors": [u8(2, 3), u8(2, 3, 1)]}, r"got \[2, 3\] and \[2, 3, 1\]"),
         ({"tensors": [u8(2, 3), u8()]}, "tensors of no dimensions cannot be joined"),
@@ -112,7 +120,7 @@ ERRORS = {
         ({"zero_points": [0, 128]}, f"zero_point {IN_S8}128"),
         ({"dim": 2}, r"dim must be in \[-2, 1\], got 2"),
         ({"dim": -3}, r"dim must be in \[-2, 1\], got -3"),
-        *output_errors(),
+        *output_errors("Byte, Char or Short"),
     ],
     "lookup": [
         ({"x": floats(3)}, "x must be Byte or Char, got Float"),

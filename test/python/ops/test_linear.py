@@ -37,14 +37,15 @@ def run_both(x, xq, w, w_scale, bias, yq, y_dtype, activation):
 def test_equals_formula(leading, n, k, data):
     g = generator(data.draw(seeds))
     x_dtype = data.draw(dtypes_8bit)
-    y_dtype = data.draw(st.sampled_from([torch.uint8, torch.int8, torch.float32]))
+    y_dtype = data.draw(st.sampled_from([torch.uint8, torch.int8, torch.int16, torch.float32]))
     xq = data.draw(qparams(x_dtype))
     x = strided(integers((*leading, k), x_dtype, g), data.draw(layouts))
     w = integers((n, k), torch.int8, g)
     w_scale = torch.rand(n, generator=g) + 0.01
     bias = torch.randn(n, generator=g) * 10 * xq[0] if data.draw(st.booleans()) else None
     y_zero_point = data.draw(qparams(y_dtype))[1] if y_dtype != torch.float32 else 0
-    yq = (fitting_scale(k, xq[0], 0.5), y_zero_point)
+    y_scale = fitting_scale(k, xq[0], 0.5)
+    yq = (y_scale / 256 if y_dtype == torch.int16 else y_scale, y_zero_point)
     y, expected = run_both(x, xq, w, w_scale, bias, yq, y_dtype, data.draw(activations))
     assert y.is_contiguous()
     torch.testing.assert_close(y, expected, rtol=0, atol=0)

@@ -13,6 +13,7 @@ from support.isas import OPS, sweep
 from support.strategies import (
     activations,
     dtypes_8bit,
+    dtypes_any,
     generator,
     integers,
     layouts,
@@ -26,7 +27,7 @@ EPS = st.sampled_from([1e-5, 0.0, 0.1])
 
 
 @st.composite
-def images(draw, least=2):
+def images(draw, least=2, dtypes=dtypes_8bit):
     """x [N, C, ...], its scale and zero point, and a generator."""
     g = generator(draw(seeds))
     shape = draw(st.lists(st.integers(1, 6), min_size=least, max_size=5))
@@ -34,7 +35,7 @@ def images(draw, least=2):
         shape[0] = 0
     if shape and draw(st.booleans()):
         shape[1 % len(shape)] = draw(st.sampled_from([1, 4, 12, 33, 70]))
-    dtype = draw(dtypes_8bit)
+    dtype = draw(dtypes)
     x = strided(integers(shape, dtype, g), draw(layouts))
     if draw(st.booleans()) and x.dim() == 5:
         x = x.to(memory_format=torch.channels_last_3d)
@@ -42,12 +43,15 @@ def images(draw, least=2):
 
 
 @st.composite
-def outputs(draw, allow_float=False):
-    """y_scale, y_zero_point, y_dtype; scales fit normalized values."""
-    dtypes = [torch.uint8, torch.int8] + ([torch.float32] if allow_float else [])
+def outputs(draw, allow_all=False):
+    """y_scale, y_zero_point, y_dtype; scales fit normalized values. allow_all: float32 and int16
+    too."""
+    dtypes = [torch.uint8, torch.int8] + ([torch.float32, torch.int16] if allow_all else [])
     dtype = draw(st.sampled_from(dtypes))
     if dtype == torch.float32:
         return 1.0, 0, dtype
+    if dtype == torch.int16:
+        return draw(st.floats(1e-5, 1e-3)), 0, dtype
     return draw(st.floats(1e-3, 0.5)), draw(qparams(dtype))[1], dtype
 
 
@@ -66,7 +70,7 @@ def check(y, expected, x):
 
 
 @sweep("layer_norm")
-@given(images(least=1), outputs(allow_float=True), EPS, st.data())
+@given(images(least=1, dtypes=dtypes_any), outputs(allow_all=True), EPS, st.data())
 def test_layer_norm(image, output, eps, data):
     (x, q, g), draw = image, data.draw
     shape = list(x.shape[-draw(st.integers(1, x.dim())) :])
@@ -74,6 +78,33 @@ def test_layer_norm(image, output, eps, data):
     y = OPS.layer_norm(x, *q, shape, weight, bias, eps, *output)
     assert torch.equal(y, reference.layer_norm(x, *q, shape, weight, bias, eps, *output))
     assert y.is_contiguous()
+
+
+@sweep("rms_norm")
+@given(
+    *(images(least=1, dtypes=dtypes_any), outputs(allow_all=True)),
+    *(st.sampled_from([1e-5, 0.0, 0.1, None]), st.data()),
+)
+def test_rms_norm(image, output, eps, data):
+    (x, q, g), draw = image, data.draw
+    shape = list(x.shape[-draw(st.integers(1, x.dim())) :])
+    weight = vector(shape, g, draw(st.booleans()))
+    y = OPS.rms_norm(x, *q, shape, weight, eps, *output)
+    assert torch.equal(y, reference.rms_norm(x, *q, shape, weight, eps, *output))
+    assert y.is_contiguous()
+
+
+@pytest.mark.parametrize("fill", [-32768, 32767])
+def test_norm_of_long_extreme_rows(fill):
+    """Sums and squares at which int32 overflows."""
+    x = torch.full((2, 300_000), fill, dtype=torch.int16)
+    x[1, ::2] = 0
+    output = (1e-4, 0, torch.int16)
+    shape = [300_000]
+    y = OPS.layer_norm(x, 0.01, 0, shape, None, None, 1e-5, *output)
+    assert torch.equal(y, reference.layer_norm(x, 0.01, 0, shape, None, None, 1e-5, *output))
+    y = OPS.rms_norm(x, 0.01, 0, shape, None, 1e-5, *output)
+    assert torch.equal(y, reference.rms_norm(x, 0.01, 0, shape, None, 1e-5, *output))
 
 
 @sweep("group_norm")
@@ -202,6 +233,10 @@ def test_against_torch():
         (
             OPS.layer_norm(x, *q, shape, lw, lb, 1e-5, *output),
             F.layer_norm(real, shape, lw.double(), lb.double(), 1e-5),
+        ),
+        (
+            OPS.rms_norm(x, *q, shape, lw, 1e-5, *output),
+            F.rms_norm(real, shape, lw.double(), 1e-5),
         ),
         (OPS.group_norm(x, *q, 2, weight, bias, 1e-5, *output), F.group_norm(real, 2, w, b, 1e-5)),
         (

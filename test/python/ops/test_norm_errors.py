@@ -15,6 +15,7 @@ from support.errors import (
     input_errors,
     output_errors,
     u8,
+    word_errors,
 )
 
 AFFINE = {"weight": torch.ones(3), "bias": torch.zeros(3)}
@@ -23,6 +24,10 @@ VALID = {
     "layer_norm": {
         **{**INPUT, "normalized_shape": [6, 6], "weight": torch.ones(6, 6)},
         **{"bias": torch.zeros(6, 6), "eps": 1e-5, **OUTPUT},
+    },
+    "rms_norm": {
+        **{**INPUT, "normalized_shape": [6, 6], "weight": torch.ones(6, 6)},
+        **{"eps": 1e-5, **OUTPUT},
     },
     "group_norm": {**INPUT, "num_groups": 3, **AFFINE, "eps": 1e-5, **OUTPUT},
     "instance_norm": {
@@ -40,6 +45,10 @@ COMMON = [*input_errors("x", "x_scale", "x_zero_point"), *output_errors()]
 FLOAT_OUTPUT = [
     *input_errors("x", "x_scale", "x_zero_point"),
     *output_errors("Byte, Char or Float"),
+]
+ALL_OUTPUTS = [
+    *word_errors("x", "x_scale", "x_zero_point"),
+    *output_errors("Byte, Char, Short or Float"),
 ]
 EPS_ERRORS = [
     ({"eps": value}, f"eps must be finite and not negative, got {value:g}")
@@ -77,7 +86,7 @@ GROUPS = "num_groups must be positive and divide the channels 3, got "
 PRELU = r"weight must have one value, or shape \[C\] for x \[N, C, ...\], got "
 ERRORS = {
     "layer_norm": [
-        *FLOAT_OUTPUT,
+        *ALL_OUTPUTS,
         *shape_errors("weight"),
         *shape_errors("bias"),
         *EPS_ERRORS,
@@ -86,6 +95,13 @@ ERRORS = {
             for shape in ([], [5], [3, 6], [1, 2, 3, 6, 6], [-1], [2**62])
         ),
         ({"x": u8(), "normalized_shape": [1]}, r"got \[\] and \[1\]"),
+    ],
+    "rms_norm": [
+        *ALL_OUTPUTS,
+        *shape_errors("weight"),
+        *EPS_ERRORS,
+        ({"normalized_shape": [5]}, NORMALIZED + r"\[5\]"),
+        ({"normalized_shape": []}, NORMALIZED + r"\[\]"),
     ],
     "group_norm": [
         *COMMON,

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from support import reference
 from support.isas import OPS, sweep
-from support.strategies import dtypes_8bit, generator, integers, layouts, qparams, seeds, strided
+from support.strategies import (
+    dtypes_8bit,
+    dtypes_any,
+    generator,
+    integers,
+    layouts,
+    qparams,
+    seeds,
+    strided,
+)
 
 DECOMPOSED = torch.ops.quantized_decomposed
 REALS = [torch.float32, torch.float16, torch.bfloat16, torch.float64]
@@ -24,7 +33,7 @@ def reals(shape, scale, dtype, g):
 
 
 @sweep("quantize_per_tensor")
-@given(shapes, dtypes_8bit, st.sampled_from(REALS), layouts, st.data())
+@given(shapes, dtypes_any, st.sampled_from(REALS), layouts, st.data())
 def test_quantize_per_tensor(shape, dtype, real, layout, data):
     q = data.draw(qparams(dtype))
     x = reals(shape, q[0], real, generator(data.draw(seeds)))
@@ -63,7 +72,7 @@ def test_quantize_nan_and_infinities(dtype):
 
 
 @sweep("dequantize_per_tensor")
-@given(shapes, dtypes_8bit, layouts, st.data())
+@given(shapes, dtypes_any, layouts, st.data())
 def test_dequantize_per_tensor(shape, dtype, layout, data):
     q = data.draw(qparams(dtype))
     x = integers(shape, dtype, generator(data.draw(seeds)))
@@ -71,6 +80,39 @@ def test_dequantize_per_tensor(shape, dtype, layout, data):
     y = OPS.dequantize_per_tensor(x, *q)
     assert torch.equal(y, reference.dequantize(x, *q))
     assert y.stride() == torch.neg(x).stride()
+
+
+def test_quantize_int16():
+    """Ties, both ends of the range and beyond, not a number."""
+    x = torch.arange(-66000, 66001) / 2
+    assert torch.equal(
+        OPS.quantize_per_tensor(x, 1.0, 0, torch.int16), x.round().clamp(-32768, 32767).short()
+    )
+    special = torch.tensor([float("nan"), float("inf"), -float("inf"), 3e38, -3e38, 1e-45] * 11)
+    y = OPS.quantize_per_tensor(special, 1e-3, 0, torch.int16)
+    assert y.tolist() == [0, 32767, -32768, 32767, -32768, 0] * 11
+    narrow = OPS.quantize_per_tensor(x, 1.0, 0, torch.int16, quant_min=-32767, quant_max=100)
+    assert narrow.aminmax() == (-32767, 100)
+    codes = torch.arange(-32768, 32768).short()
+    assert torch.equal(OPS.dequantize_per_tensor(codes, 0.5, 0), codes * 0.5)
+
+
+@sweep("requantize")
+@given(shapes, dtypes_any, dtypes_any, layouts, st.data())
+def test_requantize(shape, x_dtype, y_dtype, layout, data):
+    q, output = data.draw(qparams(x_dtype)), data.draw(qparams(y_dtype))
+    x = strided(integers(shape, x_dtype, generator(data.draw(seeds))), layout)
+    y = OPS.requantize(x, *q, *output, y_dtype)
+    assert torch.equal(y, reference.rescale(x, *q, *output, y_dtype))
+    assert y.stride() == torch.neg(x).stride()
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8])
+def test_requantize_every_int16(dtype):
+    x = torch.arange(-32768, 32768).short()
+    for scale in (0.5, 100.0, 256.0, 1e6):
+        y = OPS.requantize(x, 1.0, 0, scale, 7, dtype)
+        assert torch.equal(y, reference.rescale(x, 1.0, 0, scale, 7, dtype))
 
 
 @sweep("quantize_per_channel", "dequantize_per_channel")

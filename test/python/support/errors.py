@@ -17,6 +17,10 @@ def s8(*shape):
     return torch.zeros(shape, dtype=torch.int8)
 
 
+def s16(*shape):
+    return torch.zeros(shape, dtype=torch.int16)
+
+
 def floats(*shape):
     return torch.zeros(shape)
 
@@ -53,12 +57,20 @@ def scale_errors(name):
     return [({name: value}, f"{name}{NO_SCALE}{value:g}") for value in (0.0, -1.0, INF, NAN, 1e-50)]
 
 
-def input_errors(name, scale, zero_point):
+def input_errors(name, scale, zero_point, dtypes="Byte or Char"):
     return [
-        ({name: floats(2, 3)}, f"{name} must be Byte or Char, got Float"),
+        ({name: floats(2, 3)}, f"{name} must be {dtypes}, got Float"),
         *scale_errors(scale),
         ({name: u8(2, 3), zero_point: -1}, f"{zero_point} {IN_U8}-1"),
         ({name: s8(2, 3), zero_point: 128}, f"{zero_point} {IN_S8}128"),
+    ]
+
+
+def word_errors(name, scale, zero_point):
+    """Those of an input that may be int16."""
+    return [
+        *input_errors(name, scale, zero_point, "Byte, Char or Short"),
+        ({name: s16(2, 3), zero_point: 1}, f"{zero_point} must be 0 for Short, got 1"),
     ]
 
 
@@ -76,6 +88,12 @@ def output_errors(dtypes="Byte or Char"):
         ({"y_zero_point": 256}, f"y_zero_point {IN_U8}256"),
         ({"y_zero_point": -129, "y_dtype": torch.int8}, f"y_zero_point {IN_S8}-129"),
         ({"y_dtype": torch.int32}, f"y_dtype must be {dtypes}, got Int"),
+        (
+            {"y_dtype": torch.int16},
+            "y_zero_point must be 0 for Short, got 3"
+            if "Short" in dtypes
+            else f"y_dtype must be {dtypes}, got Short",
+        ),
     ]
 
 
@@ -175,14 +193,14 @@ LINEAR_ERRORS = [
     *input_errors("x", "x_scale", "x_zero_point"),
     *WEIGHT_ERRORS,
     *CHANNEL_ERRORS,
-    *output_errors("Byte, Char or Float"),
+    *output_errors("Byte, Char, Short or Float"),
     *ACTIVATION_ERRORS,
 ]
 BINARY_ERRORS = [
-    *input_errors("a", "a_scale", "a_zero_point"),
-    *input_errors("b", "b_scale", "b_zero_point"),
+    *word_errors("a", "a_scale", "a_zero_point"),
+    *word_errors("b", "b_scale", "b_zero_point"),
     ({"b": u8(2, 4)}, r"shapes do not broadcast: \[2, 3\] and \[2, 4\]"),
-    *output_errors(),
+    *output_errors("Byte, Char or Short"),
     *ACTIVATION_ERRORS,
 ]
 POOL_ERRORS = [

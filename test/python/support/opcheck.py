@@ -17,6 +17,10 @@ def s8(*shape):
     return torch.randint(-128, 128, shape, dtype=torch.int8, generator=GENERATOR)
 
 
+def s16(*shape):
+    return torch.randint(-32768, 32768, shape, dtype=torch.int16, generator=GENERATOR)
+
+
 def f16(*shape):
     return torch.randn(shape, generator=GENERATOR).half()
 
@@ -154,8 +158,18 @@ CASES = {
         (torch.randn(4, 6).half()[:, ::2].t(), 0.1, 3, torch.int8),
         (torch.randn(4, requires_grad=True), 0.1, 3, torch.int8),
         (torch.randn(0, 4), 0.1, 3, torch.int8),
+        (torch.randn(4, 6).t(), 0.1, 0, torch.int16),
     ],
-    "dequantize_per_tensor": [(u8(2, 3, 4, 5), 0.1, 3), (channels_last(s8(2, 3, 4, 5)), 0.1, 3)],
+    "dequantize_per_tensor": [
+        (u8(2, 3, 4, 5), 0.1, 3),
+        (channels_last(s8(2, 3, 4, 5)), 0.1, 3),
+        (s16(2, 3), 0.1, 0),
+    ],
+    "requantize": [
+        (s16(2, 3, 4), 0.1, 0, 0.2, 4, torch.int8),
+        (channels_last(u8(2, 3, 4, 5)), 0.1, 3, 0.2, 0, torch.int16),
+        (s8(0, 4), 0.1, 3, 0.2, 4, torch.uint8),
+    ],
     "quantize_per_channel": [
         (torch.randn(2, 3, 4), scales(3), torch.zeros(3, dtype=torch.int64), 1, torch.int8),
         (
@@ -172,6 +186,7 @@ CASES = {
         linear_args(u8(4, 7), torch.uint8),
         linear_args(s8(2, 3, 7), torch.int8, "relu6"),
         linear_args(u8(7), torch.float32, "clamp", [-1.0, 1.0], bias=False),
+        (*linear_args(u8(2, 7), None)[:7], 0.001, 0, torch.int16),
         linear_args(u8(0, 7), torch.uint8),
         linear_args(u8(7, 4).t(), torch.uint8),
     ],
@@ -333,6 +348,7 @@ CASES = {
         binary_args(channels_last(u8(2, 3, 4, 5)), u8(3, 1, 1)),
         binary_args(u8(3, 4).t(), u8(1, 3)),
         binary_args(u8(3, 1), u8(4)),
+        (s16(2, 3).t(), 0.1, 0, u8(3, 1), 0.2, 4, 0.3, 0, torch.int16),
         binary_args(u8(), u8(0, 3)),
     ],
     "mul": [binary_args(u8(2, 3), s8(2, 1)), binary_args(u8(2, 6)[:, ::2], s8(2, 6)[:, 1::2])],
@@ -450,6 +466,12 @@ CASES = {
         (u8(2, 3, 4), 0.1, 3, [4], normal(4), normal(4), 1e-5, *OUTPUT),
         (s8(4, 3, 2).transpose(0, 2), 0.1, 3, [3, 4], None, None, 1e-5, 1.0, 0, torch.float32),
         (u8(0, 4), 0.1, 3, [4], None, normal(4), 1e-5, *OUTPUT),
+        (s16(2, 4), 0.1, 0, [4], None, normal(4), 1e-5, 0.1, 0, torch.int16),
+    ],
+    "rms_norm": [
+        (u8(2, 3, 4), 0.1, 3, [4], normal(4), 1e-5, *OUTPUT),
+        (s16(4, 3, 2).transpose(0, 2), 0.1, 0, [3, 4], None, None, 1.0, 0, torch.float32),
+        (u8(0, 4), 0.1, 3, [4], None, 1e-5, 0.1, 0, torch.int16),
     ],
     "group_norm": [
         norm_args(u8(2, 6, 5), 3),

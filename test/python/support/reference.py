@@ -6,8 +6,8 @@ import math
 import numpy as np
 import torch
 
-RANGES = {torch.uint8: (0, 255), torch.int8: (-128, 127)}
-NUMPY = {torch.uint8: np.uint8, torch.int8: np.int8}
+RANGES = {torch.uint8: (0, 255), torch.int8: (-128, 127), torch.int16: (-32768, 32767)}
+NUMPY = {torch.uint8: np.uint8, torch.int8: np.int8, torch.int16: np.int16}
 NO_CLAMP = (-np.inf, np.inf)
 ACTIVATIONS = {"none": NO_CLAMP, "relu": (0, np.inf), "relu6": (0, 6)}
 
@@ -314,8 +314,8 @@ def add(a, aq, b, bq, y_scale, y_zero_point, y_dtype, clamp=NO_CLAMP, alpha=1.0)
 
 
 def mul(a, aq, b, bq, y_scale, y_zero_point, y_dtype, clamp=NO_CLAMP):
-    product = centred(a, aq[1]) * centred(b, bq[1])
-    r = product.astype(np.float32) * f32(aq[0] * bq[0] / y_scale)
+    product = centred(a, aq[1]).astype(np.float32) * centred(b, bq[1]).astype(np.float32)
+    r = product * f32(aq[0] * bq[0] / y_scale)
     return requantize(r, y_zero_point, y_dtype, clamp, y_scale)
 
 
@@ -365,6 +365,21 @@ def to_output(r, y_scale, y_zero_point, y_dtype, clamp=NO_CLAMP):
     if y_dtype == torch.float32:
         return torch.from_numpy(np.asarray(r))
     return requantize(r, y_zero_point, y_dtype, clamp, y_scale)
+
+
+def rms_norm(x, x_scale, x_zero_point, shape, weight, eps, y_scale, *output):
+    """output: y_zero_point, y_dtype."""
+    y_scale = 1.0 if output[1] == torch.float32 else y_scale
+    values = centred(x, x_zero_point).reshape(*x.shape[: x.dim() - len(shape)], math.prod(shape))
+    squares = (values**2).sum(-1)
+    mean = squares / max(values.shape[-1], 1)
+    with np.errstate(divide="ignore"):
+        scale = x_scale / np.sqrt(x_scale * x_scale * mean + (2.0**-23 if eps is None else eps))
+    scale = f32(np.where(squares == 0, 0, scale))[..., None]
+    factor = f32(1 / y_scale)
+    w = factor if weight is None else weight.numpy().ravel() * factor
+    r = fma(fma(values.astype(np.float32), scale, f32(0)), w, f32(0))
+    return to_output(r.reshape(x.shape), y_scale, *output)
 
 
 def layer_norm(x, x_scale, x_zero_point, shape, weight, bias, eps, y_scale, *output):

@@ -35,6 +35,7 @@ this row alone, and checks that
 
 `test/python/test_coverage.py` checks the same, and that this page is up to date.
 
+- dtypes: *static* is 8 bits; *int16-input* and *int16-output* say which side is int16 instead.
 - op: `qnative::<op>`. *free*: the pattern moves, renames or measures data, and runs unchanged on
   8-bit or float16 data. `torch.stack` must match scales in 8 bits; float16 has none.
 - front end: *PT2E* is `qnative.quantize`; *FX* is `qnative.fx`, required by modules of

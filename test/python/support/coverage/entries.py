@@ -51,7 +51,14 @@ class Entry:
     @property
     def name(self) -> str:
         """ "(nn.Conv2d, nn.ReLU) static", the same in every process."""
-        return f"{_text(self.row.script_object.pattern)} {self.mode}"
+        return f"{_text(self.row.script_object.pattern)} {self.label}"
+
+    @property
+    def label(self) -> str:
+        """The mode, with the sides that are int16."""
+        sides = ("input", self.dtypes.input_dtype), ("output", self.dtypes.output_dtype)
+        words = [side for side, dtype in sides if dtype is torch.int16]
+        return "-".join((self.mode, "int16", *words)) if words else self.mode
 
     @property
     def is_qat(self) -> bool:

@@ -201,6 +201,7 @@ ELEMENTS: dict[Any, Element] = {
     F.layer_norm: Element(
         lambda: Call(lambda x, w, b: F.layer_norm(x, [8], w, b), w=weight(8), b=weight(8))
     ),
+    F.rms_norm: Element(lambda: Call(lambda x, w: F.rms_norm(x, [8], w), w=weight(8))),
     F.group_norm: Element(
         lambda: Call(lambda x, w, b: F.group_norm(x, 2, w, b), w=weight(4), b=weight(4)), (_IMAGE,)
     ),
@@ -276,6 +277,16 @@ ELEMENTS: dict[Any, Element] = {
     nn.EmbeddingBag: Element(lambda: nn.EmbeddingBag(12, 8, mode="sum"), (_TOKENS,), _tokens),
     nnqat.Embedding: Element(lambda: nn.Embedding(12, 8), (_TOKENS,), _tokens),
     nnqat.EmbeddingBag: Element(lambda: nn.EmbeddingBag(12, 8, mode="sum"), (_TOKENS,), _tokens),
+}
+_ATEN = torch.ops.aten
+ELEMENTS |= {
+    _ATEN.linear.default: ELEMENTS[F.linear],
+    **{getattr(_ATEN, f"conv{d}d").default: ELEMENTS[getattr(F, f"conv{d}d")] for d in "123"},
+    _ATEN.add.Tensor: ELEMENTS[torch.add],
+    _ATEN.mul.Tensor: ELEMENTS[torch.mul],
+    _ATEN.cat.default: ELEMENTS[torch.cat],
+    _ATEN.layer_norm.default: ELEMENTS[F.layer_norm],
+    _ATEN.rms_norm.default: ELEMENTS[F.rms_norm],
 }
 
 
