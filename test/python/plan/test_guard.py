@@ -120,7 +120,10 @@ def test_a_small_token_survives_from_the_cat_to_the_end():
     assert sqnr(got[:, :1], want[:, :1]) > 30
     assert sqnr(got[:, 1:], want[:, 1:]) > 30
     # The layers with weights, which have the arithmetic, are quantized all the same.
-    assert verdicts(result, "linear") == ["quantized"] * 2 and verdicts(result, "cat") == ["float"]
+    assert verdicts(result, "linear") == ["quantized"] * 2
+    # A norm reads the cat, which int16 holds with both parts.
+    assert verdicts(result, "cat") == ["quantized"]
+    assert reason(result, "cat") == "its output is int16"
 
 
 def test_parts_that_a_layer_mixes_share_a_scale():
