@@ -13,7 +13,7 @@ from ..graph.kinds import JOINS, LAYERS, MOVES, PERIODIC, RECURRENT
 from ..graph.nodes import NoDtypes, Unsupported, bind, kind, tensor_of
 from ..graph.origins import Origins
 from ..graph.sequence import activation_after, next_of
-from . import constraints, decide, residual
+from . import constraints, decide
 from .capability import Capability, capability, check, fused_into, is_free, padding_of
 from .choices import Choices
 from .config_index import ConfigIndex, Rows, observation, static_dtypes
@@ -62,7 +62,6 @@ class Plan:
         idle = [node for node in self.nodes if self._moves_floats(node)]
         for node in idle:
             self.decisions[node] = Decision(reason="it moves data that is not quantized")
-        residual.widen(self)
         for node in self.nodes:
             if self.decisions[node].mode == UNDECIDED and not self.decisions[node].part_of:
                 self._find_free(node)

@@ -28,6 +28,7 @@ from .constraints import NONE, Constraints, Limits
 from .decision import FREE, LOOKUP, is_foreign
 from .modes import RECIPES, STATIC, Recipe
 from .plan import Plan
+from .residual import widen
 
 KEY = "quantization_annotation"
 _SHARED = "OUTPUT_SHARE_OBSERVER_WITH_INPUT"
@@ -103,7 +104,7 @@ class Quantizer(TorchAOQuantizer):
 
     def plan(self, model: GraphModule) -> Plan:
         """The decisions that ``annotate`` writes down."""
-        return Plan(self.config, self.modes, model, self.is_qat, self.choices).make()
+        return widen(Plan(self.config, self.modes, model, self.is_qat, self.choices).make())
 
     def annotate(self, model: GraphModule) -> GraphModule:
         self.write(self.plan(model))

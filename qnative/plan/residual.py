@@ -8,7 +8,6 @@ values.
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch.fx import Node
@@ -18,18 +17,16 @@ from ..graph.kinds import LAYERS, WITH_NUMBER
 from ..graph.nodes import bind, kind, tensor_of
 from . import decide
 from .capability import INT16_INPUTS
-from .decision import FREE, is_foreign
+from .decision import FREE, is_foreign, remember
 from .modes import STATIC, Dtypes
-
-if TYPE_CHECKING:
-    from .plan import Plan
+from .plan import Plan
 
 NORMS = ("layer_norm", "rms_norm")
 
 
-def widen(plan: "Plan") -> None:
+def widen(plan: Plan) -> Plan:
     """Changes the rows and decisions of a plan to those with int16 values, where its config has
-    them."""
+    them. Returns the plan."""
     wide: set[Node] = set()
     static = [node for node in plan.nodes if plan.is_static(node)]
     for node in static:
@@ -41,9 +38,10 @@ def widen(plan: "Plan") -> None:
     for node in static:
         if kind(node) in NORMS or node in wide:
             _choose(plan, node, wide)
+    return plan
 
 
-def _widen(plan: "Plan", node: Node, wide: set[Node]) -> None:
+def _widen(plan: Plan, node: Node, wide: set[Node]) -> None:
     """Makes the value of a node int16 if it can be, with what it is computed of."""
     if node in wide or _dtypes(plan, node, output=torch.int16) is None:
         return
@@ -52,12 +50,12 @@ def _widen(plan: "Plan", node: Node, wide: set[Node]) -> None:
         _widen_sources(plan, node, wide)
 
 
-def _widen_sources(plan: "Plan", node: Node, wide: set[Node]) -> None:
+def _widen_sources(plan: Plan, node: Node, wide: set[Node]) -> None:
     for source in _sources(plan, node):
         _widen(plan, source, wide)
 
 
-def _sources(plan: "Plan", node: Node) -> Iterator[Node]:
+def _sources(plan: Plan, node: Node) -> Iterator[Node]:
     """The ops that compute the inputs of a node, behind moves."""
     args = bind(node)
     for name in plan.capability(node).tensors:
@@ -71,7 +69,7 @@ def _sources(plan: "Plan", node: Node) -> Iterator[Node]:
 
 
 def _dtypes(
-    plan: "Plan", node: Node, output: torch.dtype | None = None, input: torch.dtype | None = None
+    plan: Plan, node: Node, output: torch.dtype | None = None, input: torch.dtype | None = None
 ) -> tuple[BackendPatternConfig, DTypeConfig] | None:
     """The first row and DTypeConfig for a node with this output and input; None if there is none or
     the node's op cannot run so."""
@@ -97,7 +95,7 @@ def _is_depthwise(node: Node) -> bool:
     return args.get("groups", 1) > 1 and weight is not None and weight.shape[1] == 1
 
 
-def _choose(plan: "Plan", node: Node, wide: set[Node]) -> None:
+def _choose(plan: Plan, node: Node, wide: set[Node]) -> None:
     """The row of a node whose inputs or output are int16."""
     sources = list(_sources(plan, node))
     reads_words = node in wide or not sources or any(source in wide for source in sources)
@@ -112,3 +110,4 @@ def _choose(plan: "Plan", node: Node, wide: set[Node]) -> None:
     decision = decide.by_row(node, STATIC, *found)
     plan.decisions[node] = replace(decision, fused=before.fused, not_fused=before.not_fused)
     plan.rows[node] = found
+    remember(node, plan.decisions[node])

@@ -2,7 +2,6 @@
 
 import copy
 import io
-import sys
 from dataclasses import dataclass
 from typing import Any
 from unittest import mock
@@ -81,7 +80,7 @@ def _simulated(patched: Any) -> nn.Module:
 
 
 def quantize(entry: Entry, model: nn.Module, inputs: tuple) -> Made:
-    with mock.patch.object(sys.modules["qnative.quantize"], "lower", side_effect=lower) as patched:
+    with mock.patch("qnative.quantization.lower", side_effect=lower) as patched:
         quantized = qnative.quantize(
             model,
             inputs,
