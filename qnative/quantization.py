@@ -22,6 +22,7 @@ from .lowering.module import QuantizedModule
 from .page import Edge
 from .plan.modes import RECIPES, Recipe
 from .report import FREE, Report, Row, merge_rows
+from .sizes import show
 
 # The arguments of one call of a model: one tensor, positional ones, or keyword ones.
 Batch: TypeAlias = torch.Tensor | tuple[Any, ...] | list[Any] | dict[str, Any]
@@ -58,8 +59,11 @@ def quantize(
     strict: raise NotQuantizedError if a node stays float.
     backend_config: what to quantize how, see ``qnative.Quantizer``: a BackendConfig, the name of
     one, or None for "qnative".
-    dynamic_shapes: "batch" leaves dimension 0 of every input open where the model allows it; None
-    fixes all shapes to those of example_inputs; anything else goes to torch.export.
+    dynamic_shapes: "batch" leaves dimension 0 of every input open where the model allows it; "all"
+    (or "auto") every dimension that the model allows; None fixes all shapes to those of
+    example_inputs; anything else goes to torch.export. The report says which dimensions are open,
+    as shown by calls with other sizes in eager mode, of a trace and of an exported form, and what
+    fixes others.
     weight_rounding: "calibrated" rounds weights so that the outputs change least over the
     calibration data (see rounding.py), "nearest" each to its nearest value.
     bias_correction: whether to take the mean error of the outputs into the bias.
@@ -79,7 +83,8 @@ def quantize(
 
     quantizer = Quantizer(backend_config, recipe=recipe)
     model = copy.deepcopy(model).eval()
-    exported, notes = export(model, example_inputs, dynamic_shapes, "qnative.quantize")
+    exported, sizes = export(model, example_inputs, dynamic_shapes, "qnative.quantize")
+    notes: list[str] = []
     float_rows = [
         Row(node.name, ir.module_path(node), ir.op_name(node), FREE, inputs=sources(node))
         for node in exported.graph.nodes
@@ -115,6 +120,7 @@ def quantize(
     rows = merge_rows(float_rows, lowered.report.rows, folded)
     notes += [f"low signal to quantization noise: {text}" for each in outputs for text in each.poor]
     report = Report(rows, lowered.report.notes + notes, outputs, edges=edges)
+    show(lowered, sizes, report, dynamic_shapes)
     lowered.set_report(report, strict=strict)
     if verbose:
         print(f"qnative: {report.summary()}")

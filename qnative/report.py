@@ -78,17 +78,51 @@ class Output:
 
 
 @dataclass
+class Size:
+    """A dimension of an input of the model that was to stay open.
+
+    input: the input's name in forward, with the key or index of a part of it. dimension: its
+    position. size: that in the example. open: whether other sizes gave the same bits in eager mode,
+    in a trace and in an exported file. shown: those sizes. reason: why it is not open, with the
+    line of the model's code that fixed it where that is known.
+    """
+
+    input: str
+    dimension: int
+    size: int
+    open: bool = False
+    shown: list[int] = field(default_factory=list)
+    reason: str = ""
+
+    columns: ClassVar[tuple[str, ...]] = ("input", "dimension", "size", "verdict")
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """A text for each of ``columns``."""
+        shown = f" (ran with {', '.join(map(str, self.shown))})" if self.shown else ""
+        verdict = f"open{shown}" if self.open else f"fixed: {self.reason}"
+        return self.input, str(self.dimension), str(self.size), verdict
+
+    def __str__(self) -> str:
+        name, dimension, size, verdict = self.cells
+        return f"{name}, dimension {dimension}, size {size}: {verdict}"
+
+
+@dataclass
 class Report:
     """The rows of a model in graph order; ``print(report)`` shows them as a table.
 
     notes: facts about the whole model, such as whether its batch is dynamic. outputs: the error of
     each output, if it was measured. edges: what calibration saw of each value that runs in 8 bits.
+    sizes: the dimensions of the inputs that ``dynamic_shapes`` asked to leave open, if it asked for
+    more than the batch.
     """
 
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     outputs: list[Output] = field(default_factory=list)
     edges: list[Edge] = field(default_factory=list)
+    sizes: list[Size] = field(default_factory=list)
 
     # Type of the rows and how they are shown; subclasses have their own.
     row_type: ClassVar[type] = Row
@@ -126,20 +160,23 @@ class Report:
             [
                 *text_table(self.columns, map(self.cells, self.rows)),
                 printable(self.summary()),
+                *map(printable, map(str, self.sizes)),
                 *map(printable, self.notes),
             ]
         )
 
     def to_json(self) -> str:
         """{"summary": {verdict: count}, "notes": [...], "outputs": [{...}], "edges": [{...}],
+        "sizes": [{...}],
         "rows": [{...}]}, indented."""
         summary = {verdict: self.count(verdict) for verdict in VERDICTS}
         rows = [asdict(row) for row in self.rows]
         outputs = [asdict(output) for output in self.outputs]
         edges = [asdict(edge) for edge in self.edges]
+        sizes = [asdict(size) for size in self.sizes]
         data = {
             **{"summary": summary, "notes": self.notes, "outputs": outputs},
-            **{"edges": edges, "rows": rows},
+            **{"edges": edges, "sizes": sizes, "rows": rows},
         }
         return json.dumps(data, indent=1)
 
@@ -153,7 +190,8 @@ class Report:
         outputs = [Output(**output) for output in data.get("outputs", [])]
         edges = [Edge(**edge) for edge in data.get("edges", [])]
         rows = [cls.row_type(**row) for row in data["rows"]]
-        return cls(rows, data["notes"], outputs, edges=edges)
+        sizes = [Size(**size) for size in data.get("sizes", [])]
+        return cls(rows, data["notes"], outputs, edges=edges, sizes=sizes)
 
     def to_html(
         self,
@@ -200,6 +238,7 @@ class Report:
                 ("nodes", "reason"),
                 [(str(count), reason) for reason, count in reasons],
             ),
+            Table("Sizes", Size.columns, [size.cells for size in self.sizes]),
         ]
         lines = [self._line(row, times) for row in self.rows]
         return Page(

@@ -23,6 +23,7 @@ from ..lowering.module import QuantizedModule
 from ..plan.capability import SAME, Capability, check
 from ..plan.decide import by_graph
 from ..plan.decision import FREE, LOOKUP
+from ..sizes import show
 from .dynamic import MAPPING, with_hooks_of
 
 _WEIGHTED = {
@@ -72,13 +73,13 @@ def convert(
             child_path = f"{path}.{name}" if path else name
             setattr(parent, name, _without_training(_direct(child_path, child)))
     stubs = _mark(model)
-    exported, notes = _export(model, example_inputs, dynamic_shapes)
+    exported, sizes = export(model, example_inputs, dynamic_shapes, "qnative.convert")
     with torch.no_grad():
         fold_constants(exported)
         _quantize_between(exported)
         _remove(exported, stubs)
         lowered = lower(exported)
-    lowered.report.notes += notes
+    show(lowered, sizes, lowered.report, dynamic_shapes)
     lowered.set_report(lowered.report, strict=strict)
     return lowered
 
@@ -242,31 +243,6 @@ def _quantize_weight(path: str, module: torch.nn.Module, qconfig: Any) -> None:
 
 
 # ---- graph -------------------------------------------------------------------------------------
-
-
-def _export(
-    model: torch.nn.Module, inputs: tuple[Any, ...], dynamic_shapes: DynamicShapes
-) -> tuple[GraphModule, list[str]]:
-    """graph.export, naming the module that could not be traced."""
-    inside: list[str] = []
-
-    def leave(module: torch.nn.Module, args: Any, y: Any) -> None:
-        inside.pop()
-
-    for path, module in model.named_modules():
-
-        def enter(module: torch.nn.Module, args: Any, path: str = path) -> None:
-            if not path:
-                inside.clear()
-            inside.append(path)
-
-        module.register_forward_pre_hook(enter, prepend=True)
-        module.register_forward_hook(leave)
-    try:
-        return export(model, inputs, dynamic_shapes, "qnative.convert")
-    except RuntimeError as error:
-        where = f"module {inside[-1]!r}" if inside and inside[-1] else "the model's own forward"
-        raise RuntimeError(f"{error} (in {where})") from error
 
 
 def _quantize_between(module: GraphModule) -> None:

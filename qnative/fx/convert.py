@@ -21,6 +21,7 @@ from ..lowering.module import QuantizedModule
 from ..plan.config_index import ConfigIndex
 from ..plan.constraints import Constraints, check_run_time
 from ..plan.modes import DYNAMIC_FP16, DYNAMIC_INT8, FP16, WEIGHT_ONLY_INT4, WEIGHT_ONLY_INT8
+from ..sizes import show
 from .annotate import annotate
 from .prepare import (
     BACKEND,
@@ -78,14 +79,14 @@ def convert_fx(
             f"qnative.convert_fx: upstream's convert_fx rejects the model: {first_line(error)}; "
             "qnative.quantize takes what torch.export takes"
         ) from error
-    exported, notes = export(
+    exported, sizes = export(
         reference, graph_module.meta[INPUTS], dynamic_shapes, "qnative.convert_fx"
     )
     with torch.no_grad():
         fold_constants(exported)
         annotate(exported, index, marked, broken)
         lowered = lower(exported)
-    lowered.report.notes += notes
+    show(lowered, sizes, lowered.report, dynamic_shapes)
     lowered.set_report(lowered.report, strict=strict)
     return lowered
 

@@ -1,16 +1,33 @@
-"""Exports a float module, with its batch size open if the model allows it."""
+"""Exports a float module, with the sizes of its inputs open that the model allows."""
 
 import inspect
-from typing import Any, Literal, TypeAlias
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
+from torch.export import ExportedProgram
 from torch.fx import GraphModule
+from torch.utils import _pytree as pytree
 
-from . import nodes as ir
+from . import recurrent_export
 from .functional import functional_module
+from .lines import SizeLines, place_of
+from .open_sizes import Leaf, OpenSizes, Place, by_line, leaves_of, shapes_of
+from .rejected import Rejected, explain
 
-# Which sizes of the inputs stay open: "batch", none, or what torch.export.export takes.
-DynamicShapes: TypeAlias = Literal["batch"] | dict[str, Any] | tuple[Any, ...] | list[Any] | None
+# Which sizes of the inputs stay open: "batch", "all" ("auto" is another name of it), none, or what
+# torch.export.export takes.
+DynamicShapes: TypeAlias = (
+    Literal["batch", "all", "auto"] | dict[str, Any] | tuple[Any, ...] | list[Any] | None
+)
+_NAMES = ("batch", "all", "auto")
+
+
+class Exported(NamedTuple):
+    """An exported module without in-place ops, and its sizes."""
+
+    module: GraphModule
+    sizes: OpenSizes
 
 
 def check_inputs(model: Any, example_inputs: Any, caller: str) -> None:
@@ -38,51 +55,136 @@ def export(
     inputs: tuple[Any, ...],
     dynamic_shapes: DynamicShapes,
     caller: str,
-) -> tuple[GraphModule, list[str]]:
-    """The exported module and notes on its shapes. RuntimeError, with ``caller`` in its message,
-    for a model that torch.export rejects."""
+) -> Exported:
+    """Exports a model. RuntimeError, with ``caller`` in its message, for one that torch.export
+    rejects; ValueError for an unknown name as ``dynamic_shapes``."""
+    if isinstance(dynamic_shapes, str) and dynamic_shapes not in _NAMES:
+        raise ValueError(
+            f"{caller}: dynamic_shapes must be one of {', '.join(_NAMES)}, None or what "
+            f"torch.export.export takes, got {dynamic_shapes!r}"
+        )
     try:
-        if dynamic_shapes != "batch":
-            program = torch.export.export(model, inputs, dynamic_shapes=dynamic_shapes)
-            return functional_module(program), []
+        if isinstance(dynamic_shapes, str):
+            attempt, reasons = _with_open_sizes(model, inputs, dynamic_shapes == "batch")
+        else:
+            attempt, reasons = _Attempt(model, inputs, dynamic_shapes), {}
+        module = functional_module(attempt.program)
+    except Exception as error:
+        cause = error.__cause__ if isinstance(error, Rejected) else error
+        text = f"{caller}: torch.export rejects {explain(model, error)}"
+        raise RuntimeError(text) from cause
+    return Exported(module, attempt.sizes(module, reasons))
+
+
+class _Attempt:
+    """A call of torch.export."""
+
+    def __init__(self, model: torch.nn.Module, inputs: tuple[Any, ...], shapes: Any):
+        self.model, self.inputs = model, inputs
         try:
-            program = _export_batch(model, inputs)
-            return functional_module(program), ["batch size: dynamic"]
-        except _FixedBatch as error:
-            program = torch.export.export(model, inputs)
-            return functional_module(program), [f"batch size: fixed, {error}"]
-    except Exception as error:
-        raise RuntimeError(
-            f"{caller}: torch.export rejects {type(model).__name__}: {error}"
-        ) from error
+            with SizeLines() as self.lines, recurrent_export.whole():
+                self.program: ExportedProgram = torch.export.export(
+                    model, inputs, dynamic_shapes=shapes
+                )
+        except Exception as error:
+            raise Rejected(self.lines) from error
+        recurrent_export.restore(self.program)
+
+    def sizes(self, module: GraphModule | None, reasons: dict[Place, str]) -> OpenSizes:
+        leaves = leaves_of(self.model, self.inputs)
+        return OpenSizes(self.program, module, leaves, self.inputs, self.lines, reasons)
 
 
-class _FixedBatch(Exception):
-    """Dimension 0 of the inputs cannot be left open; the message says why."""
-
-
-def _export_batch(model: torch.nn.Module, inputs: tuple[Any, ...]) -> torch.export.ExportedProgram:
-    """Exports with dimension 0 of every input open, or raises _FixedBatch."""
-    # torch.export specializes sizes of 1.
-    inputs = torch.utils._pytree.tree_map_only(torch.Tensor, _at_least_two, inputs)
-    arguments = inspect.signature(model.forward).bind(*inputs).arguments
-    shapes = torch.utils._pytree.tree_map(_open_batch, dict(arguments))
+def _with_open_sizes(
+    model: torch.nn.Module, inputs: tuple[Any, ...], batch_only: bool
+) -> tuple[_Attempt, dict[Place, str]]:
+    """The export with the most sizes open, and why other dimensions are not."""
+    # torch.export takes a size of 1 for fixed.
+    doubled = pytree.tree_map_only(torch.Tensor, _at_least_two, inputs)
+    places, reasons = _wanted(leaves_of(model, doubled), batch_only)
     try:
-        program = torch.export.export(model, inputs, dynamic_shapes=shapes)
-    except Exception as error:
-        raise _FixedBatch(str(error).strip().splitlines()[0]) from error
-    for node in program.graph.nodes:
-        value = ir.tensor_of(node)
-        if node.name not in program.graph_signature.user_inputs or value is None:
-            continue
-        if value.dim() > 0 and not ir.is_open(value.shape[0]):
-            raise _FixedBatch(f"the model computes with the size of {node.name}")
-    return program
+        attempt = _Attempt(model, doubled, _shapes(model, doubled, places))
+    except Rejected as error:
+        if batch_only:
+            return _Attempt(model, inputs, None), dict.fromkeys(places, _why(error))
+        return _one_by_one(model, inputs, doubled)
+    found = attempt.sizes(None, {}).sizes
+    batch = places if batch_only else _doubled(inputs)
+    fixed = {place: found[place].reason for place in batch if not found[place].open}
+    if not fixed:
+        return attempt, reasons
+    if batch_only:  # all of it or none
+        return _Attempt(model, inputs, None), fixed
+    return _one_by_one(model, inputs, inputs)
+
+
+def _one_by_one(
+    model: torch.nn.Module, inputs: tuple[Any, ...], example: tuple[Any, ...]
+) -> tuple[_Attempt, dict[Place, str]]:
+    """The same, where it is not possible to leave them all open."""
+    places, reasons = _wanted(leaves_of(model, example), batch_only=False)
+    best = _Attempt(model, example, None)
+    opened: set[Place] = set()
+    for group in _groups(leaves_of(model, example), places):
+        for part in [group] if len(group) == 1 else [group, *({place} for place in group)]:
+            try:
+                best = _Attempt(model, example, _shapes(model, example, opened | part))
+            except Rejected as error:
+                reasons |= dict.fromkeys(part, _why(error))
+                continue
+            opened |= part
+            if part is group:
+                break
+    found = best.sizes(None, {}).sizes
+    if example is not inputs and any(
+        place not in found or not found[place].open for place in _doubled(inputs)
+    ):
+        return _one_by_one(model, inputs, inputs)
+    return best, {place: why for place, why in reasons.items() if place not in opened}
+
+
+def _wanted(leaves: list[Leaf], batch_only: bool) -> tuple[set[Place], dict[Place, str]]:
+    """The dimensions to leave open, and why others cannot be."""
+    places, reasons = set(), {}
+    for i, leaf in enumerate(leaves):
+        shape = leaf.value.shape if isinstance(leaf.value, torch.Tensor) else ()
+        for dim, size in enumerate(shape[:1] if batch_only else shape):
+            if size > 1 or batch_only:
+                places.add((i, dim))
+            else:
+                reasons[i, dim] = f"the example's size is {size}: give one of 2 or more"
+    return places, reasons
+
+
+def _groups(leaves: list[Leaf], places: set[Place]) -> Iterator[set[Place]]:
+    """Dimensions that may have to be equal: the batch of all inputs, then those of each size."""
+    groups: dict[int, set[Place]] = {}
+    for i, dim in sorted(places):
+        groups.setdefault(leaves[i].value.shape[dim] if dim else 0, set()).add((i, dim))
+    yield from (groups[size] for size in sorted(groups))
+
+
+def _shapes(model: torch.nn.Module, inputs: tuple[Any, ...], places: set[Place]) -> Any:
+    arguments = inspect.signature(model.forward).bind(*inputs).arguments
+    return shapes_of(dict(arguments), places)
 
 
 def _at_least_two(x: torch.Tensor) -> torch.Tensor:
     return torch.cat([x, x]) if x.dim() > 0 and x.shape[0] == 1 else x
 
 
-def _open_batch(x: Any) -> Any:
-    return {0: torch.export.Dim.AUTO} if isinstance(x, torch.Tensor) and x.dim() > 0 else None
+def _doubled(inputs: tuple[Any, ...]) -> set[Place]:
+    """Dimension 0 of the inputs that _at_least_two changes."""
+    flat = pytree.tree_leaves(inputs)
+    return {
+        (i, 0)
+        for i, x in enumerate(flat)
+        if isinstance(x, torch.Tensor) and x.dim() > 0 and x.shape[0] == 1
+    }
+
+
+def _why(error: Rejected) -> str:
+    """The line of the user's code that an error comes from, and the first line of its text."""
+    line, _ = place_of(error.__cause__)
+    text = next(iter(str(error.__cause__).strip().splitlines()), type(error.__cause__).__name__)
+    return ": ".join(filter(None, (by_line(line), text)))

@@ -76,7 +76,7 @@ def dry_run(
 
     quantizer = Quantizer(backend_config, recipe=recipe)
     model = copy.deepcopy(model).eval()
-    exported, notes = export(model, example_inputs, dynamic_shapes, "qnative.dry_run")
+    exported, sizes = export(model, example_inputs, dynamic_shapes, "qnative.dry_run")
     index = ConfigIndex(quantizer.config)
     nodes = [node for node in exported.graph.nodes if node.op == "call_function"]
     rows = {node.name: _row(node) for node in nodes}
@@ -92,7 +92,9 @@ def dry_run(
         _complete(row, node, decision_of(node) or Decision())
         if row.verdict != FUSED:
             _match(row, matches.get(name, []), alive)
-    return DryRun(merge_rows(float_rows, [rows[n] for n in rows if n in alive], folded), notes)
+    report = DryRun(merge_rows(float_rows, [rows[n] for n in rows if n in alive], folded))
+    sizes.tell(report, dynamic_shapes)
+    return report
 
 
 def _row(node: Node) -> MatchRow:

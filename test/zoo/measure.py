@@ -123,7 +123,7 @@ def _sqnr(outputs: list[Any]) -> dict[str, float | None]:
 
 def _share(entry: Entry, model: Plain, sizes: str, quantized: qnative.QuantizedModule) -> float:
     shapes = entry.open_sizes() if sizes == "open" else "batch"
-    exported, _ = export(model, entry.draw(BATCH, 0), shapes, "zoo")
+    exported = export(model, entry.draw(BATCH, 0), shapes, "zoo").module
     counts = macs(exported)
     verdicts = {row.name: row.verdict for row in quantized.report.rows}
     if missing := counts.keys() - verdicts.keys():
@@ -146,7 +146,7 @@ def _torchao(entry: Entry, model: Plain, recipe: str) -> dict[str, float | None]
     )
     with torch.no_grad():
         exported = torch.export.export(model, entry.draw(BATCH, 0)).module(check_guards=False)
-        compared = Measure(export(model, entry.draw(BATCH, 0), None, "zoo")[0].graph)
+        compared = Measure(export(model, entry.draw(BATCH, 0), None, "zoo").module.graph)
         for inputs in _batches(entry, 2000, EVALUATION):
             compared.keep(inputs, {}, model(*inputs))
         prepared = prepare_pt2e(exported, quantizer)

@@ -5,7 +5,6 @@
 namespace qnative::ops {
 namespace {
 
-constexpr int64_t kMaxExtent = std::numeric_limits<int32_t>::max();
 constexpr const char* kChannel = "an output channel";
 
 // <owner><separator>scale and <owner><separator>zero_point.
@@ -112,8 +111,8 @@ c10::SmallVector<Int, 3> expand_values(const char* op, const char* name, at::Arr
   TORCH_CHECK(size == 1 || size == rank, "qnative::", op, ": ", name, " must have 1 ",
               rank == 1 ? "value" : c10::str("or ", rank, " values"), ", got ", values);
   for (const Int& value : values) {
-    TORCH_CHECK(value >= least && value <= kMaxExtent, "qnative::", op, ": ", name, " must be in [",
-                least, ", 2^31), got ", values);
+    TORCH_CHECK(is_extent(value, least), "qnative::", op, ": ", name, " must be in [", least,
+                ", 2^31), got ", values);
   }
   c10::SmallVector<Int, 3> expanded(values.begin(), values.end());
   expanded.resize(rank, values.front());
@@ -134,7 +133,7 @@ void check_image(const char* op, at::ArrayRef<Int> sizes, int64_t rank) {
   TORCH_CHECK(dims == rank + 1 || dims == rank + 2, "qnative::", op, ": x must be [N, C, ", name,
               "] or [C, ", name, "], got ", sizes);
   for (const Int& size : sizes.slice(dims - rank - 1)) {
-    TORCH_CHECK(size > 0 && size <= kMaxExtent, "qnative::", op, ": C, ", name,
+    TORCH_CHECK(is_extent(size, 1), "qnative::", op, ": C, ", name,
                 " of x must be in [1, 2^31), got ", sizes);
   }
 }

@@ -84,6 +84,16 @@ template <class Int>
 void check_bias(const char* op, const std::optional<at::Tensor>& bias, const Int& n,
                 at::DeviceType device);
 
+// Whether a size is in [least, 2^31). A symbol is: asking about it would make it a condition of an
+// exported model, and the CPU function checks its value.
+inline bool is_extent(int64_t size, int64_t least) {
+  return size >= least && size <= std::numeric_limits<int32_t>::max();
+}
+inline bool is_extent(const c10::SymInt& size, int64_t least) {
+  const std::optional<int64_t> known = size.maybe_as_int();
+  return !known || is_extent(*known, least);
+}
+
 // An argument of "one value, or one for each of `rank` dimensions": `rank` values, each in
 // [least, 2^31).
 template <class Int>

@@ -12,7 +12,6 @@
 namespace qnative::ops {
 namespace {
 
-constexpr int64_t kMaxExtent = std::numeric_limits<int32_t>::max();
 constexpr const char* kAxisNames[] = {"depth", "height", "width"};
 
 // First index into Spatial<T> of a convolution of `dims` dimensions.
@@ -29,8 +28,8 @@ Spatial<int64_t> expand(const ConvKind& kind, const char* name, at::IntArrayRef 
   spatial.fill(neutral);
   for (size_t i = 0; i < dims; ++i) {
     const int64_t value = values[values.size() == 1 ? 0 : i];
-    TORCH_CHECK(value >= least && value <= kMaxExtent, "qnative::", kind.name, ": ", name,
-                " must be in [", least, ", 2^31), got ", values);
+    TORCH_CHECK(is_extent(value, least), "qnative::", kind.name, ": ", name, " must be in [", least,
+                ", 2^31), got ", values);
     spatial[first_axis(kind) + i] = value;
   }
   return spatial;
@@ -97,7 +96,7 @@ void check_input(const ConvKind& kind, at::ArrayRef<Int> sizes) {
   TORCH_CHECK(sizes.size() == dims + 1 || sizes.size() == dims + 2, "qnative::", kind.name,
               ": x must be ", kForms[dims - 1], ", got ", sizes);
   for (const Int& size : sizes.slice(sizes.size() - dims - 1)) {
-    TORCH_CHECK(size > 0 && size <= kMaxExtent, "qnative::", kind.name, ": ", kNames[dims - 1],
+    TORCH_CHECK(is_extent(size, 1), "qnative::", kind.name, ": ", kNames[dims - 1],
                 " of x must be in [1, 2^31), got ", sizes);
   }
 }
@@ -121,8 +120,8 @@ Int transposed_size(const ConvArgs& args, size_t axis, const Int& x) {
   const int64_t padding = args.padding_begin[axis] + args.padding_end[axis];
   const Int y =
       (x - 1) * args.stride[axis] + args.extent(axis) + args.output_padding[axis] - padding;
-  TORCH_CHECK(y >= 1 && y <= kMaxExtent, "qnative::", args.kind.name, ": y must have a ",
-              kAxisNames[axis], " in [1, 2^31), got ", y);
+  TORCH_CHECK(is_extent(y, 1), "qnative::", args.kind.name, ": y must have a ", kAxisNames[axis],
+              " in [1, 2^31), got ", y);
   return y;
 }
 
@@ -203,7 +202,7 @@ ConvWeight conv_weight(const char* op, const ConvKind& kind, at::IntArrayRef wei
                     .kernel = {1, 1, 1},
                     .groups = groups};
   if (kind.transposed) {
-    TORCH_CHECK(weight_shape[1] <= kMaxExtent / groups, "qnative::", op,
+    TORCH_CHECK(weight_shape[1] <= std::numeric_limits<int32_t>::max() / groups, "qnative::", op,
                 ": y must have less than 2^31 channels, got weight_shape ", weight_shape,
                 " and groups ", groups);
     weight.out_channels = weight_shape[1] * groups;

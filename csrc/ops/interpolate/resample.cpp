@@ -7,8 +7,6 @@
 namespace qnative::ops {
 namespace {
 
-constexpr int64_t kMaxExtent = std::numeric_limits<int32_t>::max();
-
 ResampleMode parse_mode(const char* op, std::string_view mode, int64_t rank) {
   struct Row {
     std::string_view name;
@@ -39,6 +37,7 @@ int64_t scaled(int64_t size, double scale) {
 
 c10::SymInt scaled(const c10::SymInt& size, double scale) {
   if (const auto known = size.maybe_as_int()) return scaled(*known, scale);
+  if (scale < 0x1p31 && scale == std::floor(scale)) return size * static_cast<int64_t>(scale);
   const c10::SymFloat result = static_cast<c10::SymFloat>(size) * c10::SymFloat(scale);
   return c10::SymInt(result.toSymNodeImpl()->floor());
 }
@@ -124,9 +123,8 @@ Resample<Int> plan_resample(const char* op, const at::Tensor& x,
     TORCH_CHECK(factor > 0 && std::isfinite(factor), "qnative::", op,
                 ": scale_factors must be positive and finite, got ", factors);
     const Int out = scaled(sizes[i + 2], factor);
-    TORCH_CHECK(out >= 1 && out <= kMaxExtent, "qnative::", op,
-                ": sizes of y must be in [1, 2^31), got ", out, " for size ", sizes[i + 2],
-                " and scale factor ", factor);
+    TORCH_CHECK(is_extent(out, 1), "qnative::", op, ": sizes of y must be in [1, 2^31), got ", out,
+                " for size ", sizes[i + 2], " and scale factor ", factor);
     resample.out[3 - rank + i] = out;
     resample.scale[3 - rank + i] = factor;
   }
