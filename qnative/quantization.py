@@ -54,7 +54,8 @@ def quantize(
     recipe: "static": activations uint8 and weights int8, with scales found on the calibration data;
     what the config has dynamic or weight-only dtypes for (LSTM, Embedding) takes these. "dynamic":
     int8 weights, activations quantized row by row at run time, and 8-bit embeddings.
-    "dynamic_fp16": float16 weights. "fp16": float16 weights and activations. "weight_only",
+    "dynamic_fp16": float16 weights. "fp16": float16 weights and activations; float16 weights alone
+    where the config has no float16 activations, as "qnative" and "native". "weight_only",
     "weight_only_int4": embeddings of 8 or 4 bits. Only "static" needs calibration data.
     strict: raise NotQuantizedError if a node stays float.
     backend_config: what to quantize how, see ``qnative.Quantizer``: a BackendConfig, the name of

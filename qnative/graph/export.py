@@ -9,7 +9,7 @@ from torch.export import ExportedProgram
 from torch.fx import GraphModule
 from torch.utils import _pytree as pytree
 
-from . import recurrent_export
+from . import open_ops
 from .functional import functional_module
 from .lines import SizeLines, place_of
 from .open_sizes import Leaf, OpenSizes, Place, by_line, leaves_of, shapes_of
@@ -82,13 +82,13 @@ class _Attempt:
     def __init__(self, model: torch.nn.Module, inputs: tuple[Any, ...], shapes: Any):
         self.model, self.inputs = model, inputs
         try:
-            with SizeLines() as self.lines, recurrent_export.whole():
+            with SizeLines() as self.lines, open_ops.open_forms():
                 self.program: ExportedProgram = torch.export.export(
                     model, inputs, dynamic_shapes=shapes
                 )
         except Exception as error:
             raise Rejected(self.lines) from error
-        recurrent_export.restore(self.program)
+        open_ops.restore(self.program)
 
     def sizes(self, module: GraphModule | None, reasons: dict[Place, str]) -> OpenSizes:
         leaves = leaves_of(self.model, self.inputs)

@@ -1,10 +1,12 @@
 """Sizes in the lowered graph, written so that every deployment keeps them open.
 
-torch.jit.trace records ``x.size(0)`` and Tensor methods that take sizes, but records the result of
-``aten.sym_size`` as a constant: the file would run with the batch size of the trace only.
+torch.jit.trace records ``x.size(0)`` and what Tensor methods and functions of torch do with it, but
+the numbers that ``torch.ops.aten`` takes, and those that Python computes, are constants to it: the
+file would run with the sizes of the trace only.
 """
 
 import contextlib
+import operator
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,15 +14,13 @@ import torch
 from torch.fx import Graph, Node
 
 from . import nodes as ir
+from .numbers import NUMBERS
 
 # Submodule with the size checks of torch.export.
 _GUARDS = "_guards_fn"
-# Methods of Tensor that take sizes, by their kind; those that make a tensor take its dtype too.
-_WITH_SIZES = ("reshape", "expand", "repeat", "narrow")
-_NEW = ("new_zeros", "new_ones", "new_full", "new_empty")
-# Functions that make a tensor: those of torch record its size, the aten ops take numbers.
-_CREATION = ("zeros", "ones", "full", "empty", "rand", "randn", "arange", "eye")
 _RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
+# Where Python finds ops by the names of aten, in this order.
+_BINDINGS = (torch, torch._C._nn, torch.nn.functional)
 
 
 class Guards(torch.nn.Module):
@@ -71,11 +71,11 @@ def keep_sizes_open(graph: Graph) -> None:
     for node in list(graph.nodes):
         if ir.is_call(node, {"aten.sym_size.int"}):
             _call_method(graph, node, "size", node.args)
-        elif _is_method_of_sizes(node):
-            _call_method(graph, node, ir.kind(node), node.args)
-        elif ir.kind(node) in _CREATION and node.all_input_nodes:
-            node.target = getattr(torch, ir.kind(node))
-        elif ir.kind(node) in _RECURRENT:
+        elif node.target in NUMBERS:
+            node.target = NUMBERS[node.target]
+        elif _has_open_size(node) and isinstance(node.target, torch._ops.OpOverload):
+            _call_from_python(graph, node)
+        if ir.kind(node) in _RECURRENT:
             _check_state(graph, node)
 
 
@@ -89,13 +89,36 @@ def _leave_size_to_reshape(node: Node) -> None:
         node.args = (node.args[0], sizes)
 
 
-def _is_method_of_sizes(node: Node) -> bool:
-    known = ir.kind(node) in _NEW or (ir.kind(node) in _WITH_SIZES and not node.kwargs)
-    return known and _has_open_size(node)
-
-
 def _has_open_size(node: Node) -> bool:
-    return any(not isinstance(ir.tensor_of(n), torch.Tensor) for n in node.all_input_nodes[1:])
+    return any(map(ir.is_number, node.all_input_nodes))
+
+
+def _call_from_python(graph: Graph, node: Node) -> None:
+    """An aten op with open sizes becomes the method of Tensor or the function of torch."""
+    name, of_aten = ir.kind(node), node.target.namespace == "aten"
+    takes_self = bool(node.target._schema.arguments) and (
+        node.target._schema.arguments[0].name == "self" and isinstance(node.args[0], Node)
+    )
+    if not of_aten:
+        return
+    if name == "slice":
+        _index(node)
+    elif takes_self and ir.tensor_of(node.args[0]) is not None and hasattr(torch.Tensor, name):
+        _call_method(graph, node, name, node.args)
+    else:
+        function = next((getattr(m, name) for m in _BINDINGS if hasattr(m, name)), None)
+        node.target = function or node.target
+
+
+def _index(node: Node) -> None:
+    """aten.slice as x[:, start:end]."""
+    args = ir.bind(node)
+    x, dim = args["self"], args["dim"]
+    value = ir.tensor_of(x)
+    assert value is not None
+    part = slice(args["start"], args["end"], args["step"])
+    index = (*[slice(None)] * (dim % value.dim()), part)
+    node.target, node.args, node.kwargs = operator.getitem, (x, index), {}
 
 
 def _call_method(graph: Graph, node: Node, name: str, args: tuple[Any, ...]) -> None:

@@ -44,7 +44,7 @@ def lookup(site: CallSite) -> Node:
         def value(n: Node) -> torch.Tensor:
             return real if n is site.args[name] else site.context.constant(n)
 
-        return node.target(*map_arg(node.args, value), **node.kwargs)
+        return node.target(*map_arg(node.args, value), **node.kwargs).clamp(*site.bounds)
 
     return look_up(site, function)
 

@@ -184,7 +184,8 @@ def _check_on_quantized(node: Node, decision: Decision, found: Capability) -> No
 
 def _static(node: Node, op: str) -> Capability:
     if op in (FREE, LOOKUP):
-        return Capability(op, _tensor_arguments(node, 1))
+        # The table of a sum or product with a number can have the bounds of a relu after it too.
+        return Capability(op, _tensor_arguments(node, 1), fuses=kind(node) in WITH_NUMBER)
     overload = getattr(torch.ops.qnative, op).default
     names = {argument.name for argument in overload._schema.arguments}
     tensors = _tensor_arguments(node, max(len(foreign.quantized_inputs(overload)), 1))

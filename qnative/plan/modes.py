@@ -23,7 +23,7 @@ RECIPES: dict[Recipe, tuple[str, ...]] = {
     "static": (STATIC, DYNAMIC_INT8, WEIGHT_ONLY_INT8),
     "dynamic": (DYNAMIC_INT8, WEIGHT_ONLY_INT8),
     "dynamic_fp16": (DYNAMIC_FP16,),
-    "fp16": (FP16,),
+    "fp16": (FP16, DYNAMIC_FP16),
     "weight_only": (WEIGHT_ONLY_INT8,),
     "weight_only_int4": (WEIGHT_ONLY_INT4,),
 }

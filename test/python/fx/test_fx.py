@@ -82,6 +82,43 @@ def test_it_agrees_with_pt2e():
     assert (run(quantized) - run(other)).abs().max() <= scale * 1.001
 
 
+SCALAR = {
+    "add": lambda x: F.relu(x + 0.25),
+    "reversed": lambda x: F.relu(0.25 + x),
+    "function": lambda x: torch.relu(torch.add(x, 0.25)),
+    "method": lambda x: x.add(0.25).relu(),
+    "mul": lambda x: F.relu(x * -3),
+    "sub": lambda x: F.relu(x - 0.25),
+    "div": lambda x: F.relu(x / 3),
+    "alone": lambda x: x + 0.25,
+}
+
+
+@pytest.mark.parametrize("config", [None, "native"])
+@pytest.mark.parametrize("name", SCALAR)
+def test_arithmetic_with_a_number(name, config):
+    """Upstream's add_relu takes a number too; here it is one table."""
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(4, 4, 3)
+
+        def forward(self, x):
+            return SCALAR[name](self.conv(x))
+
+    torch.manual_seed(0)
+    model = Model().eval()
+    prepared = fx.prepare_fx(model, None, IMAGES, backend_config=config)
+    prepared(*IMAGES)
+    quantized = fx.convert_fx(prepared, strict=True)
+    kernels = kernels_of(quantized)
+    assert kernels[0] == "conv2d" and set(kernels[1:]) == {"lookup"}
+    fused = name in ("add", "reversed", "function", "mul")
+    assert len(kernels) == 2 if fused or name == "alone" else len(kernels) <= 3
+    assert relative_error(run(quantized), run(model).detach()) < 0.03
+
+
 def test_batches_of_other_sizes_and_saved_files():
     quantized = check(Residual())
     assert "batch size: dynamic" in quantized.report.notes

@@ -1,11 +1,15 @@
 """Traces of quantized models take every batch size, as the models do."""
 
+import math
+
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import qnative
 from qnative.backend_config import BackendConfig
+from support.checks import relative_error
 
 CREATION = {
     "zeros": lambda x: torch.zeros(x.size(0), 4),
@@ -19,6 +23,37 @@ CREATION = {
     "arange": lambda x: torch.arange(x.size(0)).float()[:, None],
     "rand": lambda x: torch.rand(x.size(0), 4) * 0.0,
     "randn": lambda x: torch.randn(x.size(0), 4) * 0.0,
+}
+# Other ops that take sizes.
+TAKING = {
+    "linspace": lambda x: torch.linspace(0, 1, x.size(0))[:, None],
+    "linspace_end": lambda x: torch.linspace(0, x.size(0), 5).expand(x.size(0), 5),
+    "logspace": lambda x: torch.logspace(0, 1, x.size(0))[:, None],
+    "randint": lambda x: torch.randint(0, x.size(0) + 1, (x.size(0), 4)).float() * 0.0,
+    "randperm": lambda x: torch.randperm(x.size(0)).float()[:, None] * 0.0,
+    "normal": lambda x: torch.normal(0.0, 1.0, (x.size(0), 2)) * 0.0,
+    "bernoulli": lambda x: torch.bernoulli(torch.full((x.size(0), 2), 0.5)) * 0.0,
+    "number": lambda x: torch.tensor([x.size(0), 2]).float().expand(x.size(0), 2),
+    "mask": lambda x: torch.full((x.size(0),) * 2, -1e4).triu(1).softmax(-1)[:, :1],
+    "positions": lambda x: torch.arange(32).float()[: x.size(0)][:, None],
+    "from the end": lambda x: torch.arange(32).float()[-x.size(0) :][:, None],
+    "columns": lambda x: torch.arange(64).float().view(2, 32)[:, : x.size(0)].t(),
+    "repeat_interleave": lambda x: torch.ones(1, 3).repeat_interleave(x.size(0), 0),
+    "roll": lambda x: x.roll(x.size(0) // 2, 0),
+    "pad": lambda x: F.pad(x[:1], (0, 0, 0, x.size(0) - 1)),
+    "unflatten": lambda x: x.unflatten(0, (x.size(0), 1))[:, 0],
+    "as_strided": lambda x: x.as_strided((x.size(0), 2), (8, 1)),
+    "select": lambda x: x.select(0, x.size(0) - 1).expand(x.size(0), 8),
+    "topk": lambda x: x.topk(x.size(0) // 2 + 1, 0)[0].sum(0).expand(x.size(0), 8),
+    "interpolate": lambda x: F.interpolate(x[None], size=x.size(0) * 2)[0],
+    "clamp": lambda x: x.clamp(max=1 / x.size(0)),
+    "where": lambda x: torch.where(x > 0, x, x.size(0)),
+    "max": lambda x: x * max(x.size(0), 4),
+    "min": lambda x: x[: min(x.size(0), 64)],
+    "sqrt": lambda x: x * x.size(0) ** 0.5,
+    "pow": lambda x: x.abs() ** (1 / x.size(0)),
+    "math": lambda x: x * math.ceil(x.size(0) / 3) + math.floor(x.size(0) / 2),
+    "comparison": lambda x: x * (torch.arange(x.size(0)) < x.size(0) - 1)[:, None],
 }
 
 
@@ -41,6 +76,22 @@ def test_created_tensors(name, recipe):
     for batch in (1, 2, 4, 9):
         x = torch.randn(batch, 8)
         assert torch.equal(traced(x), quantized(x))
+
+
+@pytest.mark.parametrize("name", TAKING)
+def test_ops_that_take_sizes(name):
+    torch.manual_seed(0)
+    net, x = Joined(TAKING[name]).eval(), torch.randn(4, 8)
+    quantized = qnative.quantize(net, (x,), recipe="dynamic")
+    assert quantized.report.notes == ["batch size: dynamic"]
+    traced = torch.jit.trace(quantized, (x,), check_trace=False)
+    exported = torch.export.export(quantized, (x,), dynamic_shapes=({0: torch.export.Dim.AUTO},))
+    for batch in (2, 4, 9):
+        x = torch.randn(batch, 8)
+        assert relative_error(quantized(x), net(x)) < 0.02
+        assert torch.equal(exported.module()(x), quantized(x))
+        # Numbers are float32 tensors in a trace.
+        assert torch.allclose(traced(x), quantized(x), rtol=1e-6, atol=0)
 
 
 class Recurrent(nn.Module):

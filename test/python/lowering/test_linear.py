@@ -70,6 +70,23 @@ def test_linear_and_its_activation_become_one_op(recipe, activation, name, args)
     assert torch.equal(through_trace(quantized, x)(x), y)
 
 
+@pytest.mark.parametrize("config", [None, "native"])
+def test_fp16_is_float16_weights_where_a_config_has_no_float16_activations(config):
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn, self.fc = nn.LSTM(8, 8), nn.Linear(8, 8)
+
+        def forward(self, x):
+            return self.fc(self.rnn(x)[0])
+
+    torch.manual_seed(0)
+    model, x = Model().eval(), torch.randn(5, 3, 8)
+    quantized = qnative.quantize(model, (x,), recipe="fp16", backend_config=config)
+    assert kernels_of(quantized) == ["lstm", "linear_dynamic_fp16"]
+    assert relative_error(quantized(x), model(x).detach()) < 1e-3
+
+
 def test_float16_stays_between_fp16_layers():
     torch.manual_seed(0)
     model, x = FeedForward(F.gelu).eval(), torch.randn(5, 48)

@@ -1,9 +1,11 @@
-"""Recurrent layers in torch.export: one op each, so that the length of their input stays open.
+"""Ops for which torch.export fixes sizes that need not be fixed, in a form that leaves them open.
 
-torch.export looks into aten.lstm and its kin, which loop over the steps of their input: that fixes
-their number. While it runs, ops that it cannot look into stand for them.
+It looks into aten.lstm and its kin, which loop over the steps of their input: that fixes their
+number. While it runs, ops that it cannot look into stand for them. aten.linspace and aten.logspace
+take no symbol for the number of their values: sums stand for them.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -48,12 +50,16 @@ for _kind in _KINDS:
 
 
 @contextmanager
-def whole() -> Iterator[None]:
-    """Within it, calls of recurrent layers are calls of these ops; packed sequences are not."""
+def open_forms() -> Iterator[None]:
+    """Within it, calls of these ops take their open form; those of packed sequences do not."""
     with ExitStack() as stack:
         for kind in _KINDS:
             original = getattr(torch._VF, kind)
             stack.enter_context(mock.patch.object(torch._VF, kind, _call(kind, original)))
+        for function in (_linspace, _logspace):
+            original = getattr(torch, function.__name__[1:])
+            form = functools.partial(function, original)
+            stack.enter_context(mock.patch.object(torch, function.__name__[1:], form))
         yield
 
 
@@ -65,6 +71,34 @@ def _call(kind: str, original: Callable[..., Any]) -> Callable[..., Any]:
         return original(*args) if is_packed else op(*args)
 
     return call
+
+
+def _linspace(
+    original: Callable[..., Any], start: Any, end: Any, steps: Any, **options: Any
+) -> torch.Tensor:
+    """torch.linspace, as its kernel computes it: the second half counts from the end."""
+    if not isinstance(steps, torch.SymInt) or options.get("out") is not None:
+        return original(start, end, steps, **options)
+    dtype = options.get("dtype") or torch.get_default_dtype()
+    count: Any = steps
+    places = torch.arange(count, dtype=dtype, device=options.get("device"))
+    step = (end - start) / torch.scalar_tensor(count - 1, dtype=dtype)
+    return torch.where(
+        places < count // 2, start + step * places, end - step * (count - 1 - places)
+    )
+
+
+def _logspace(
+    original: Callable[..., Any],
+    start: Any,
+    end: Any,
+    steps: Any,
+    base: float = 10.0,
+    **options: Any,
+) -> torch.Tensor:
+    if not isinstance(steps, torch.SymInt) or options.get("out") is not None:
+        return original(start, end, steps, base, **options)
+    return base ** _linspace(original, start, end, steps, **options)
 
 
 def restore(program: ExportedProgram) -> None:
