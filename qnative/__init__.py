@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .lowering.module import QuantizedModule
     from .migration import Migration, MigrationError, migrate
     from .plan.dry_run import DryRun, dry_run
+    from .plan.protect import protect
     from .plan.quantizer import Quantizer
     from .program import Program
     from .quantization import quantize
@@ -41,6 +42,7 @@ __all__ = [
     "lower",
     "migrate",
     "nn",
+    "protect",
     "quantize",
     "quantize_dynamic",
     "register_backend",
@@ -65,6 +67,7 @@ _MODULES = {
     "get_backend": "backend_config",
     "lower": "lowering.lower",
     "migrate": "migration",
+    "protect": "plan.protect",
     "quantize": "quantization",
     "quantize_dynamic": "eager",
     "register_backend": "backend_config",

@@ -1,15 +1,15 @@
 """``qnative.quantize``: quantizes a float model and lowers it to qnative ops."""
 
 import copy
-from collections.abc import Iterable, Iterator
-from typing import Any, Literal, TypeAlias
+from collections.abc import Iterable
+from typing import Any, Literal
 
 import torch
 from torch.fx import GraphModule
 
-from ._quiet import quiet
 from .backend_config.registry import AnyBackend
 from .calibration.measure import Measure
+from .calibration.run import Batch, Calibration, calls
 from .graph import nodes as ir
 from .graph.constants import fold_constants
 from .graph.export import DynamicShapes, check_inputs, export
@@ -24,11 +24,7 @@ from .plan.modes import RECIPES, Recipe
 from .report import FREE, Report, Row, merge_rows
 from .sizes import show
 
-# The arguments of one call of a model: one tensor, positional ones, or keyword ones.
-Batch: TypeAlias = torch.Tensor | tuple[Any, ...] | list[Any] | dict[str, Any]
 
-
-@quiet()
 def quantize(
     model: torch.nn.Module,
     example_inputs: tuple[Any, ...],
@@ -97,7 +93,7 @@ def quantize(
         fold_batch_norm(exported)
         measure = Measure(exported.graph)
         if evaluation is not None or not quantizer.needs_calibration:
-            for args, kwargs in _calls([example_inputs] if evaluation is None else evaluation):
+            for args, kwargs in calls([example_inputs] if evaluation is None else evaluation):
                 measure.keep(args, kwargs, model(*args, **kwargs))
         if quantizer.needs_calibration:
             assert calibration is not None  # _check_arguments has seen to it
@@ -142,14 +138,13 @@ def _calibrate(
 
     from ._torchao import forget_models
     from .calibration.recurrent import equalized
-    from .calibration.run import Calibration
     from .plan.faults import remove_faults
     from .plan.guard import guard
 
     plan, parts = quantizer.plan(exported), parts_of(exported.graph)
     collect = round_weights or correct_bias
     run = Calibration(exported, plan.observed(), parts, plan.recurrent(), collect)
-    for args, kwargs in _calls(batches):
+    for args, kwargs in calls(batches):
         result = run.feed(*args, **kwargs)
         if sample:
             measure.sample(args, kwargs, result)
@@ -214,15 +209,6 @@ def _check_arguments(
             "qnative.quantize: calibration must be an iterable of inputs, such as [tensor], got a "
             "tensor"
         )
-
-
-def _calls(batches: Iterable[Any]) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
-    """The positional and keyword arguments of each batch."""
-    for inputs in batches:
-        if isinstance(inputs, dict):
-            yield (), inputs
-        else:
-            yield tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,), {}
 
 
 def _progress(items: Iterable[Any], title: str, verbose: bool) -> Iterable[Any]:

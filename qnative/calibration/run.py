@@ -1,8 +1,8 @@
 """Runs a model over calibration data, and improves the weights of the prepared one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch.fx import GraphModule, Node
@@ -18,6 +18,8 @@ from .observers import HistogramObserver
 from .recurrent import Layer, Recorder, enough
 from .rounding import InputMoments
 
+# The arguments of one call of a model: one tensor, positional ones, or keyword ones.
+Batch: TypeAlias = torch.Tensor | tuple[Any, ...] | list[Any] | dict[str, Any]
 # Patches of an image, or rows of a matrix, that are sampled for the moments: more for layers with
 # more inputs.
 _MIN_PATCHES, _MAX_PATCHES = 32, 128
@@ -81,6 +83,15 @@ def _observer(name: str) -> HistogramObserver:
     )
     observer.origin = name
     return observer
+
+
+def calls(batches: Iterable[Batch]) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """The positional and keyword arguments of each batch."""
+    for inputs in batches:
+        if isinstance(inputs, dict):
+            yield (), inputs
+        else:
+            yield tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,), {}
 
 
 class Ranges(NamedTuple):
