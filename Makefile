@@ -11,7 +11,7 @@ export QNATIVE_TORCH_DIR = $(shell $(PY) -c "import importlib.util as u, os; pri
 CMAKE = cmake -G Ninja -DQNATIVE_TORCH_DIR=$(QNATIVE_TORCH_DIR) -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(VENV)/bin/ninja
 say = @echo "qnative: $(1)"
 
-.PHONY: help setup lib build test test-cpp test-python test-isa test-sanitized test-objects test-torch zoo zoo-docs docs demo demo-sentence demo-deploy demo-serving bench bench-models bench-docs lint format clean
+.PHONY: help setup lib build test test-cpp test-python test-isa test-sanitized test-objects test-torch fuzz zoo zoo-docs docs demo demo-sentence demo-deploy demo-serving bench bench-models bench-docs lint format clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -97,10 +97,22 @@ test-torch: build  ## the wheel of this build under another torch: make test-tor
 	PYTHONPATH=build/wheel/site $(PY) test/torch_versions.py $(PY) $(TORCH_ENV)/bin/python
 	PYTHONPATH=$(CURDIR)/build/wheel/site:$(CURDIR):$(CURDIR)/test/python $(TORCH_ENV)/bin/pytest -o pythonpath= -W ignore $(TORCH_TESTS)
 
-test-sanitized: setup  ## GoogleTest programs under ASan and UBSan
+test-sanitized: setup  ## GoogleTest programs and half a minute of `make fuzz` under ASan and UBSan
 	@$(call configure,build/sanitized,-DCMAKE_BUILD_TYPE=RelWithDebInfo -DQNATIVE_SANITIZE=ON -DQNATIVE_BUILD_TESTS=ON)
 	cmake --build build/sanitized -j $(JOBS)
 	ASAN_OPTIONS=detect_leaks=0 ctest --test-dir build/sanitized --output-on-failure -j $(JOBS)
+	$(MAKE) fuzz MINUTES=0.5
+
+# A package with the sanitized library. Sanitizers must be loaded before Python.
+MINUTES ?= 10
+SANITIZERS = $(shell g++ -print-file-name=libasan.so) $(shell g++ -print-file-name=libubsan.so)
+fuzz: setup  ## random calls of all ops under ASan and UBSan, for so many minutes: make fuzz MINUTES=60
+	@$(call configure,build/sanitized,-DCMAKE_BUILD_TYPE=RelWithDebInfo -DQNATIVE_SANITIZE=ON -DQNATIVE_BUILD_TESTS=ON)
+	cmake --build build/sanitized --target qnative -j $(JOBS)
+	@rm -rf build/fuzz && mkdir -p build/fuzz && cp -r qnative build/fuzz
+	@cmake --install build/sanitized --prefix build/fuzz/qnative > /dev/null
+	cd build/fuzz && LD_PRELOAD="$(SANITIZERS)" ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=4096 \
+	  UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 PYTHONPATH=$(CURDIR)/test:$(CURDIR)/test/python $(CURDIR)/$(PY) -m fuzz.calls --minutes $(MINUTES)
 
 # Files of models that were run are kept: make zoo goes on where it stopped. rm -r build/zoo starts anew.
 zoo zoo-docs: export PYTHONPATH = $(CURDIR):$(CURDIR)/test
