@@ -16,13 +16,20 @@ constexpr Args kArgs = {.x_zero_point = 128,
                         .x_flip = 0,
                         .requantize = {.zero_point = 3, .lo = 0, .hi = 255, .flip = 0}};
 
+// int16 to bytes.
+constexpr Args kWordArgs = {.x_zero_point = 0,
+                            .x_flip = 0,
+                            .requantize = {.zero_point = 3, .lo = 0, .hi = 255, .flip = 0},
+                            .x_is_word = true};
+
 struct Buffers {
   std::vector<uint8_t> x, y;
+  std::vector<int16_t> words;
   std::vector<float> scale, shift, real;
   std::vector<int64_t> sum, squares;
 
   explicit Buffers(int64_t n)
-      : x(n), y(n), scale(n, 0.5f), shift(n, 1), real(n), sum(n), squares(n) {
+      : x(n), y(n), words(n, 1234), scale(n, 0.5f), shift(n, 1), real(n), sum(n), squares(n) {
     for (int64_t i = 0; i < n; ++i) x[i] = static_cast<uint8_t>(i * 37);
   }
 };
@@ -39,6 +46,12 @@ void add_sums() {
       kernel.run(b.x.data(), n, 0, b.sum.data(), b.squares.data());
     });
   }
+  for (const auto& kernel : sum_words_kernels()) {
+    add("norm_sum_words", kernel.isa, {2, 0}, [=](Buffers& b, int64_t n) {
+      b.sum[0] = b.squares[0] = 0;
+      kernel.run(b.words.data(), n, b.sum.data(), b.squares.data());
+    });
+  }
   for (const auto& kernel : sum_columns_kernels()) {
     add("norm_sum_columns", kernel.isa, {1, 0}, [=](Buffers& b, int64_t n) {
       kernel.run(b.x.data(), kRows, n / kRows, n / kRows, 0, b.sum.data(), b.squares.data());
@@ -47,6 +60,17 @@ void add_sums() {
 }
 
 void add_functions() {
+  for (const auto& kernel : scale_kernels()) {
+    add("norm_scale_words", kernel.isa, {2, 1}, [=](Buffers& b, int64_t n) {
+      kernel.run(kWordArgs, b.words.data(), b.y.data(), n, 0.7f, 0.1f);
+    });
+  }
+  for (const auto& kernel : affine_kernels()) {
+    add("norm_affine_words", kernel.isa, {10, 1}, [=](Buffers& b, int64_t n) {
+      const Affine affine{0.02f, -0.7f, b.scale.data(), b.shift.data()};
+      kernel.run(kWordArgs, b.words.data(), b.y.data(), n, affine);
+    });
+  }
   for (const auto& kernel : scale_kernels()) {
     add("norm_scale", kernel.isa, {1, 1},
         [=](Buffers& b, int64_t n) { kernel.run(kArgs, b.x.data(), b.y.data(), n, 0.7f, 0.1f); });

@@ -33,6 +33,21 @@ class Tokens(nn.Module):
         return self.dequant(self.last(F.relu(self.first(self.quant(x)))))
 
 
+class Blocks(nn.Module):
+    """Values of 16 bits between the layers: sums in front of norms, and what they are made of."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.middle, self.last = nn.Linear(12, 16), nn.Linear(16, 16), nn.Linear(16, 5)
+        self.before, self.after = nn.LayerNorm(16), nn.RMSNorm(16)
+        self.gamma, self.token = nn.Parameter(torch.rand(16)), nn.Parameter(torch.randn(16))
+
+    def forward(self, x):
+        x = self.before(self.first(x) + self.token)
+        x = x + self.gamma * self.middle(F.relu(x))
+        return self.last(self.after(x))
+
+
 class Text(nn.Module):
     def __init__(self):
         super().__init__()
@@ -53,6 +68,15 @@ OTHERS = [rows(1, 1), rows(5, 9), rows(0, 2)]
 
 def static():
     return qnative.quantize(Tokens().eval(), (EXAMPLE,), [CALIBRATION], dynamic_shapes=(OPEN,))
+
+
+def int16():
+    model = qnative.quantize(
+        Blocks().eval(), (EXAMPLE,), [CALIBRATION], dynamic_shapes=(OPEN,), strict=True
+    )
+    words = [row.op for row in model.report.rows if "int16" in row.reason]
+    assert set(words) == {"aten.linear", "aten.add.Tensor", "aten.mul.Tensor", "aten.layer_norm"}
+    return model
 
 
 def pt2e():
@@ -88,7 +112,7 @@ def eager_dynamic():
     return qnative.quantize_dynamic(Text())
 
 
-FRONT_ENDS = (static, pt2e, dynamic, fx, eager_static, eager_dynamic)
+FRONT_ENDS = (static, int16, pt2e, dynamic, fx, eager_static, eager_dynamic)
 
 
 class All(nn.Module):
