@@ -11,7 +11,7 @@ export QNATIVE_TORCH_DIR = $(shell $(PY) -c "import importlib.util as u, os; pri
 CMAKE = cmake -G Ninja -DQNATIVE_TORCH_DIR=$(QNATIVE_TORCH_DIR) -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(VENV)/bin/ninja
 say = @echo "qnative: $(1)"
 
-.PHONY: help setup lib build test test-cpp test-python test-isa test-sanitized test-objects test-torch fuzz zoo zoo-docs docs demo demo-sentence demo-deploy demo-serving bench bench-models bench-docs lint format clean
+.PHONY: help setup lib build test test-cpp test-python test-isa test-sanitized test-objects test-torch fuzz fuzz-isa zoo zoo-docs docs demo demo-sentence demo-deploy demo-serving bench bench-models bench-docs lint format clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -113,6 +113,12 @@ fuzz: setup  ## random calls of all ops under ASan and UBSan, for so many minute
 	@cmake --install build/sanitized --prefix build/fuzz/qnative > /dev/null
 	cd build/fuzz && LD_PRELOAD="$(SANITIZERS)" ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=4096 \
 	  UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 PYTHONPATH=$(CURDIR)/test:$(CURDIR)/test/python $(CURDIR)/$(PY) -m fuzz.calls --minutes $(MINUTES)
+
+# Each family of kernels in a process of its own, each ISA against scalar.
+fuzz-isa: build  ## random cases of all kernels, each ISA against scalar, for so many minutes: make fuzz-isa MINUTES=60
+	$(BUILD)/test/fuzz_kernels --gtest_filter='Fuzz.*' --gtest_list_tests | grep '^  ' | xargs -P $(JOBS) -I{} env QNATIVE_FUZZ_SEED=$${SEED:-1} \
+	  QNATIVE_FUZZ_SECONDS=$$(( 60 * $(MINUTES) * $(JOBS) / $$($(BUILD)/test/fuzz_kernels --gtest_filter='Fuzz.*' --gtest_list_tests | grep -c '^  ') )) \
+	  $(BUILD)/test/fuzz_kernels --gtest_filter=Fuzz.{}
 
 # Files of models that were run are kept: make zoo goes on where it stopped. rm -r build/zoo starts anew.
 zoo zoo-docs: export PYTHONPATH = $(CURDIR):$(CURDIR)/test

@@ -1,1 +1,3 @@
-"""Random calls of all ops, in processes that may crash: see calls.py."""
+""
+    "Random calls of all ops, in processes that may crash: see calls.py."
+    ""

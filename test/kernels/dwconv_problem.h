@@ -52,7 +52,7 @@ struct Shape {
   }
 };
 
-std::string to_string(const Shape& s) {
+[[maybe_unused]] std::string to_string(const Shape& s) {
   std::ostringstream text;
   text << "channels " << s.channels << " image " << s.height << "x" << s.width << " kernel "
        << s.kernel_h << "x" << s.kernel_w << " stride " << s.stride_h << "x" << s.stride_w
@@ -63,7 +63,7 @@ std::string to_string(const Shape& s) {
   return text.str();
 }
 
-Shape square(int64_t channels, int64_t size, int64_t kernel, int64_t stride) {
+[[maybe_unused]] Shape square(int64_t channels, int64_t size, int64_t kernel, int64_t stride) {
   const int64_t pad = kernel / 2;
   return {.channels = channels,
           .height = size,

@@ -256,7 +256,7 @@ void expect_equals_scalar(const Kernel<Fn>& kernel, const Problem& problem, cons
   }
 }
 
-void expect_equals_scalar(const Kernel<Fn>& kernel, const Problem& problem) {
+[[maybe_unused]] void expect_equals_scalar(const Kernel<Fn>& kernel, const Problem& problem) {
   const Range all = {0, problem.shape_.m, 0, problem.shape_.n};
   expect_equals_scalar<uint8_t>(kernel, problem, all);
   expect_equals_scalar<int16_t>(kernel, problem, all);
@@ -273,7 +273,7 @@ std::vector<Kernel<Fn>> tested_kernels() {
   return tested;
 }
 
-std::string name_of(const testing::TestParamInfo<Kernel<Fn>>& info) {
+[[maybe_unused]] std::string name_of(const testing::TestParamInfo<Kernel<Fn>>& info) {
   const bool is_listed = std::ranges::any_of(
       kernels(), [&](const Kernel<Fn>& kernel) { return kernel.run == info.param.run; });
   return name(info.param.isa) + std::string(is_listed ? "" : "_tiles");
