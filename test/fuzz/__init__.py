@@ -1,3 +1,1 @@
-""
-    "Random calls of all ops, in processes that may crash: see calls.py."
-    ""
+"""Random calls of all ops, in processes that may crash: see calls.py."""

@@ -19,7 +19,7 @@ DTYPES = (
 )
 FLOATS = (0.1, 1.0, 0.0, -0.0, -1.0, 1e-45, 1e-38, 1e-12, 1e12, 3e38, 1e300, -1e9, 2.0**-126)
 FLOATS += (math.inf, -math.inf, math.nan)
-#None that would be the size of an output which memory just holds.
+# None that would be the size of an output which memory just holds.
 INTS = (0, 1, 2, 3, 4, 5, 7, 16, 17, 64, 127, 128, 255, 256, -1, -2, -128, -129)
 INTS += (2**45, 2**62, 2**63 - 1, -(2**63), -(2**31))
 STRINGS = ("none", "relu", "relu6", "clamp", "gelu", "silu", "tanh", "same", "valid", "nearest")

@@ -16,14 +16,14 @@ from support.isas import overload
 from support.opcheck import CASES
 
 NAMES = sorted(CASES)
-#The seed of the call that runs now; calls, accepted and refused ones of each op.
+# The seed of the call that runs now; calls, accepted and refused ones of each op.
 HEADER, COUNTERS = struct.Struct("q"), struct.Struct("3q")
 SIZE = HEADER.size + len(NAMES) * COUNTERS.size
 
 FINISHED = -1  # instead of a seed
 MAX_COMPARED = 2**24  # elements of a result
 
-#Errors of torch, before an op of ours runs; also of lists with tensors instead of numbers.
+# Errors of torch, before an op of ours runs; also of lists with tensors instead of numbers.
 FOREIGN = (
     "isIntList() INTERNAL ASSERT FAILED",
     "scalar.isIntegral( false) INTERNAL ASSERT FAILED",
@@ -91,9 +91,10 @@ def check(name: str, args: list[Any]) -> bool:
     op = overload(name)
     before = [_bits(x) for x in tree_leaves(args) if isinstance(x, Tensor)]
     try:
-        result
-  = op(*args) except MemoryError : return False except(RuntimeError, TypeError, ValueError,
-                                                       IndexError, NotImplementedError) as error:
+        result = op(*args)
+    except MemoryError:
+        return False
+    except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError) as error:
         _check_error(str(error))
         return False
     if [_bits(x) for x in tree_leaves(args) if isinstance(x, Tensor)] != before:
@@ -155,7 +156,9 @@ def run(record: Record, first: int, step: int, seconds: float) -> None:
         record.seed = seed
         name, args = Mutator(seed).call()
         try:
-            record
-.count(name, check(name, args)) except Finding as finding
-    : record.count(name, accepted = False) record.found(seed, name, finding) seed
-    += step record.seed = FINISHED
+            record.count(name, check(name, args))
+        except Finding as finding:
+            record.count(name, accepted=False)
+            record.found(seed, name, finding)
+        seed += step
+    record.seed = FINISHED
