@@ -1,6 +1,7 @@
 """``prepare_fx`` and ``prepare_qat_fx``: upstream's, with backend configs of qnative."""
 
 import copy
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch.ao.quantization.backend_config import (
 )
 from torch.ao.quantization.fx.custom_config import PrepareCustomConfig
 from torch.fx import GraphModule, Node
+from torch.utils import _pytree as pytree
 
 from ..backend_config import BackendConfig, resolve
 from ..backend_config.registry import AnyBackend
@@ -120,6 +122,7 @@ def _prepare(
             "qnative.quantize takes what torch.export takes"
         ) from error
     _check_writes(prepared, f"qnative.{function.__name__}")
+    _check_shared(prepared, model, example_inputs, f"qnative.{function.__name__}")
     prepared.meta[INPUTS], prepared.meta[BACKEND] = example_inputs, backend
     return prepared
 
@@ -138,6 +141,34 @@ def _check_writes(module: GraphModule, caller: str) -> None:
                 f"{caller}: FX leaves out {node.name}, which writes in place and whose result "
                 "nothing reads: use the result, or qnative.quantize"
             )
+
+
+def _check_shared(
+    prepared: GraphModule, model: torch.nn.Module, inputs: tuple[Any, ...], caller: str
+) -> None:
+    """RuntimeError for a layer that the model calls once with a relu after it and once without:
+    upstream fuses the relu into the layer, and both calls then have it."""
+    calls = Counter(node.target for node in prepared.graph.nodes if node.op == "call_module")
+    fused = [name for name, count in calls.items() if count > 1 and _has_relu(prepared, name)]
+    if not fused or model.training:
+        return
+    with torch.no_grad(), torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        want = pytree.tree_leaves(model(*copy.deepcopy(inputs)))
+        torch.manual_seed(0)
+        got = pytree.tree_leaves(upstream.fuse_fx(model)(*copy.deepcopy(inputs)))
+    pairs = [pair for pair in zip(got, want, strict=True) if isinstance(pair[0], torch.Tensor)]
+    if not all(torch.allclose(a, b, rtol=1e-3, atol=1e-4, equal_nan=True) for a, b in pairs):
+        raise RuntimeError(
+            f"{caller}: {', '.join(fused)} is called with a relu after it and without: upstream "
+            "would put the relu into both calls. Call a copy of the module in one place, or use "
+            "qnative.quantize"
+        )
+
+
+def _has_relu(module: GraphModule, name: str) -> bool:
+    kind = type(module.get_submodule(name))
+    return "intrinsic" in kind.__module__ and "ReLU" in kind.__name__
 
 
 def called_module(module: GraphModule, node: Node) -> torch.nn.Module | None:
