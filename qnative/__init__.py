@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .report import NotQuantizedError, Report
     from .saving import save
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "DryRun",

@@ -60,7 +60,9 @@ class Registry {
     all.insert(others_.begin(), others_.end());
     std::vector<std::string> names;
     names.reserve(all.size());
-    for (const auto& [name, registered] : all) names.push_back(name);
+    for (const auto& [name, registered] : all) {
+      if (!name.starts_with('_')) names.push_back(name);  // private: known, but not shown
+    }
     return names;
   }
 

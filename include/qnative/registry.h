@@ -26,7 +26,7 @@ QNATIVE_API bool unregister_backend(const std::string& name);
 // for all functions of backends.h. Throws c10::ValueError for an unknown name (with the valid
 // names), for a name that two libraries registered, and if the function returns null.
 QNATIVE_API c10::intrusive_ptr<BackendConfig> get_backend(const std::string& name);
-// In alphabetical order.
+// In alphabetical order, without the private ones, whose names begin with '_'.
 QNATIVE_API std::vector<std::string> backend_names();
 
 // Registers a backend while a library is loaded. Nothing can catch an error then: get_backend()

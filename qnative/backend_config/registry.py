@@ -52,7 +52,7 @@ def get_backend(name: str) -> BackendConfig:
 
 
 def backend_names() -> list[str]:
-    """All names that :func:`get_backend` knows."""
+    """All names that :func:`get_backend` knows, without private ones ("_...")."""
     return _backends.backend_names()
 
 

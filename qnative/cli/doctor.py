@@ -16,7 +16,7 @@ import torch
 import qnative
 
 from .._info import BUILT_FOR_TORCH, ISAS, kernel_isas
-from .._library import TRIED_VERSIONS, minor
+from .._library import TORCH_VERSIONS, minor
 
 
 @dataclass
@@ -105,12 +105,11 @@ def _results(isa: str) -> tuple[dict[str, str], str]:
 
 def _traps(built_for: str, kernels: dict[str, str]) -> list[str]:
     warnings = []
-    pair = [".".join(map(str, minor(v))) for v in (built_for, torch.__version__)]
-    if pair[0] != pair[1] and not set(pair) <= set(TRIED_VERSIONS):
+    ours, theirs = minor(built_for), minor(torch.__version__)
+    if ours not in (minor(TORCH_VERSIONS[0]), theirs):
         warnings.append(
             f"the library was built for torch {built_for} and runs on {torch.__version__}, which "
-            "was not tried: install torch "
-            f"{' or '.join(TRIED_VERSIONS)}, or build qnative again in its source folder"
+            f"was not tried: build it for this torch or for {TORCH_VERSIONS[0]}"
         )
     isa = os.environ.get("QNATIVE_ISA")
     if isa:

@@ -41,6 +41,7 @@ TEST(Registry, RegistersAndForgets) {
   const auto names = backend_names();
   EXPECT_NE(std::find(names.begin(), names.end(), "mine"), names.end());
   EXPECT_TRUE(std::is_sorted(names.begin(), names.end()));
+  EXPECT_EQ(std::find(names.begin(), names.end(), "_native_and_fp16"), names.end());
   EXPECT_VALUE_ERROR(register_backend("mine", [config] { return config; }),
                      "a backend named 'mine' is registered already");
   EXPECT_TRUE(unregister_backend("mine"));

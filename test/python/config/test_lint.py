@@ -133,6 +133,7 @@ def test_torchscript_lints_a_saved_config(tmp_path):
 def test_registered_backend_is_the_same_object_in_python_and_cpp(registered):
     assert get_backend("mine") is registered
     assert "mine" in backend_names()
+    assert not any(name.startswith("_") for name in backend_names())
     assert torch.classes.qnative.Backends().get_backend("mine") == registered.script_object
     registered.set_backend_pattern_config(row(nn.Tanh))
     assert len(get_backend("mine").configs) == 2

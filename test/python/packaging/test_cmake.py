@@ -71,3 +71,23 @@ def test_no_torch(configure, site):
 def test_no_torch_where_the_variable_says(configure, site):
     printed = configure(site / "qnative", f"-DQNATIVE_TORCH_DIR={site}", error=True)
     assert f"QNATIVE_TORCH_DIR={site} has no lib/libtorch_cpu.so. Set QNATIVE_TORCH_DIR" in printed
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (
+            "-DCMAKE_DISABLE_FIND_PACKAGE_Torch=ON",
+            "qnative: torch not found. Set QNATIVE_TORCH_DIR",
+        ),
+        (
+            "-DQNATIVE_TORCH_DIR=/nowhere",
+            "QNATIVE_TORCH_DIR=/nowhere has no lib/libtorch_cpu.so. Set",
+        ),
+    ],
+)
+def test_a_build_without_torch(tmp_path, option, message):
+    tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    command = [shutil.which("cmake", path=tools), "-S", PACKAGE.parent, "-B", tmp_path, option]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode != 0 and message in " ".join(done.stderr.split())

@@ -1,6 +1,7 @@
 """Errors of import for an unsupported torch, a broken library or a second copy."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,13 @@ def test_what_the_library_was_built_for():
     assert contents.count(b"qnative built for torch 2.") == 1
     with pytest.raises(ImportError, match="was built for torch"):
         check_build(qnative.library_path(), "2.9.0")
+
+
+def test_functions_that_a_later_torch_lacks_are_in_the_library():
+    """One build serves all versions: see csrc/torch_symbols.cpp."""
+    command = ["nm", "-D", "-C", qnative.library_path()]
+    symbols = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert " U c10::ScalarTypeType::get()" in symbols and "c10::report_overflow" not in symbols
 
 
 @pytest.fixture
