@@ -36,10 +36,10 @@ class Tokens(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.table = nn.Embedding(100, 32)
-        self.lstm = nn.LSTM(32, 24, 2, bidirectional=True, batch_first=True)
-        self.gru = nn.GRU(48, 24)
-        self.last = nn.Linear(24, 5)
+        self.table = nn.Embedding(100, 20)
+        self.lstm = nn.LSTM(20, 18, 2, bidirectional=True, batch_first=True)
+        self.gru = nn.GRU(36, 18)
+        self.last = nn.Linear(18, 5)
 
     def forward(self, tokens):
         return self.last(self.gru(self.lstm(self.table(tokens))[0])[0])
