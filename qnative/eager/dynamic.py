@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import torch
 from torch.nn.utils.parametrize import type_before_parametrizations
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from .. import nn as qnn
 from ..graph.export import refuse_script
@@ -21,18 +23,22 @@ if TYPE_CHECKING:
     QConfigSpec: TypeAlias = Layers | dict[Layer, QConfig | torch.dtype | None] | None
 
 _RECURRENT = ("LSTM", "GRU", "LSTMCell", "GRUCell", "RNNCell")
+_CONVS = tuple(f"Conv{kind}{dims}d" for kind in ("", "Transpose") for dims in (1, 2, 3))
 MAPPING = {
     getattr(torch.nn, name): getattr(qnn, name)
-    for name in ("Linear", *_RECURRENT, "Embedding", "EmbeddingBag")
+    for name in ("Linear", *_CONVS, *_RECURRENT, "Embedding", "EmbeddingBag")
 }
 _MULTIPLIED = [torch.nn.Linear, *(getattr(torch.nn, name) for name in _RECURRENT)]
-# Types that are quantized if the caller only gives a dtype.
+# Types that are quantized if the caller only gives a dtype: upstream's.
 _DEFAULTS = {
     torch.qint8: _MULTIPLIED,
     torch.float16: _MULTIPLIED,
     torch.quint8: [torch.nn.Embedding, torch.nn.EmbeddingBag],
     torch.quint4x2: [torch.nn.EmbeddingBag],
 }
+# Hooks that compute the weight of a module from parameters: those of torch.nn.utils.weight_norm and
+# spectral_norm.
+_WEIGHT_HOOKS = (WeightNorm, SpectralNorm)
 
 
 class _Weight(NamedTuple):
@@ -57,14 +63,17 @@ def quantize_dynamic(
 
     Upstream's function, with its arguments; moving is changing the import. Weights have a scale for
     each output channel in any case: only the weight dtype of a qconfig is used.
-    The results are those of ``qnative.quantize(..., recipe="dynamic")``, bit by bit.
+    The results of each layer are those of ``qnative.quantize(..., recipe="dynamic")``, bit by bit,
+    which also folds BatchNorm and fuses activations.
 
-    qconfig_spec: what to quantize. None: the types that ``dtype`` can be for. A set of types of
-    modules and names of submodules, each with all below it, in ``dtype``. A dict from such types
-    and names to a QConfig, to a torch.dtype or to None, which leaves them float; ``dtype`` is then
-    ignored. A ``qconfig`` attribute of a module outranks the spec.
+    qconfig_spec: what to quantize. None: the types that upstream takes for ``dtype``. A set of
+    types of modules and names of submodules, each with all below it, in ``dtype``. A dict from such
+    types and names to a QConfig, to a torch.dtype or to None, which leaves them float; ``dtype`` is
+    then ignored. A ``qconfig`` attribute of a module outranks the spec.
     dtype: torch.qint8 or torch.float16 for Linear, LSTM, GRU, LSTMCell, GRUCell and RNNCell;
-    torch.quint8 or torch.quint4x2 for Embedding and EmbeddingBag.
+    torch.quint8 or torch.quint4x2 for Embedding and EmbeddingBag; torch.qint8 for convolutions,
+    transposed or not, which qconfig_spec must name ({torch.nn.Conv2d}, or the name of a module that
+    has them): None leaves them float, as upstream does.
     mapping: from types of modules to types with a classmethod ``from_float(module)``; None is
     ``qnative.eager.MAPPING``.
     inplace: change ``model``, not a copy of it. If the model is itself of a type to be quantized,
@@ -159,7 +168,7 @@ def _swap(
         return done[module]
     qconfig = asked.get(module)
     target = mapping.get(type_before_parametrizations(module))
-    if qconfig is not None and target is not None:
+    if qconfig is not None and target is not None and not _stays_float(target, qconfig):
         done[module] = _replacement(module, name, qconfig, target)
         return done[module]
     for child_name, child in list(module._modules.items()):
@@ -172,6 +181,13 @@ def _swap(
     return module
 
 
+def _stays_float(target: type, qconfig: Any) -> bool:
+    """Whether a module has no op with weights of the dtype that is asked for a part of the model:
+    convolutions in float16."""
+    is_conv = target.__module__ == qnn.conv.__name__
+    return is_conv and qconfig.weight().dtype is torch.float16
+
+
 def _changed(module: torch.nn.Module) -> bool:
     return any(type(child).__module__.startswith(qnn.__name__) for child in module.children())
 
@@ -180,6 +196,9 @@ def _replacement(module: torch.nn.Module, name: str, qconfig: Any, target: Any) 
     module.qconfig = qconfig
     try:
         with torch.no_grad():
+            for hook in module._forward_pre_hooks.values():
+                if isinstance(hook, _WEIGHT_HOOKS):
+                    hook(module, None)
             new = target.from_float(module)
     except Unsupported as error:
         raise ValueError(f"qnative.quantize_dynamic: module {name!r}: {error}") from error
@@ -187,9 +206,12 @@ def _replacement(module: torch.nn.Module, name: str, qconfig: Any, target: Any) 
 
 
 def with_hooks_of(module: torch.nn.Module, new: torch.nn.Module) -> torch.nn.Module:
-    """``new``, in evaluation mode, with the hooks of the module that it takes the place of."""
+    """``new``, in evaluation mode, with the hooks of the module that it takes the place of, but for
+    those that compute its weight."""
     new.eval()
     for hook in module._forward_pre_hooks.values():
+        if isinstance(hook, _WEIGHT_HOOKS):
+            continue
         new.register_forward_pre_hook(hook)
     for hook in module._forward_hooks.values():
         new.register_forward_hook(hook)
@@ -215,7 +237,8 @@ def _row(
     elif asked.get(layer) is None:
         row.reason = "qconfig_spec does not ask for it"
     else:
-        row.reason = f"qnative.nn has nothing for {kind}"
+        in_half = " in float16" if kind in _CONVS else ""
+        row.reason = f"qnative.nn has nothing for {kind}{in_half}"
     return row
 
 

@@ -1,4 +1,5 @@
-"""Convolutions of one to three dimensions, and transposed ones, with 8-bit inputs."""
+"""Convolutions of one to three dimensions, and transposed ones: 8-bit inputs, and float ones with
+int8 weights."""
 
 from typing import Any
 
@@ -7,12 +8,25 @@ from torch.fx import Node
 from ..graph.padding import conv_sides
 from .by_schema import by_schema
 from .call_site import CallSite
-from .weights import packed_weight
+from .packing import INT8_RANGE, pack_int8_conv
+from .weights import float_weight, packed_weight
 
 
 def conv(site: CallSite) -> Node:
     """Transposed or not; zeros that an aten.pad added before it are part of its padding."""
-    weight = packed_weight(site, site.args["groups"])
+    return _call(site, packed_weight(site, site.args["groups"]))
+
+
+def conv_dynamic(site: CallSite) -> Node:
+    """The same with float inputs: zeros do not change the scale of an image."""
+    weight, groups = site.context.constant(site.args["weight"]), site.args["groups"]
+    packed, scale = pack_int8_conv(site.decision.op, weight, groups)
+    site.decision.check_numbers("weight", scale, 0, *INT8_RANGE)
+    values = float_weight(site, weight, {"weight": packed, "weight_scale": scale}, groups)
+    return _call(site, {**values, "weight_shape": list(weight.shape)})
+
+
+def _call(site: CallSite, weight: dict[str, Any]) -> Node:
     padding = _padding(site, weight["weight_shape"])
     overload = "padding" if isinstance(padding, str) else "default"
     return by_schema(site, overload, **weight, padding=padding)

@@ -14,7 +14,7 @@ from .attention import attention
 from .by_schema import by_schema, foreign
 from .call_site import CallSite
 from .cat import cat
-from .conv import conv
+from .conv import conv, conv_dynamic
 from .embedding import embedding, embedding_bag
 from .half import pointwise
 from .interpolate import interpolate
@@ -32,6 +32,7 @@ _EMITTERS: dict[str, Emitter] = {
     "linear_dynamic_fp16": linear_fp16,
     "linear_fp16": linear_fp16,
     **dict.fromkeys((*CONVS, *TRANSPOSED), conv),
+    **{f"{op}_dynamic": conv_dynamic for op in (*CONVS, *TRANSPOSED)},
     "add": add,
     "add_fp16": add,
     "attention": attention,

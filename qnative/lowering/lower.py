@@ -176,9 +176,9 @@ class _Lowering:
     # ---- modes without calibration -------------------------------------------------------------
 
     def _lower_directly(self, node: Node, row: Row, decision: Decision, found: Capability) -> None:
-        args = ir.bind(node)
+        args, pad = self._padded(node, ir.bind(node))
         x = {name: Quantized(args[name], None) for name in found.tensors}
-        site = CallSite(self.context, node, decision, args, x)
+        site = CallSite(self.context, node, decision, args, x, pad=pad)
         fused, row.reason = self._fuse(site, found)
         last, emit = (node, *fused)[-1], emitter(decision.op)
         with self.graph.inserting_before(last):
@@ -222,15 +222,21 @@ class _Lowering:
         pad: tuple[int, ...] = ()
         if found.role == WEIGHTED:
             check_weight(self.context, decision, args["weight"])
-            pad_node, pad = padding_of(node)
-            if pad_node is not None:
-                args["input"] = ir.bind(pad_node)["self"]
-                self.pads[pad_node] = node
+            args, pad = self._padded(node, args)
         tensors = (name for name in found.tensors if name != "weight")
         x = {name: self._quantized(args[name]) for name in tensors}
         _check_int16("input", _qparams_of(x), decision.op, {*INT16_INPUTS, FREE})
         decision.check("input", *_qparams_of(x))
         return CallSite(self.context, node, decision, args, x, pad=pad)
+
+    def _padded(self, node: Node, args: dict[str, Any]) -> tuple[dict[str, Any], tuple[int, ...]]:
+        """The arguments of a node, with what the aten.pad before it pads in its place, and that
+        padding."""
+        pad_node, pad = padding_of(node)
+        if pad_node is None:
+            return args, ()
+        self.pads[pad_node] = node
+        return {**args, "input": ir.bind(pad_node)["self"]}, pad
 
     def _quantized(self, argument: Any) -> Any:
         if isinstance(argument, (list, tuple)):

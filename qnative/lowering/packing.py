@@ -18,6 +18,13 @@ def pack_int8(
     return torch.ops.qnative.linear_dynamic_pack(weight, may_repeat)
 
 
+def pack_int8_conv(op: str, weight: torch.Tensor, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The weight and its scale for each output channel, see ``qnative::conv2d_dynamic_pack``."""
+    if not bool(weight.isfinite().all()):
+        raise Unsupported("its weight is not finite")
+    return getattr(torch.ops.qnative, f"{op}_pack")(weight, groups)
+
+
 def pack_half(weight: torch.Tensor) -> torch.Tensor:
     return torch.ops.qnative.linear_fp16_pack(weight)
 

@@ -1,4 +1,4 @@
-"""The int8 weights of linear layers and convolutions in a graph with quantize nodes."""
+"""The weights of linear layers and convolutions: int8 in a graph with quantize nodes, or float."""
 
 from typing import Any
 
@@ -70,6 +70,23 @@ def packed_weight(site: CallSite, *pack_args: Any) -> dict[str, Any]:
         "bias": site.floats("bias", site.args["bias"]),
         "weight_shape": list(weight.shape),
     }
+
+
+def float_weight(
+    site: CallSite, weight: torch.Tensor, packed: dict[str, torch.Tensor], *pack_args: Any
+) -> dict[str, Any]:
+    """``packed``, made from the float ``weight``, and the bias, by their names in schemas. A weight
+    used twice is stored once."""
+
+    def named() -> dict[str, torch.Tensor]:
+        return {f"{site.name}.{name}": value for name, value in packed.items()}
+
+    key = (*packed, *pack_args, weight.data_ptr(), tuple(weight.shape))
+    nodes, added = site.context.once(key, named, keep=weight)
+    site.float_bytes += weight.nbytes if added else 0
+    site.packed_bytes += added
+    bias = site.floats("bias", site.args["bias"])
+    return {**dict(zip(packed, nodes, strict=True)), "bias": bias}
 
 
 def plain_weight(site: CallSite, names: set[str], weighted: bool) -> dict[str, Any]:

@@ -6,8 +6,31 @@ torch.jit.trace, torch.export and torch.compile treat them as any other module. 
 inference: no dropout, no gradients.
 """
 
+from .conv import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+)
 from .embedding import Embedding, EmbeddingBag
 from .linear import Linear
 from .rnn import GRU, LSTM, GRUCell, LSTMCell, RNNCell
 
-__all__ = ["GRU", "LSTM", "Embedding", "EmbeddingBag", "GRUCell", "LSTMCell", "Linear", "RNNCell"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
+    "Embedding",
+    "EmbeddingBag",
+    "GRUCell",
+    "LSTMCell",
+    "Linear",
+    "RNNCell",
+]

@@ -47,7 +47,7 @@ from . import foreign
 from .checks import DIRECT_CHECKS, STATIC_CHECKS, finite_numbers, pads_with_number
 from .config_index import ConfigIndex, named_op
 from .decision import ATEN, FREE, LOOKUP, POINTWISE_FP16, Decision, decision_of, is_foreign
-from .modes import FP16, STATIC, Dtypes
+from .modes import DYNAMIC_INT8, FP16, STATIC, Dtypes
 
 # ---- which op -----------------------------------------------------------------------------------
 
@@ -201,6 +201,8 @@ def _direct(node: Node, decision: Decision) -> Capability:
     name = kind(node)
     if name == "linear":
         return Capability("", ("input",), fuses=True, functions=True)
+    if decision.mode == DYNAMIC_INT8 and name in LAYERS:
+        return Capability("", ("input",), fuses=True, functions=not _is_depthwise(node))
     if name == ATTENTION:
         return Capability("", _tensor_arguments(node, 3))
     if decision.mode != FP16:
@@ -208,6 +210,16 @@ def _direct(node: Node, decision: Decision) -> Capability:
     op = named(name, STATIC)
     fuses = op not in (FREE, LOOKUP) and _static(node, op).fuses
     return Capability("", _static(node, op_of(node, STATIC)).tensors, fuses)
+
+
+def _is_depthwise(conv: Node) -> bool:
+    """Whether a convolution reads one input channel for each output channel."""
+    args = bind(conv)
+    weight = tensor_of(args["weight"])
+    if weight is None or args["groups"] == 1:
+        return False
+    inputs = weight.shape[0] // args["groups"] if kind(conv) in TRANSPOSED else weight.shape[1]
+    return inputs == 1
 
 
 def _tensor_arguments(node: Node, count: int) -> tuple[str, ...]:

@@ -180,8 +180,26 @@ def _linear(*dtypes: torch.dtype, most: float = math.inf) -> Check:
     return check
 
 
+def _conv_dynamic(dims: int, transposed: bool) -> Check:
+    def check(node: Node, args: dict[str, Any]) -> None:
+        _conv(dims)(node, args)
+        for name in ("input", "weight"):
+            value = tensor_of(args[name])
+            if value is not None and value.dtype is not torch.float32:
+                raise Unsupported(f"its argument {name} is {value.dtype}, not torch.float32")
+        weight = tensor_of(args["weight"])
+        if weight is not None:
+            inputs = weight.shape[0] // args["groups"] if transposed else weight.shape[1]
+            _require_count(inputs * math.prod(weight.shape[2:]), MAX_PRODUCTS_U8S8)
+
+    return check
+
+
 def _require_products(weight: torch.Tensor, most: float) -> None:
-    products = weight.shape[-1]
+    _require_count(weight.shape[-1], most)
+
+
+def _require_count(products: int, most: float) -> None:
     _require(products <= most, f"it sums {products} products, more than {most}")
 
 
@@ -225,6 +243,8 @@ def _embedding_bag(node: Node, args: dict[str, Any]) -> None:
 DIRECT_CHECKS: dict[str, Check] = {
     "attention_dynamic": _attention_dynamic,
     "linear_dynamic": _linear(torch.float32, most=MAX_PRODUCTS_U8S8),
+    **{f"{name}_dynamic": _conv_dynamic(dims, False) for name, dims in CONVS.items()},
+    **{f"{name}_dynamic": _conv_dynamic(dims, True) for name, dims in TRANSPOSED.items()},
     "linear_dynamic_fp16": _linear(torch.float32),
     "linear_fp16": _linear(torch.float32, torch.float16),
     **dict.fromkeys(RECURRENT, _recurrent),

@@ -245,6 +245,8 @@ class Plan:
         self.decisions[node] = replace(decision, not_fused=not_fused)
         for part in fused_into(self.capability(node), node)[0]:
             self._fuse(part, node)
+        if mode == DYNAMIC_INT8:
+            self._own_padding(node)
 
     def _select(
         self,
@@ -275,6 +277,9 @@ class Plan:
         self.rows[node] = row, config
         for part in filter(None, parts):
             self._fuse(part, node)
+        self._own_padding(node)
+
+    def _own_padding(self, node: Node) -> None:
         pad, _ = padding_of(node)
         if pad is not None and all(user is node for user in pad.users):
             self._owners[pad] = node

@@ -132,6 +132,8 @@ c10::intrusive_ptr<BackendConfig> get_qnative_backend_config() {
        {constant_products,
         list({weighted_op_quint8_dtype_config(), default_dynamic_int8_dtype_config(),
               default_dynamic_float16_dtype_config()})},
+       {families::conv,
+        list({weighted_op_quint8_dtype_config(), default_dynamic_int8_dtype_config()})},
        {products, default_op},
        {rms_norm, default_op},
        {words_from_weights, list({dtype_config("weighted_op_int16_output_dtype_config")})},

@@ -1,4 +1,5 @@
-"""qnative's own config: native's rows in order, then rows that name ops which exist."""
+"""qnative's own config: native's rows in order, those of convolutions with dynamic dtypes too, then
+rows that name ops which exist."""
 
 import torch
 
@@ -19,9 +20,17 @@ def own_rows():
 def test_it_begins_with_native():
     native, config = get_native_backend_config(), get_qnative_backend_config()
     assert config.name == "qnative"
-    assert config.configs[: len(native.configs)] == native.configs
+    rows = config.configs[: len(native.configs)]
+    added = [row for row, old in zip(rows, native.configs, strict=True) if row != old]
+    assert all(any("conv" in op for op in row.ops) for row in added)
+    for row in added:
+        static, dynamic = row.dtype_configs
+        assert row.ops == (row.ops[0], f"{row.ops[0]}_dynamic") and dynamic.is_dynamic
+        row.set_dtype_configs([static]).set_ops(row.ops[0])
+    assert rows == native.configs
+    config = get_qnative_backend_config()
     assert {d.a for d in diff(native, config) if d.field == "row"} == {None}
-    assert {d.field for d in diff(native, config)} == {"name", "row"}
+    assert {d.field for d in diff(native, config)} == {"name", "row", "dtype_configs", "ops"}
 
 
 def test_every_row_of_ours_has_a_kernel():

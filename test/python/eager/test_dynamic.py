@@ -69,6 +69,21 @@ CASES = {
     "gru_cell": (lambda: nn.GRUCell(24, 16, bias=False), rows(24), "multiplied"),
     "rnn_tanh_cell": (lambda: nn.RNNCell(24, 16), rows(3, 24), "multiplied"),
     "rnn_relu_cell": (lambda: nn.RNNCell(24, 16, nonlinearity="relu"), rows(3, 24), "multiplied"),
+    "conv1d": (lambda: nn.Conv1d(6, 8, 4, padding="same"), rows(2, 6, 20), "convolved"),
+    "conv2d": (
+        lambda: nn.Conv2d(6, 8, 3, 2, (1, 2), 2, 2, False, "reflect"),
+        rows(2, 6, 20, 19),
+        "convolved",
+    ),
+    "conv2d depthwise": (lambda: nn.Conv2d(6, 12, 3, groups=6), rows(6, 9, 9), "convolved"),
+    "conv3d": (lambda: nn.Conv3d(6, 6, 3, 1, "valid"), rows(2, 6, 8, 9, 7), "convolved"),
+    "conv_transpose1d": (lambda: nn.ConvTranspose1d(6, 8, 4, 2), rows(2, 6, 20), "convolved"),
+    "conv_transpose2d": (
+        lambda: nn.ConvTranspose2d(6, 8, 3, 2, 1, 1, 2, False, 1),
+        rows(2, 6, 8, 8),
+        "convolved",
+    ),
+    "conv_transpose3d": (lambda: nn.ConvTranspose3d(6, 5, 2), rows(2, 6, 5, 5, 5), "convolved"),
     "embedding": (lambda: nn.Embedding(20, 12, padding_idx=3), tokens(3, 4), "table"),
     "embedding_bag": (lambda: nn.EmbeddingBag(20, 12, mode="sum"), tokens(3, 4), "table"),
     "embedding_bag of means": (
@@ -78,7 +93,11 @@ CASES = {
     ),
     "embedding_bag of maxima": (lambda: nn.EmbeddingBag(20, 12, mode="max"), tokens(3, 4), "table"),
 }
-DTYPES = {"multiplied": (torch.qint8, torch.float16), "table": (torch.quint8, torch.quint4x2)}
+DTYPES = {
+    "multiplied": (torch.qint8, torch.float16),
+    "convolved": (torch.qint8,),
+    "table": (torch.quint8, torch.quint4x2),
+}
 PAIRS = [(name, dtype) for name, case in CASES.items() for dtype in DTYPES[case[2]]]
 
 
@@ -226,6 +245,36 @@ def test_a_module_made_by_hand_takes_a_state_dict(name, dtype):
     assert same(made(x), quantized(x)) and str(made) == str(quantized)
 
 
+@pytest.mark.parametrize("name", [name for name in CASES if CASES[name][2] == "convolved"])
+def test_a_convolution_made_by_hand_takes_a_state_dict(name):
+    make, x, _ = CASES[name]
+    model = make()
+    quantized = qnative.quantize_dynamic(model, {type(model)})
+    options = {} if model.transposed else {"padding_mode": model.padding_mode}
+    if model.transposed:
+        options["output_padding"] = model.output_padding
+    made = getattr(qnative.nn, type(model).__name__)(
+        *(model.in_channels, model.out_channels, model.kernel_size, model.stride, model.padding),
+        **{"dilation": model.dilation, "groups": model.groups, "bias": model.bias is not None},
+        **options,
+    )
+    made.load_state_dict(quantized.state_dict())
+    assert same(made(x), quantized(x)) and str(made) == str(quantized)
+
+
+@torch.no_grad()
+def test_output_size_of_transposed_convolutions():
+    model, x = nn.ConvTranspose2d(6, 8, 3, stride=(2, 3)), rows(2, 6, 5, 5)
+    quantized = qnative.quantize_dynamic(model, {nn.ConvTranspose2d})
+    for size in ([11, 15], [12, 17], [2, 8, 12, 16]):
+        y, want = quantized(x, size), model(x, size)
+        assert y.shape == want.shape
+        assert float((y - want).norm() / want.norm()) < 2e-2
+    assert torch.equal(torch.jit.script(quantized)(x, [12, 16]), quantized(x, [12, 16]))
+    with pytest.raises(RuntimeError, match="output_padding must be"):
+        quantized(x, [13, 16])
+
+
 @pytest.mark.parametrize("bits", [4, 8])
 def test_a_table_made_by_hand_takes_a_state_dict(bits):
     dtype = {4: torch.quint4x2, 8: torch.quint8}[bits]
@@ -300,6 +349,7 @@ class Model(nn.Module):
         self.body = nn.Sequential(nn.Linear(12, 12), nn.Sequential(nn.ReLU(), nn.Linear(12, 12)))
         self.rnn = nn.LSTM(12, 6)
         self.conv = nn.Conv1d(6, 2, 1)
+        self.pair = nn.Bilinear(6, 6, 2)
 
 
 def specs():
@@ -376,6 +426,21 @@ def test_hooks_and_parametrizations():
 
 
 @torch.no_grad()
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("norm", ["weight_norm", "spectral_norm"])
+def test_hooks_that_compute_the_weight(norm):
+    """Those of torch.nn.utils, which run before each call."""
+    model = nn.Sequential(getattr(nn.utils, norm)(nn.Conv1d(6, 8, 3))).eval()
+    for parameter in model.parameters():
+        parameter.mul_(1.5)
+    quantized = qnative.quantize_dynamic(model, {nn.Conv1d})
+    x = rows(2, 6, 20)
+    y, want = quantized(x), model(x)
+    assert type(quantized[0]) is qnative.nn.Conv1d
+    assert float((y - want).norm() / want.norm()) < CLOSE[torch.qint8]
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
 def test_transformer_encoder(activation):
     torch.manual_seed(0)
@@ -410,14 +475,18 @@ def test_report():
     net = nn.Sequential()
     net.body = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Flatten(), nn.Linear(8, 4))
     net.head = nn.Linear(4, 2)
-    report = qnative.quantize_dynamic(net, {"body"}).report
+    report = qnative.quantize_dynamic(net, {"body"}, torch.float16).report
     assert [(row.module, row.op, row.verdict, row.kernel, row.reason) for row in report.rows] == [
-        ("body.0", "Conv2d", "float", "", "qnative.nn has nothing for Conv2d"),
+        ("body.0", "Conv2d", "float", "", "qnative.nn has nothing for Conv2d in float16"),
         ("body.2", "Linear", "quantized", "qnative.nn.linear.Linear", ""),
         ("head", "Linear", "float", "", "qconfig_spec does not ask for it"),
     ]
     assert report.rows[1].float_bytes == 4 * (8 * 4 + 4) and report.rows[1].packed_bytes > 0
     assert "1 quantized" in str(report) and net.head.weight.shape == (2, 4)
+    rows_of_int8 = qnative.quantize_dynamic(net, {"body"}).report.rows
+    assert (rows_of_int8[0].verdict, rows_of_int8[0].kernel) == (
+        *("quantized", "qnative.nn.conv.Conv2d"),
+    )
     both = nn.ModuleList([net.head, net.head])
     assert [row.module for row in qnative.quantize_dynamic(both).report.rows] == ["0"]
     assert copy.deepcopy(qnative.quantize_dynamic(net)).report.count("quantized") == 2
@@ -426,8 +495,9 @@ def test_report():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({nn.Linear, nn.Conv1d}, r"stays float, .* for it: 'conv' \(Conv1d\); see"),
-        ({"conv"}, r"for it: 'conv' \(Conv1d\)"),
+        ({nn.Linear, nn.Bilinear}, r"stays float, .* for it: 'pair' \(Bilinear\); see"),
+        ({"pair"}, r"for it: 'pair' \(Bilinear\)"),
+        ({"conv": torch.float16}, r"for it: 'conv' \(Conv1d\)"),
         ({nn.GRU}, "the model has nothing that qconfig_spec asks for"),
     ],
 )
@@ -471,17 +541,22 @@ def test_errors(arguments, error, message):
         (nn.Sequential(nn.Linear(3, 0)), r"module '0': its weight has shape \[0, 3\]"),
         (nn.Sequential(nn.Linear(65794, 1)), "module '0': it sums 65794 products, more than 65793"),
         (nn.GRU(3, 2).double(), "module '': its weight is torch.float64"),
+        (nn.Conv2d(3, 2, 1).double(), "module '': its weight is torch.float64"),
+        (nn.Conv1d(6, 2, 10966), "module '': it sums 65796 products, more than 65793"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Initializing zero-element")
 def test_weights_that_cannot_be_quantized(model, message):
     with pytest.raises(ValueError, match=message):
-        qnative.quantize_dynamic(model)
+        qnative.quantize_dynamic(model, {nn.Linear, nn.GRU, nn.Conv1d, nn.Conv2d})
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_weights_that_are_not_finite(value):
-    for module, dtype in ((nn.Linear(3, 2), torch.qint8), (nn.Embedding(3, 2), torch.quint8)):
+    for module, dtype in (
+        *((nn.Linear(3, 2), torch.qint8), (nn.Conv2d(3, 2, 1), torch.qint8)),
+        (nn.Embedding(3, 2), torch.quint8),
+    ):
         nn.init.constant_(module.weight, value)
         with pytest.raises(ValueError, match="finite"):
             qnative.quantize_dynamic(module, {type(module)}, dtype)
