@@ -49,7 +49,8 @@ def quantize(
     batches are kept until the result was measured.
     recipe: "static": activations uint8 and weights int8, with scales found on the calibration data;
     what the config has dynamic or weight-only dtypes for (LSTM, Embedding) takes these. "dynamic":
-    int8 weights, activations quantized row by row at run time, and 8-bit embeddings.
+    int8 weights, activations quantized at run time, row by row (of convolutions: image by image),
+    and 8-bit embeddings.
     "dynamic_fp16": float16 weights. "fp16": float16 weights and activations; float16 weights alone
     where the config has no float16 activations, as "qnative" and "native". "weight_only",
     "weight_only_int4": embeddings of 8 or 4 bits. Only "static" needs calibration data.

@@ -56,7 +56,9 @@ def _fold(module: GraphModule, norm: Node) -> None:
     shift = -mean if bias is None else bias - mean
     shift = shift * factor if offset is None else shift * factor + offset
     weight = _scale(weight, factor, given["groups"] if name in TRANSPOSED else 0)
-    layer.update_arg(1, _buffer(module, layer, "weight", weight))
+    folded = _buffer(module, layer, "weight", weight)
+    folded.meta.update(given["weight"].meta)  # its shape and dtype are the same
+    layer.update_arg(1, folded)
     layer.args = (*layer.args[:2], _buffer(module, layer, "bias", shift), *layer.args[3:])
     layer.kwargs = {key: value for key, value in layer.kwargs.items() if key != "bias"}
     norm.replace_all_uses_with(layer)

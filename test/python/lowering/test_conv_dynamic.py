@@ -82,6 +82,7 @@ def test_depthwise_convolutions_fuse_bounds_alone(dims):
     conv = CONVS[dims](6, 6, 3, padding=1, groups=6)
     check(nn.Sequential(conv, nn.ReLU6()), x, [op])
     check(nn.Sequential(conv, nn.SiLU()), x, [op], ["aten.silu"])
+    check(with_norm(conv, dims, nn.SiLU()), x, [op], ["aten.silu"])
 
 
 def test_zeros_around_an_image_are_padding():
