@@ -1,6 +1,7 @@
 """``qnative.quantize``: quantizes a float model and lowers it to qnative ops."""
 
 import copy
+import math
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -21,8 +22,11 @@ from .lowering.lower import lower
 from .lowering.module import QuantizedModule
 from .page import Edge
 from .plan.modes import RECIPES, Recipe
-from .report import FREE, Report, Row, merge_rows
+from .report import FREE, POOR, Output, Report, Row, merge_rows
 from .sizes import show
+
+# Float convolutions must give the worst output so many dB more.
+_MARGIN = 5.0
 
 
 def quantize(
@@ -50,7 +54,7 @@ def quantize(
     recipe: "static": activations uint8 and weights int8, with scales found on the calibration data;
     what the config has dynamic or weight-only dtypes for (LSTM, Embedding) takes these. "dynamic":
     int8 weights, activations quantized at run time, row by row (of convolutions: image by image),
-    and 8-bit embeddings.
+    and 8-bit embeddings; convolutions stay float if an output has less than 20 dB because of them.
     "dynamic_fp16": float16 weights. "fp16": float16 weights and activations; float16 weights alone
     where the config has no float16 activations, as "qnative" and "native". "weight_only",
     "weight_only_int4": embeddings of 8 or 4 bits. Only "static" needs calibration data.
@@ -110,11 +114,9 @@ def quantize(
                 evaluation is None,
             )
             notes += calibration_notes
+            lowered, outputs = _measured(converted, measure)
         else:
-            converted, edges = quantizer.annotate(exported), []
-        lowered = lower(converted)
-        with unguarded(lowered):
-            outputs = measure.compare(lowered)
+            (lowered, outputs), edges = _lower_directly(exported, quantizer, measure), []
     rows = merge_rows(float_rows, lowered.report.rows, folded)
     notes += [f"low signal to quantization noise: {text}" for each in outputs for text in each.poor]
     report = Report(rows, lowered.report.notes + notes, outputs, edges=edges)
@@ -163,6 +165,37 @@ def _calibrate(
         return _convert(prepared), run.notes, run.edges
     finally:
         forget_models()
+
+
+def _measured(converted: GraphModule, measure: Measure) -> tuple[QuantizedModule, list[Output]]:
+    lowered = lower(converted)
+    with unguarded(lowered):
+        return lowered, measure.compare(lowered)
+
+
+def _lower_directly(
+    exported: GraphModule, quantizer: Any, measure: Measure
+) -> tuple[QuantizedModule, list[Output]]:
+    """The lowered module of a recipe without calibration. Its convolutions stay float if they are
+    why an output has less than POOR dB: features may be small beside a constant part, which takes
+    most of the range of an image."""
+    convs = quantizer.plan(exported).dynamic_convolutions()
+    result = _measured(quantizer.annotate(exported), measure)
+    least = _least(result[1])
+    if not convs or least >= POOR:
+        return result
+    reason = f"in 8 bits, convolutions leave an output {least:.0f} dB"
+    quantizer.choices.real = {node.name: reason for node in convs}
+    other = _measured(quantizer.annotate(exported), measure)
+    if _least(other[1]) >= least + _MARGIN:
+        return other
+    quantizer.choices.real = {}
+    return result
+
+
+def _least(outputs: list[Output]) -> float:
+    """Decibels of the worst output, or part of one."""
+    return min((sqnr for each in outputs for sqnr in each.places.values()), default=math.inf)
 
 
 def _batch_norm(*args: Any) -> torch.Tensor:

@@ -9,7 +9,7 @@ from torch.fx import GraphModule, Node
 
 from ..backend_config import BackendConfig, BackendPatternConfig, DTypeConfig, DTypeWithConstraints
 from ..backend_config.kinds import Kinds, text_of
-from ..graph.kinds import JOINS, LAYERS, MOVES, PERIODIC, RECURRENT
+from ..graph.kinds import CONVS, JOINS, LAYERS, MOVES, PERIODIC, RECURRENT, TRANSPOSED
 from ..graph.nodes import NoDtypes, Unsupported, bind, kind, tensor_of
 from ..graph.origins import Origins
 from ..graph.sequence import activation_after, next_of
@@ -141,6 +141,14 @@ class Plan:
             if kind(node) in RECURRENT and self.decisions[node].mode == DYNAMIC_INT8
         ]
 
+    def dynamic_convolutions(self) -> list[Node]:
+        """The convolutions that are quantized at run time, transposed or not."""
+        return [
+            node
+            for node in self.nodes
+            if kind(node) in CONVS | TRANSPOSED and self.decisions[node].mode == DYNAMIC_INT8
+        ]
+
     def _read(self, node: Node) -> Iterator[Node]:
         if node.target is operator.getitem:
             return
@@ -180,6 +188,8 @@ class Plan:
                 rows, pair = self._rows_for(node, activation)
                 if mode == STATIC and node.name in self._choices.avoided:
                     raise Unsupported(self._choices.avoided[node.name])
+                if mode == DYNAMIC_INT8 and node.name in self._choices.real:
+                    raise Unsupported(self._choices.real[node.name])
                 if mode == STATIC:
                     self._select(node, rows, pair, activation, not_fused)
                 else:

@@ -190,3 +190,31 @@ def test_fx():
     quantized = convert_fx(prepare_fx(model, mapping, (x,)))
     assert kernels_of(quantized) == ["conv2d_dynamic"] * 2
     assert torch.equal(quantized(x), quantize(model, x)(x))
+
+
+class Normed(nn.Module):
+    """What it returns does not depend on the mean of its input."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.next = nn.Conv1d(1, 4, 3), nn.Conv1d(4, 4, 1)
+        self.linear = nn.Linear(18, 4)
+
+    def forward(self, x):
+        return self.linear(F.instance_norm(self.next(self.conv(x))))
+
+
+@pytest.mark.parametrize("mean", [0.0, 300.0])
+def test_they_stay_float_where_they_alone_lose_an_output(mean):
+    torch.manual_seed(7)
+    model, x = Normed().eval(), torch.randn(2, 1, 20) + mean
+    quantized = quantize(model, x)
+    rows = [row for row in quantized.report.rows if row.op.startswith("aten.conv1d")]
+    assert len(rows) == 2
+    if mean:
+        assert all(row.verdict == "float" for row in rows)
+        assert all("in 8 bits, convolutions leave an output" in row.reason for row in rows)
+        assert "linear_dynamic" in kernels_of(quantized)
+    else:
+        assert all(row.verdict == "quantized" for row in rows)
+    assert min(output.sqnr for output in quantized.report.outputs) > 20
