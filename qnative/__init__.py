@@ -8,6 +8,7 @@ from ._library import is_starting_command, library_path, load
 if TYPE_CHECKING:
     from . import backend_config, calibration, eager, fx, nn, report, testing
     from .backend_config import get_backend, register_backend
+    from .diagnosis import Diagnosis, diagnose
     from .eager import convert, quantize_dynamic
     from .lowering.lower import lower
     from .lowering.module import QuantizedModule
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 __all__ = [
+    "Diagnosis",
     "DryRun",
     "Migration",
     "MigrationError",
@@ -34,6 +36,7 @@ __all__ = [
     "backend_config",
     "calibration",
     "convert",
+    "diagnose",
     "dry_run",
     "eager",
     "fx",
@@ -54,6 +57,7 @@ __all__ = [
 # The module of each name, which is imported when the name is first used: all of them take seconds,
 # and some need torchao.
 _MODULES = {
+    "Diagnosis": "diagnosis",
     "DryRun": "plan.dry_run",
     "Migration": "migration",
     "MigrationError": "migration",
@@ -63,6 +67,7 @@ _MODULES = {
     "Quantizer": "plan.quantizer",
     "Report": "report",
     "convert": "eager",
+    "diagnose": "diagnosis",
     "dry_run": "plan.dry_run",
     "get_backend": "backend_config",
     "lower": "lowering.lower",

@@ -40,6 +40,7 @@ def quantize(
     dynamic_shapes: DynamicShapes = "batch",
     weight_rounding: Literal["calibrated", "nearest"] = "calibrated",
     bias_correction: bool = True,
+    float_nodes: Iterable[str] = (),
     evaluation: Iterable[Batch] | None = None,
     verbose: bool = False,
 ) -> QuantizedModule:
@@ -69,6 +70,8 @@ def quantize(
     weight_rounding: "calibrated" rounds weights so that the outputs change least over the
     calibration data (see rounding.py), "nearest" each to its nearest value.
     bias_correction: whether to take the mean error of the outputs into the bias.
+    float_nodes: what stays float: names of nodes, as rows of the report have them, or of modules,
+    for all nodes inside ("encoder.layer.3"). ``qnative.diagnose`` says which are worth it.
     evaluation: inputs like those of ``calibration`` to measure the result on, all of which are kept
     till then: the report says how far each output is from that of the float model. None: up to four
     batches of the calibration data, or ``example_inputs`` where there is none.
@@ -81,6 +84,8 @@ def quantize(
     model that torch.export rejects.
     """
     _check_arguments(model, example_inputs, calibration, recipe, weight_rounding)
+    if isinstance(float_nodes, str):
+        raise TypeError(f"qnative.quantize: float_nodes must be a list, got {float_nodes!r}")
     from .plan.quantizer import Quantizer
 
     quantizer = Quantizer(backend_config, recipe=recipe)
@@ -96,6 +101,7 @@ def quantize(
     quantizer.transform_for_annotation(exported)
     with torch.no_grad():
         fold_batch_norm(exported)
+        quantizer.keep_float(exported, float_nodes)
         measure = Measure(exported.graph)
         if evaluation is not None or not quantizer.needs_calibration:
             for args, kwargs in calls([example_inputs] if evaluation is None else evaluation):

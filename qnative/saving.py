@@ -13,6 +13,7 @@ from torch.export import ExportedProgram
 import qnative
 
 from ._files import replacing
+from .lowering.module import values
 from .report import Report
 
 # Beside torch's records, in "extra/"; Program.metadata reads it.
@@ -36,7 +37,8 @@ def save(
 
     model: a module, which is exported with ``args``, ``kwargs`` and ``dynamic_shapes`` as
     ``torch.export.export`` takes them, or an ExportedProgram. metadata: anything that JSON can
-    hold; the versions of torch and qnative and, where the model has one, its report are added.
+    hold; the versions of torch and qnative and, where the model has one, its report are added, with
+    the row of each node.
     keep_origins: whether each node tells the lines and modules that it comes from.
 
     Other than ``torch.export.save``, this leaves out the example inputs, which can take half of a
@@ -49,7 +51,7 @@ def save(
     else:
         with torch.no_grad():
             exported = torch.export.export(model, args, kwargs, dynamic_shapes=dynamic_shapes)
-    contents = {**_versions(), **_report(model), **(metadata or {})}
+    contents = {**_versions(), **_report(model, exported), **(metadata or {})}
     slim = copy.copy(exported)
     slim._example_inputs = None
     origins = contextlib.nullcontext() if keep_origins else _without_origins(slim)
@@ -62,9 +64,12 @@ def _versions() -> dict[str, str]:
     return {"qnative": qnative.__version__, "torch": torch.__version__}
 
 
-def _report(model: Any) -> dict[str, Any]:
+def _report(model: Any, exported: ExportedProgram) -> dict[str, Any]:
+    """The report of a quantized model, and which of its rows each node of the file computes."""
     report = getattr(model, "report", None)
-    return {"report": json.loads(report.to_json())} if isinstance(report, Report) else {}
+    if not isinstance(report, Report):
+        return {}
+    return {"report": json.loads(report.to_json()), "values": values(model, exported)}
 
 
 @contextlib.contextmanager

@@ -143,6 +143,11 @@ class HistogramObserver(UniformQuantizationObserverBase):
             return math.inf if noise == 0 else -math.inf
         return 10 * math.log10(signal / noise)
 
+    def share_beyond(self, limit: float) -> float:
+        """The share of what it has seen that is larger than ``limit``, or below its negative."""
+        centers, counts = self._values()
+        return float(counts[centers.abs() > limit].sum() / counts.sum())
+
     def edge(self, observer: "HistogramObserver") -> Edge:
         """What it has seen, and the range that ``observer`` chose for it."""
         scale, zero_point = (value.item() for value in observer.calculate_qparams())

@@ -15,6 +15,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"{options.file}: {contents.kind}, {os.path.getsize(options.file):,} bytes")
     metadata = dict(contents.metadata)
     report = metadata.pop("report", None)
+    metadata.pop("values", None)  # the row of each node
     for name, value in metadata.items():
         print(f"{name}: {value}")
     if report is not None:

@@ -39,7 +39,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--traceback", action="store_true", help="of an error, for its report")
     subparsers = parser.add_subparsers(dest="command", metavar="command")
-    for add in (_quantize, _migrate, _explain, _describe, _run, _bench, _config, _doctor):
+    for add in (_quantize, _migrate, _explain, _describe, _report, _run, _bench, _config, _doctor):
         add(subparsers)
     return parser
 
@@ -111,6 +111,32 @@ def _explain(subparsers: Any) -> None:
 
 def _describe(subparsers: Any) -> None:
     _add_file(subparsers, "describe", "the ops, weights and sizes in a TorchScript or .pt2 file")
+
+
+def _report(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "report",
+        help="a page about a quantized .pt2 file; with the float model, what costs accuracy",
+        description="Writes one HTML file that needs no network. With --float and --data it also "
+        "measures the error of each node, names causes, and tries what helps. Exit status: 0 "
+        "written; 1 a file cannot be read, or the models do not belong together; 2 a usage error.",
+    )
+    parser.add_argument("file", help="of qnative.save")
+    parser.add_argument(
+        "--float", dest="model", metavar="FILE", help="the float model: a .pt2 file"
+    )
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        metavar="FILE",
+        default=[],
+        help="each a tensor, or a list or tuple of the arguments of one call, saved by torch.save; "
+        "the time of each node is measured with the first",
+    )
+    parser.add_argument(
+        "--tries", type=int, default=3, metavar="N", help="fixes to try (default 3; 0: none)"
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", default="report.html")
 
 
 def _run(subparsers: Any) -> None:

@@ -36,7 +36,7 @@ from .call_site import CallSite, Context, Quantized
 from .emitters import emitter
 from .half import in_half
 from .join import join_linears
-from .module import QuantizedModule
+from .module import VALUE, QuantizedModule
 from .weights import check_weight
 
 
@@ -167,6 +167,7 @@ class _Lowering:
 
     def _note(self, site: CallSite, new: Node, row: Row, fused: tuple[Node, ...] = ()) -> None:
         """Fills in the row of a node that was lowered, and of those fused into it."""
+        new.meta[VALUE] = (row.name, (site.node, *fused)[-1].name)
         row.verdict, row.kernel = site.decision.verdict, ir.op_name(new)
         row.float_bytes, row.packed_bytes = site.float_bytes, site.packed_bytes
         part = "part" if is_foreign(site.decision.op) else "activation"
@@ -294,6 +295,7 @@ class _Lowering:
             site.y = None if others else qparams(self.module, end)
             with self.graph.inserting_before(end):
                 new = emitter(site.decision.op)(site)
+            new.meta[VALUE] = (site.node.name, last.name)
             qdq.replace(end, new)
         return new
 

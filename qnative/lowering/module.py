@@ -1,12 +1,28 @@
 """The type of what every front end returns."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.fx import GraphModule
 
 from ..report import NotQuantizedError, Report
+
+# A node's row in the report, and the node of the float graph whose value it computes: two names.
+VALUE = "qnative_value"
+
+
+def values(module: torch.nn.Module, exported: torch.export.ExportedProgram) -> dict[str, Any]:
+    """VALUE of the nodes of an exported quantized module, by their names there."""
+    if not isinstance(module, QuantizedModule):
+        return {}
+    known = {node.name: node.meta.get(VALUE, (node.name,) * 2) for node in module.graph.nodes}
+    found = {}
+    for node in exported.graph.nodes:
+        origins = node.meta.get("from_node")
+        if node.op == "call_function" and origins and origins[0].name in known:
+            found[node.name] = list(known[origins[0].name])
+    return found
 
 
 class _Parameters(Iterator[torch.nn.Parameter]):

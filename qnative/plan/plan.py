@@ -169,6 +169,9 @@ class Plan:
         if (decision := decide.by_origin(node, self.origins)) is not None:
             self.decisions[node] = decision
             return
+        if node.name in self._choices.floats:
+            self.decisions[node] = Decision(FLOAT, reason=self._choices.floats[node.name])
+            return
         foreign_misses: list[str] = []
         if STATIC in self.modes and node.name not in self._choices.avoided:
             for kinds, row in self.index.kernels(node):

@@ -1,6 +1,7 @@
 """A torchao PT2E quantizer that follows a BackendConfig."""
 
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from ..backend_config.registry import AnyBackend, resolve
 from ..calibration.observers import DEFAULTS, TRAINING_DEFAULTS
 from ..graph.functional import make_functional
 from ..graph.kinds import ATTENTION, LISTS, TRANSPOSED, WITH_NUMBER
-from ..graph.nodes import bind, kind
+from ..graph.nodes import bind, kind, module_path
 from ..graph.qdq import STORAGE_DTYPES
 from ..graph.rewrite import rewrite
 from .capability import GETITEM, SAME, Capability, has_own_range, padding_of
@@ -113,6 +114,26 @@ class Quantizer(TorchAOQuantizer):
     def write(self, plan: Plan) -> None:
         """Annotates the graph of a plan, whatever annotations it has."""
         _Annotation(self, plan).write()
+
+    def keep_float(self, model: GraphModule, names: Iterable[str]) -> None:
+        """Nodes of a graph, after ``transform_for_annotation``, stay float, each with what its op
+        would run too. names: of nodes, as rows of a report have them, or of modules, for all nodes
+        inside. ValueError for a name of neither."""
+        names = tuple(names)
+        if not names:
+            return
+        plan = self.plan(model)
+        for name in names:
+            found = {plan.owner(node) for node in plan.nodes if _is_named(node, name)}
+            if not found:
+                known = [node.name for node in plan.nodes] + [*map(module_path, plan.nodes)]
+                near = ", ".join(difflib.get_close_matches(name, filter(None, set(known))))
+                raise ValueError(
+                    f"qnative: float_nodes has {name!r}, which names no node or module"
+                    + (f"; similar names: {near}" if near else "")
+                )
+            parts = [node for node in plan.nodes if plan.owner(node) in found]
+            self.choices.floats |= dict.fromkeys((n.name for n in parts), "float_nodes names it")
 
     def validate(self, model: GraphModule) -> None:
         """Nothing to do: only nodes that can run are annotated."""
@@ -237,6 +258,11 @@ class _Annotation:
             qscheme=torch.per_channel_symmetric,
             ch_axis=axis,
         )
+
+
+def _is_named(node: Node, name: str) -> bool:
+    module = module_path(node)
+    return name in (node.name, module) or module.startswith(f"{name}.")
 
 
 def _fixed_spec(wanted: DTypeWithConstraints) -> FixedQParamsQuantizationSpec:

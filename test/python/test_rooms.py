@@ -21,6 +21,7 @@ FLOORS = (
     {"lowering"},
     {"nn", "migration", "program", "saving", "sizes", "testing"},
     {"quantization"},
+    {"diagnosis"},
     {"eager", "fx"},
     {"cli"},
     {"__init__", "__main__"},

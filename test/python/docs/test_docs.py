@@ -77,6 +77,9 @@ def test_every_block_is_one_that_a_test_runs():
         ("docs/deploying.md", "python"): 3,
         ("docs/deploying.md", "cmake"): 1,
         ("docs/deploying.md", "cpp"): 2,
+        ("docs/diagnosing.md", "python"): 2,
+        ("docs/diagnosing.md", "text"): 1,
+        ("docs/diagnosing.md", "sh"): 1,
         ("docs/migrating.md", "sh"): 1,
         ("docs/migrating.md", "python"): 1,
         ("docs/migrating.md", "cpp"): 1,
@@ -191,6 +194,26 @@ def test_deploying_in_python(tmp_path, monkeypatch):
     code = library_alone.text.replace("/path/to/libqnative.so", qnative.library_path())
     code += "import sys; print('qnative' in sys.modules)"
     assert in_a_process(f"import torch\n{code}", tmp_path) == "False\n"
+
+
+def test_diagnosing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page, names = "docs/diagnosing.md", {}
+    find, show = blocks(page, "python")
+    (printed,) = blocks(page, "text")
+    assert run(page, find, names) == printed.text
+    run(page, show, names)
+    assert "clipped range" in Path("report.html").read_text()
+
+    for i, x in enumerate(names["data"][:2]):
+        torch.save(x, f"x{i}.pt")
+    qnative.save(names["quantized"], "model.pt2", (x,))
+    torch.export.save(torch.export.export(names["model"], (x,)), "float.pt2")
+    Path("report.html").unlink()
+    (command,) = blocks(page, "sh")
+    _, *arguments = shlex.split(command.text)
+    assert "clipped range" in run_python(arguments, tmp_path)
+    assert "clipped range" in Path("report.html").read_text()
 
 
 def test_migrating_in_python(old, monkeypatch):
