@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import torch
@@ -55,7 +55,7 @@ def quantize(
     recipe: "static": activations uint8 and weights int8, with scales found on the calibration data;
     what the config has dynamic or weight-only dtypes for (LSTM, Embedding) takes these. "dynamic":
     int8 weights, activations quantized at run time, row by row (of convolutions: image by image),
-    and 8-bit embeddings; convolutions stay float if an output has less than 20 dB because of them.
+    and 8-bit embeddings; convolutions because of which an output has less than 20 dB stay float.
     "dynamic_fp16": float16 weights. "fp16": float16 weights and activations; float16 weights alone
     where the config has no float16 activations, as "qnative" and "native". "weight_only",
     "weight_only_int4": embeddings of 8 or 4 bits. Only "static" needs calibration data.
@@ -182,21 +182,33 @@ def _measured(converted: GraphModule, measure: Measure) -> tuple[QuantizedModule
 def _lower_directly(
     exported: GraphModule, quantizer: Any, measure: Measure
 ) -> tuple[QuantizedModule, list[Output]]:
-    """The lowered module of a recipe without calibration. Its convolutions stay float if they are
-    why an output has less than POOR dB: features may be small beside a constant part, which takes
-    most of the range of an image."""
-    convs = quantizer.plan(exported).dynamic_convolutions()
-    result = _measured(quantizer.annotate(exported), measure)
+    """The lowered module of a recipe without calibration. Convolutions stay float if they are why
+    an output has less than POOR dB, as few as bring it there: features may be small beside a
+    constant part, which takes most of the range of an image."""
+    convs = [node.name for node in quantizer.plan(exported).dynamic_convolutions()]
+    result = other = _measured(quantizer.annotate(exported), measure)
     least = _least(result[1])
     if not convs or least >= POOR:
         return result
     reason = f"in 8 bits, convolutions leave an output {least:.0f} dB"
-    quantizer.choices.real = {node.name: reason for node in convs}
-    other = _measured(quantizer.annotate(exported), measure)
+    for names in _ends(convs):
+        quantizer.choices.real = dict.fromkeys(names, reason)
+        other = _measured(quantizer.annotate(exported), measure)
+        if _least(other[1]) >= POOR:
+            return other
     if _least(other[1]) >= least + _MARGIN:
         return other
     quantizer.choices.real = {}
     return result
+
+
+def _ends(names: list[str]) -> Iterator[tuple[str, ...]]:
+    """The last and the first quarter of them, the last and the first half, ..., all of them."""
+    ends: dict[tuple[str, ...], None] = {}
+    for quarters in (1, 2, 3, 4):
+        size = math.ceil(len(names) * quarters / 4)
+        ends |= dict.fromkeys((tuple(names[-size:]), tuple(names[:size])))
+    yield from ends
 
 
 def _least(outputs: list[Output]) -> float:

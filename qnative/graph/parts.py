@@ -74,7 +74,7 @@ def _joined(node: Node, found: dict[Node, Parts]) -> Parts | None:
     for source in sources:
         own = found.get(source)
         tensor = ir.tensor_of(source)
-        if tensor is None:
+        if tensor is None or tensor.dim() != value.dim():  # torch.cat ignores tensor([])
             return None
         sizes += own.sizes if own and own.dim == dim else [tensor.shape[dim]]
     return _checked(Parts(dim, tuple(sizes)))

@@ -223,6 +223,17 @@ def test_parts_of_a_weight_are_weights():
     assert [row.verdict for row in report.rows if row.op == "aten.linear"] == ["quantized"] * 4
 
 
+def test_a_join_with_an_empty_tensor_of_one_dimension():
+    """torch.cat ignores it: caches of keys begin so."""
+
+    def function(net, x):
+        return torch.cat([torch.tensor([]), net.linear(x)], dim=-2)
+
+    model = Net(function).eval()
+    result = qnative.quantize(model, (batch(),), recipe="dynamic")
+    assert result.report.outputs[0].sqnr > 30
+
+
 # ---- other names -------------------------------------------------------------------------------
 
 NAMES = {
