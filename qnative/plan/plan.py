@@ -3,7 +3,7 @@
 import operator
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch.fx import GraphModule, Node
 
@@ -14,12 +14,13 @@ from ..graph.nodes import NoDtypes, Unsupported, bind, kind, tensor_of
 from ..graph.origins import Origins
 from ..graph.sequence import activation_after, next_of
 from . import constraints, decide
-from .capability import Capability, capability, check, fused_into, is_free, padding_of
+from .capability import Capability, capability, check, fused_into, is_free, op_of, padding_of
 from .choices import Choices
 from .config_index import ConfigIndex, Rows, observation, static_dtypes
 from .decision import FLOAT, FREE, UNDECIDED, Decision, is_foreign, remember
 from .modes import DYNAMIC_FP16, DYNAMIC_INT8, STATIC
 
+_Found: TypeAlias = tuple[BackendPatternConfig, DTypeConfig, Decision]
 _NOT_OBSERVED = "INPUT_OUTPUT_NOT_OBSERVED"
 # Into these prepare_qat_pt2e folds the BatchNorm after them.
 _FOLDED_IN_TRAINING = ("conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d")
@@ -48,6 +49,8 @@ class Plan:
         # Row and DTypeConfig of the nodes that have their own.
         self.rows: dict[Node, tuple[BackendPatternConfig, DTypeConfig]] = {}
         self._capabilities: dict[Node, Capability] = {}
+        self._found: dict[tuple[int, str, str], _Found] = {}
+        self._possible: dict[int, DTypeConfig] = {}
         self._owners: dict[Node, Node] = {}  # fused activation or padding -> node
         self._ends: dict[Node, Node] = {}  # node -> last node fused into it
 
@@ -269,8 +272,8 @@ class Plan:
         activation: Node | None,
         not_fused: str,
     ) -> None:
-        name, weighted = kind(node), kind(node) in LAYERS
-        decision = decide.by_row(node, STATIC, *static_dtypes(rows or pair, weighted))
+        name = kind(node)
+        _, _, decision = self._by_rows(node, rows or pair)
         fuses = check(node, decision).fuses and activation is not None
         if all(observation(row) == _NOT_OBSERVED for row in rows or pair):
             raise Unsupported(f"the config {self.index.name!r} does not observe {name}")
@@ -281,9 +284,8 @@ class Plan:
             )
         if name in PERIODIC and not self.is_static(self.owner(bind(node)["self"])):
             raise Unsupported("its angles are not computed in 8 bits, which hold few turns")
-        row, config = static_dtypes(pair if fuses and pair else rows, weighted)
-        constraints.check_possible(config, text_of(row.pattern))
-        decision = decide.by_row(node, STATIC, row, config)
+        row, config, decision = self._by_rows(node, pair if fuses and pair else rows)
+        self._check_possible(row, config)
         parts = [self._norm_after(node), activation if fuses else None]
         fused = tuple(kind(part) for part in parts if part is not None)
         self.decisions[node] = replace(decision, fused=fused, not_fused=not_fused)
@@ -298,6 +300,19 @@ class Plan:
             self._owners[pad] = node
             self.decisions[pad] = Decision(part_of=node.name)
             self.rows.pop(pad, None)
+
+    def _by_rows(self, node: Node, rows: Rows) -> _Found:
+        """The first of these rows that quantizes a node statically, and the decision."""
+        key = id(rows), kind(node), op_of(node, STATIC)  # the index keeps the rows
+        if key not in self._found:
+            row, config = static_dtypes(rows, kind(node) in LAYERS)
+            self._found[key] = row, config, decide.by_row(node, STATIC, row, config)
+        return self._found[key]
+
+    def _check_possible(self, row: BackendPatternConfig, config: DTypeConfig) -> None:
+        if id(config) not in self._possible:
+            constraints.check_possible(config, text_of(row.pattern))
+            self._possible[id(config)] = config  # kept alive: its id is the key
 
     def _fuse(self, part: Node, node: Node) -> None:
         self._owners[part], self._ends[node] = node, part
