@@ -17,7 +17,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """
     path = os.fspath(path)
     if os.path.exists(path) and not os.path.isfile(path):
-        raise OSError(f"{path} is no file that could be replaced")
+        raise OSError(f"{path} is not a regular file")
     partial = f"{path}.{secrets.token_hex(8)}.part"
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
     handle = os.open(partial, flags, 0o666)

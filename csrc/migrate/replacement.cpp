@@ -30,7 +30,7 @@ Replacement::Replacement(const std::string& path) : path_(path), partial_(beside
   const auto status = std::filesystem::status(path);
   if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
     throw std::system_error(std::make_error_code(std::errc::file_exists),
-                            "it is no file that could be replaced");
+                            "it is not a regular file");
   }
   constexpr mode_t kMode = 0666;
   file_ = open(partial_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kMode);

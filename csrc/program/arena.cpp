@@ -1,5 +1,6 @@
 #include "arena.h"
 
+#include <ATen/ceil_div.h>
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/InferenceMode.h>
 
@@ -14,8 +15,6 @@ constexpr size_t kAlignment = 64;
 constexpr size_t kMaxPlans = 8;
 // Programs whose allocations depend on data are not recorded for ever.
 constexpr int kMaxFailures = 4;
-
-size_t aligned(size_t size) { return (size + kAlignment - 1) / kAlignment * kAlignment; }
 
 }  // namespace
 
@@ -36,10 +35,10 @@ Layout lay_out(const std::vector<Lifetime>& blocks) {
       const auto begin = static_cast<size_t>(layout.offsets[j]);
       if (blocks[j].begin > blocks[i].end || blocks[i].begin > blocks[j].end) continue;
       if (offset + blocks[i].size <= begin) break;
-      offset = std::max(offset, begin + aligned(blocks[j].size));
+      offset = std::max(offset, begin + at::round_up(blocks[j].size, kAlignment));
     }
     layout.offsets[i] = static_cast<int64_t>(offset);
-    layout.size = std::max(layout.size, offset + aligned(blocks[i].size));
+    layout.size = std::max(layout.size, offset + at::round_up(blocks[i].size, kAlignment));
     const auto after = std::find_if(placed.begin(), placed.end(), [&](size_t j) {
       return layout.offsets[j] > layout.offsets[i];
     });

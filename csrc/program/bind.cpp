@@ -24,11 +24,12 @@ class BoundProgram : public torch::CustomClassHolder {
     return c10::ivalue::Tuple::create(std::move(outputs));
   }
 
-  // (us, bytes) of each node
-  std::vector<std::tuple<double, int64_t>> profile(const IValue& inputs, int64_t rounds) const {
-    std::vector<std::tuple<double, int64_t>> rows;
-    for (const auto& cost : program_.executable_->profile(leaves(inputs), rounds)) {
-      rows.emplace_back(cost.us, cost.bytes);
+  // (us, bytes, kernel, isa, limit) of each node
+  using CostRow = std::tuple<double, int64_t, std::string, std::string, double>;
+  std::vector<CostRow> profile(const IValue& inputs, int64_t rounds) const {
+    std::vector<CostRow> rows;
+    for (const Program::Cost& cost : program_.profile_leaves(leaves(inputs), rounds)) {
+      rows.emplace_back(cost.us, cost.bytes, cost.kernel, cost.isa, cost.limit);
     }
     return rows;
   }

@@ -12,13 +12,23 @@
 // The kinds of calls that nodes make.
 namespace qnative::program {
 
+// Whether kernels see all of a tensor: no keys that wrap or change it.
+inline bool is_plain(const at::Tensor& x) {
+  constexpr c10::DispatchKeySet kSpecial(
+      {c10::DispatchKey::Python, c10::DispatchKey::Functionalize, c10::DispatchKey::Conjugate,
+       c10::DispatchKey::Negative, c10::DispatchKey::ZeroTensor, c10::DispatchKey::FuncTorchBatched,
+       c10::DispatchKey::FuncTorchGradWrapper});
+  return !x.key_set().has_any(kSpecial);
+}
+
 // A return of an operator: one value, a list of values, or nothing that the graph reads.
 struct Return {
   std::vector<Slot> slots;  // kNoSlot: the value is dropped
   bool is_list = false;
 };
 
-// An operator of any library, through the dispatcher.
+// An operator of any library, through the dispatcher. Views of ATen are made without it, once they
+// are known.
 std::unique_ptr<Call> make_boxed_call(c10::OperatorHandle op, std::vector<Argument> arguments,
                                       std::vector<Return> returns);
 
@@ -40,6 +50,11 @@ std::unique_ptr<Call> make_cond(std::vector<Argument> arguments, Graph then, Gra
 // while_loop: `arguments` are the carried values, then those that do not change.
 std::unique_ptr<Call> make_while_loop(std::vector<Argument> arguments, size_t carried,
                                       Graph condition, Graph body, std::vector<Slot> outputs);
+
+// scan: `arguments` are the carried values, the tensors whose rows the body gets one by one, and
+// the values that do not change. map is the same without carried values.
+std::unique_ptr<Call> make_scan(std::vector<Argument> arguments, size_t carried, size_t scanned,
+                                Graph body, std::vector<Slot> outputs);
 
 // torch.autocast("cpu", ...) as the model used it.
 struct Autocast {

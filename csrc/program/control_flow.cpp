@@ -106,6 +106,7 @@ class Once : public GraphCall {
     Nested(graph_).run(values(frame, 0), results);
     store(results, frame);
   }
+  void plan() override { graph_.plan(); }
 
  private:
   Graph graph_;
@@ -127,6 +128,10 @@ class Cond : public GraphCall {
     const bool condition = truth(arguments_[0].value(frame));
     Nested(condition ? then_ : otherwise_).run(values(frame, 1), results);
     store(results, frame);
+  }
+  void plan() override {
+    then_.plan();
+    otherwise_.plan();
   }
 
  private:
@@ -155,10 +160,63 @@ class WhileLoop : public GraphCall {
     }
     store(state, frame);
   }
+  void plan() override {
+    condition_.plan();
+    body_.plan();
+  }
 
  private:
   size_t carried_;
   Graph condition_, body_;
+};
+
+// The body gets the carried values, a row of each tensor that is scanned, and the values that do
+// not change; it gives the next carried values, and rows of the results.
+class Scan : public GraphCall {
+ public:
+  Scan(std::vector<Argument> arguments, size_t carried, size_t scanned, Graph body,
+       std::vector<Slot> outputs)
+      : GraphCall(std::move(arguments), std::move(outputs)),
+        carried_(carried),
+        scanned_(scanned),
+        body_(std::move(body)) {
+    check(body_, arguments_.size(), outputs_.size());
+    if (scanned_ == 0 || outputs_.size() < carried_) fail("wanted tensors to scan, and results");
+  }
+
+  void run(Frame& frame) const override {
+    Values inputs = values(frame, 0), results;
+    const std::vector<at::Tensor> scanned = take_scanned(inputs);
+    std::vector<std::vector<at::Tensor>> rows(outputs_.size() - carried_);
+    Nested body(body_);
+    for (int64_t i = 0; i < scanned[0].size(0); ++i) {
+      for (size_t j = 0; j < scanned_; ++j) inputs[carried_ + j] = scanned[j].select(0, i);
+      body.run(inputs, results);
+      std::move(results.begin(), results.begin() + static_cast<std::ptrdiff_t>(carried_),
+                inputs.begin());
+      for (size_t j = 0; j < rows.size(); ++j) rows[j].push_back(results[carried_ + j].toTensor());
+    }
+    inputs.resize(carried_);
+    for (const auto& each : rows) inputs.emplace_back(at::stack(each));
+    store(inputs, frame);
+  }
+  void plan() override { body_.plan(); }
+
+ private:
+  std::vector<at::Tensor> take_scanned(const Values& inputs) const {
+    std::vector<at::Tensor> scanned;
+    for (size_t j = 0; j < scanned_; ++j) {
+      scanned.push_back(inputs[carried_ + j].toTensor());
+      const at::Tensor& x = scanned.back();
+      if (x.dim() == 0 || x.size(0) == 0 || x.size(0) != scanned[0].size(0)) {
+        fail("wanted tensors with equally many rows, at least one, got ", x.sizes());
+      }
+    }
+    return scanned;
+  }
+
+  size_t carried_, scanned_;
+  Graph body_;
 };
 
 }  // namespace
@@ -173,6 +231,12 @@ std::unique_ptr<Call> make_while_loop(std::vector<Argument> arguments, size_t ca
                                       Graph condition, Graph body, std::vector<Slot> outputs) {
   return std::make_unique<WhileLoop>(std::move(arguments), carried, std::move(condition),
                                      std::move(body), std::move(outputs));
+}
+
+std::unique_ptr<Call> make_scan(std::vector<Argument> arguments, size_t carried, size_t scanned,
+                                Graph body, std::vector<Slot> outputs) {
+  return std::make_unique<Scan>(std::move(arguments), carried, scanned, std::move(body),
+                                std::move(outputs));
 }
 
 std::unique_ptr<Call> make_graph_call(std::vector<Argument> arguments, Graph graph,

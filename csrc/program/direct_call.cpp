@@ -27,15 +27,6 @@ using MaybeDoubles = std::optional<at::ArrayRef<double>>;
 using Text = std::string_view;
 using Dtype = at::ScalarType;
 
-// Keys that wrap or change a tensor in ways that kernels do not see.
-constexpr c10::DispatchKeySet kSpecial({c10::DispatchKey::Python, c10::DispatchKey::Functionalize,
-                                        c10::DispatchKey::Conjugate, c10::DispatchKey::Negative,
-                                        c10::DispatchKey::ZeroTensor,
-                                        c10::DispatchKey::FuncTorchBatched,
-                                        c10::DispatchKey::FuncTorchGradWrapper});
-
-bool is_plain(X x) { return !x.key_set().has_any(kSpecial); }
-
 // An argument of type T, held as the value that T refers to. get() may keep it in a Temporary.
 struct NoTemporary {};
 
@@ -301,6 +292,12 @@ class DirectCall<R(A...)> : public Call {
     if constexpr (std::is_same_v<R, at::Tensor>) plan(std::index_sequence_for<A...>());
   }
 
+  bool sees_views() const override { return false; }
+
+  PlannedOp::Work work(const Frame& frame) const override {
+    return planned_ == nullptr ? PlannedOp::Work{} : planned_->work(open_inputs(frame));
+  }
+
   static bool takes(const std::vector<Argument>& arguments) {
     return takes(arguments, std::index_sequence_for<A...>());
   }
@@ -329,12 +326,18 @@ class DirectCall<R(A...)> : public Call {
     }
   }
 
+  using Inputs = c10::SmallVector<const at::Tensor*, 4>;
+  Inputs open_inputs(const Frame& frame) const {
+    Inputs inputs;
+    for (const Slot slot : open_) inputs.push_back(&frame[slot].toTensor());
+    return inputs;
+  }
+
   // Whether all open tensors are plain.
   bool run_planned(Frame& frame) const {
-    c10::SmallVector<const at::Tensor*, 4> inputs;
-    for (const Slot slot : open_) {
-      inputs.push_back(&frame[slot].toTensor());
-      if (!program::is_plain(*inputs.back())) return false;
+    const Inputs inputs = open_inputs(frame);
+    for (const at::Tensor* input : inputs) {
+      if (!program::is_plain(*input)) return false;
     }
     store(frame, outputs_, planned_->run(inputs));
     return true;

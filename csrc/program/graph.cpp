@@ -95,6 +95,26 @@ void Graph::plan() {
     within([&] { return c10::str("node '", node.name, "' (", node.target, ")"); },
            [&] { node.call->plan(); });
   }
+  find_views();
+}
+
+void Graph::find_views() {
+  std::vector<bool> is_seen(static_cast<size_t>(slots), false);
+  const auto see = [&](const Argument& argument) {
+    if (argument.slot != kNoSlot) is_seen[static_cast<size_t>(argument.slot)] = true;
+    for (const Argument& each : argument.elements) {
+      if (each.slot != kNoSlot) is_seen[static_cast<size_t>(each.slot)] = true;
+    }
+  };
+  for (const Argument& output : outputs) see(output);
+  for (auto node = nodes.rbegin(); node != nodes.rend(); ++node) {
+    const bool result_is_seen = std::any_of(
+        node->outputs.begin(), node->outputs.end(),
+        [&](Slot slot) { return slot != kNoSlot && is_seen[static_cast<size_t>(slot)]; });
+    if (!result_is_seen) node->call->need_no_view();
+    if (!node->call->sees_views()) continue;
+    for (const Argument& argument : node->call->arguments()) see(argument);
+  }
 }
 
 void Graph::run(Frame& frame) const {
@@ -105,11 +125,13 @@ void Graph::profile(Frame& frame, std::vector<Cost>& costs) const {
   using Clock = std::chrono::steady_clock;
   costs.resize(nodes.size());
   run_nodes(frame, [&](const Node& node) {
+    const PlannedOp::Work work = node.call->work(frame);
     const auto start = Clock::now();
     node.call->run(frame);
     const std::chrono::duration<double, std::micro> time = Clock::now() - start;
     Cost& cost = costs[static_cast<size_t>(&node - nodes.data())];
     cost.us = std::min(cost.us, time.count());
+    cost.work = work;
     cost.bytes = 0;
     for (const Argument& argument : node.call->arguments()) {
       if (argument.kind != Argument::Kind::kWrappedNumber)

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <ATen/ATen.h>
 #include <ATen/core/ivalue.h>
 #include <ATen/core/stack.h>
 
@@ -8,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "qnative/planned.h"
+
 // A graph of torch.export as it runs: every value has a slot, every node a call that reads slots
 // and constants and writes slots.
 namespace qnative::program {
@@ -15,10 +18,20 @@ namespace qnative::program {
 using Slot = int32_t;
 constexpr Slot kNoSlot = -1;
 
+// What a view of a tensor of one dtype and layout is.
+struct View {
+  at::ScalarType dtype = at::kFloat;
+  at::DimVector x_sizes, x_strides;
+  at::DimVector sizes, strides;
+  int64_t offset = 0;  // from the first element of x
+  bool is_known = false;
+};
+
 // The values of one run of a graph.
 struct Frame {
   std::vector<c10::IValue> slots;
   torch::jit::Stack stack;  // of boxed calls
+  std::vector<View> views;  // of the last run, by slot
 
   c10::IValue& operator[](Slot slot) { return slots[static_cast<size_t>(slot)]; }
   const c10::IValue& operator[](Slot slot) const { return slots[static_cast<size_t>(slot)]; }
@@ -61,6 +74,14 @@ class Call {
   // Before the first run, where no constant will change: may compute what follows from them.
   virtual void plan() {}
 
+  // What a run on the frame computes, as far as it is known.
+  virtual PlannedOp::Work work(const Frame& /*frame*/) const { return {}; }
+
+  // Whether it could tell views that PyTorch tracks from other tensors on the same memory.
+  virtual bool sees_views() const { return true; }
+  // Its result is read by calls that do not: it may be a plain tensor.
+  virtual void need_no_view() {}
+
   const std::vector<Argument>& arguments() const { return arguments_; }
 
  protected:
@@ -91,10 +112,13 @@ struct Graph {
   struct Cost {
     double us = std::numeric_limits<double>::infinity();
     int64_t bytes = 0;  // of the tensors that it reads and writes
+    PlannedOp::Work work;
   };
   void profile(Frame& frame, std::vector<Cost>& costs) const;
 
  private:
+  void find_views();
+
   template <class Step>
   void run_nodes(Frame& frame, const Step& step) const;
 };

@@ -267,6 +267,16 @@ std::unique_ptr<Call> GraphReader::read_higher_order(const json::Value& node,
     return make_while_loop(flat(groups, 0), groups[0].size(), std::move(graphs[0]),
                            std::move(graphs[1]), std::move(outputs));
   }
+  if (name == "scan") {
+    check(1, 3);
+    return make_scan(flat(groups, 0), groups[0].size(), groups[1].size(), std::move(graphs[0]),
+                     std::move(outputs));
+  }
+  if (name == "map_impl") {
+    check(1, 2);
+    return make_scan(flat(groups, 0), 0, groups[0].size(), std::move(graphs[0]),
+                     std::move(outputs));
+  }
   if (name == "wrap_with_autocast") {
     check(1, 4);
     const auto autocast = read_autocast(groups);

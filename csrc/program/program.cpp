@@ -4,6 +4,8 @@
 
 #include "error.h"
 #include "executable.h"
+#include "machine.h"
+#include "qnative/info.h"
 
 namespace qnative {
 namespace {
@@ -24,6 +26,18 @@ std::shared_ptr<const program::Executable> load_model(
 }
 
 const char* kName = "qnative::Program";
+
+// The instruction set of a kernel: a line of qnative_kernels() has both.
+std::string isa_of(std::string_view kernel) {
+  std::string_view lines = qnative_kernels();
+  while (!kernel.empty() && !lines.empty()) {
+    const std::string_view line = lines.substr(0, lines.find('\n'));
+    const size_t space = line.find(' ');
+    if (line.substr(0, space) == kernel) return std::string(line.substr(space + 1));
+    lines.remove_prefix(std::min(lines.size(), line.size() + 1));
+  }
+  return "";
+}
 
 }  // namespace
 
@@ -91,12 +105,20 @@ std::vector<Program::Node> Program::nodes() const {
 
 std::vector<Program::Cost> Program::profile(c10::ArrayRef<at::Tensor> inputs,
                                             int64_t rounds) const {
-  const auto costs = executable_->profile(leaves(inputs), rounds);
+  return profile_leaves(leaves(inputs), rounds);
+}
+
+std::vector<Program::Cost> Program::profile_leaves(const std::vector<IValue>& leaves,
+                                                   int64_t rounds) const {
+  const auto costs = executable_->profile(leaves, rounds);
   std::vector<Cost> result;
   result.reserve(costs.size());
   std::vector<Node> names = nodes();
+  const auto limits = program::Limits::get();
   for (size_t i = 0; i < costs.size(); ++i) {
-    result.push_back({std::move(names[i]), costs[i].us, costs[i].bytes});
+    const auto& [us, bytes, work] = costs[i];
+    result.push_back({std::move(names[i]), us, bytes, work.kernel, isa_of(work.kernel),
+                      limits->least_us(work.operations, bytes) / us});
   }
   return result;
 }

@@ -30,6 +30,13 @@ class QNATIVE_API PlannedOp {
 
   // inputs: the tensors that plan_op() left open, in the order of the schema.
   virtual at::Tensor run(Inputs inputs) const = 0;
+
+  // What run(inputs) computes, for profiles.
+  struct Work {
+    const char* kernel = "";  // the one that takes most of the time, as qnative_kernels() has it
+    double operations = 0;    // multiplications and additions of 8-bit products
+  };
+  virtual Work work(Inputs inputs) const = 0;
 };
 
 // name: with the overload, as in "qnative::conv2d.padding". arguments: all of the schema, in order;

@@ -116,6 +116,11 @@ double softmax_scale(const AttentionOptions& options, int64_t size) {
   return size == 0 ? 1.0 : 1 / std::sqrt(static_cast<double>(size));
 }
 
+Work attention_work(const AttentionShape<int64_t>& shape) {
+  const int64_t scores = c10::multiply_integers(shape.batch) * shape.queries * shape.keys;
+  return {"gemm", 2.0 * static_cast<double>(scores * (shape.size + shape.value_size))};
+}
+
 AttentionOptions without_mask(const AttentionOptions& options) {
   return {std::nullopt, options.is_causal, options.scale, options.enable_gqa};
 }

@@ -37,6 +37,9 @@ class AttentionInputs {
   c10::SmallVector<const at::Tensor*, 4> tensors_;
 };
 
+// Both products, of the keys that a causal mask hides too.
+Work attention_work(const AttentionShape<int64_t>& shape);
+
 // The mask is an input, not an option, of a plan.
 at::Tensor mask_of(Inputs x);  // undefined if there is none
 AttentionOptions without_mask(const AttentionOptions& options);

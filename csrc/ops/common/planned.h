@@ -15,9 +15,11 @@
 //   using Plan = ...;
 //   Plan plan(Inputs x) const;  // checks, and what follows from arguments, dtypes and layouts
 //   at::Tensor run(const Plan& plan, Inputs x) const;
+//   Work work(const Plan& plan, Inputs x) const;
 namespace qnative::ops {
 
 using Inputs = PlannedOp::Inputs;
+using Work = PlannedOp::Work;
 
 // Arguments that the eager op borrows and the planned op owns.
 template <class T>
@@ -72,16 +74,12 @@ class Planned final : public PlannedOp {
   }
 
   at::Tensor run(Inputs inputs) const override {
-    TORCH_CHECK(inputs.size() == open_, "qnative: a planned op wants ", open_, " tensors, got ",
-                inputs.size());
     const at::AutoDispatchBelowADInplaceOrView guard;
-    if (open_ == operands_.size()) return run_all(inputs);
-    c10::SmallVector<const at::Tensor*, 4> all;
-    size_t next = 0;
-    for (const at::Tensor& operand : operands_) {
-      all.push_back(operand.defined() ? &operand : inputs[next++]);
-    }
-    return run_all(all);
+    return with_operands(inputs, [this](Inputs all) { return run_all(all); });
+  }
+
+  Work work(Inputs inputs) const override {
+    return with_operands(inputs, [this](Inputs all) { return op_.work(op_.plan(all), all); });
   }
 
  private:
@@ -101,6 +99,20 @@ class Planned final : public PlannedOp {
     c10::SmallVector<InputLayout, 2> layouts;
     typename Op::Plan plan;
   };
+
+  // f(all inputs of the op)
+  template <class F>
+  auto with_operands(Inputs inputs, const F& f) const {
+    TORCH_CHECK(inputs.size() == open_, "qnative: a planned op wants ", open_, " tensors, got ",
+                inputs.size());
+    if (open_ == operands_.size()) return f(inputs);
+    c10::SmallVector<const at::Tensor*, 4> all;
+    size_t next = 0;
+    for (const at::Tensor& operand : operands_) {
+      all.push_back(operand.defined() ? &operand : inputs[next++]);
+    }
+    return f(all);
+  }
 
   at::Tensor run_all(Inputs inputs) const {
     const auto fits = [&](const Entry& kept) { return kept.fits(inputs); };

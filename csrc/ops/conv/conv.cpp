@@ -34,6 +34,20 @@ Window make_window(const ConvArgs& args, const std::array<int64_t, 5>& y) {
           .out_w = y[4]};
 }
 
+// image: from with_dense_channels(), which must outlive the result.
+Convolution make_convolution(const ConvSteps& steps, const at::Tensor& image, int64_t x_zero_point,
+                             const gemm::Args& product) {
+  const WeightLayout& layout = steps.layout;
+  return {.x = make_source(image, x_zero_point),
+          .window = steps.window,
+          .groups = layout.groups,
+          .group_weight = layout.group_bytes(),
+          .group_params = layout.padded_n(),
+          .segment_taps = steps.plan.args.weight.kernel[2],
+          .tables = steps.tables.empty() ? nullptr : steps.tables.data(),
+          .product = product};
+}
+
 // y as the kernels write it.
 at::Tensor run_conv(const ConvSteps& steps, const QTensor& x, const PackedWeight& w,
                     const ChannelParams& params) {
@@ -66,6 +80,16 @@ struct ConvLayer {
   }
   Plan plan(const QTensor& x) const {
     return ConvSteps(plan_conv<int64_t>(kind, x, w, geometry, y, at::kCPU));
+  }
+  void keep(Plan& steps, const QTensor& x) const {
+    const bool has_tables = !steps.plan.args.weight.is_depthwise() && x.data.numel() > 0;
+    if (has_tables) steps.tables = conv_tables(steps, to_image(x.data, kind.dims));
+  }
+  static Work work(const Plan& steps, const QTensor& /*x*/) {
+    const ConvWeight& weight = steps.plan.args.weight;
+    double operations = 2.0 * static_cast<double>(weight.taps() * weight.group_channels);
+    for (const int64_t size : steps.plan.y_sizes) operations *= static_cast<double>(size);
+    return {weight.is_depthwise() ? "dwconv" : "gemm", operations};
   }
   at::Tensor run(const Plan& plan, const QTensor& x, const ChannelParams& params) const {
     const at::Tensor image = run_conv(plan, x, w, params);
@@ -119,24 +143,24 @@ ConvSteps::ConvSteps(const ConvPlan<int64_t>& its_plan)
       window(make_window(plan.args, plan.y_sizes)),
       layout(plan.args.weight.layout()) {}
 
+std::vector<int64_t> conv_tables(const ConvSteps& steps, const at::Tensor& x) {
+  gemm::Args product{};
+  product.n = steps.layout.n;
+  product.float_output = steps.plan.output.is_float();
+  return image_tables(make_convolution(steps, with_dense_channels(x), 0, product));
+}
+
 void run_conv(const ConvSteps& steps, const at::Tensor& x, int64_t x_zero_point, gemm::Args product,
               const OutputStrides& y_strides) {
-  const auto& [plan, window, layout] = steps;
-  const ConvWeight& weight = plan.args.weight;
+  const ConvWeight& weight = steps.plan.args.weight;
   product.has_zeros = weight.merged_groups() > 1;
   if (weight.is_depthwise()) {
     const at::Tensor image = for_depthwise(x, weight.out_channels);
-    run_depthwise(make_source(image, x_zero_point), window, y_strides, product);
+    run_depthwise(make_source(image, x_zero_point), steps.window, y_strides, product);
     return;
   }
   const at::Tensor image = with_dense_channels(x);
-  run_image({.x = make_source(image, x_zero_point),
-             .window = window,
-             .groups = layout.groups,
-             .group_weight = layout.group_bytes(),
-             .group_params = layout.padded_n(),
-             .segment_taps = weight.kernel[2],
-             .product = product});
+  run_image(make_convolution(steps, image, x_zero_point, product));
 }
 
 std::unique_ptr<PlannedOp> plan_conv_op(const ConvKind& kind, bool has_named_padding,

@@ -24,6 +24,19 @@ at::ArrayRef<Int> drop_depth(const std::array<Int, 5>& sizes, std::array<Int, 4>
   return flat;
 }
 
+void exchange_axes(Convolution& c) {
+  if (c.x.height == 1 && c.window.kernel_h == 1 && c.window.out_h == 1 && c.window.pad_top == 0) {
+    std::swap(c.x.height, c.x.width);
+    c.x.row_stride = c.x.pixel_stride;
+    std::swap(c.window.kernel_h, c.window.kernel_w);
+    std::swap(c.window.stride_h, c.window.stride_w);
+    std::swap(c.window.dilation_h, c.window.dilation_w);
+    std::swap(c.window.pad_top, c.window.pad_left);
+    std::swap(c.window.out_h, c.window.out_w);
+    if (c.y_strides) std::swap(c.y_strides->row, c.y_strides->pixel);
+  }
+}
+
 }  // namespace
 
 at::Tensor empty_output(const ConvPlan<int64_t>& plan) {
@@ -94,17 +107,13 @@ at::Tensor for_depthwise(const at::Tensor& x, int64_t channels) {
 }
 
 void run_image(Convolution c) {
-  if (c.x.height == 1 && c.window.kernel_h == 1 && c.window.out_h == 1 && c.window.pad_top == 0) {
-    std::swap(c.x.height, c.x.width);
-    c.x.row_stride = c.x.pixel_stride;
-    std::swap(c.window.kernel_h, c.window.kernel_w);
-    std::swap(c.window.stride_h, c.window.stride_w);
-    std::swap(c.window.dilation_h, c.window.dilation_w);
-    std::swap(c.window.pad_top, c.window.pad_left);
-    std::swap(c.window.out_h, c.window.out_w);
-    if (c.y_strides) std::swap(c.y_strides->row, c.y_strides->pixel);
-  }
+  exchange_axes(c);
   run_windows(c);
+}
+
+std::vector<int64_t> image_tables(Convolution c) {
+  exchange_axes(c);
+  return window_tables(c);
 }
 
 }  // namespace qnative::ops

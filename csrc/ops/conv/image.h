@@ -29,5 +29,7 @@ at::Tensor for_depthwise(const at::Tensor& x, int64_t channels);
 
 // run_windows() on an image of one row, rows and columns exchanged: it shares out rows.
 void run_image(Convolution convolution);
+// window_tables() of that.
+std::vector<int64_t> image_tables(Convolution convolution);
 
 }  // namespace qnative::ops

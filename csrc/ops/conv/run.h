@@ -16,7 +16,11 @@ struct ConvSteps {
   ConvPlan<int64_t> plan;
   Window window;
   WeightLayout layout;
+  std::vector<int64_t> tables = {};  // of a plan that is kept: Convolution::tables
 };
+
+// The tables for x of this layout, from to_image().
+std::vector<int64_t> conv_tables(const ConvSteps& steps, const at::Tensor& x);
 
 // x: from to_image(), with any number of images. product: from make_product(); its y is the first
 // of as many images as the kernels write them, y_strides those of empty_output().

@@ -55,6 +55,10 @@ struct RowsOp {
 
   Plan plan(Inputs x) const { return check_rows(op, *table, *x[0], at::kCPU); }
 
+  Work work(const Plan& /*y_sizes*/, Inputs /*x*/) const {
+    return {op.bits == 8 ? "embedding.rows_8bit" : "embedding.rows_4bit"};
+  }
+
   at::Tensor run(const Plan& y_sizes, Inputs x) const {
     embedding::RowsFn& kernel = rows_kernel(op.bits);
     const int64_t dim = y_sizes.back();

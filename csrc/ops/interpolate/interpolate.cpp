@@ -216,6 +216,9 @@ struct InterpolateOp {
             scale_ratio(kOp, x, output), make_requantize(output)};
   }
 
+  static Work work(const Plan& plan, Inputs /*x*/) {
+    return {plan.resample.is_nearest() ? "" : "interpolate.row"};
+  }
   at::Tensor run(const Plan& plan, Inputs inputs) const {
     static auto& run_row = select(interpolate::row_kernels());
     static auto& run_column = select(interpolate::column_kernels());

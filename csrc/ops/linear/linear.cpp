@@ -68,6 +68,9 @@ struct LinearLayer {
     return make_channel_params("linear", unsigned_qparams(x), w, plan.layout, y, scratch);
   }
   Plan plan(const QTensor& x) const { return plan_linear<int64_t>(x, w, y, at::kCPU); }
+  static Work work(const Plan& plan, const QTensor& x) {
+    return {"gemm", 2.0 * static_cast<double>(x.data.numel() * plan.layout.n)};
+  }
   at::Tensor run(const Plan& plan, const QTensor& x, const ChannelParams& params) const {
     return run_linear(plan, x, w, params);
   }

@@ -132,6 +132,9 @@ struct DynamicLayer {
     return make_channel_params(kOp, {.scale = 1, .zero_point = -1}, w, plan.layout, plan.output,
                                scratch);
   }
+  static Work work(const Plan& plan, const QTensor& x) {
+    return {"gemm", 2.0 * static_cast<double>(x.data.numel() * plan.layout.n)};
+  }
   at::Tensor run(const Plan& plan, const QTensor& x, const ChannelParams& params) const {
     return run_dynamic(plan, x.data, w, repeated, params);
   }

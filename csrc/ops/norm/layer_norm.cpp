@@ -173,6 +173,9 @@ struct RowNormOp {
     plan.terms = make_terms(plan.plan, weights, plan.memory.data(), plan.memory.data() + n);
     return plan;
   }
+  Work work(const Plan& /*plan*/, Inputs /*x*/) const {
+    return {output.is_float() ? "norm.affine_float" : "norm.affine"};
+  }
   at::Tensor run(const Plan& plan, Inputs x) const {
     return run_row_norm(plan.plan, plan.terms, *x[0], x_qparams.scale);
   }

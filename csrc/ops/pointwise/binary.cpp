@@ -269,6 +269,7 @@ struct AddOp {
     const BorrowedQTensor left(*x[0], a), right(*x[1], b);
     return with_walk(plan_add<int64_t>(left, right, y, alpha), *x[0], *x[1]);
   }
+  static Work work(const Plan& /*plan*/, Inputs /*x*/) { return {"elementwise.add"}; }
   at::Tensor run(const Plan& plan, Inputs x) const {
     static auto& kernel = select(elementwise::add_kernels());
     return run_binary(plan, kernel, *x[0], *x[1]);
@@ -284,6 +285,7 @@ struct MulOp {
     const BorrowedQTensor left(*x[0], a), right(*x[1], b);
     return with_walk(plan_mul<int64_t>(left, right, y), *x[0], *x[1]);
   }
+  static Work work(const Plan& /*plan*/, Inputs /*x*/) { return {"elementwise.mul"}; }
   at::Tensor run(const Plan& plan, Inputs x) const {
     static auto& kernel = select(elementwise::mul_kernels());
     return run_binary(plan, kernel, *x[0], *x[1]);
@@ -300,6 +302,7 @@ struct AddFp16Op {
   Plan plan(Inputs x) const {
     return with_walk(plan_fp16<int64_t>("add_fp16", *x[0], *x[1], activation, alpha), *x[0], *x[1]);
   }
+  static Work work(const Plan& /*plan*/, Inputs /*x*/) { return {"fp16.add"}; }
   at::Tensor run(const Plan& plan, Inputs x) const {
     static auto& kernel = select(fp16::add_kernels());
     return run_binary(plan, kernel, *x[0], *x[1]);
@@ -313,6 +316,7 @@ struct MulFp16Op {
   Plan plan(Inputs x) const {
     return with_walk(plan_fp16<int64_t>("mul_fp16", *x[0], *x[1], activation, 1), *x[0], *x[1]);
   }
+  static Work work(const Plan& /*plan*/, Inputs /*x*/) { return {"fp16.mul"}; }
   at::Tensor run(const Plan& plan, Inputs x) const {
     static auto& kernel = select(fp16::mul_kernels());
     return run_binary(plan, kernel, *x[0], *x[1]);

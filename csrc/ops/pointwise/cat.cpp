@@ -126,6 +126,9 @@ class CatCopy {
     }
   }
 
+  // Empty where bytes are copied.
+  const char* kernel() const { return is_same_ ? "" : table_ ? "lookup" : "norm.scale"; }
+
   // n elements, `from` of x on and `to` of y on.
   void operator()(const std::byte* x, int64_t from, std::byte* y, int64_t to, int64_t n) const {
     static auto& run_lookup = select(lookup::kernels());
@@ -168,6 +171,11 @@ struct CatOp {
     return plan;
   }
 
+  static Work work(const Plan& plan, Inputs /*x*/) {
+    const char* kernel = "";
+    for (const CatCopy& copy : plan.copies) kernel = *kernel == '\0' ? copy.kernel() : kernel;
+    return {kernel};
+  }
   at::Tensor run(const Plan& plan, Inputs x) const {
     const at::Tensor result = empty(plan.cat.shape.sizes, y.dtype, plan.cat.format);
     if (result.numel() == 0) return result;

@@ -209,6 +209,7 @@ struct MaxPoolOp {
   Held<PoolWindow> window;
 
   Plan plan(Inputs x) const { return {plan_max_pool(rank, *x[0], *window), *x[0]}; }
+  static Work work(const Plan& /*plan*/, Inputs /*x*/) { return {"pool.max"}; }
   at::Tensor run(const Plan& steps, Inputs x) const {
     const at::Tensor y = empty_image(*x[0], rank, steps.plan.size, x[0]->scalar_type());
     run_max(steps, *x[0], y);
@@ -226,6 +227,7 @@ struct AvgPoolOp {
   Plan plan(Inputs x) const {
     return {plan_avg_pool(rank, BorrowedQTensor(*x[0], x_qparams), *window, output), *x[0]};
   }
+  static Work work(const Plan& /*plan*/, Inputs /*x*/) { return {"pool.mean"}; }
   at::Tensor run(const Plan& steps, Inputs x) const {
     const at::Tensor y = empty_image(*x[0], rank, steps.plan.size, output.dtype);
     run_average(steps, *x[0], x_qparams, output, y);
@@ -244,6 +246,7 @@ struct AdaptiveAvgPoolOp {
     const BorrowedQTensor borrowed(*x[0], x_qparams);
     return {plan_adaptive_avg_pool<int64_t>(rank, borrowed, output_size, output), *x[0]};
   }
+  static Work work(const Plan& /*plan*/, Inputs /*x*/) { return {"pool.mean"}; }
   at::Tensor run(const Plan& steps, Inputs x) const {
     const at::Tensor y = empty_image(*x[0], rank, steps.plan.size, output.dtype);
     run_average(steps, *x[0], x_qparams, output, y);

@@ -30,8 +30,10 @@ class KeptChannelParams {
 
 // A layer has references to its constants, so that the op and the planned op share its code:
 //   Plan plan(const QTensor& x) const: what follows from constants and sizes, checked; has `layout`
+//   void keep(Plan&, const QTensor& x) const, if there is more to compute for x of one layout
 //   ChannelParams params(const Plan&, const QTensor& x, Scratch&) const;
 //   at::Tensor run(const Plan&, const QTensor& x, const ChannelParams&) const;
+//   Work work(const Plan&, const QTensor& x) const;
 
 template <class Layer>
 at::Tensor run_layer(const Layer& layer, const QTensor& x) {
@@ -58,6 +60,7 @@ class LayerOp {
     const BorrowedQTensor borrowed(*inputs[0], kept_->constants.x);
     const QTensor& x = borrowed;
     auto plan = kept_->layer.plan(x);
+    if constexpr (requires { kept_->layer.keep(plan, x); }) kept_->layer.keep(plan, x);
     const at::ScalarType dtype = x.data.scalar_type();
     const auto fits = [&](const KeptChannelParams& params) { return params.x_dtype() == dtype; };
     const KeptChannelParams* params = kept_->params.find(fits);
@@ -68,6 +71,10 @@ class LayerOp {
       params = kept_->params.add(made, fits);  // there is a place for each dtype
     }
     return {std::move(plan), params};
+  }
+
+  Work work(const Plan& plan, Inputs inputs) const {
+    return kept_->layer.work(plan.plan, BorrowedQTensor(*inputs[0], kept_->constants.x));
   }
 
   at::Tensor run(const Plan& plan, Inputs inputs) const {

@@ -44,24 +44,36 @@ class WindowProduct {
     choose_layout();
     choose_output();
     choose_rows();
-    choose_tasks();
+  }
+
+  int64_t table_size() const { return w_.taps() + args_.segments + row_count(); }
+
+  // Taps, segments and rows, one after the other.
+  void fill_tables(int64_t* tables) const {
+    fill_taps(tables);
+    fill_segments(tables + w_.taps(), tables);
+    if (row_count() > 0) fill_rows(tables + w_.taps() + args_.segments);
   }
 
   void run() {
+    choose_tasks();
     const int64_t gathered = gathers_ ? strip_rows_ * w_.out_w * args_.x_stride + kSlack : 0;
     const int64_t strip = is_direct_ ? 0 : strip_bytes(strip_rows_) + kSlack;
     const int64_t output = is_in_place_ ? 0 : strip_rows_ * w_.out_w * pixel_bytes();
     const int64_t kernel = gemm::scratch_size(args_, strip_rows_ * w_.out_w);
-    const int64_t table = uniform_stride() ? 0 : strip_rows_ * w_.out_w;
     const int64_t task_bytes = Scratch::bytes<uint8_t>(gathered) + Scratch::bytes<uint8_t>(strip) +
                                Scratch::bytes<std::byte>(output) +
                                Scratch::bytes<std::byte>(kernel);
     const int64_t tasks = grid_.row_parts * grid_.column_parts;
-    Scratch scratch(Scratch::bytes<int64_t>(w_.taps()) + Scratch::bytes<int64_t>(args_.segments) +
-                    Scratch::bytes<int64_t>(table) + tasks * task_bytes);
-    tap_offset_ = fill_taps(scratch.take<int64_t>(w_.taps()));
-    args_.segment_offset = fill_segments(scratch.take<int64_t>(args_.segments));
-    args_.row_offset = table > 0 ? fill_table(scratch.take<int64_t>(table)) : nullptr;
+    const int64_t table_bytes = c_.tables == nullptr ? Scratch::bytes<int64_t>(table_size()) : 0;
+    Scratch scratch(table_bytes + tasks * task_bytes);
+    if (c_.tables == nullptr) {
+      auto* const tables = scratch.take<int64_t>(table_size());
+      fill_tables(tables);
+      use_tables(tables);
+    } else {
+      use_tables(c_.tables);
+    }
     std::byte* const memory = scratch.take<std::byte>(tasks * task_bytes);
     run_tasks(tasks, [&](int64_t task) {
       std::byte* at = memory + task * task_bytes;
@@ -150,6 +162,15 @@ class WindowProduct {
            w_.stride_h * row_pitch_ == w_.out_w * args_.x_stride;
   }
 
+  // Rows of the product that have an offset each.
+  int64_t row_count() const { return uniform_stride() ? 0 : strip_rows_ * w_.out_w; }
+
+  void use_tables(const int64_t* tables) {
+    tap_offset_ = tables;
+    args_.segment_offset = tables + w_.taps();
+    args_.row_offset = row_count() > 0 ? args_.segment_offset + args_.segments : nullptr;
+  }
+
   int64_t strip_bytes(int64_t out_rows) const {
     return w_.kernel_d * w_.rows_read(out_rows) * row_pitch_;
   }
@@ -179,7 +200,7 @@ class WindowProduct {
   }
 
   // The offset of every tap from the first byte that a row of the product reads.
-  const int64_t* fill_taps(int64_t* offsets) const {
+  void fill_taps(int64_t* offsets) const {
     int64_t* at = offsets;
     for (int64_t kd = 0; kd < w_.kernel_d; ++kd) {
       for (int64_t kh = 0; kh < w_.kernel_h; ++kh) {
@@ -189,24 +210,21 @@ class WindowProduct {
         }
       }
     }
-    return offsets;
   }
 
-  const int64_t* fill_segments(int64_t* offsets) const {
+  void fill_segments(int64_t* offsets, const int64_t* tap_offset) const {
     for (int64_t s = 0; s < args_.segments; ++s) {
       offsets[s] =
-          gathers_ ? s * round_up(args_.segment_size, 4) : tap_offset_[by_pixel_ ? s : s * run_];
+          gathers_ ? s * round_up(args_.segment_size, 4) : tap_offset[by_pixel_ ? s : s * run_];
     }
-    return offsets;
   }
 
-  const int64_t* fill_table(int64_t* offsets) const {
+  void fill_rows(int64_t* offsets) const {
     int64_t* at = offsets;
     for (int64_t row = 0; row < strip_rows_; ++row) {
       const int64_t begin = row * w_.stride_h * row_pitch_;
       for (int64_t i = 0; i < w_.out_w; ++i) *at++ = begin + i * args_.x_stride;
     }
-    return offsets;
   }
 
   void run_task(int64_t task, const Buffers& buffers) const {
@@ -345,6 +363,14 @@ void run_windows(Convolution& c) {
                     c.product);
   }
   WindowProduct(c).run();
+}
+
+std::vector<int64_t> window_tables(Convolution c) {
+  if (merge_pixels(c) && c.groups == 1) return {};
+  const WindowProduct product(c);
+  std::vector<int64_t> tables(static_cast<size_t>(product.table_size()));
+  product.fill_tables(tables.data());
+  return tables;
 }
 
 }  // namespace qnative::ops

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "gemm/gemm.h"
 
@@ -57,9 +58,16 @@ struct Convolution {
   int64_t group_weight, group_params;
   int64_t segment_taps = 1;
   std::optional<OutputStrides> y_strides = std::nullopt;  // none: dense
+  // From window_tables() of a convolution that differs in images, data and parameters alone; null:
+  // made for this call.
+  const int64_t* tables = nullptr;
   gemm::Args product;
 };
 
 void run_windows(Convolution& convolution);  // changes it
+
+// The offsets of rows, segments and taps that run_windows() reads; empty where it needs none. Of
+// product, only n and float_output matter.
+std::vector<int64_t> window_tables(Convolution convolution);
 
 }  // namespace qnative::ops

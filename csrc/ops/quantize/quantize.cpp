@@ -129,6 +129,7 @@ struct QuantizeOp {
   QRange range;
 
   Plan plan(Inputs x) const { return plan_quantize<int64_t>(*x[0], qparams, range); }
+  static Work work(const Plan& /*plan*/, Inputs /*x*/) { return {"quantize"}; }
   at::Tensor run(const Plan& plan, Inputs x) const {
     return run_quantize(plan, *x[0], range.dtype);
   }
@@ -139,6 +140,7 @@ struct DequantizeOp {
   QParams qparams;
 
   Plan plan(Inputs x) const { return plan_dequantize<int64_t>(BorrowedQTensor(*x[0], qparams)); }
+  static Work work(const Plan& /*plan*/, Inputs /*x*/) { return {"quantize.dequantize"}; }
   at::Tensor run(const Plan& plan, Inputs x) const { return run_dequantize(plan, *x[0], qparams); }
 };
 

@@ -12,6 +12,7 @@ from torch.export import Dim
 
 import qnative
 from qnative.__main__ import main
+from qnative._info import kernel_isas
 from support.programs import run_threads
 
 
@@ -86,7 +87,12 @@ def test_profile(file):
     conv = next(row for row in profile if row.target == "torch.ops.qnative.conv2d.default")
     assert conv.bytes > 4 * 8 * 8 * 16
     lines = str(profile).splitlines()
-    assert lines[0].split() == ["node", "op", "us", "share", "bytes", "GB/s"]
+    columns = ["node", "op", "us", "share", "bytes", "GB/s", "kernel", "isa", "limit"]
+    assert lines[0].split() == columns
+    kernels = kernel_isas()
+    assert (conv.kernel, conv.isa) == ("gemm", kernels["gemm"])
+    assert all(row.isa == kernels.get(row.kernel, "") for row in profile)
+    assert all(row.limit > 0 for row in profile)
     assert lines[-1].endswith(f"us in {len(profile)} nodes")
 
 

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch._higher_order_ops.map import map as higher_order_map
+from torch._higher_order_ops.scan import scan
 from torch.export import Dim
 from torch.utils import _pytree as pytree
 
@@ -118,6 +120,38 @@ class Loop(nn.Module):
 
         start = torch.zeros((), dtype=torch.int64)
         return torch.while_loop(lambda i, _: i < n, body, (start, x))
+
+
+class Scans(nn.Module):
+    """Rows one after the other, with and without a state."""
+
+    def forward(self, start, rows, weight):
+        def body(state, row):
+            state = torch.tanh(state @ weight + row)
+            return state, (2 * state, state.sum(-1))
+
+        last, (states, sums) = scan(body, start, rows, dim=0)
+        return last, states, sums, higher_order_map(lambda row, w: row.sin() @ w, rows, weight)
+
+
+class Views(nn.Module):
+    """Views that ops of qnative read, and that others read or change."""
+
+    def __init__(self):
+        super().__init__()
+        weight = torch.randint(-128, 128, (4, 6), dtype=torch.int8)
+        self.register_buffer("weight", torch.ops.qnative.linear_pack(weight))
+        self.register_buffer("scale", torch.rand(4) / 50 + 0.01)
+
+    def linear(self, x):
+        return torch.ops.qnative.linear_dynamic(x, self.weight, self.scale, None, [4, 6])
+
+    def forward(self, x):
+        rows = x.transpose(0, 1)[1:].unsqueeze(0).flatten(0, 1)
+        others = self.linear(x.permute(1, 0, 2)[1:].reshape(-1, 6))
+        y = self.linear(rows) + others.view(-1, x.shape[0], 4)
+        z = x.transpose(0, 1).select(0, 0)
+        return y, self.linear(z), z, z.t() @ z, self.linear(x.expand(2, -1, -1, -1)[1])
 
 
 class Modes(nn.Module):
@@ -243,6 +277,14 @@ def cases() -> dict[str, Case]:
         ),
         "while_loop": Case(
             Loop(), (x, torch.tensor(3)), {}, None, [(x, torch.tensor(n)) for n in (0, 1, 5)]
+        ),
+        "scan": Case(
+            *(Scans(), (torch.randn(2, 3), torch.randn(5, 2, 3), torch.randn(3, 3)), {}, None),
+            [(torch.randn(2, 3), torch.randn(5, 2, 3), torch.randn(3, 3))],
+        ),
+        "views": Case(
+            *(Views(), (torch.randn(2, 3, 6),), {}, {"x": {0: DYNAMIC, 1: DYNAMIC}}),
+            [(torch.randn(*sizes, 6),) for sizes in ((2, 3), (4, 3), (2, 5), (2, 3))],
         ),
         "modes": Case(Modes(), (x,)),
         "lists": Case(Lists(), (torch.randn(3, 6),), {}, batch, [(torch.randn(5, 6),)]),
