@@ -11,7 +11,7 @@ export QNATIVE_TORCH_DIR = $(shell $(PY) -c "import importlib.util as u, os; pri
 CMAKE = cmake -G Ninja -DQNATIVE_TORCH_DIR=$(QNATIVE_TORCH_DIR) -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(VENV)/bin/ninja
 say = @echo "qnative: $(1)"
 
-.PHONY: help setup lib build test test-cpp test-python test-isa test-sanitized test-objects test-torch fuzz fuzz-isa zoo zoo-docs docs demo demo-sentence demo-deploy demo-serving bench bench-models bench-docs lint format clean
+.PHONY: help setup lib build test test-cpp test-python test-isa test-sanitized test-objects test-torch fuzz fuzz-isa fuzz-archives zoo zoo-docs docs demo demo-sentence demo-deploy demo-serving bench bench-models bench-docs lint format clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -119,6 +119,18 @@ fuzz-isa: build  ## random cases of all kernels, each ISA against scalar, for so
 	$(BUILD)/test/fuzz_kernels --gtest_filter='Fuzz.*' --gtest_list_tests | grep '^  ' | xargs -P $(JOBS) -I{} env QNATIVE_FUZZ_SEED=$${SEED:-1} \
 	  QNATIVE_FUZZ_SECONDS=$$(( 60 * $(MINUTES) * $(JOBS) / $$($(BUILD)/test/fuzz_kernels --gtest_filter='Fuzz.*' --gtest_list_tests | grep -c '^  ') )) \
 	  $(BUILD)/test/fuzz_kernels --gtest_filter=Fuzz.{}
+
+# A failure names the seed that repeats it: make fuzz-archives SEED=1234 MUTATIONS=1. Seeds of earlier runs need not be run again. FILES: .pt2 files to
+# damage instead of those of the test.
+SEED ?= 0
+MUTATIONS ?= 20000
+FILES ?=
+
+fuzz-archives: setup  ## damaged .pt2 archives under ASan and UBSan: make fuzz-archives SEED=20000 goes on
+	@$(call configure,build/sanitized,-DCMAKE_BUILD_TYPE=RelWithDebInfo -DQNATIVE_SANITIZE=ON -DQNATIVE_BUILD_TESTS=ON)
+	cmake --build build/sanitized -j $(JOBS) --target fuzz_program
+	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=abort_on_error=1 \
+	  build/sanitized/test/fuzz_program --seed $(SEED) --mutations $(MUTATIONS) $(FILES)
 
 # Files of models that were run are kept: make zoo goes on where it stopped. rm -r build/zoo starts anew.
 zoo zoo-docs: export PYTHONPATH = $(CURDIR):$(CURDIR)/test
