@@ -171,6 +171,21 @@ def calls(rows: list[dict]) -> Table:
     return table
 
 
+def programs(results: dict[str, dict]) -> Table:
+    """Program beside TorchScript; the calls of 16 threads on one program, divided by those of 16
+    threads with a program each."""
+    loads = ("load, TorchScript", "load, Program")
+    table = [["", "TorchScript", "Program", "ratio", *loads, "planned memory", "16 threads"]]
+    for name, row in results.items():
+        ratio = row["program_us"] / row["torchscript_us"]
+        times = (f"{digits(row[f'{way}_us'])} us" for way in ("torchscript", "program"))
+        loads = tuple(f"{row[f'{way}_load_ms']:.1f} ms" for way in ("torchscript", "program"))
+        shared = row["shared_calls_s"] / row["copies_calls_s"]
+        planned = f"{row['arena_bytes'] / 1e3:.1f} kB"
+        table.append([name, *times, f"{ratio:.2f}", *loads, planned, f"{shared:.2f}"])
+    return table
+
+
 def growth(results: dict[str, list[dict]]) -> Table:
     """Sizes that cost more per operation than both neighbours."""
     table = [["", "sizes", "cliffs of qnative", "cliffs of torch"]]
@@ -201,6 +216,7 @@ TABLES: dict[str, tuple[str, Callable[[object], Table]]] = {
     "ops, AVX2": ("ops_avx2", op_means),
     "calls": ("calls", calls),
     "growth": ("growth", growth),
+    "programs": ("programs", programs),
 }
 
 

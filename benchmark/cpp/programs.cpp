@@ -1,7 +1,7 @@
 // One model as TorchScript and as a Program, called in turns:
 //   benchmark_programs MODEL.pt MODEL.pt2 INPUTS.pt SECONDS
 // prints JSON. INPUTS: a list of tensors, saved by torch.save. One thread, whose processor time is
-// measured: others may use the core.
+// measured: others may use the core. Then calls of 16 threads, on one program and on one each.
 #include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
 #include <sys/resource.h>
@@ -9,6 +9,8 @@
 #include <torch/script.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <ctime>
 #include <fstream>
@@ -16,6 +18,7 @@
 #include <iterator>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "qnative/program.h"
@@ -89,6 +92,45 @@ struct Way {
   }
 };
 
+constexpr int kCallers = 16;
+
+// Calls a second of threads with a program each, which may be the same.
+double throughput(const std::vector<qnative::Program>& programs,
+                  const std::vector<at::Tensor>& inputs, double duration) {
+  std::atomic<bool> is_over = false;
+  std::atomic<int64_t> calls = 0;
+  std::vector<std::thread> threads;
+  threads.reserve(programs.size());
+  for (const qnative::Program& program : programs) {
+    threads.emplace_back([&] {
+      const c10::InferenceMode guard;
+      at::set_num_threads(1);
+      int64_t mine = 0;
+      for (; !is_over.load(std::memory_order_relaxed); ++mine) program.run(inputs);
+      calls += mine;
+    });
+  }
+  const double start = seconds(CLOCK_MONOTONIC);
+  std::this_thread::sleep_for(std::chrono::duration<double>(duration));
+  is_over = true;
+  for (std::thread& thread : threads) thread.join();
+  return static_cast<double>(calls) / (seconds(CLOCK_MONOTONIC) - start);
+}
+
+void print_throughput(const std::string& file, const std::vector<at::Tensor>& inputs,
+                      double duration) {
+  const std::vector<qnative::Program> shared(kCallers, qnative::Program::load(file));
+  std::vector<qnative::Program> copies;
+  for (int i = 0; i < kCallers; ++i) copies.push_back(qnative::Program::load(file));
+  constexpr int kRounds = 5;
+  double most_shared = 0, most_copies = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    most_shared = std::max(most_shared, throughput(shared, inputs, duration / kRounds / 2));
+    most_copies = std::max(most_copies, throughput(copies, inputs, duration / kRounds / 2));
+  }
+  std::printf("\"shared_calls_s\": %.4g, \"copies_calls_s\": %.4g, ", most_shared, most_copies);
+}
+
 void run(const std::string& script_file, const std::string& program_file,
          const std::string& inputs_file, double duration) {
   const c10::InferenceMode guard;
@@ -108,6 +150,7 @@ void run(const std::string& script_file, const std::string& program_file,
   ways[1].print("program");
   std::printf("\"nodes\": %zu, \"arena_bytes\": %lld, ", program.nodes().size(),
               static_cast<long long>(program.memory().arena));
+  print_throughput(program_file, inputs, duration);
   std::printf("\"torchscript_load_ms\": %.4g, \"program_load_ms\": %.4g}\n",
               load_ms([&] { torch::jit::load(script_file); }),
               load_ms([&] { qnative::Program::load(program_file); }));
