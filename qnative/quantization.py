@@ -21,7 +21,8 @@ from .graph.sizes import unguarded
 from .lowering.lower import lower
 from .lowering.module import QuantizedModule
 from .page import Edge
-from .plan.modes import RECIPES, Recipe
+from .plan.decision import decision_of
+from .plan.modes import DYNAMIC_INT4, RECIPES, Recipe
 from .report import FREE, POOR, Output, Report, Row, merge_rows
 from .sizes import show
 
@@ -35,6 +36,7 @@ def quantize(
     calibration: Iterable[Batch] | None = None,
     *,
     recipe: Recipe = "static",
+    group_size: int | None = 32,
     strict: bool = False,
     backend_config: AnyBackend = None,
     dynamic_shapes: DynamicShapes = "batch",
@@ -56,9 +58,15 @@ def quantize(
     what the config has dynamic or weight-only dtypes for (LSTM, Embedding) takes these. "dynamic":
     int8 weights, activations quantized at run time, row by row (of convolutions: image by image),
     and 8-bit embeddings; convolutions because of which an output has less than 20 dB stay float.
+    "dynamic_int4": the same with 4-bit weights in linear layers, the counterpart of torchao's
+    Int8DynamicActivationInt4WeightConfig: half the memory, twice as fast where a few rows at a time
+    are multiplied (a decoder), and less accurate, see docs/accuracy.md.
     "dynamic_fp16": float16 weights. "fp16": float16 weights and activations; float16 weights alone
     where the config has no float16 activations, as "qnative" and "native". "weight_only",
-    "weight_only_int4": embeddings of 8 or 4 bits. Only "static" needs calibration data.
+    "weight_only_int4": embeddings of 8 or 4 bits. Only "static" needs calibration data;
+    "dynamic_int4" rounds its weights with it where it is given.
+    group_size: for "dynamic_int4", how many weights of a row share a scale: a multiple of 4, or
+    None for the whole row. Smaller groups are more accurate and take more memory: 16 bits each.
     strict: raise NotQuantizedError if a node stays float.
     backend_config: what to quantize how, see ``qnative.Quantizer``: a BackendConfig, the name of
     one, or None for "qnative".
@@ -88,7 +96,7 @@ def quantize(
         raise TypeError(f"qnative.quantize: float_nodes must be a list, got {float_nodes!r}")
     from .plan.quantizer import Quantizer
 
-    quantizer = Quantizer(backend_config, recipe=recipe)
+    quantizer = Quantizer(backend_config, recipe=recipe, group_size=group_size)
     model = copy.deepcopy(model).eval()
     exported, sizes = export(model, example_inputs, dynamic_shapes, "qnative.quantize")
     notes: list[str] = []
@@ -122,6 +130,10 @@ def quantize(
             notes += calibration_notes
             lowered, outputs = _measured(converted, measure)
         else:
+            if recipe == "dynamic_int4" and calibration is not None:
+                quantizer.plan(exported)
+                batches = _progress(calibration, "calibrating", verbose)
+                notes += _round_groups(exported, batches, weight_rounding, bias_correction)
             (lowered, outputs), edges = _lower_directly(exported, quantizer, measure), []
     rows = merge_rows(float_rows, lowered.report.rows, folded)
     notes += [f"low signal to quantization noise: {text}" for each in outputs for text in each.poor]
@@ -214,6 +226,23 @@ def _ends(names: list[str]) -> Iterator[tuple[str, ...]]:
 def _least(outputs: list[Output]) -> float:
     """Decibels of the worst output, or part of one."""
     return min((sqnr for each in outputs for sqnr in each.places.values()), default=math.inf)
+
+
+def _round_groups(
+    module: GraphModule, batches: Iterable[Any], weight_rounding: str, correct_bias: bool
+) -> list[str]:
+    """Rounds the 4-bit weights of a planned float graph; notes on that."""
+    run = Calibration(module, (), {}, (), collect_moments=True)
+    for args, kwargs in calls(batches):
+        run.feed(*args, **kwargs)
+    run.ranges()  # an error where there was no data
+    sizes = {}
+    for node in module.graph.nodes:
+        decision = decision_of(node)
+        if decision is not None and decision.mode == DYNAMIC_INT4:
+            sizes[node] = decision.group_size
+    run.round_groups(module, sizes, weight_rounding == "calibrated", correct_bias)
+    return run.notes
 
 
 def _batch_norm(*args: Any) -> torch.Tensor:

@@ -128,7 +128,9 @@ def nearest(
 def round_weight(
     weight: torch.Tensor, scale: torch.Tensor, quant_min: int, quant_max: int, moments: InputMoments
 ) -> torch.Tensor:
-    """weight [N, ...] as integers times ``scale`` [N], within [quant_min, quant_max] * scale."""
+    """weight [N, ...] as integers times ``scale``, within [quant_min, quant_max] * scale.
+
+    scale: [N], or [N, K] where groups of the weights of a channel have their own."""
     assert moments.second is not None  # the caller rounds to nearest without
     groups, k = moments.first.shape
     mean = moments.first.double() / moments.count
@@ -136,14 +138,15 @@ def round_weight(
     centred = moments.second.double() / moments.count - mean.unsqueeze(2) * mean.unsqueeze(1)
     factor = _compensation(centred)
     left = weight.detach().float().reshape(groups, -1, k).clone()
-    step = scale.float().reshape(groups, -1)
+    columns = k if scale.dim() == 2 else 1
+    steps = scale.float().reshape(groups, -1, columns).expand(-1, -1, k)
     rounded = torch.empty_like(left)
     for begin in range(0, k, _BLOCK):
         end = min(begin + _BLOCK, k)
         block, corner = left[:, :, begin:end], factor[:, begin:end, begin:end]
         errors = torch.empty_like(block)
         for i in range(end - begin):
-            column = block[:, :, i]
+            column, step = block[:, :, i], steps[:, :, begin + i]
             value = (column / step).round().clamp(quant_min, quant_max) * step
             rounded[:, :, begin + i] = value
             errors[:, :, i] = (column - value) / corner[:, i, i].unsqueeze(1)

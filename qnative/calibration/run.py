@@ -27,6 +27,10 @@ _MIN_PATCHES, _MAX_PATCHES = 32, 128
 _MAX_K = 5120
 
 
+# The key of (codes, scale) in the meta of a node with 4-bit weights, see linear_4bit_unpack.
+GROUPS = "qnative_groups"
+
+
 class _Collector(torch.nn.Module):
     """Collects the input moments of a linear or convolution node during calibration."""
 
@@ -185,6 +189,38 @@ class Calibration:
             self._improve(layer, round_weights, correct_bias)
         prepared.recompile()
 
+    def round_groups(
+        self,
+        module: GraphModule,
+        sizes: dict[Node, int | None],
+        round_weights: bool,
+        correct_bias: bool,
+    ) -> None:
+        """Rounds the 4-bit weights of nodes of the float graph, whose groups have these sizes (None
+        is a whole row), and corrects their biases. The nodes remember codes and scales under
+        ``GROUPS``."""
+        for node, group_size in sizes.items():
+            collector = self._collectors.get(node.name)
+            if collector is None:
+                continue
+            layer = _Rounded(module, node, None, collector.moments)
+            if not layer.weight.isfinite().all():
+                continue
+            weight, moments = layer.weight.detach().float(), collector.moments
+            size = group_size or weight.shape[1]
+            packed = torch.ops.qnative.linear_4bit_pack(weight, size)
+            codes, scale = torch.ops.qnative.linear_4bit_unpack(packed, weight.shape, size)
+            step = scale.float().repeat_interleave(size, 1)[:, : weight.shape[1]]
+            if round_weights and moments.second is not None:
+                rounded = rounding.round_weight(weight, step, -8, 7, moments)
+                codes = (rounded / step).round().to(torch.int8)
+            elif round_weights:
+                self.notes.append(f"{node.name}: weights rounded to nearest, many inputs each")
+            if correct_bias:
+                layer.correct_bias(rounding.mean_error(weight, codes * step, moments))
+            node.meta[GROUPS] = (codes, scale)
+        module.recompile()
+
     def _fill(self, prepared: GraphModule) -> dict[Node, torch.nn.Module]:
         """The observers of a prepared module by their calls."""
         observers = {}
@@ -257,7 +293,7 @@ class _Rounded:
 
     module: GraphModule
     node: Node
-    observer: torch.nn.Module
+    observer: Any
     moments: InputMoments
 
     @property

@@ -13,6 +13,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 from .. import nn as qnn
 from ..graph.export import refuse_script
 from ..graph.nodes import Unsupported
+from ..plan.modes import check_group_size
 from ..report import FLOAT, QUANTIZED, Report, Row
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class _QConfig(NamedTuple):
 
     activation: Any
     weight: Any
+    group_size: int | None
 
 
 def quantize_dynamic(
@@ -58,13 +60,16 @@ def quantize_dynamic(
     dtype: torch.dtype = torch.qint8,
     mapping: dict[type[torch.nn.Module], type[torch.nn.Module]] | None = None,
     inplace: bool = False,
+    *,
+    group_size: int | None = 32,
 ) -> torch.nn.Module:
     """The model with its layers of some types replaced by those of ``qnative.nn``.
 
     Upstream's function, with its arguments; moving is changing the import. Weights have a scale for
     each output channel in any case: only the weight dtype of a qconfig is used.
-    The results of each layer are those of ``qnative.quantize(..., recipe="dynamic")``, bit by bit,
-    which also folds BatchNorm and fuses activations.
+    The results of each layer are those of ``qnative.quantize(..., recipe="dynamic")``, for 4-bit
+    Linear those of recipe="dynamic_int4", bit by bit, which also folds BatchNorm and fuses
+    activations.
 
     qconfig_spec: what to quantize. None: the types that upstream takes for ``dtype``. A set of
     types of modules and names of submodules, each with all below it, in ``dtype``. A dict from such
@@ -72,10 +77,13 @@ def quantize_dynamic(
     then ignored. A ``qconfig`` attribute of a module outranks the spec.
     dtype: torch.qint8 or torch.float16 for Linear, LSTM, GRU, LSTMCell, GRUCell and RNNCell;
     torch.quint8 or torch.quint4x2 for Embedding and EmbeddingBag; torch.qint8 for convolutions,
-    transposed or not, which qconfig_spec must name ({torch.nn.Conv2d}, or the name of a module that
-    has them): None leaves them float, as upstream does.
+    transposed or not, and torch.quint4x2 for Linear, which qconfig_spec must name
+    ({torch.nn.Conv2d}, or the name of a module that has them): None leaves them float, as upstream
+    does.
     mapping: from types of modules to types with a classmethod ``from_float(module)``; None is
     ``qnative.eager.MAPPING``.
+    group_size: weights of a 4-bit Linear that share a scale: a multiple of 4, or None for a whole
+    row. A QConfig may have an attribute of this name.
     inplace: change ``model``, not a copy of it. If the model is itself of a type to be quantized,
     use what is returned.
 
@@ -88,7 +96,8 @@ def quantize_dynamic(
     TorchScript.
     """
     refuse_script(model, "qnative.quantize_dynamic")
-    spec = _checked_spec(model, qconfig_spec, dtype)
+    check_group_size("qnative.quantize_dynamic", group_size)
+    spec = _checked_spec(model, qconfig_spec, dtype, group_size)
     mapping = MAPPING if mapping is None else mapping
     if not inplace:
         model = copy.deepcopy(model)
@@ -106,7 +115,9 @@ def quantize_dynamic(
     return new
 
 
-def _checked_spec(model: torch.nn.Module, spec: Any, dtype: torch.dtype) -> dict[Any, Any]:
+def _checked_spec(
+    model: torch.nn.Module, spec: Any, dtype: torch.dtype, group_size: int | None
+) -> dict[Any, Any]:
     where = "qnative.quantize_dynamic"
     if spec is None or isinstance(spec, (set, frozenset)):
         if dtype not in _DEFAULTS:
@@ -126,13 +137,13 @@ def _checked_spec(model: torch.nn.Module, spec: Any, dtype: torch.dtype) -> dict
             raise TypeError(
                 f"{where}: qconfig_spec has types of modules and names of submodules, got {key!r}"
             )
-    return {key: _qconfig(value) for key, value in spec.items()}
+    return {key: _qconfig(value, group_size) for key, value in spec.items()}
 
 
-def _qconfig(value: Any) -> Any:
+def _qconfig(value: Any, group_size: int | None) -> Any:
     if isinstance(value, torch.dtype):
         weight = functools.partial(_Weight, value)
-        return _QConfig(activation=weight, weight=weight)
+        return _QConfig(activation=weight, weight=weight, group_size=group_size)
     if value is not None and not callable(getattr(value, "weight", None)):
         raise TypeError(
             "qnative.quantize_dynamic: a qconfig must be a QConfig, a torch.dtype or None, got "

@@ -18,7 +18,7 @@ from .conv import conv, conv_dynamic
 from .embedding import embedding, embedding_bag
 from .half import pointwise
 from .interpolate import interpolate
-from .linear import linear, linear_dynamic, linear_fp16
+from .linear import linear, linear_4bit, linear_dynamic, linear_fp16
 from .lookup import lookup
 from .moves import move
 from .rnn import recurrent
@@ -28,6 +28,7 @@ Emitter = Callable[[CallSite], Node]
 # By the name of the op, as rows of a config have it.
 _EMITTERS: dict[str, Emitter] = {
     "linear": linear,
+    "linear_4bit": linear_4bit,
     "linear_dynamic": linear_dynamic,
     "linear_dynamic_fp16": linear_fp16,
     "linear_fp16": linear_fp16,

@@ -1,10 +1,11 @@
-"""Linear layers: 8-bit inputs, and float ones with int8 or float16 weights."""
+"""Linear layers: 8-bit inputs, and float ones with int8, 4-bit or float16 weights."""
 
 from torch.fx import Node
 
+from ..calibration.run import GROUPS
 from .by_schema import by_schema
 from .call_site import CallSite
-from .packing import INT8_RANGE, pack_half, pack_int8
+from .packing import INT8_RANGE, pack_4bit, pack_4bit_codes, pack_half, pack_int8
 from .weights import float_weight, packed_weight
 
 
@@ -22,6 +23,18 @@ def linear_dynamic(site: CallSite) -> Node:
     if repeated:
         values["repeated"] = repeated
     return by_schema(site, **values)
+
+
+def linear_4bit(site: CallSite) -> Node:
+    weight = site.context.constant(site.args["weight"])
+    size = site.decision.group_size or weight.shape[1]
+    if GROUPS in site.node.meta:  # rounded with calibration data
+        codes, scale = site.node.meta[GROUPS]
+        packed = pack_4bit_codes(codes, scale, size)
+    else:
+        packed = pack_4bit(weight.float(), size)
+    values = float_weight(site, weight, {"weight": packed}, size)
+    return by_schema(site, **values, weight_shape=list(weight.shape), group_size=size)
 
 
 def linear_fp16(site: CallSite) -> Node:

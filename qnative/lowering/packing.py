@@ -25,6 +25,19 @@ def pack_int8_conv(op: str, weight: torch.Tensor, groups: int) -> tuple[torch.Te
     return getattr(torch.ops.qnative, f"{op}_pack")(weight, groups)
 
 
+def pack_4bit(weight: torch.Tensor, group_size: int) -> torch.Tensor:
+    """The weight as codes of 4 bits with a scale for each group of inputs, see
+    ``qnative::linear_4bit_pack``."""
+    if not bool(weight.isfinite().all()):
+        raise Unsupported("its weight is not finite")
+    return torch.ops.qnative.linear_4bit_pack(weight, group_size)
+
+
+def pack_4bit_codes(codes: torch.Tensor, scale: torch.Tensor, group_size: int) -> torch.Tensor:
+    """The same from codes and scales."""
+    return torch.ops.qnative.linear_4bit_pack(codes, scale, group_size)
+
+
 def pack_half(weight: torch.Tensor) -> torch.Tensor:
     return torch.ops.qnative.linear_fp16_pack(weight)
 

@@ -15,7 +15,7 @@ from .conv import (
     ConvTranspose3d,
 )
 from .embedding import Embedding, EmbeddingBag
-from .linear import Linear
+from .linear import Linear, Linear4bit
 from .rnn import GRU, LSTM, GRUCell, LSTMCell, RNNCell
 
 __all__ = [
@@ -32,5 +32,6 @@ __all__ = [
     "GRUCell",
     "LSTMCell",
     "Linear",
+    "Linear4bit",
     "RNNCell",
 ]

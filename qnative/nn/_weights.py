@@ -22,6 +22,12 @@ def asked(module: torch.nn.Module, valid: dict[torch.dtype, Any]) -> Any:
     return valid[dtype]
 
 
+def group_size_of(module: torch.nn.Module) -> int | None:
+    """Weights that share a scale: an attribute that ``quantize_dynamic`` gives its qconfigs."""
+    size: int | None = getattr(module.qconfig, "group_size", 32)
+    return size
+
+
 def float_weight(weight: torch.Tensor) -> torch.Tensor:
     """A float32 parameter, detached. Unsupported for other dtypes and for empty ones."""
     if weight.dtype is not torch.float32:

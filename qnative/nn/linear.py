@@ -1,4 +1,4 @@
-"""Linear with int8 or float16 weights."""
+"""Linear with int8, float16 or 4-bit weights."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ from torch import Tensor
 
 from .._info import MAX_PRODUCTS_U8S8
 from ..graph.nodes import Unsupported
-from ..lowering.packing import pack_half, pack_int8
-from ._weights import WEIGHT_DTYPES, asked, float_weight
+from ..lowering.packing import pack_4bit, pack_half, pack_int8
+from ._weights import WEIGHT_DTYPES, asked, float_weight, group_size_of
 
 
 class Linear(torch.nn.Module):
@@ -81,8 +81,13 @@ class Linear(torch.nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     @classmethod
-    def from_float(cls, mod: torch.nn.Module, use_precomputed_fake_quant: bool = False) -> "Linear":
-        """mod: a torch.nn.Linear; its qconfig gives the dtype of the weight."""
+    def from_float(
+        cls, mod: torch.nn.Module, use_precomputed_fake_quant: bool = False
+    ) -> "Linear | Linear4bit":
+        """mod: a torch.nn.Linear; its qconfig gives the dtype of the weight. For torch.quint4x2 the
+        result is a Linear4bit."""
+        if mod.qconfig.weight().dtype is torch.quint4x2:
+            return Linear4bit.of(mod.weight, mod.bias, group_size_of(mod))
         return cls.of(mod.weight, mod.bias, asked(mod, WEIGHT_DTYPES))
 
     def forward(self, input: Tensor) -> Tensor:
@@ -105,4 +110,50 @@ class Linear(torch.nn.Module):
         return (
             f"in_features={self.in_features}, out_features={self.out_features}, "
             f"bias={self.bias is not None}, dtype={dtype}"
+        )
+
+
+class Linear4bit(torch.nn.Module):
+    """torch.nn.Linear with weights of 4 bits, a scale for each ``group_size`` of them:
+    ``qnative::linear_4bit``. The rows of x are quantized to 8 bits at run time.
+
+    group_size: a multiple of 4; None or more than in_features is one group for each row. The weight
+    is zero until it is loaded; ``of`` makes the module of a float weight.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        group_size: int | None = 32,
+    ):
+        super().__init__()
+        weight = torch.zeros(out_features, in_features)
+        self._pack(weight, torch.zeros(out_features) if bias else None, group_size)
+
+    def _pack(self, weight: Tensor, bias: Tensor | None, group_size: int | None) -> None:
+        self.out_features, self.in_features = weight.shape
+        self.group_size = group_size or self.in_features
+        self.register_buffer("packed_weight", pack_4bit(weight, self.group_size))
+        self.register_buffer("bias", None if bias is None else bias.detach().clone())
+
+    @classmethod
+    def of(cls, weight: Tensor, bias: Tensor | None, group_size: int | None = 32) -> "Linear4bit":
+        """x weight' + bias of float32 tensors."""
+        module = cls.__new__(cls)
+        torch.nn.Module.__init__(module)
+        module._pack(float_weight(weight), bias, group_size)
+        return module
+
+    def forward(self, input: Tensor) -> Tensor:
+        shape = [self.out_features, self.in_features]
+        return torch.ops.qnative.linear_4bit(
+            input, self.packed_weight, self.bias, shape, self.group_size
+        )
+
+    def extra_repr(self) -> str:
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, "
+            f"bias={self.bias is not None}, group_size={self.group_size}"
         )

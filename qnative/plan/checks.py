@@ -245,6 +245,7 @@ DIRECT_CHECKS: dict[str, Check] = {
     "linear_dynamic": _linear(torch.float32, most=MAX_PRODUCTS_U8S8),
     **{f"{name}_dynamic": _conv_dynamic(dims, False) for name, dims in CONVS.items()},
     **{f"{name}_dynamic": _conv_dynamic(dims, True) for name, dims in TRANSPOSED.items()},
+    "linear_4bit": _linear(torch.float32),
     "linear_dynamic_fp16": _linear(torch.float32),
     "linear_fp16": _linear(torch.float32, torch.float16),
     **dict.fromkeys(RECURRENT, _recurrent),

@@ -41,9 +41,10 @@ class Decision:
     mode: one of ``modes``, or UNDECIDED or FLOAT. op: the op that runs it: one of qnative
     ("conv2d"), of another library ("mylib::op"), FREE or ATEN; "" for none. row: the pattern of the
     config's row, in words. dtypes, limits: those of the row's DTypeConfig. fused: kinds of the
-    nodes after it that the op runs too. part_of: name of the node whose op runs this one too.
-    not_fused: why the activation after it is not fused. reason: why it is not quantized. misses:
-    other ways to run it, and why they do not apply.
+    nodes after it that the op runs too. group_size: how many weights of linear_4bit share a scale;
+    None: a whole row. part_of: name of the node whose op runs this one too. not_fused: why the
+    activation after it is not fused. reason: why it is not quantized. misses: other ways to run it,
+    and why they do not apply.
     """
 
     mode: str = UNDECIDED
@@ -52,6 +53,7 @@ class Decision:
     dtypes: Dtypes | None = None
     limits: Limits = NO_LIMITS
     fused: tuple[str, ...] = ()
+    group_size: int | None = None
     part_of: str = ""
     not_fused: str = ""
     reason: str = ""

@@ -18,7 +18,7 @@ from .capability import Capability, capability, check, fused_into, is_free, op_o
 from .choices import Choices
 from .config_index import ConfigIndex, Rows, observation, static_dtypes
 from .decision import FLOAT, FREE, UNDECIDED, Decision, is_foreign, remember
-from .modes import DYNAMIC_FP16, DYNAMIC_INT8, STATIC
+from .modes import DYNAMIC_FP16, DYNAMIC_INT4, DYNAMIC_INT8, STATIC
 
 _Found: TypeAlias = tuple[BackendPatternConfig, DTypeConfig, Decision]
 _NOT_OBSERVED = "INPUT_OUTPUT_NOT_OBSERVED"
@@ -30,7 +30,7 @@ class Plan:
     """The decision about every call of a graph, made from the rows of a config.
 
     modes: those that a node may run in, best first. is_qat: whether BatchNorm stays until the model
-    is trained. choices: what measurements decided.
+    is trained. choices: what measurements decided. group_size: see Decision.
     """
 
     def __init__(
@@ -40,9 +40,10 @@ class Plan:
         model: GraphModule,
         is_qat: bool,
         choices: Choices | None = None,
+        group_size: int | None = 32,
     ):
         self.index, self.modes, self.is_qat = ConfigIndex(config), modes, is_qat
-        self._choices = choices or Choices()
+        self._choices, self._group_size = choices or Choices(), group_size
         self.nodes = [node for node in model.graph.nodes if node.op == "call_function"]
         self._graph, self.origins = model.graph, Origins(model)
         self.decisions: dict[Node, Decision] = {}
@@ -258,6 +259,8 @@ class Plan:
 
     def _select_direct(self, node: Node, mode: str, rows: Rows, not_fused: str) -> None:
         decision = decide.by_mode(node, mode, rows)
+        if mode == DYNAMIC_INT4:
+            decision = replace(decision, group_size=self._group_size)
         self.decisions[node] = replace(decision, not_fused=not_fused)
         for part in fused_into(self.capability(node), node)[0]:
             self._fuse(part, node)

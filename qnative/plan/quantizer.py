@@ -27,7 +27,7 @@ from .choices import Choices
 from .config_index import ConfigIndex, observation
 from .constraints import NONE, Constraints, Limits
 from .decision import FREE, LOOKUP, is_foreign
-from .modes import RECIPES, STATIC, Recipe
+from .modes import RECIPES, STATIC, Recipe, check_group_size
 from .plan import Plan
 from .residual import widen
 
@@ -40,9 +40,9 @@ class Quantizer(TorchAOQuantizer):
 
     config: a ``qnative.backend_config.BackendConfig``, or upstream's, or the name of one (see
     ``register_backend``); None is "qnative". recipe: which dtypes of a row are taken, see
-    ``qnative.quantize``. is_qat: for ``prepare_qat_pt2e``. activation_observer, weight_observer:
-    classes of observers, with is_qat of fake quantization (or ``Observer.with_args(...)``); None
-    are ours, with is_qat torchao's with moving averages.
+    ``qnative.quantize``, also for group_size. is_qat: for ``prepare_qat_pt2e``.
+    activation_observer, weight_observer: classes of observers, with is_qat of fake quantization (or
+    ``Observer.with_args(...)``); None are ours, with is_qat torchao's with moving averages.
 
     What the config says about a pattern decides:
 
@@ -72,6 +72,7 @@ class Quantizer(TorchAOQuantizer):
         config: AnyBackend = None,
         *,
         recipe: Recipe = "static",
+        group_size: int | None = 32,
         is_qat: bool = False,
         activation_observer: Callable[..., torch.nn.Module] | None = None,
         weight_observer: Callable[..., torch.nn.Module] | None = None,
@@ -88,6 +89,8 @@ class Quantizer(TorchAOQuantizer):
         activations, weights = TRAINING_DEFAULTS if is_qat else DEFAULTS
         self.activation_observer = activation_observer or activations
         self.weight_observer = weight_observer or weights
+        check_group_size("qnative.Quantizer", group_size)
+        self.group_size = group_size
         self.choices = Choices()  # qnative.quantize adds to them
 
     def transform_for_annotation(self, model: GraphModule) -> GraphModule:
@@ -105,7 +108,10 @@ class Quantizer(TorchAOQuantizer):
 
     def plan(self, model: GraphModule) -> Plan:
         """The decisions that ``annotate`` writes down."""
-        return widen(Plan(self.config, self.modes, model, self.is_qat, self.choices).make())
+        plan = Plan(
+            self.config, self.modes, model, self.is_qat, self.choices, group_size=self.group_size
+        )
+        return widen(plan.make())
 
     def annotate(self, model: GraphModule) -> GraphModule:
         self.write(self.plan(model))

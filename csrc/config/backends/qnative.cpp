@@ -57,6 +57,15 @@ Configs constant_products(const DTypeConfigs& dtype_configs) {
       dtype_configs);
 }
 
+// 4-bit weights: the linear counterpart of quint4x2 tables. A row of its own, since those of native
+// stay what they are; it stands for nn.Linear and F.linear too.
+Configs linear_4bit(const DTypeConfigs& dtype_configs) {
+  return families::build({{.pattern = "torch.ops.aten.linear.default",
+                           .op = "linear",
+                           .inputs = {{"weight", 1}, {"bias", 2}}}},
+                         dtype_configs);
+}
+
 Configs products(const DTypeConfigs& dtype_configs) {
   return families::build({{"torch.bmm", "matmul"}}, kOwnObserver, dtype_configs);
 }
@@ -124,6 +133,8 @@ c10::intrusive_ptr<BackendConfig> get_qnative_backend_config() {
   const DTypeConfigs default_op = list({default_op_quint8_dtype_config()});
   static const auto without_weight =
       c10::make_intrusive<DTypeConfig>(at::kQUInt8, at::kFloat, DTypeArg{}, std::nullopt, true);
+  static const auto dynamic_int4 =
+      c10::make_intrusive<DTypeConfig>(at::kQUInt8, at::kFloat, at::kQUInt4x2, at::kFloat, true);
   const auto own = families::backend(
       "qnative",
       {{elementwise, default_op},
@@ -131,7 +142,7 @@ c10::intrusive_ptr<BackendConfig> get_qnative_backend_config() {
        {moves, default_op},
        {constant_products,
         list({weighted_op_quint8_dtype_config(), default_dynamic_int8_dtype_config(),
-              default_dynamic_float16_dtype_config()})},
+              default_dynamic_float16_dtype_config(), dynamic_int4})},
        {families::conv,
         list({weighted_op_quint8_dtype_config(), default_dynamic_int8_dtype_config()})},
        {products, default_op},
@@ -141,7 +152,9 @@ c10::intrusive_ptr<BackendConfig> get_qnative_backend_config() {
                      dtype_config("default_op_int16_dtype_config")})},
        {joins_of_words, list({dtype_config("default_op_int16_dtype_config")})},
        {attention, list({default_op_quint8_dtype_config(), without_weight})}});
-  auto config = unite(*get_native_backend_config(), *own);
+  // Its row has int16 outputs too.
+  const auto four_bit = families::backend("qnative", {{linear_4bit, list({dynamic_int4})}});
+  auto config = unite(*unite(*get_native_backend_config(), *own), *four_bit);
   config->set_name("qnative");
   return config;
 }

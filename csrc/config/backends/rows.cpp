@@ -31,6 +31,7 @@ std::string with_dtypes(const std::string& op, const DTypeConfig& dtypes) {
            : dtypes.weight_dtype() == at::kQUInt4x2 ? op + "_4bit"
                                                     : "";
   }
+  if (dtypes.weight_dtype() == at::kQUInt4x2) return op + "_4bit";
   const bool dynamic = dtypes.is_dynamic.value_or(false);
   const bool half = dtypes.input_dtype() == at::kHalf;
   if (half && !dynamic) {

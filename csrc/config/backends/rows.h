@@ -42,9 +42,10 @@ struct Row {
 // The name of the variant of `op` for the dtypes of one DTypeConfig.
 using Naming = std::string (*)(const std::string& op, const DTypeConfig& dtypes);
 
-// "linear", "linear_dynamic", "linear_dynamic_fp16", "linear_fp16"; "embedding_8bit",
-// "embedding_4bit"; "" if there is none. float16 has no scales: cat only moves data, max_pool is
-// the same op, and pointwise_fp16 computes what lookup reads from a table of 8 bits.
+// "linear", "linear_dynamic", "linear_dynamic_fp16", "linear_fp16", "linear_4bit";
+// "embedding_8bit", "embedding_4bit"; "" if there is none. float16 has no scales: cat only moves
+// data, max_pool is the same op, and pointwise_fp16 computes what lookup reads from a table of 8
+// bits.
 std::string with_dtypes(const std::string& op, const DTypeConfig& dtypes);
 
 Configs build(const std::vector<Row>& rows, const DTypeConfigs& dtype_configs,

@@ -13,7 +13,7 @@ from qnative.plan import modes
 from support.coverage.models import Call, Chain, Chain2, Element, element
 
 WITHOUT_CALIBRATION = (
-    *(modes.DYNAMIC_INT8, modes.DYNAMIC_FP16, modes.FP16),
+    *(modes.DYNAMIC_INT8, modes.DYNAMIC_INT4, modes.DYNAMIC_FP16, modes.FP16),
     *(modes.WEIGHT_ONLY_INT8, modes.WEIGHT_ONLY_INT4),
 )
 

@@ -66,6 +66,7 @@ def run(entry: Entry) -> Result:
 RECIPES = {
     modes.STATIC: "static",
     modes.DYNAMIC_INT8: "dynamic",
+    modes.DYNAMIC_INT4: "dynamic_int4",
     modes.DYNAMIC_FP16: "dynamic_fp16",
     modes.FP16: "fp16",
     modes.WEIGHT_ONLY_INT8: "weight_only",
@@ -198,11 +199,12 @@ def check_graph(entry: Entry, quantized: nn.Module, inputs: tuple) -> None:
 # Relative error (root mean square) by mode. Rounding to a step is an error of step / sqrt(12). 8
 # bits of a range of 6 standard deviations: 0.7 %, for each of input, weight and output. Dynamic:
 # less, since a row of 8 has a range of 3; LSTM and GRU feed back what they round. Weight-only: the
-# range of a row, once. fp16: 2^-11 / sqrt(3), or 3e-4, for each of the same three; of the weights
-# alone where dynamic.
+# range of a row, once. dynamic_int4: 4 bits of the range of a group. fp16: 2^-11 / sqrt(3), or
+# 3e-4, for each of the same three; of the weights alone where dynamic.
 BOUNDS = {
     modes.STATIC: 0.015,
     modes.DYNAMIC_INT8: 0.008,
+    modes.DYNAMIC_INT4: 0.13,
     modes.DYNAMIC_FP16: 6e-4,
     modes.FP16: 6e-4,
     modes.WEIGHT_ONLY_INT8: 0.0035,
