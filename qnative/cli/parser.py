@@ -17,7 +17,10 @@ Exit status: 0 done; 1 something cannot be read, done or written, and the last l
 output says what; 2 a usage error; 130 interrupted; 141 nobody reads the output any more.
 """
 # The keys of qnative.plan.modes.RECIPES.
-RECIPES = ("static", "dynamic", "dynamic_fp16", "fp16", "weight_only", "weight_only_int4")
+RECIPES = (
+    *("static", "dynamic", "dynamic_int4", "dynamic_fp16", "fp16"),
+    *("weight_only", "weight_only_int4"),
+)
 _DOCTOR = """\
 Shows versions and the instruction set of each kernel family, runs every family beside the scalar
 kernels, which must give the same bits, names known traps of this machine and says what to do about

@@ -10,6 +10,7 @@ import torch
 from benchmark import (
     architectures,
     builds,
+    four_bit,
     growth,
     limits,
     models,
@@ -305,3 +306,14 @@ def test_a_build_has_the_bits_of_itself(capsys):
 def test_a_build_that_stops_is_named(tmp_path):
     with pytest.raises(RuntimeError, match=r"builds\.py .*stopped"):
         builds.compare(tmp_path, tmp_path, blocks=1, with_networks=False)
+
+
+@pytest.mark.parametrize("m", [1, 3])
+def test_four_bit_peers_compute_the_layer(m):
+    calls = four_bit.competitors(64, 96, m, 32)
+    want = torch.as_tensor(calls["float"]())
+    assert {"qnative", "linear_dynamic", "float"} <= calls.keys()
+    for name, call in calls.items():
+        got = call()[0] if name == "onnxruntime" else call()
+        error = (torch.as_tensor(got).float() - want).norm() / want.norm()
+        assert error < 0.2, name
