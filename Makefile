@@ -11,7 +11,7 @@ export QNATIVE_TORCH_DIR = $(shell $(PY) -c "import importlib.util as u, os; pri
 CMAKE = cmake -G Ninja -DQNATIVE_TORCH_DIR=$(QNATIVE_TORCH_DIR) -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(VENV)/bin/ninja
 say = @echo "qnative: $(1)"
 
-.PHONY: help setup lib build test test-cpp test-python test-isa test-sanitized test-objects test-torch fuzz fuzz-isa fuzz-archives zoo zoo-docs docs demo demo-sentence demo-deploy demo-serving bench bench-models bench-docs lint format clean
+.PHONY: help setup lib build wheel test test-cpp test-python test-isa test-sanitized test-objects test-torch fuzz fuzz-isa fuzz-archives zoo zoo-docs docs demo demo-sentence demo-deploy demo-serving bench bench-models bench-docs lint format clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -87,7 +87,7 @@ TORCH ?= 2.14.1
 TORCH_ENV ?= build/torch-$(TORCH)
 TORCH_PIP ?=
 TORCH_TESTS = $(addprefix test/python/,config calibration cli/test_cli.py deploy eager fx graph lowering migrate plan \
-  $(addprefix ops/test_,$(addsuffix .py,errors opcheck tensors threads traced)) test_front_ends.py test_quantize.py)
+  $(addprefix ops/test_,$(addsuffix .py,errors opcheck tensors threads traced)) test_front_ends.py test_golden.py test_quantize.py)
 
 test-torch: build  ## the wheel of this build under another torch: make test-torch TORCH=2.14.1
 	test -x $(TORCH_ENV)/bin/python || $(PYTHON) -m venv $(TORCH_ENV)
@@ -95,7 +95,19 @@ test-torch: build  ## the wheel of this build under another torch: make test-tor
 	rm -rf build/wheel && $(PY) -m pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w build/wheel .
 	$(PY) -m pip install -q --disable-pip-version-check --no-deps --target build/wheel/site build/wheel/*.whl
 	PYTHONPATH=build/wheel/site $(PY) test/torch_versions.py $(PY) $(TORCH_ENV)/bin/python
-	PYTHONPATH=$(CURDIR)/build/wheel/site:$(CURDIR):$(CURDIR)/test/python $(TORCH_ENV)/bin/pytest -o pythonpath= -W ignore $(TORCH_TESTS)
+	PYTHONPATH=$(CURDIR)/build/wheel/site:$(CURDIR):$(CURDIR)/test/python:$(CURDIR)/test $(TORCH_ENV)/bin/pytest -o pythonpath= -W ignore $(TORCH_TESTS)
+
+# Its own build folder: no path of this machine is in the library. auditwheel names the oldest glibc that the wheel runs with;
+# libtorch and OpenMP are torch's.
+AUDIT = --exclude 'libtorch*.so' --exclude libc10.so --exclude 'libgomp*'
+
+wheel: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct)
+wheel: $(VENV)/.stamp  ## the wheel, checked by auditwheel, and the sdist, into dist/
+	rm -rf dist build/wheel
+	$(PY) -m pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w build/wheel .
+	$(PY) -m auditwheel repair $(AUDIT) -w dist build/wheel/*.whl
+	$(PY) -c "from setuptools import build_meta; build_meta.build_sdist('dist')" > /dev/null
+	sha256sum dist/*
 
 test-sanitized: setup  ## GoogleTest programs and half a minute of `make fuzz` under ASan and UBSan
 	@$(call configure,build/sanitized,-DCMAKE_BUILD_TYPE=RelWithDebInfo -DQNATIVE_SANITIZE=ON -DQNATIVE_BUILD_TESTS=ON)

@@ -2,9 +2,13 @@
 
 torch is found without importing it (under build isolation it is not importable):
 QNATIVE_TORCH_DIR, else an importable torch, else site-packages of the interpreter that runs pip.
+
+With SOURCE_DATE_EPOCH, the same source, compiler and torch give the same wheel, bit for bit, in any
+folder (`make wheel`).
 """
 
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -16,8 +20,9 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
+REPRODUCIBLE = "SOURCE_DATE_EPOCH" in os.environ
 # One build folder for pip and make: whichever comes second compiles nothing again.
-BUILD = ROOT / "build" / "release"
+BUILD = ROOT / "build" / ("reproducible" if REPRODUCIBLE else "release")
 
 
 def torch_dir() -> str:
@@ -45,6 +50,7 @@ class CMakeBuild(build_ext):
         configure = ["cmake", "-S", ROOT, "-B", BUILD, "-G", "Ninja"]
         configure += [f"-DCMAKE_MAKE_PROGRAM={shutil.which('ninja')}", "-DCMAKE_BUILD_TYPE=Release"]
         configure += [f"-DQNATIVE_TORCH_DIR={torch_dir()}"]
+        configure += [f"-DQNATIVE_REPRODUCIBLE={'ON' if REPRODUCIBLE else 'OFF'}"]
         subprocess.check_call([str(part) for part in configure])
         jobs = os.environ.get("MAX_JOBS", str(os.cpu_count()))
         subprocess.check_call(["cmake", "--build", BUILD, "--target", "qnative", "-j", jobs])
@@ -59,6 +65,51 @@ class PlatformWheel(bdist_wheel):
 
     def get_tag(self):
         return ("py3", "none", super().get_tag()[2])
+
+    def write_wheelfile(self, wheelfile_base, *args, **kwargs):
+        super().write_wheelfile(wheelfile_base, *args, **kwargs)
+        # PEP 770.
+        folder = Path(wheelfile_base) / "sboms"
+        folder.mkdir(exist_ok=True)
+        (folder / "qnative.cdx.json").write_text(json.dumps(self.sbom(), indent=1) + "\n")
+
+    def sbom(self) -> dict:
+        """A bill of materials in CycloneDX 1.6: the wheel has no code of others, and needs torch,
+        which it finds at run time."""
+        name, version = "qnative", self.distribution.get_version()
+        itself = {
+            "type": "library",
+            "bom-ref": name,
+            "name": name,
+            "version": version,
+            "purl": f"pkg:pypi/{name}@{version}",
+            "licenses": [{"license": {"id": self.distribution.metadata.license_expression}}],
+        }
+        built_for = Path(torch_dir(), "version.py").read_text().partition("__version__ = ")[2]
+        torch = {
+            "type": "library",
+            "bom-ref": "torch",
+            "name": "torch",
+            "version": built_for.splitlines()[0].strip("'\""),
+            "purl": "pkg:pypi/torch",
+            "scope": "required",
+            "description": "the version that the library is compiled for",
+        }
+        runtime = {
+            "type": "library",
+            "bom-ref": "libgomp",
+            "name": "libgomp",
+            "scope": "required",
+            "description": "OpenMP, which torch brings; the wheel has no copy",
+        }
+        return {
+            "bomFormat": "CycloneDX",
+            "specVersion": "1.6",
+            "version": 1,
+            "metadata": {"component": itself},
+            "components": [torch, runtime],
+            "dependencies": [{"ref": name, "dependsOn": ["torch", "libgomp"]}],
+        }
 
 
 # Files of an earlier build would be packed again.

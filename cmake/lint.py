@@ -1,4 +1,4 @@
-"""clang-format, clang-tidy, ruff, mypy and a check of casts over the tracked sources.
+"""clang-format, clang-tidy, ruff, mypy, a check of casts and of workflows over the tracked sources.
 
 --fix rewrites them, --no-tidy skips the slow part.
 """
@@ -75,6 +75,8 @@ def main() -> int:
     failed |= run("ruff", "check", *(["--fix"] if args.fix else []), ".")
     failed |= run("ruff", "format", *([] if args.fix else ["--check"]), ".")
     failed |= run("mypy")
+    workflows = ["--builtin-schema", "vendor.github-workflows", *tracked(".github/workflows/*.yml")]
+    failed |= run("check-jsonschema", *workflows)
     for path in tracked("csrc/ops/*", "csrc/kernels/*"):
         failed |= check_casts(path)
     if not args.no_tidy:

@@ -1,10 +1,13 @@
 """`pip install .` with and without build isolation gives a wheel that works by itself."""
 
+import json
 import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 
+import qnative
 from support.checks import python
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -41,6 +44,17 @@ def test_wheel_has_library_headers_and_cmake_package(tmp_path, isolation):
     ):
         assert wanted in names
     assert len(names) == len(set(names))
+    info = f"qnative-{qnative.__version__}.dist-info"
+    assert f"{info}/licenses/LICENSE" in names
+    with zipfile.ZipFile(wheel) as archive:
+        assert b"qnative = qnative.__main__:main" in archive.read(f"{info}/entry_points.txt")
+        bill = json.loads(archive.read(f"{info}/sboms/qnative.cdx.json"))
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    assert bill["metadata"]["component"]["version"] == qnative.__version__
+    assert bill["metadata"]["component"]["licenses"] == [{"license": {"id": "BSD-3-Clause"}}]
+    references = {part["bom-ref"]: part for part in bill["components"]}
+    assert bill["dependencies"] == [{"ref": "qnative", "dependsOn": [*references]}]
+    assert references["torch"]["version"] == torch.__version__
 
     target = str(tmp_path / "site")
     pip("install", "--no-deps", "--target", target, str(wheel))
