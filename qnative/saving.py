@@ -13,6 +13,7 @@ from torch.export import ExportedProgram
 import qnative
 
 from ._files import replacing
+from .graph.export import DynamicShapes, export_program
 from .lowering.module import values
 from .report import Report
 
@@ -28,7 +29,7 @@ def save(
     args: tuple[Any, ...] = (),
     kwargs: dict[str, Any] | None = None,
     *,
-    dynamic_shapes: Any = None,
+    dynamic_shapes: DynamicShapes = None,
     metadata: dict[str, Any] | None = None,
     keep_origins: bool = False,
 ) -> ExportedProgram:
@@ -36,9 +37,10 @@ def save(
     ``qnative/program.h`` read. Returns what was exported.
 
     model: a module, which is exported with ``args``, ``kwargs`` and ``dynamic_shapes`` as
-    ``torch.export.export`` takes them, or an ExportedProgram. metadata: anything that JSON can
-    hold; the versions of torch and qnative and, where the model has one, its report are added, with
-    the row of each node.
+    ``torch.export.export`` takes them, or an ExportedProgram. dynamic_shapes may be "batch" or
+    "all" too, as in ``qnative.quantize``: what the model has open stays open.
+    metadata: anything that JSON can hold; the versions of torch and qnative and, where the model
+    has one, its report are added, with the row of each node.
     keep_origins: whether each node tells the lines and modules that it comes from.
 
     Other than ``torch.export.save``, this leaves out the example inputs, which can take half of a
@@ -48,6 +50,13 @@ def save(
         if args or kwargs or dynamic_shapes is not None:
             raise ValueError("qnative.save: an ExportedProgram takes no arguments of an export")
         exported = model
+    elif isinstance(dynamic_shapes, str):
+        if kwargs:
+            raise ValueError(
+                f"qnative.save: dynamic_shapes={dynamic_shapes!r} takes positional arguments alone"
+            )
+        with torch.no_grad():
+            exported = export_program(model, args, dynamic_shapes, "qnative.save")
     else:
         with torch.no_grad():
             exported = torch.export.export(model, args, kwargs, dynamic_shapes=dynamic_shapes)

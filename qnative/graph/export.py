@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
@@ -58,22 +59,52 @@ def export(
 ) -> Exported:
     """Exports a model. RuntimeError, with ``caller`` in its message, for one that torch.export
     rejects; ValueError for an unknown name as ``dynamic_shapes``."""
-    if isinstance(dynamic_shapes, str) and dynamic_shapes not in _NAMES:
-        raise ValueError(
+    with _rejections(model, caller):
+        attempt, reasons = _attempt(model, inputs, dynamic_shapes, caller)
+        module = functional_module(attempt.program)
+    return Exported(module, attempt.sizes(module, reasons))
+
+
+def export_program(
+    model: torch.nn.Module,
+    inputs: tuple[Any, ...],
+    dynamic_shapes: DynamicShapes,
+    caller: str,
+) -> ExportedProgram:
+    """The program of torch.export, as it is; errors are those of ``export``."""
+    with _rejections(model, caller):
+        return _attempt(model, inputs, dynamic_shapes, caller)[0].program
+
+
+def _attempt(
+    model: torch.nn.Module, inputs: tuple[Any, ...], dynamic_shapes: DynamicShapes, caller: str
+) -> tuple["_Attempt", dict[Place, str]]:
+    """The export with these sizes open, and why other dimensions are not."""
+    if not isinstance(dynamic_shapes, str):
+        return _Attempt(model, inputs, dynamic_shapes), {}
+    if dynamic_shapes not in _NAMES:
+        raise _UnknownName(
             f"{caller}: dynamic_shapes must be one of {', '.join(_NAMES)}, None or what "
             f"torch.export.export takes, got {dynamic_shapes!r}"
         )
+    return _with_open_sizes(model, inputs, dynamic_shapes == "batch")
+
+
+class _UnknownName(ValueError):
+    pass
+
+
+@contextmanager
+def _rejections(model: torch.nn.Module, caller: str) -> Iterator[None]:
+    """Errors of torch.export become RuntimeErrors that say what helps."""
     try:
-        if isinstance(dynamic_shapes, str):
-            attempt, reasons = _with_open_sizes(model, inputs, dynamic_shapes == "batch")
-        else:
-            attempt, reasons = _Attempt(model, inputs, dynamic_shapes), {}
-        module = functional_module(attempt.program)
+        yield
+    except _UnknownName:
+        raise
     except Exception as error:
         cause = error.__cause__ if isinstance(error, Rejected) else error
         text = f"{caller}: torch.export rejects {explain(model, error)}"
         raise RuntimeError(text) from cause
-    return Exported(module, attempt.sizes(module, reasons))
 
 
 class _Attempt:

@@ -144,6 +144,21 @@ def test_export_and_program(case):
     check(qnative.Program(loaded), model, calls)
 
 
+def test_save(case, tmp_path):
+    model, calls = case
+    qnative.save(model, tmp_path / "model.pt2", calls[0], dynamic_shapes="all")
+    check(qnative.Program.load(tmp_path / "model.pt2"), model, calls)
+
+
+def test_errors_of_save(tmp_path):
+    model, path = nn.Linear(2, 2), tmp_path / "model.pt2"
+    with pytest.raises(ValueError, match=r"save: dynamic_shapes must be one of .* got 'any'"):
+        qnative.save(model, path, (torch.ones(2, 2),), dynamic_shapes="any")
+    with pytest.raises(ValueError, match="'all' takes positional arguments alone"):
+        qnative.save(model, path, (), {"input": torch.ones(2, 2)}, dynamic_shapes="all")
+    assert not path.exists()
+
+
 def test_compile(case):
     model, calls = case
     torch._dynamo.reset()
