@@ -55,9 +55,10 @@ def quantize(
     arguments or of dicts of keyword arguments. It is gone through once; a few
     batches are kept until the result was measured.
     recipe: "static": activations uint8 and weights int8, with scales found on the calibration data;
-    what the config has dynamic or weight-only dtypes for (LSTM, Embedding) takes these. "dynamic":
-    int8 weights, activations quantized at run time, row by row (of convolutions: image by image),
-    and 8-bit embeddings; convolutions because of which an output has less than 20 dB stay float.
+    the residual stream of a transformer is int16 (docs/accuracy.md); what the config has dynamic or
+    weight-only dtypes for (LSTM, Embedding) takes these. "dynamic": int8 weights, activations
+    quantized at run time, row by row (of convolutions: image by image), and 8-bit embeddings;
+    convolutions because of which an output has less than 20 dB stay float.
     "dynamic_int4": the same with 4-bit weights in linear layers, the counterpart of torchao's
     Int8DynamicActivationInt4WeightConfig: half the memory, twice as fast where a few rows at a time
     are multiplied (a decoder), and less accurate, see docs/accuracy.md.

@@ -48,8 +48,8 @@ struct QParams {
   int64_t zero_point = 0;  // a value of the tensor's dtype
 };
 
-// A quantized tensor: dtype uint8 or int8. Results may also be float32, with the qparams {1, 0}, so
-// that the formula of QParams holds for every QTensor.
+// A quantized tensor: uint8 or int8, or int16 with zero point 0 where the op says so. Results may
+// also be float32, with the qparams {1, 0}, so that the formula of QParams holds for every QTensor.
 struct QTensor {
   at::Tensor data;
   QParams qparams;
@@ -89,7 +89,7 @@ struct Activation {
 // How an op stores its real results: y = clamp(rne(act(r) / scale) + zero_point) of `dtype`.
 struct OutputSpec {
   QParams qparams = {};              // ignored for float32
-  at::ScalarType dtype = at::kByte;  // uint8 or int8; float32 where the op allows it
+  at::ScalarType dtype = at::kByte;  // uint8 or int8; int16 or float32 where the op allows it
   Activation activation = {};
 
   bool is_float() const { return dtype == at::kFloat; }

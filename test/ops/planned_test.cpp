@@ -27,6 +27,8 @@ at::Tensor eight_bits(at::IntArrayRef sizes, at::ScalarType dtype = at::kByte) {
                             : at::randint(-128, 128, sizes, dtype);
 }
 
+at::Tensor words(at::IntArrayRef sizes) { return at::randint(-32768, 32768, sizes, at::kShort); }
+
 Arguments join(std::initializer_list<Arguments> parts) {
   Arguments all;
   for (const Arguments& part : parts) all.insert(all.end(), part.begin(), part.end());
@@ -37,6 +39,9 @@ Arguments join(std::initializer_list<Arguments> parts) {
 const Arguments kX = {kOpen, kScale, int64_t{20}};
 // y_scale, y_zero_point, y_dtype
 const Arguments kY = {0.1, int64_t{3}, kByte};
+// The same for int16.
+const Arguments kWordX = {kOpen, 0.001, int64_t{0}};
+const Arguments kWordY = {0.002, int64_t{0}, static_cast<int64_t>(at::kShort)};
 const Arguments kRelu = {"relu", std::vector<double>()};
 
 // weight, weight_scale, bias, weight_shape
@@ -164,6 +169,9 @@ std::vector<Case> cases() {
         {at::randn({4, 3}).t()},
         {at::randn({0})}}},
       {"dequantize_per_tensor", kX, images({{3, 4}, {2, 3, 4, 5}, {}})},
+      {"requantize", join({kX, kWordY}), images({{3, 4}, {2, 3, 4, 5}, {0}})},
+      {"requantize", join({kWordX, kY}), {{words({3, 4})}, {words({4, 3}).t()}}},
+      {"linear", join({kX, linear_weight(5, 7), kWordY, kRelu}), images({{7}, {4, 7}})},
       {"linear", join({kX, linear_weight(5, 7), kY, kRelu}),
        images({{7}, {2, 3, 7}, {0, 7}, {1, 7}, {2, 7}, {3, 7}, {4, 7}, {5, 7}, {6, 7}, {8, 7}})},
       {"linear_dynamic",
@@ -181,6 +189,9 @@ std::vector<Case> cases() {
       {"add", join({kX, kX, kY, kRelu, {0.7}}), pairs()},
       {"add", join({kX, {eight_bits({5}), 0.2, int64_t{9}}, kY, kRelu, {1.0}}),
        images({{3, 5}, {5}})},
+      {"add",
+       join({kWordX, {words({5}), 0.2, int64_t{0}}, kWordY, kRelu, {1.0}}),
+       {{words({3, 5})}, {words({5, 5}).t()}}},
       {"mul", join({kX, kX, kY, kRelu}), pairs()},
       {"cat",
        join({{Tensors{kOpen, kOpen}, std::vector<double>{kScale, 0.1}, Ints{20, 3}, int64_t{1}},
@@ -207,6 +218,11 @@ std::vector<Case> cases() {
        images({{2, 3, 6, 7}})},
       {"layer_norm", join({kX, {Ints{4, 5}, at::randn({4, 5}), IValue(), 1e-5}, kY}),
        images({{2, 3, 4, 5}, {4, 5}, {0, 4, 5}})},
+      {"layer_norm",
+       join({kWordX, {Ints{5}, IValue(), IValue(), 1e-5}, kWordY}),
+       {{words({2, 5})}, {words({5, 3}).t()}}},
+      {"rms_norm", join({kX, {Ints{5}, at::randn({5}), IValue()}, kY}), images({{2, 5}, {0, 5}})},
+      {"rms_norm", join({kWordX, {Ints{5}, IValue(), 1e-6}, kY}), {{words({2, 5})}}},
       {"softmax", join({kX, {int64_t{-1}}, kY}), images({{2, 3, 4, 5}, {6}, {0, 4}})},
       {"softmax", join({kX, {int64_t{1}, 1.0, int64_t{0}, kFloat}}),
        images({{2, 3, 4, 5}, {6, 3}})},
