@@ -7,6 +7,7 @@
 #include <functional>
 #include <thread>
 
+#include "qnative/info.h"
 #include "qnative/ops.h"
 
 namespace qnative {
@@ -284,6 +285,22 @@ TEST(PlanOp, ErrorsOfInputs) {
       }
     }
     EXPECT_THROW(planned->run({}), c10::Error) << each.name;
+  }
+}
+
+TEST(PlanOp, SaysItsWork) {
+  const std::string kernels = qnative_kernels();
+  for (const Case& each : cases()) {
+    const auto planned = plan(each);
+    for (const Tensors& inputs : each.inputs) {
+      std::vector<const at::Tensor*> pointers;
+      for (const at::Tensor& input : inputs) pointers.push_back(&input);
+      const auto [kernel, operations] = planned->work(pointers);
+      const std::string line = std::string(kernel) + " ";
+      EXPECT_TRUE(*kernel == '\0' || kernels.find(line) != std::string::npos) << each.name << line;
+      if (each.name == "linear") EXPECT_EQ(operations, 2.0 * 5 * inputs[0].numel());
+      if (each.name == "lookup") EXPECT_EQ(operations, 0);
+    }
   }
 }
 
