@@ -204,14 +204,15 @@ def _lower_directly(
     if not convs or least >= POOR:
         return result
     reason = f"in 8 bits, convolutions leave an output {least:.0f} dB"
+    named = quantizer.choices.floats
     for names in _ends(convs):
-        quantizer.choices.real = dict.fromkeys(names, reason)
+        quantizer.choices.floats = named | dict.fromkeys(names, reason)
         other = _measured(quantizer.annotate(exported), measure)
         if _least(other[1]) >= POOR:
             return other
     if _least(other[1]) >= least + _MARGIN:
         return other
-    quantizer.choices.real = {}
+    quantizer.choices.floats = named
     return result
 
 

@@ -6,12 +6,10 @@ from dataclasses import dataclass, field
 @dataclass
 class Choices:
     """avoided: names of nodes that must not run in 8 bits with calibrated scales, and why. apart:
-    those whose inputs keep scales of their own. half: those whose weights are float16. real: those
-    that must not be quantized at run time, and why. floats: those that stay float, whatever the
-    config says, and why."""
+    those whose inputs keep scales of their own. half: those whose weights are float16. floats:
+    those that stay float, whatever the config says, and why."""
 
     avoided: dict[str, str] = field(default_factory=dict)
     apart: set[str] = field(default_factory=set)
     half: set[str] = field(default_factory=set)
-    real: dict[str, str] = field(default_factory=dict)
     floats: dict[str, str] = field(default_factory=dict)

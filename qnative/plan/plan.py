@@ -195,8 +195,6 @@ class Plan:
                 rows, pair = self._rows_for(node, activation)
                 if mode == STATIC and node.name in self._choices.avoided:
                     raise Unsupported(self._choices.avoided[node.name])
-                if mode == DYNAMIC_INT8 and node.name in self._choices.real:
-                    raise Unsupported(self._choices.real[node.name])
                 if mode == STATIC:
                     self._select(node, rows, pair, activation, not_fused)
                 else:
