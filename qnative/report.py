@@ -114,8 +114,7 @@ class Report:
 
     notes: facts about the whole model, such as whether its batch is dynamic. outputs: the error of
     each output, if it was measured. edges: what calibration saw of each value that runs in 8 bits.
-    sizes: the dimensions of the inputs that ``dynamic_shapes`` asked to leave open, if it asked for
-    more than the batch.
+    sizes: the dimensions of the inputs that ``dynamic_shapes`` asked to leave open.
     """
 
     rows: list[Row] = field(default_factory=list)

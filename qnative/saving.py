@@ -5,7 +5,7 @@ import copy
 import json
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch.export import ExportedProgram
@@ -14,9 +14,11 @@ import qnative
 
 from ._files import replacing
 from .graph.export import DynamicShapes, export_program
+from .graph.open_sizes import shapes_again
 from .lowering.module import values
 from .report import Report
 
+_AS_QUANTIZED = "as_quantized"
 # Beside torch's records, in "extra/"; Program.metadata reads it.
 METADATA = "qnative.json"
 # Where each node comes from: texts that take more space than the program.
@@ -29,7 +31,7 @@ def save(
     args: tuple[Any, ...] = (),
     kwargs: dict[str, Any] | None = None,
     *,
-    dynamic_shapes: DynamicShapes = None,
+    dynamic_shapes: DynamicShapes | Literal["as_quantized"] = "as_quantized",
     metadata: dict[str, Any] | None = None,
     keep_origins: bool = False,
 ) -> ExportedProgram:
@@ -37,8 +39,9 @@ def save(
     ``qnative/program.h`` read. Returns what was exported.
 
     model: a module, which is exported with ``args``, ``kwargs`` and ``dynamic_shapes`` as
-    ``torch.export.export`` takes them, or an ExportedProgram. dynamic_shapes may be "batch" or
-    "all" too, as in ``qnative.quantize``: what the model has open stays open.
+    ``torch.export.export`` takes them, or an ExportedProgram. dynamic_shapes: "as_quantized" leaves
+    open what ``report.sizes`` of a quantized module says, and nothing of another one; "batch" and
+    "all" are those of ``qnative.quantize``; None fixes all sizes to those of the arguments.
     metadata: anything that JSON can hold; the versions of torch and qnative and, where the model
     has one, its report are added, with the row of each node.
     keep_origins: whether each node tells the lines and modules that it comes from.
@@ -47,19 +50,12 @@ def save(
     file. A file appears only when it is complete.
     """
     if isinstance(model, ExportedProgram):
-        if args or kwargs or dynamic_shapes is not None:
+        if args or kwargs or dynamic_shapes not in (None, _AS_QUANTIZED):
             raise ValueError("qnative.save: an ExportedProgram takes no arguments of an export")
         exported = model
-    elif isinstance(dynamic_shapes, str):
-        if kwargs:
-            raise ValueError(
-                f"qnative.save: dynamic_shapes={dynamic_shapes!r} takes positional arguments alone"
-            )
-        with torch.no_grad():
-            exported = export_program(model, args, dynamic_shapes, "qnative.save")
     else:
         with torch.no_grad():
-            exported = torch.export.export(model, args, kwargs, dynamic_shapes=dynamic_shapes)
+            exported = _export(model, args, kwargs or {}, dynamic_shapes)
     contents = {**_versions(), **_report(model, exported), **(metadata or {})}
     slim = copy.copy(exported)
     slim._example_inputs = None
@@ -67,6 +63,25 @@ def save(
     with replacing(path) as file, origins:
         torch.export.save(slim, file, extra_files={METADATA: json.dumps(contents)})
     return exported
+
+
+def _export(
+    model: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], dynamic_shapes: Any
+) -> ExportedProgram:
+    if isinstance(dynamic_shapes, str) and dynamic_shapes != _AS_QUANTIZED:
+        if kwargs:
+            raise ValueError(
+                f"qnative.save: dynamic_shapes={dynamic_shapes!r} takes positional arguments alone"
+            )
+        names: Any = dynamic_shapes  # export_program names those that it takes
+        return export_program(model, args, names, "qnative.save")
+    if dynamic_shapes == _AS_QUANTIZED:
+        sizes = [s for s in getattr(getattr(model, "report", None), "sizes", []) if s.open]
+        if sizes:
+            args, kwargs, dynamic_shapes = shapes_again(model, args, kwargs, sizes)
+        else:
+            dynamic_shapes = None
+    return torch.export.export(model, args, kwargs, dynamic_shapes=dynamic_shapes)
 
 
 def _versions() -> dict[str, str]:

@@ -29,8 +29,7 @@ def network_input(images: list[bytes]) -> np.ndarray:
 def write_qnative(path: Path) -> None:
     calibration, _ = data.make_crops()
     model = qnative.quantize(data.load_model(), (calibration[:2],), calibration.split(16))
-    batch = ({0: torch.export.Dim.DYNAMIC},)
-    qnative.save(model, path, (calibration[:2],), dynamic_shapes=batch)
+    qnative.save(model, path, (calibration[:1],))
 
 
 def write_onnx(path: Path) -> None:

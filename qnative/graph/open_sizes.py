@@ -28,9 +28,11 @@ class Leaf(NamedTuple):
     value: Any
 
 
-def leaves_of(model: torch.nn.Module, inputs: tuple[Any, ...]) -> list[Leaf]:
+def leaves_of(
+    model: torch.nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any] | None = None
+) -> list[Leaf]:
     """The flat inputs of a model, in order."""
-    arguments = dict(inspect.signature(model.forward).bind(*inputs).arguments)
+    arguments = dict(inspect.signature(model.forward).bind(*inputs, **(kwargs or {})).arguments)
     found: list[Any] = pytree.tree_flatten_with_path(arguments)[0]
     leaves = []
     for (argument, *path), value in found:
@@ -176,12 +178,12 @@ class OpenSizes:
         return True
 
     def tell(self, report: Report, dynamic_shapes: Any) -> None:
-        """Adds to a report what is open: a note if ``dynamic_shapes`` was "batch", else a Size for
-        each dimension."""
-        found = list(self.sizes.values())
+        """Adds to a report what is open: a Size for each dimension, and a note if
+        ``dynamic_shapes`` was "batch"."""
+        report.sizes = found = list(self.sizes.values())
         if dynamic_shapes != "batch":
-            report.sizes = found
-        elif fixed := [size for size in found if not size.open]:
+            return
+        if fixed := [size for size in found if not size.open]:
             report.notes.append(f"batch size: fixed, {fixed[0].reason}")
         elif found:
             report.notes.append("batch size: dynamic")
@@ -189,6 +191,31 @@ class OpenSizes:
     def shapes(self) -> Any:
         """dynamic_shapes of torch.export.export for a module with the same inputs: what is open."""
         return shapes_of(self.inputs, {place for place, size in self.sizes.items() if size.open})
+
+
+def shapes_again(
+    model: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], sizes: Iterable[Size]
+) -> tuple[tuple[Any, ...], dict[str, Any], Any]:
+    """Arguments to export a quantized module with, and dynamic_shapes that leave open what its
+    report says. torch.export takes a size of 1 for fixed: such sizes are doubled."""
+    wanted = {(size.input, size.dimension) for size in sizes if size.open}
+    names = inspect.signature(model.forward).parameters
+    kwargs = dict(sorted(kwargs.items(), key=lambda item: [*names, item[0]].index(item[0])))
+    arguments = dict(inspect.signature(model.forward).bind(*args, **kwargs).arguments)
+    leaves = leaves_of(model, args, kwargs)
+    places = {
+        (i, dim)
+        for i, leaf in enumerate(leaves)
+        if isinstance(leaf.value, torch.Tensor)
+        for dim in range(leaf.value.dim())
+        if (leaf.name, dim) in wanted
+    }
+    if any(leaves[i].value.shape[dim] == 1 for i, dim in places):
+        flat, spec = pytree.tree_flatten((args, kwargs))
+        for i, dim in places:
+            flat[i] = torch.cat([flat[i], flat[i]], dim)
+        args, kwargs = pytree.tree_unflatten(flat, spec)
+    return args, kwargs, shapes_of(arguments, places)
 
 
 def shapes_of(inputs: Any, places: set[Place]) -> Any:

@@ -285,3 +285,36 @@ def test_names_and_errors():
     report = qnative.dry_run(Image(), image(1, 16, 12), dynamic_shapes="all")
     assert [size.open for size in report.sizes] == [True, False, True, True]
     assert not any(size.shown for size in report.sizes)
+
+
+@pytest.mark.parametrize("dynamic_shapes", ["batch", "all"])
+def test_saved_files_leave_open_what_quantize_left_open(tmp_path, dynamic_shapes):
+    torch.manual_seed(0)
+    example = text(2, 9)
+    model = qnative.quantize(
+        Text().eval(), example, recipe="dynamic", dynamic_shapes=dynamic_shapes
+    )
+    ids, mask = text(1, 9)  # torch.export takes a size of 1 for fixed
+    for args, kwargs in (((ids, mask), {}), ((), {"mask": mask, "ids": ids})):
+        qnative.save(model, tmp_path / "model.pt2", args, kwargs)
+        program = qnative.Program.load(tmp_path / "model.pt2")
+        length = 12 if dynamic_shapes == "all" else 9
+        for batch in (1, 3):
+            inputs = text(batch, length)
+            assert torch.equal(program(*inputs), model(*inputs))
+
+
+def test_saving_with_sizes_of_ones_own(tmp_path):
+    torch.manual_seed(0)
+    model = qnative.quantize(Text().eval(), text(2, 9), recipe="dynamic", dynamic_shapes="all")
+    qnative.save(model, tmp_path / "fixed.pt2", text(2, 9), dynamic_shapes=None)
+    program = qnative.Program.load(tmp_path / "fixed.pt2")
+    assert torch.equal(program(*text(2, 9)), model(*text(2, 9)))
+    with pytest.raises(ValueError, match=r"\[2, 9\].*\[3, 9\]"):
+        program(*text(3, 9))
+
+
+def test_saving_a_model_without_a_report_fixes_its_sizes(tmp_path):
+    qnative.save(nn.Linear(3, 2).eval(), tmp_path / "float.pt2", (torch.ones(2, 3),))
+    with pytest.raises(ValueError, match=r"\[2, 3\].*\[4, 3\]"):
+        qnative.Program.load(tmp_path / "float.pt2")(torch.ones(4, 3))

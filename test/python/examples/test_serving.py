@@ -150,7 +150,7 @@ def model(images, tmp_path_factory):
     x = torch.from_numpy(network_input(images))
     quantized = qnative.quantize(Tiny().eval(), (x,), [x])
     path = tmp_path_factory.mktemp("serving") / "tiny.pt2"
-    qnative.save(quantized, path, (x,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
+    qnative.save(quantized, path, (x[:1],))
     return path
 
 
