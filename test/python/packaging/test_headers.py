@@ -10,10 +10,12 @@ import pytest
 INCLUDE = Path(__file__).parents[3] / "include" / "qnative"
 HEADERS = sorted(INCLUDE.rglob("*.h"))
 # Neighbours with an order that everybody knows: operands of binary operators and sets, torch's q, k
-# and v, a range, source and target as in std::rename, upstream's constructor.
+# and v, sizes and strides as in empty_strided, a range, source and target as in std::rename,
+# upstream's constructor, the codes of a weight before their scale.
 KNOWN = {
     *(("a", "b"), ("q", "k"), ("k", "v"), ("min", "max"), ("path", "new_path"), ("path", "model")),
-    *(("input_dtype", "output_dtype"), ("output_dtype", "weight_dtype")),
+    *(("input_dtype", "output_dtype"), ("output_dtype", "weight_dtype"), ("sizes", "strides")),
+    ("codes", "scale"),
 }
 NAME = re.compile(r"\b(\w+)\(")
 DECLARED = re.compile(r"\s*(const\s*)?(;|:|\{|= )")
