@@ -298,8 +298,12 @@ TEST(PlanOp, SaysItsWork) {
       const auto [kernel, operations] = planned->work(pointers);
       const std::string line = std::string(kernel) + " ";
       EXPECT_TRUE(*kernel == '\0' || kernels.find(line) != std::string::npos) << each.name << line;
-      if (each.name == "linear") EXPECT_EQ(operations, 2.0 * 5 * inputs[0].numel());
-      if (each.name == "lookup") EXPECT_EQ(operations, 0);
+      if (each.name == "linear") {
+        EXPECT_EQ(operations, 2.0 * 5 * inputs[0].numel());
+      }
+      if (each.name == "lookup") {
+        EXPECT_EQ(operations, 0);
+      }
     }
   }
 }
