@@ -2,7 +2,8 @@
 // one. Mutation i of a run has the seed `first + i`, and depends on that alone:
 //   fuzz_program [--seed FIRST] [--mutations COUNT] [FILE.pt2 ...]
 // Without files: the archives of archives.h, which are also run. A crash, or a mutation that takes
-// longer than kSeconds, prints the seed that repeats it. make fuzz-archives runs it under the sanitizers.
+// longer than kSeconds, prints the seed that repeats it. make fuzz-archives runs it under the
+// sanitizers.
 #include <sys/resource.h>
 #include <unistd.h>
 
