@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch.fx import GraphModule
 
+from ._quiet import quiet
 from .backend_config.registry import AnyBackend
 from .calibration.measure import Measure
 from .calibration.run import Batch, Calibration, calls
@@ -30,6 +31,7 @@ from .sizes import show
 _MARGIN = 5.0
 
 
+@quiet()
 def quantize(
     model: torch.nn.Module,
     example_inputs: tuple[Any, ...],

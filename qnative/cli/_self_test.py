@@ -51,6 +51,8 @@ def _products() -> Iterator[tuple[str, Any]]:
     half = _OPS.linear_fp16_pack(_real(37, 131))
     yield "gemm_fp16.linear", _OPS.linear_fp16(_real(67, 131).half(), half, bias, [37, 131])
     yield "gemm_fp16.dynamic", _OPS.linear_dynamic_fp16(_real(3, 131), half, bias, [37, 131])
+    four = _OPS.linear_4bit_pack(_real(37, 131), 32)
+    yield "gemm_4bit.linear", _OPS.linear_4bit(_real(67, 131), four, bias, [37, 131], 32)
     for stride in (1, 2):
         depthwise = _OPS.conv2d_pack(_s8(37, 1, 3, 3), 37)
         args = (depthwise, _scale(37), _real(37), [37, 1, 3, 3], [stride], [1], [1], 37)

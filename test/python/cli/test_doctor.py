@@ -14,7 +14,17 @@ from support.checks import python
 
 FAMILIES = {
     *("attention", "channel_params", "dwconv", "elementwise", "embedding", "fp16", "gemm"),
-    *("gemm_fp16", "interleave", "interpolate", "lookup", "norm", "panels", "pool", "quantize"),
+    *(
+        "gemm_4bit",
+        "gemm_fp16",
+        "interleave",
+        "interpolate",
+        "lookup",
+        "norm",
+        "panels",
+        "pool",
+        "quantize",
+    ),
     "rnn_cell",
 }
 
