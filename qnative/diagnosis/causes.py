@@ -109,28 +109,47 @@ def _dead_channel(tally: Tally) -> Cause | None:
 def _of_the_range(site: Site, tally: Tally, errors: Errors) -> Cause | None:
     """A range that does not fit what the data has."""
     codes, seen = site.codes, tally.seen
-    if codes is None or tally.dtype not in (torch.uint8, torch.int8) or not seen.calibrated:
+    if codes is None or not seen.calibrated:
+        return None
+    if tally.dtype is torch.int16:  # steps of 16 bits cost nothing, values beyond the range do
+        return _of_what_is_clipped(site, tally, errors, "")
+    if tally.dtype not in (torch.uint8, torch.int8):
         return None
     zero_point = codes.zero_point + (128 if tally.dtype is torch.int8 else 0)
     now = seen.sqnr(torch.tensor(codes.scale), torch.tensor(zero_point))
     own = seen.sqnr(*seen.calculate_qparams())
     if own < now + _GAIN:
         return None
-    low, high = codes.range(tally.dtype)
-    detail = (
-        f"its codes reach from {low:.4g} to {high:.4g}, the data from {float(seen.min_val):.4g} to "
-        f"{float(seen.max_val):.4g}: {now:.0f} dB are left, {own:.0f} with a range of its own"
-    )
+    left = f": {now:.0f} dB are left, {own:.0f} with a range of its own"
+    detail = _ranges(site, tally) + left
     if (codes.scale, codes.zero_point) in ((1.0, 0), (1.0, 128)):
         return Cause(UNCALIBRATED, detail)
-    if tally.clipped > tally.rounded:
-        edges = [edge for edge in errors.pair.report.edges if edge.name == site.value.name]
-        if any(edge.least == edge.most for edge in edges):
-            return Cause(CONSTANT, f"it was always {edges[0].least:.4g}; {detail}")
-        return Cause(CLIPPED, detail)
+    if cause := _of_what_is_clipped(site, tally, errors, left):
+        return cause
     if _joined(site.value) is not None or ir.kind(_first(site)) in _JOINS:
         return Cause(MIXED, detail)
     return Cause(WIDE, detail)
+
+
+def _of_what_is_clipped(site: Site, tally: Tally, errors: Errors, left: str) -> Cause | None:
+    """Whether most of the error is that of values beyond the range. left: what is added to it."""
+    if tally.clipped <= tally.rounded:
+        return None
+    edges = [edge for edge in errors.pair.report.edges if edge.name == site.value.name]
+    detail = _ranges(site, tally) + left
+    if any(edge.least == edge.most for edge in edges):
+        return Cause(CONSTANT, f"it was always {edges[0].least:.4g}; {detail}")
+    return Cause(CLIPPED, detail)
+
+
+def _ranges(site: Site, tally: Tally) -> str:
+    assert site.codes is not None and tally.dtype is not None
+    low, high = site.codes.range(tally.dtype)
+    seen = tally.seen
+    return (
+        f"its codes reach from {low:.4g} to {high:.4g}, the data from {float(seen.min_val):.4g} to "
+        f"{float(seen.max_val):.4g}"
+    )
 
 
 def _of_the_value(site: Site, tally: Tally, errors: Errors) -> Cause:
