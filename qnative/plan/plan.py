@@ -50,6 +50,7 @@ class Plan:
         # Row and DTypeConfig of the nodes that have their own.
         self.rows: dict[Node, tuple[BackendPatternConfig, DTypeConfig]] = {}
         self._capabilities: dict[Node, Capability] = {}
+        self._dtypes: dict[tuple[int, str], tuple[BackendPatternConfig, DTypeConfig]] = {}
         self._found: dict[tuple[int, str, str], _Found] = {}
         self._possible: dict[int, DTypeConfig] = {}
         self._owners: dict[Node, Node] = {}  # fused activation or padding -> node
@@ -304,9 +305,12 @@ class Plan:
 
     def _by_rows(self, node: Node, rows: Rows) -> _Found:
         """The first of these rows that quantizes a node statically, and the decision."""
-        key = id(rows), kind(node), op_of(node, STATIC)  # the index keeps the rows
+        of_rows = id(rows), kind(node)  # the index keeps the rows
+        if of_rows not in self._dtypes:
+            self._dtypes[of_rows] = static_dtypes(rows, kind(node) in LAYERS)
+        key = *of_rows, op_of(node, STATIC)
         if key not in self._found:
-            row, config = static_dtypes(rows, kind(node) in LAYERS)
+            row, config = self._dtypes[of_rows]
             self._found[key] = row, config, decide.by_row(node, STATIC, row, config)
         return self._found[key]
 

@@ -114,7 +114,7 @@ def _has_meta(args: list[Any]) -> bool:
 
 def _check_meta(op: Callable[..., Any], args: list[Any], result: Any) -> None:
     try:
-        meta = op(*tree_map_only(Tensor, lambda x: x.to("meta"), args))
+        meta = op(*tree_map_only(Tensor, _on_meta, args))
     except Exception as error:
         if "Cast error details" in str(error):  # a tensor instead of a number
             return
@@ -127,6 +127,13 @@ def _check_meta(op: Callable[..., Any], args: list[Any], result: Any) -> None:
                 f"Meta gives {x.dtype}{list(x.shape)}{x.stride()}, CPU {y.dtype}{list(y.shape)}"
                 f"{y.stride()}"
             )
+
+
+def _on_meta(x: Tensor) -> Tensor:
+    # x.to("meta") gives an expanded tensor other strides.
+    if x.layout != torch.strided:
+        return x.to("meta")
+    return torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device="meta")
 
 
 def _check_error(text: str) -> None:

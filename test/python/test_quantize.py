@@ -108,7 +108,8 @@ def test_report(quantized):
 def test_report_as_text_json_and_html(quantized):
     report = quantized.report
     lines = str(report).splitlines()
-    assert len(lines) == 2 + len(report.rows) + 1 + len(report.notes)
+    assert len(lines) == 2 + len(report.rows) + 1 + len(report.notes) + len(report.sizes)
+    assert any(line.startswith("x, dimension 0, size 8: open") for line in lines)
     assert lines[2].split()[:4] == ["conv2d", "conv", "aten.conv2d", "quantized"]
     assert "3 quantized, 2 fused, 1 free, 1 float" in report.summary()
     data = json.loads(report.to_json())

@@ -210,9 +210,9 @@ struct InterpolateOp {
   Plan plan(Inputs inputs) const {
     const BorrowedQTensor borrowed(*inputs[0], x_qparams);
     const QTensor& x = borrowed;
-    auto resample = plan_interpolate(x, *interpolation, output);
+    const auto resample = plan_interpolate(x, *interpolation, output);
     auto taps = taps_of(resample, x.data);
-    return {std::move(resample), std::move(taps), rescale_table(kOp, x, output),
+    return {resample, std::move(taps), rescale_table(kOp, x, output),
             scale_ratio(kOp, x, output), make_requantize(output)};
   }
 

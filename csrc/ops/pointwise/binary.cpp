@@ -60,15 +60,15 @@ int64_t broadcast_stride(const at::Tensor& x, int64_t from_last) {
   return dim < 0 || x.size(dim) == 1 ? 0 : x.stride(dim);
 }
 
-// Dimensions of y, which is dense, merged where both operands allow it.
+// Dimensions of y, which is dense (no two strides are equal), merged where both operands allow it.
 PairWalk make_walk(const at::Tensor& a, const at::Tensor& b, const Layout<int64_t>& y) {
   const auto rank = static_cast<int64_t>(y.sizes.size());
   c10::SmallVector<int64_t, at::kDimVectorStaticSize> order;
   for (int64_t d = rank - 1; d >= 0; --d) {
     if (y.sizes[d] != 1) order.push_back(d);
   }
-  std::stable_sort(order.begin(), order.end(),
-                   [&](int64_t i, int64_t j) { return y.strides[i] < y.strides[j]; });
+  std::sort(order.begin(), order.end(),
+            [&](int64_t i, int64_t j) { return y.strides[i] < y.strides[j]; });
   PairWalk walk{{1, 1, 1}, {}};
   for (const int64_t d : order) {
     const PairWalk::Dim dim{y.sizes[d], broadcast_stride(a, rank - d),
