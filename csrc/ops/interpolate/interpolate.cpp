@@ -212,8 +212,8 @@ struct InterpolateOp {
     const QTensor& x = borrowed;
     const auto resample = plan_interpolate(x, *interpolation, output);
     auto taps = taps_of(resample, x.data);
-    return {resample, std::move(taps), rescale_table(kOp, x, output),
-            scale_ratio(kOp, x, output), make_requantize(output)};
+    return {resample, std::move(taps), rescale_table(kOp, x, output), scale_ratio(kOp, x, output),
+            make_requantize(output)};
   }
 
   static Work work(const Plan& plan, Inputs /*x*/) {
