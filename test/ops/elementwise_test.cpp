@@ -50,7 +50,8 @@ TEST(Binary, AlphaAndActivation) {
 TEST(Binary, Errors) {
   const at::Tensor a = random_bytes({2, 3}, at::kByte), b = random_bytes({2, 4}, at::kChar);
   expect_error([&] { add_of(a, b); }, "qnative::add: shapes do not broadcast: [2, 3] and [2, 4]");
-  expect_error([&] { mul_of(a.to(at::kFloat), a); }, "qnative::mul: a must be Byte or Char");
+  expect_error([&] { mul_of(a.to(at::kFloat), a); },
+               "qnative::mul: a must be Byte, Char or Short, got Float");
 }
 
 TEST(Cat, EqualsFloat64) {

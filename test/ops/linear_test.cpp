@@ -97,7 +97,7 @@ TEST(Linear, Errors) {
   expect_error(with({0.1, 3}, {.qparams = {-1, 0}}),
                "qnative::linear: y_scale must be a positive normal float32, got -1");
   expect_error(with({0.1, 3}, {.dtype = at::kInt}),
-               "qnative::linear: y_dtype must be Byte, Char or Float, got Int");
+               "qnative::linear: y_dtype must be Byte, Char, Short or Float, got Int");
   expect_error(with({0.1, 3}, {.activation = Activation::gelu()}),
                "activation must be one of none, relu, relu6, clamp, got 'gelu'");
   expect_error(with({0.1, 3}, {.activation = Activation::clamp(1, 0)}),

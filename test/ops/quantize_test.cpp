@@ -54,7 +54,7 @@ TEST(Quantize, Errors) {
   expect_error([&] { quantize_per_tensor(x, {0, 0}); },
                "qnative::quantize_per_tensor: scale must be a positive normal float32, got 0");
   expect_error([&] { dequantize_per_tensor({x, {}}); },
-               "qnative::dequantize_per_tensor: x must be Byte or Char, got Float");
+               "qnative::dequantize_per_tensor: x must be Byte, Char or Short, got Float");
   expect_error([&] { quantize_per_channel(x, {x, x.to(at::kLong), 0}); },
                "qnative::quantize_per_channel: scale must be a positive normal float32, got 0");
   expect_error([&] { choose_qparams(x.slice(0, 0, 0)); },

@@ -112,7 +112,7 @@ class CatCopy {
       : x_bytes_(static_cast<int64_t>(x.data.element_size())),
         y_bytes_(is_word(y.dtype) ? 2 : 1),
         is_same_(x.data.scalar_type() == y.dtype && x.qparams.scale == y.qparams.scale &&
-                 x.qparams.zero_point == y.qparams.zero_point) {
+                 x.qparams.zero_point == y.qparams.zero_point && !has_bounds(y.activation)) {
     if (is_same_) return;
     if (x_bytes_ == 1 && y_bytes_ == 1) {
       table_ = rescale_table("cat", x, y);

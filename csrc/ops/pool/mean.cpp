@@ -226,7 +226,8 @@ at::Tensor run_mean_fp16(const MeanPlan<int64_t>& plan, const at::Tensor& x) {
   const at::Tensor y = empty(plan.sizes, at::kHalf);
   if (y.numel() == 0) return y;
   if (x.numel() == 0) return y.fill_(std::numeric_limits<double>::quiet_NaN());
-  const auto taps = static_cast<double>(x.numel() / y.numel());
+  const int64_t count = x.numel() / y.numel();
+  const auto taps = static_cast<double>(count);
   run_taps(make_walk(x, plan.reduced), x, plan.reduced, y,
            [&](const pool::Window& window, uint8_t* to) {
              run(window, taps, reinterpret_cast<uint16_t*>(to));

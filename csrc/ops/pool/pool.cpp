@@ -143,7 +143,7 @@ PoolPlan<Int> plan_adaptive_avg_pool_fp16(int64_t rank, const at::Tensor& x,
 struct PoolSteps {
   // Axes take memory for each output of a row or column, which an empty batch may have any number
   // of.
-  PoolSteps(PoolPlan<int64_t> its_plan, const at::Tensor& x) : plan(std::move(its_plan)) {
+  PoolSteps(const PoolPlan<int64_t>& its_plan, const at::Tensor& x) : plan(its_plan) {
     const bool is_empty = x.numel() == 0 || c10::multiply_integers(plan.size) == 0;
     if (is_empty) return;
     const auto size = image_size<int64_t>(x, plan.rank);
