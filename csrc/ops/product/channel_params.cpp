@@ -73,7 +73,11 @@ ChannelParams make_channel_params(const char* op, const QParams& x, const Packed
     std::memcpy(start,
                 w.data.const_data_ptr<int8_t>() + g * layout.group_bytes() + layout.panel_bytes(),
                 padded_n * sizeof(int32_t));
-    for (int64_t i = 0; i < padded_n; ++i) start[i] *= -x_zero_point;
+    // Sums of damaged weights may overflow: unsigned numbers wrap.
+    for (int64_t i = 0; i < padded_n; ++i) {
+      start[i] = static_cast<int32_t>(static_cast<uint32_t>(start[i]) *
+                                      static_cast<uint32_t>(-x_zero_point));
+    }
   }
   return params;
 }
