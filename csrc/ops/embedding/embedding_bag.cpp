@@ -46,7 +46,7 @@ Int check_bags(const char* op, const at::Tensor& weight, const at::Tensor& indic
                 at::symint::sizes<Int>(*bags.per_sample_weights));
   }
   const Int rows = at::symint::size<Int>(weight, 0);
-  TORCH_CHECK(!bags.padding_idx || (rows + *bags.padding_idx >= 0 && rows > *bags.padding_idx),
+  TORCH_CHECK(!bags.padding_idx || (rows > *bags.padding_idx && rows + *bags.padding_idx >= 0),
               "qnative::", op, ": padding_idx must be in [-rows, rows), got ", *bags.padding_idx,
               " and ", rows, " rows");
   if (!bags.offsets) return at::symint::size<Int>(indices, 0);

@@ -69,6 +69,14 @@ BAG_ERRORS = [
     ({"per_sample_weights": torch.ones(5).double()}, "per_sample_weights must be Float, got Doub"),
     ({"padding_idx": 5}, r"padding_idx must be in \[-rows, rows\), got 5 and 5 rows"),
     ({"padding_idx": -6}, r"padding_idx must be in \[-rows, rows\), got -6 and 5 rows"),
+    (
+        {"padding_idx": 2**63 - 1},
+        r"padding_idx must be in \[-rows, rows\), got 9223372036854775807",
+    ),
+    (
+        {"padding_idx": -(2**63)},
+        r"padding_idx must be in \[-rows, rows\), got -9223372036854775808",
+    ),
 ]
 PACK_ERRORS = [
     ({"weight": u8(5, 7)}, "weight must be Float, Half, BFloat16 or Double, got Byte"),
