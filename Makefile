@@ -115,8 +115,9 @@ wheel: $(VENV)/.stamp  ## the wheel, checked by auditwheel, and the sdist, into 
 	$(PY) -c "from setuptools import build_meta; build_meta.build_sdist('dist')" > /dev/null
 	sha256sum dist/*
 
+configure_sanitized = $(call configure,build/sanitized,-DCMAKE_BUILD_TYPE=RelWithDebInfo -DQNATIVE_SANITIZE=ON -DQNATIVE_BUILD_TESTS=ON)
 test-sanitized: setup  ## GoogleTest programs and half a minute of `make fuzz` under ASan and UBSan
-	@$(call configure,build/sanitized,-DCMAKE_BUILD_TYPE=RelWithDebInfo -DQNATIVE_SANITIZE=ON -DQNATIVE_BUILD_TESTS=ON)
+	@$(configure_sanitized)
 	cmake --build build/sanitized -j $(JOBS)
 	ASAN_OPTIONS=detect_leaks=0 ctest --test-dir build/sanitized --output-on-failure -j $(JOBS)
 	$(MAKE) fuzz MINUTES=0.5
@@ -125,7 +126,7 @@ test-sanitized: setup  ## GoogleTest programs and half a minute of `make fuzz` u
 MINUTES ?= 10
 SANITIZERS = $(shell g++ -print-file-name=libasan.so) $(shell g++ -print-file-name=libubsan.so)
 fuzz: setup  ## random calls of all ops under ASan and UBSan, for so many minutes: make fuzz MINUTES=60
-	@$(call configure,build/sanitized,-DCMAKE_BUILD_TYPE=RelWithDebInfo -DQNATIVE_SANITIZE=ON -DQNATIVE_BUILD_TESTS=ON)
+	@$(configure_sanitized)
 	cmake --build build/sanitized --target qnative -j $(JOBS)
 	@rm -rf build/fuzz && mkdir -p build/fuzz && cp -r qnative build/fuzz
 	@cmake --install build/sanitized --prefix build/fuzz/qnative > /dev/null
@@ -145,7 +146,7 @@ MUTATIONS ?= 20000
 FILES ?=
 
 fuzz-archives: setup  ## damaged .pt2 archives under ASan and UBSan: make fuzz-archives SEED=20000 goes on
-	@$(call configure,build/sanitized,-DCMAKE_BUILD_TYPE=RelWithDebInfo -DQNATIVE_SANITIZE=ON -DQNATIVE_BUILD_TESTS=ON)
+	@$(configure_sanitized)
 	cmake --build build/sanitized -j $(JOBS) --target fuzz_program
 	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=abort_on_error=1 \
 	  build/sanitized/test/fuzz_program --seed $(SEED) --mutations $(MUTATIONS) $(FILES)

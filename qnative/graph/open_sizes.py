@@ -212,11 +212,11 @@ def shapes_again(
         for dim in range(leaf.value.dim())
         if (leaf.name, dim) in wanted
     }
-    if any(leaves[i].value.shape[dim] == 1 for i, dim in places):
-        flat, spec = pytree.tree_flatten((args, kwargs))
-        for i, dim in places:
-            flat[i] = torch.cat([flat[i], flat[i]], dim)
-        args, kwargs = pytree.tree_unflatten(flat, spec)
+    flat, spec = pytree.tree_flatten((args, kwargs))
+    for i, dim in places:
+        if flat[i].shape[dim] == 1:
+            flat[i] = _resized(flat[i], dim, 2)
+    args, kwargs = pytree.tree_unflatten(flat, spec)
     return args, kwargs, shapes_of(arguments, places)
 
 

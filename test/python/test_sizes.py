@@ -304,6 +304,15 @@ def test_saved_files_leave_open_what_quantize_left_open(tmp_path, dynamic_shapes
             assert torch.equal(program(*inputs), model(*inputs))
 
 
+def test_saving_doubles_a_size_of_one_and_no_other(tmp_path):
+    torch.manual_seed(0)
+    model = qnative.quantize(Text().eval(), text(2, 9), recipe="dynamic", dynamic_shapes="all")
+    exported = qnative.save(model, tmp_path / "model.pt2", text(1, 50))
+    assert [tuple(x.shape) for x in exported.example_inputs[0]] == [(2, 50), (2, 50)]
+    program = qnative.Program.load(tmp_path / "model.pt2")
+    assert torch.equal(program(*text(3, 64)), model(*text(3, 64)))  # all positions that it has
+
+
 def test_saving_with_sizes_of_ones_own(tmp_path):
     torch.manual_seed(0)
     model = qnative.quantize(Text().eval(), text(2, 9), recipe="dynamic", dynamic_shapes="all")
